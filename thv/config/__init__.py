@@ -1,0 +1,1 @@
+"""The user's YAML config file: read robustly, changed one value at a time."""

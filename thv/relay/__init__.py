@@ -1,0 +1,1 @@
+"""Moves bytes between a client and a server process, unchanged. Knows nothing of JSON."""
