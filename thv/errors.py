@@ -2,6 +2,7 @@
 
     ThvError                    1   anything thv could not do, said in one line
     ├── ConfigError             1   the config file cannot be read or changed (file, line, column)
+    ├── SettingError            1   a setting thv does not have, or a value it cannot take
     ├── UnknownServerError      1   a name the registry does not have
     ├── CommandNotFoundError  127   the command, or its runner, is not there
     └── NotExecutableError    126   the command is there and cannot be executed
@@ -39,6 +40,10 @@ class ConfigError(ThvError):
         self.path = path
         self.line = line
         self.column = column
+
+
+class SettingError(ThvError):
+    """There is no such setting, or it cannot take that value; nothing was changed."""
 
 
 class UnknownServerError(ThvError):

@@ -1,0 +1,192 @@
+"""The settings under `otel:`: their names, kinds and defaults, where the file is, and how one boolean is read.
+
+Promises: reading never raises and never guesses; what is not surely a boolean is a problem, and whoever asks for
+consent takes a problem for a no. Any part may import this; it imports nothing slow, because `thv run` needs it at once.
+"""
+
+# ruff: noqa: PTH111, PTH118  pathlib costs milliseconds that the start of `thv run` does not have
+
+from __future__ import annotations
+
+import os
+import sys
+
+from thv.errors import ConfigError, SettingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Final
+
+    from thv.ports import BooleanReading
+
+SECTION: Final = "otel"
+USAGE_ANALYTICS_ENABLED: Final = "usage-analytics-enabled"
+
+BOOLEANS: Final = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+"""The one table of words that mean yes or no, in lower case. YAML 1.1 and 1.2 disagree on some; people do not."""
+
+# Kinds of values.
+BOOLEAN: Final = "boolean"
+FRACTION: Final = "fraction"
+TEXT: Final = "text"
+ENDPOINT: Final = "endpoint"
+PROTOCOL: Final = "protocol"
+NAMES: Final = "names"
+MAP: Final = "map"
+
+
+class Setting:
+    """One key under `otel:`: its name, the kind of its value, its default as the file would write it, and its meaning.
+
+    `default` is "" for a setting that has none. `secret` marks values that are never printed unasked.
+    """
+
+    __slots__ = ("default", "help", "kind", "name", "secret")
+
+    def __init__(self, name: str, kind: str, default: str, help_: str, *, secret: bool = False) -> None:
+        self.name = name
+        self.kind = kind
+        self.default = default
+        self.help = help_
+        self.secret = secret
+
+
+KEYS: Final = {
+    setting.name: setting
+    for setting in (
+        Setting(USAGE_ANALYTICS_ENABLED, BOOLEAN, "true", "Anonymous usage analytics: how many tool calls went well."),
+        Setting(
+            "endpoint", ENDPOINT, "", "Your OTLP collector, as host:port or a URL; without one nothing is sent to you."
+        ),
+        Setting("protocol", PROTOCOL, "", "How to speak to it: http/protobuf or grpc; by the port when unset."),
+        Setting("headers", MAP, "", "Headers sent to your collector, as KEY=VALUE,KEY=VALUE.", secret=True),
+        Setting("insecure", BOOLEAN, "false", "No TLS for an endpoint that is written without a scheme."),
+        Setting("tracing-enabled", BOOLEAN, "true", "Send traces to your collector."),
+        Setting("metrics-enabled", BOOLEAN, "true", "Send metrics to your collector."),
+        Setting("sampling-rate", FRACTION, "0.1", "The share of traces that is recorded, from 0.0 to 1.0."),
+        Setting("service-name", TEXT, "", "The service your traces belong to; thv-<server> when unset."),
+        Setting("env-vars", NAMES, "", "Environment variables put on spans, as NAME,NAME."),
+        Setting("custom-attributes", MAP, "", "Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE."),
+        Setting(
+            "enable-prometheus-metrics-path", BOOLEAN, "false", "Serve your metrics at /metrics on 127.0.0.1:9464."
+        ),
+    )
+}
+"""Every key under `otel:`, in the order in which they are listed."""
+
+
+def setting(name: str) -> Setting:
+    """The setting called `name`.
+
+    Raises:
+        SettingError: there is none; names the nearest ones.
+    """
+    try:
+        return KEYS[name]
+    except KeyError:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, KEYS, n=3, cutoff=0.5) or [key for key in KEYS if name and name in key]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the keys are {', '.join(KEYS)}"
+        raise SettingError(f"there is no setting {name!r}; {hint}") from None
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Where the config file is: TOOLHIVE_CONFIG, else `.toolhive/config.yaml` in the home directory; empty is unset."""
+    named = environ.get("TOOLHIVE_CONFIG", "")
+    if not named:
+        return os.path.join(_home(environ), ".toolhive", "config.yaml")
+    if named[:2] in {"~/", "~" + os.sep}:  # no shell expands it in a client's JSON or an env file
+        return os.path.join(_home(environ), named[2:])
+    return named
+
+
+def read_boolean(path: str, key: str) -> BooleanReading:
+    """What the file at `path` says about the boolean `key` under `otel:`. Never raises.
+
+    A missing file, section or key is silence. Whatever cannot surely be read as a boolean is a problem: an unreadable
+    file, broken YAML, a value that stands behind an alias or a merge key, any word outside `BOOLEANS`.
+    """
+    from thv.ports import BooleanReading
+
+    try:
+        value, line = _read_boolean(path, key)
+    except ConfigError as error:
+        where = path if error.line is None else f"{path}:{error.line}"
+        return BooleanReading(None, where, str(error))
+    return BooleanReading(value, path if line is None else f"{path}:{line}")
+
+
+def unknown_keys(path: str) -> list[str]:
+    """One line for each key under `otel:` that thv does not know; none if the file cannot be read."""
+    from thv.config import plain, source
+
+    try:
+        text = source.read_text(path) or ""
+        found = plain.entries(text)
+        if found is not None:
+            names = [(keys[1], line) for keys, _, line in found if len(keys) == 2 and keys[0] == SECTION]  # noqa: PLR2004  otel and its key
+        else:
+            from thv.config import document
+
+            names = document.keys(text, (SECTION,), path=path)
+    except ConfigError:
+        return []
+    return [f"{path}:{line}: unknown key {SECTION}.{name}, ignored" for name, line in names if name not in KEYS]
+
+
+def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
+    from thv.config import plain, source
+
+    text = source.read_text(path)
+    if text is None:
+        return None, None
+    found = plain.entries(text)
+    if found is not None:
+        lines = {keys: (value, line) for keys, value, line in found}
+        section, _ = lines.get((SECTION,), ("", 0))
+        value, line = lines.get((SECTION, key), ("", 0))
+        if not section and not line:
+            return None, None
+        if not section and value.lower() in BOOLEANS:
+            return BOOLEANS[value.lower()], line
+
+    from thv.config import document
+
+    scalar = document.get_scalar(text, (SECTION, key), path=path)
+    if scalar is None:
+        return None, None
+    word = scalar.value.strip().lower()
+    if word not in BOOLEANS or not document.has_core_tag(scalar):
+        shown = "nothing" if scalar.is_empty else repr(scalar.value[:40])
+        raise ConfigError(
+            f"{SECTION}.{key} is {shown}, which is not a boolean; write true or false",
+            path=path,
+            line=scalar.line,
+            column=scalar.column,
+        )
+    return BOOLEANS[word], scalar.line
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    if sys.platform == "win32":
+        return environ.get("USERPROFILE", "") or os.path.expanduser("~")
+    else:  # noqa: RET505  the form that type checkers understand on every platform
+        if home := environ.get("HOME", ""):
+            return home
+        import pwd
+
+        try:
+            return pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:  # a container may run under a user id that has no name
+            return os.sep

@@ -1,0 +1,65 @@
+"""The config file as text: every byte accounted for, or a reason why not.
+
+Promises: never blocks on a pipe, never reads without end, never guesses an encoding. Knows nothing of YAML.
+On the path of `thv run`: imports nothing slow.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from thv.errors import ConfigError
+
+MAX_BYTES = 1 << 20
+"""Nobody writes a mebibyte of settings by hand, and parsing more would take longer than a person waits."""
+
+
+def read_text(path: str) -> str | None:
+    """Returns the file's text, line breaks and byte order mark as they are, or None where there is no file.
+
+    Raises:
+        ConfigError: it cannot be read, is no regular file, is too large, or is not UTF-8.
+    """
+    try:
+        data = _read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot be read: {why(error)}", path=path) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"is larger than {MAX_BYTES} bytes, which no config file should be", path=path)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        raise ConfigError(
+            f"is not UTF-8 (byte 0x{data[error.start]:02x}); save it as UTF-8",
+            path=path,
+            line=before.count(b"\n") + 1,
+            column=column,
+        ) from None
+
+
+def why(error: Exception) -> str:
+    """The system's reason, without the errno and the path that `str(error)` would repeat."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return str(reason)
+
+
+def _read(path: str) -> bytes:
+    # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):  # /dev/null is how people say "no config"
+            raise ValueError("not a regular file")
+        chunks = []
+        left = MAX_BYTES + 1
+        while left > 0 and (chunk := os.read(descriptor, left)):
+            chunks.append(chunk)
+            left -= len(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,344 @@
+"""Where everything stands in a YAML text: a tree of nodes with their exact positions, built from parser events.
+
+Promises: never constructs what the text describes (an alias stays an alias, so a merge bomb costs nothing), never
+keeps state between two texts, and reports whatever is wrong with line and column. Knows nothing of settings or files.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from thv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_DEPTH = 64
+"""Deeper than any person nests, and shallow enough that the parser's cost per level does not show."""
+
+_TAG = "tag:yaml.org,2002:"
+_BLANK = re.compile(r"(?:[ \t\r\n\x85\u2028\u2029]+|(?<!\S)#[^\r\n\x85\u2028\u2029]*)*")
+_PROPERTY = re.compile(r"&[^\s,\[\]{}]+|!<[^>\s]*>|![^\s,\[\]{}]*")
+_STRING_LIKE = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)\Z)[A-Za-z_/][^\s:]*\Z", re.IGNORECASE)
+"""Plain scalars that every YAML version reads as a string (YAML 1.1 types; YAML 1.2.2, 10.3.2)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """What every node has: where it starts and ends in the text (offsets in characters), and line and column from 1."""
+
+    start: int
+    end: int
+    line: int
+    column: int
+    anchor: str | None
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar(_Placed):
+    """One value. `content` is where the value itself starts, after an anchor and a tag; `style` is None for plain."""
+
+    content: int
+    value: str
+    style: str | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is written: the null that `key:` alone means."""
+        return self.style is None and not self.value
+
+    @property
+    def is_null(self) -> bool:
+        """Null in YAML 1.1 and 1.2 alike."""
+        return (
+            self.style is None and self.tag in {None, _TAG + "null"} and self.value in {"", "~", "null", "Null", "NULL"}
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alias(_Placed):
+    """``*name``, and the node it stands for (None while that node is still open)."""
+
+    target: Node | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One key and its value. `colon` is the offset behind the colon, None where none is written."""
+
+    key: Node
+    value: Node
+    colon: int | None
+    explicit: bool
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last character that belongs to the entry."""
+        return max(self.value.end, self.colon or 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapping(_Placed):
+    """A section; `content` is where it starts after an anchor and a tag."""
+
+    content: int
+    flow: bool
+    entries: tuple[Entry, ...]
+
+    def find(self, key: str) -> Entry | None:
+        """The entry whose key is the scalar `key`, merge keys left aside."""
+        return next((entry for entry in self.entries if key_text(entry.key) == key), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence(_Placed):
+    """A list; `content` is where it starts after an anchor and a tag."""
+
+    content: int
+    flow: bool
+    items: tuple[Node, ...]
+
+
+Node: TypeAlias = Scalar | Alias | Mapping | Sequence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """One document of the stream: its root, where its content may stand, and the anchors that are used."""
+
+    root: Node
+    start: int
+    end: int
+    used_anchors: frozenset[str]
+
+
+def parse(text: str, path: str) -> list[Document]:
+    """Reads every document of `text`; none for a text of comments only. `path` is only named in errors.
+
+    Raises:
+        ConfigError: it is no YAML, repeats a key, uses an anchor it does not define, or is nested too deep.
+    """
+    return list(_Builder(text, path).documents())
+
+
+def key_text(node: Node) -> str | None:
+    """The key as a string, or None for a key that is no plain name."""
+    return node.value if isinstance(node, Scalar) and node.tag in {None, _TAG + "str"} else None
+
+
+def meaning(node: Node) -> Any:
+    """What a node says, without where and how it is written: equal for two texts that mean the same to every reader."""
+    about = (node.anchor, node.tag)
+    if isinstance(node, Scalar):
+        plain = node.style is None and not _STRING_LIKE.match(node.value)
+        return ("plain" if plain else "string", about, node.value)
+    if isinstance(node, Mapping):
+        return ("mapping", about, [(meaning(entry.key), meaning(entry.value)) for entry in node.entries])
+    if isinstance(node, Sequence):
+        return ("sequence", about, [meaning(item) for item in node.items])
+    return ("alias", about, None)
+
+
+def anchors(node: Node) -> Iterator[str]:
+    """Every anchor defined by a node and what it holds."""
+    if node.anchor is not None and not isinstance(node, Alias):
+        yield node.anchor
+    if isinstance(node, Mapping):
+        for entry in node.entries:
+            yield from anchors(entry.key)
+            yield from anchors(entry.value)
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from anchors(item)
+
+
+def skip_blank(text: str, position: int) -> int:
+    """The offset of the next character that is neither white space nor comment."""
+    match = _BLANK.match(text, position)
+    return match.end() if match else position
+
+
+class _Builder:
+    """Turns the events of one text into documents."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self._text = text
+        self._path = path
+        self._events = self._parse()
+        self._anchors: dict[str, Node | None] = {}
+        self._used: set[str] = set()
+        self._depth = 0
+
+    def documents(self) -> Iterator[Document]:
+        for event in self._events:
+            if type(event).__name__ == "DocumentStartEvent":
+                self._anchors = {}
+                self._used = set()
+                start = event.end_mark.index if event.explicit else event.start_mark.index
+                root = self._node(next(self._events), start)
+                end = next(self._events)
+                yield Document(root, start, end.start_mark.index, frozenset(self._used))
+
+    def _parse(self) -> Iterator[Any]:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            # A new instance for each text: one that has met `%YAML 1.1` reads the next text by YAML 1.1 too.
+            yield from YAML(typ="safe", pure=True).parse(self._text)
+        except ConfigError:
+            raise
+        except YAMLError as error:
+            raise self._problem(error) from None
+        except Exception as error:  # noqa: BLE001  the parser meets some broken texts with AssertionError and the like
+            raise ConfigError(f"is not valid YAML: {error}", path=self._path) from None
+
+    def _problem(self, error: Exception) -> ConfigError:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        if "\\t" in reason:
+            reason = "a tab where YAML allows only spaces"
+        if mark is not None:
+            return self._wrong(f"is not valid YAML: {reason}", mark)
+        position = getattr(error, "position", None)
+        if isinstance(position, int):
+            line, column = _line_and_column(self._text, position)
+            return ConfigError(f"is not valid YAML: {reason}", path=self._path, line=line, column=column)
+        return ConfigError(f"is not valid YAML: {reason}", path=self._path)
+
+    def _wrong(self, reason: str, mark: Any) -> ConfigError:
+        return ConfigError(reason, path=self._path, line=mark.line + 1, column=mark.column + 1)
+
+    def _node(self, event: Any, after: int) -> Node:
+        """Builds the node that begins with `event`; `after` is the end of the text before it, for one without text."""
+        kind = type(event).__name__
+        anchor = event.anchor
+        mark = event.start_mark
+        if kind == "AliasEvent":
+            if anchor not in self._anchors:
+                raise self._wrong(f"the anchor &{anchor} is not defined", mark)
+            self._used.add(anchor)
+            target = self._anchors[anchor]
+            return Alias(mark.index, event.end_mark.index, mark.line + 1, mark.column + 1, anchor, None, target)
+        if anchor is not None:
+            self._anchors[anchor] = None
+        node = self._scalar(event, after) if kind == "ScalarEvent" else self._collection(event, kind)
+        if anchor is not None:
+            self._anchors[anchor] = node
+        return node
+
+    def _scalar(self, event: Any, after: int) -> Scalar:
+        mark = event.start_mark
+        tag = None if event.tag is None else str(event.tag)
+        has_properties = event.anchor is not None or tag is not None
+        style = event.style or None
+        start, end = mark.index, event.end_mark.index
+        line, column = mark.line + 1, mark.column + 1
+        content = self._behind_properties(start)[0] if has_properties else start
+        if style is None and not event.value:
+            # Without text of its own the event carries the position of whatever comes next.
+            start = start if has_properties else after
+            content = end = self._behind_properties(start)[1] if has_properties else after
+            line, column = _line_and_column(self._text, start)
+        elif style in {"|", ">"}:
+            end = self._end_of_block_scalar(content, end)
+        return Scalar(start, end, line, column, event.anchor, tag, content, event.value, style)
+
+    def _collection(self, event: Any, kind: str) -> Mapping | Sequence:
+        mark = event.start_mark
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._wrong(f"is nested more than {MAX_DEPTH} levels deep", mark)
+        tag = None if event.tag is None else str(event.tag)
+        start = mark.index
+        content = start if event.anchor is None and tag is None else self._behind_properties(start)[0]
+        end = content
+        items: list[Node] = []
+        entries: list[Entry] = []
+        for inner in self._events:
+            if type(inner).__name__ in {"MappingEndEvent", "SequenceEndEvent"}:
+                end = inner.end_mark.index if event.flow_style else end
+                break
+            if kind == "SequenceStartEvent":
+                items.append(self._node(inner, self._behind_dash(end)))
+                end = items[-1].end
+            else:
+                entries.append(self._entry(inner, end, event.flow_style))
+                end = entries[-1].end
+        self._depth -= 1
+        where = (start, end, mark.line + 1, mark.column + 1, event.anchor, tag, content, bool(event.flow_style))
+        if kind == "SequenceStartEvent":
+            return Sequence(*where, tuple(items))
+        self._refuse_duplicates(entries)
+        return Mapping(*where, tuple(entries))
+
+    def _entry(self, event: Any, after: int, flow: bool) -> Entry:
+        key = self._node(event, after)
+        before = skip_blank(self._text, after)
+        if flow and self._text[before : before + 1] in {"{", "[", ","}:
+            before = skip_blank(self._text, before + 1)
+        explicit = self._text.startswith("?", before) and key.start > before
+        position = skip_blank(self._text, key.end)
+        colon = position + 1 if self._text.startswith(":", position) else None
+        value = self._node(next(self._events), key.end if colon is None else colon)
+        return Entry(key, value, colon, explicit)
+
+    def _refuse_duplicates(self, entries: list[Entry]) -> None:
+        seen: set[tuple[bool, str]] = set()
+        for entry in entries:
+            key = entry.key
+            if isinstance(key, Scalar) and key.value != "<<":
+                identity = (key.style is not None or bool(_STRING_LIKE.match(key.value)), key.value)
+                if identity in seen:
+                    raise ConfigError(
+                        f"the key {key.value!r} is here twice; keep one",
+                        path=self._path,
+                        line=key.line,
+                        column=key.column,
+                    )
+                seen.add(identity)
+
+    def _behind_properties(self, position: int) -> tuple[int, int]:
+        """Where the node itself starts, and where its anchor and tag end."""
+        end = position
+        while match := _PROPERTY.match(self._text, position):
+            end = match.end()
+            position = skip_blank(self._text, end)
+        return position, end
+
+    def _behind_dash(self, position: int) -> int:
+        position = skip_blank(self._text, position)
+        return position + 1 if self._text.startswith("-", position) else position
+
+    def _end_of_block_scalar(self, start: int, end: int) -> int:
+        """Behind the last character of the scalar's last line: the comments after it are not part of it."""
+        header_end = _line_end(self._text, start)
+        if "+" in self._text[start : start + 3]:  # "keep": the empty lines behind it are its value
+            return max(header_end, end)
+        lines = self._text[:end].rstrip()
+        while len(lines) > header_end:
+            last = lines[max(lines.rfind("\n"), lines.rfind("\r")) + 1 :]
+            if not last.lstrip(" ").startswith("#") or not self._is_left_of_content(start, last):
+                break
+            lines = lines[: len(lines) - len(last)].rstrip()
+        return max(header_end, len(lines))
+
+    def _is_left_of_content(self, start: int, line: str) -> bool:
+        """Whether a comment line is indented less than the first line of the block scalar that starts at `start`."""
+        for content in self._text[_line_end(self._text, start) :].splitlines():
+            if content.strip():
+                return len(line) - len(line.lstrip(" ")) < len(content) - len(content.lstrip(" "))
+        return True
+
+
+def _line_and_column(text: str, position: int) -> tuple[int, int]:
+    breaks = [match.end() for match in re.finditer(r"\r\n|[\r\n\x85\u2028\u2029]", text[:position])]
+    return len(breaks) + 1, position - (breaks[-1] if breaks else 0) + 1
+
+
+def _line_end(text: str, position: int) -> int:
+    match = re.compile(r"[\r\n\x85\u2028\u2029]|\Z").search(text, position)
+    return match.start() if match else len(text)
