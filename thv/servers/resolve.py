@@ -1,0 +1,172 @@
+"""What SERVER means on the command line, decided once: the words become a launch spec.
+
+A server is a name of the registry, ``uvx://PACKAGE[@VERSION]``, ``npx://PACKAGE[@VERSION]``, the path of an executable,
+or, without SERVER, any command. Nothing is started and nothing is fetched here. This module is loaded before the server
+is started: what only an error needs is imported when the error happens.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from thv.errors import CommandNotFoundError, ThvError, UnknownServerError
+from thv.servers import command as commands
+from thv.servers import registry
+from thv.servers.environment import child_environment
+from thv.servers.spec import LaunchSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Final
+
+DEMO_FILE: Final = os.path.join(os.path.dirname(__file__), "demo.py")  # noqa: PTH118, PTH120 - pathlib costs 6 ms
+
+RUNNERS: Final = {
+    "uvx": ("uvx", (), "install uv: https://docs.astral.sh/uv/"),
+    # -y: npx would ask on stdin, which belongs to the client, before it installs a package.
+    "npx": ("npx", ("-y",), "install Node.js: https://nodejs.org/"),
+}
+"""Runner -> its command, its own options, and how to get it."""
+
+_FORMS: Final = "a name, uvx://PACKAGE, npx://PACKAGE, or the path of an executable"
+
+
+def resolve(
+    server: str | None,
+    args: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    env: Sequence[str] = (),
+    env_file: Sequence[str] = (),
+    name: str | None = None,
+    cwd: str | None = None,
+) -> LaunchSpec:
+    """The launch spec for what the user typed.
+
+    Args:
+        server: SERVER, or None when `args` is a whole command.
+        args: what stood after ``--``.
+        environ: the environment thv runs in.
+        env: the ``KEY=VALUE`` of each ``-e``.
+        env_file: the path of each ``--env-file``.
+        name: ``--name``: what to call the server instead of its own name.
+        cwd: ``--cwd``: where the server runs.
+
+    Raises:
+        UnknownServerError: SERVER is nothing thv can run.
+        CommandNotFoundError: the command, or the runner of the package, is missing.
+        NotExecutableError: the command is there and may not be executed.
+        ThvError: a bad ``-e``, ``--env-file`` or ``--cwd``, or a package that is misspelt.
+    """
+    child_env = child_environment(environ, env_file, env)
+    directory = _directory(cwd)
+    if server is None:
+        spec = _command(args, child_env, directory)
+    elif "://" in server:
+        spec = _url(server, args, child_env, directory)
+    elif commands.has_separator(server) or server.startswith("~"):
+        spec = _command([os.path.expanduser(server), *args], child_env, directory)  # noqa: PTH111 - pathlib costs 6 ms
+    else:
+        spec = _registered(server, args, child_env, directory)
+    if name is None:
+        return spec
+    return LaunchSpec(name=name, argv=spec.argv, env=spec.env, cwd=spec.cwd, is_demo=spec.is_demo, runner=spec.runner)
+
+
+def _directory(cwd: str | None) -> str | None:
+    if cwd is None:
+        return None
+    directory = os.path.abspath(os.path.expanduser(cwd))  # noqa: PTH100, PTH111 - pathlib costs 6 ms before the spawn
+    if not os.path.isdir(directory):  # noqa: PTH112 - pathlib costs 6 ms before the spawn
+        raise ThvError(f"--cwd {cwd}: no such directory")
+    return directory
+
+
+def _command(argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> LaunchSpec:
+    if not argv or not argv[0]:
+        raise ThvError("there is no command to run: thv run -- COMMAND [ARGS...]")
+    first = argv[0]
+    found = commands.require(first, env)
+    if sys.platform == "win32":
+        first = found  # CreateProcess finds no .cmd shim by its bare name
+    elif cwd is not None and commands.has_separator(first):
+        first = os.path.abspath(first)  # noqa: PTH100 - relative to where the user typed it, not to --cwd
+    return LaunchSpec(name=_base_name(argv[0]), argv=(first, *argv[1:]), env=env, cwd=cwd)
+
+
+def _base_name(command: str) -> str:
+    base = os.path.basename(command)  # noqa: PTH119 - pathlib costs 6 ms before the spawn
+    return os.path.splitext(base)[0] if sys.platform == "win32" else base  # noqa: PTH122 - as above
+
+
+def _registered(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | None) -> LaunchSpec:
+    known = registry.entries()
+    entry = known.get(server)
+    if entry is None:
+        raise _unknown(server, list(known), env)
+    if entry.runner == registry.BUILTIN:
+        # -I and -S: no user site, no PYTHON variables, no site-packages: it starts fast and imports nothing but itself.
+        argv = (sys.executable, "-IS", DEMO_FILE, *args)
+        return LaunchSpec(name=entry.name, argv=argv, env=env, cwd=cwd, is_demo=True)
+    return _package(entry.name, entry.runner, entry.package, args=args, env=env, cwd=cwd)
+
+
+def _package(
+    name: str, runner: str, package: str, *, args: Sequence[str], env: Mapping[str, str], cwd: str | None
+) -> LaunchSpec:
+    command, options, remedy = RUNNERS[runner]
+    found = commands.find(command, env)
+    if found is None:
+        raise CommandNotFoundError(f"{name} needs {runner}, which is not on PATH: {remedy}")
+    first = found if sys.platform == "win32" else command
+    return LaunchSpec(name=name, argv=(first, *options, package, *args), env=env, cwd=cwd, runner=runner)
+
+
+def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | None) -> LaunchSpec:
+    scheme, _, package = server.partition("://")
+    scheme = scheme.lower()
+    if scheme in {"http", "https"}:
+        raise ThvError(f"{server}: remote servers are not supported by this version of thv")
+    if scheme not in RUNNERS:
+        near = _near(scheme, list(RUNNERS))
+        hint = f"did you mean {near[0]}://{package}?" if near else f"SERVER is {_FORMS}"
+        raise UnknownServerError(f"{server}: thv has no {scheme}:// servers; {hint}")
+    return _package(_package_name(scheme, package), scheme, package, args=args, env=env, cwd=cwd)
+
+
+def _package_name(scheme: str, package: str) -> str:
+    """The package without scope and version.
+
+    Raises:
+        ThvError: it is no ``PACKAGE[@VERSION]``. One that starts with a dash would be an option to the runner.
+    """
+    scope, slash, rest = package.partition("/")
+    if scheme == "npx" and package.startswith("@"):
+        is_scoped, bare = bool(slash and scope[1:]), rest
+    else:
+        is_scoped, bare = not slash, package
+    name, at, version = bare.partition("@")
+    malformed = not name or name.startswith("-") or (at and not version) or any(c.isspace() or c in "/\0" for c in bare)
+    if not is_scoped or malformed:
+        form = "[@SCOPE/]PACKAGE[@VERSION]" if scheme == "npx" else "PACKAGE[@VERSION]"
+        raise ThvError(f"{scheme}://{package}: not a package: write {scheme}://{form}")
+    return name
+
+
+def _near(word: str, known: list[str]) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+
+
+def _unknown(server: str, known: list[str], env: Mapping[str, str]) -> UnknownServerError:
+    near = _near(server, known)
+    parts = [f"there is no server named {server!r}"]
+    parts.append(f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}")
+    if server and commands.find(server, env) is not None:
+        parts.append(f"to run the command of that name: thv run -- {server}")
+    else:
+        parts.append(f"SERVER is {_FORMS}")
+    return UnknownServerError("; ".join(parts))
