@@ -20,8 +20,8 @@ Look: TypeAlias = Callable[[bytes], None]
 class BooleanReading(NamedTuple):
     """What the config file says about one boolean setting; handed from `thv.config` to `thv.analytics.consent`.
 
-    `value` is None when the file is silent. `where` is ``path:line``, or just the path. `problem` says, in one line with
-    its position, why the file or the value cannot be read as a boolean; `value` is None then.
+    `value` is None when the file is silent. `where` is ``path:line``, or just the path. `problem` says, in one line
+    with its position, why the file or the value cannot be read as a boolean; `value` is None then.
     """
 
     value: bool | None = None

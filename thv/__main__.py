@@ -1,0 +1,40 @@
+"""The entry of the `thv` command. `thv run` is dispatched here, before the command-line library is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    `thv run` leaves at once when its session is over: neither a thread that waits for a silent analytics endpoint nor
+    the interpreter's tidying up may keep its client waiting.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    start = 1 if words[:1] == ["--debug"] else 0
+    if words[start : start + 1] == ["run"]:
+        from thv.cli.run_options import RunUsageError, parse
+
+        try:
+            request = parse(words[start + 1 :])
+        except RunUsageError:
+            pass  # told in full by the command-line library
+        else:
+            if not request.wants_help:
+                from thv.cli.run import run
+
+                request.debug = request.debug or start == 1
+                os._exit(run(request))
+    from thv.cli.app import main as full_main
+
+    return full_main(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

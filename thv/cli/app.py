@@ -1,0 +1,150 @@
+"""The whole command line: every verb, its help, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from thv import __version__
+from thv.cli import config, mcp
+from thv.cli.run_options import OPTIONS, RunUsageError, parse
+from thv.console import say
+from thv.errors import ThvError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell gives it."""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings=HELP_NAMES,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
+app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"thv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show what thv does, and tracebacks.")] = False,
+) -> None:
+    """Run MCP servers behind a byte-exact relay, and know how every tool call ended."""
+
+
+class RunCommand(TyperCommand):
+    """`thv run`, parsed by its own table; Typer would lose the ``--`` that tells a SERVER from a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep what the table's parser makes of the words, or show the help."""
+        try:
+            ctx.obj = parse(args)
+        except RunUsageError as error:
+            raise typer.BadParameter(str(error)) from None
+        return super().parse_args(ctx, ["--help"]) if ctx.obj.wants_help else []
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run what was asked for."""
+        from thv.cli.run import run
+
+        return run(ctx.obj)
+
+
+def _run_parameters() -> list[inspect.Parameter]:
+    """The parameters of `thv run` as Typer wants them, for its help: made from the table."""
+    parameters = [
+        inspect.Parameter(
+            "server",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[str | None, typer.Argument(metavar="SERVER", help="What to run; see above.")],
+        ),
+        inspect.Parameter(
+            "args",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                list[str] | None, typer.Argument(metavar="[-- ARGS...]", help="The server's own arguments.")
+            ],
+        ),
+    ]
+    for option in OPTIONS:
+        kind: Any = list[str] | None if option.multiple else bool if option.metavar is None else str | None
+        parameters.append(
+            inspect.Parameter(
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if option.metavar is None else None,
+                annotation=Annotated[kind, typer.Option(*option.flags, metavar=option.metavar, help=option.help)],
+            )
+        )
+    return parameters
+
+
+def _run(**_words: object) -> None:
+    """Run an MCP server behind the relay, for a client on stdin and stdout.
+
+    SERVER is a name from the registry (`thv run demo`), `uvx://PACKAGE[@VERSION]`, `npx://PACKAGE[@VERSION]` or the
+    path of an executable. Without SERVER, what follows `--` is a whole command.
+
+    The exit code is the server's own; 128 + N if signal N ended it; 127 if the command is not found.
+
+    Examples:
+    `thv run time -- --local-timezone Europe/Zurich`
+
+    `thv run npx://@modelcontextprotocol/server-filesystem -- ~/notes`
+
+    `thv run -e TOKEN=secret -- ./my-server --stdio`
+    """
+
+
+_run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  what Typer reads
+app.command("run", cls=RunCommand)(_run)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command that `words` name; returns its exit code and never raises, unless with ``--debug``."""
+    debug = "--debug" in words
+    try:
+        result = app(args=list(words), prog_name="thv", standalone_mode=False)
+    except ThvError as error:
+        if debug:
+            raise
+        say(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        say(error.format_message())
+        if error.exit_code == USAGE_ERROR:
+            say("see --help for what is possible")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # `thv ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        say(f"internal error: {error!r}; run it again with --debug and report what it shows")
+        return 1
+    return result if isinstance(result, int) else 0

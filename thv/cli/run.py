@@ -1,0 +1,66 @@
+"""`thv run`: start a server and relay its session.
+
+On the start path: nothing slow is imported before the server runs.
+"""
+
+from __future__ import annotations
+
+import os
+
+from thv.console import say
+from thv.errors import ThvError
+from thv.servers.resolve import resolve
+from thv.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from thv.cli.run_options import RunRequest
+    from thv.servers.spec import LaunchSpec
+    from thv.session import MakeAnalytics
+
+
+def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> int:
+    """Run the session that `request` asks for.
+
+    Returns:
+        The exit code of the server, 128 + N if signal N ended it, or that of the error that was reported.
+    """
+    try:
+        spec = resolve(
+            request.server,
+            request.args,
+            environ=os.environ,
+            env=request.env,
+            env_file=request.env_file,
+            name=request.name,
+            cwd=request.cwd,
+        )
+        if os.isatty(0):
+            say(_introduction(spec, request))
+        return Session(spec, debug=request.debug, make_analytics=make_analytics).run()
+    except ThvError as error:
+        if request.debug:
+            import traceback
+
+            traceback.print_exc()
+        say(str(error))
+        return error.exit_code
+
+
+def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
+    """What to say to a person who started `thv run` by hand: it waits for a program, not for them."""
+    import json
+
+    words = ["run"]
+    for flag, values in (("--env", request.env), ("--env-file", request.env_file)):
+        words += [word for value in values for word in (flag, value)]
+    for flag, value in (("--name", request.name), ("--cwd", request.cwd)):
+        words += [flag, value] if value is not None else []
+    words += [request.server] if request.server is not None else []
+    words += ["--", *request.args] if request.args else []
+    config = {"mcpServers": {spec.name: {"command": "thv", "args": words}}}
+    return (
+        f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
+        f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}\n"
+        f"To try it by hand: thv mcp list {request.server if request.server is not None else 'SERVER'}"
+    )

@@ -1,0 +1,132 @@
+"""What `thv run` accepts: one table, from which both its parser and its help are made.
+
+The parser is the only one there is: the full command line asks it, too, so the two cannot disagree. It imports nothing,
+because a server is started by what it returns.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Option:
+    """One option of `thv run`.
+
+    Attributes:
+        flags: its spellings, the long one first.
+        help: one line for ``--help``.
+        metavar: the name of its value, or None for a switch.
+        multiple: may be given several times.
+    """
+
+    __slots__ = ("flags", "help", "metavar", "multiple")
+
+    def __init__(self, *flags: str, text: str, metavar: str | None = None, multiple: bool = False) -> None:
+        self.flags = flags
+        self.help = text
+        self.metavar = metavar
+        self.multiple = multiple
+
+    @property
+    def name(self) -> str:
+        """The parameter it fills: ``--env-file`` fills ``env_file``."""
+        return self.flags[0].lstrip("-").replace("-", "_")
+
+
+OPTIONS = (
+    Option("--env", "-e", metavar="KEY=VALUE", multiple=True, text="Set a variable in the server's environment."),
+    Option("--env-file", metavar="FILE", multiple=True, text="Read KEY=VALUE lines into the server's environment."),
+    Option("--name", metavar="NAME", text="Call the server NAME; by default its registry or package name."),
+    Option("--cwd", metavar="DIR", text="Start the server in DIR."),
+    Option("--debug", text="Say on stderr what thv does, and show each usage analytics payload."),
+)
+
+BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
+
+HELP_FLAGS = ("-h", "--help")
+
+
+class RunUsageError(Exception):
+    """The command line is wrong; `str(error)` says how and what to do."""
+
+
+class RunRequest:
+    """What the command line asked for.
+
+    Attributes:
+        server: SERVER, or None when a whole command was given after ``--``.
+        args: what came after ``--``: the server's arguments, or the command and its arguments.
+        wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
+        env, env_file, name, cwd, debug: the options of the table.
+    """
+
+    def __init__(self) -> None:
+        self.server: str | None = None
+        self.args: tuple[str, ...] = ()
+        self.wants_help = False
+        self.env: list[str] = []
+        self.env_file: list[str] = []
+        self.name: str | None = None
+        self.cwd: str | None = None
+        self.debug = False
+
+
+def parse(words: Sequence[str]) -> RunRequest:
+    """Read the words after ``run``. Options may stand on either side of SERVER, up to ``--``.
+
+    Raises:
+        RunUsageError: the words make no sense.
+    """
+    request = RunRequest()
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if word == "--":
+            request.args = tuple(words[position:])
+            break
+        if word in HELP_FLAGS:
+            request.wants_help = True
+            return request
+        if word.startswith("-") and word != "-":
+            position = _take_option(request, words, position)
+        elif request.server is None:
+            request.server = word
+        else:
+            raise RunUsageError(f"unexpected argument {word!r}; put the server's own arguments after --")
+    if request.server is None and not request.args:
+        raise RunUsageError("no server; give a SERVER, or -- and a command. `thv run demo` is one to try")
+    return request
+
+
+def _take_option(request: RunRequest, words: Sequence[str], position: int) -> int:
+    """Read the option before `position`; the position after its value."""
+    word = words[position - 1]
+    flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+    option = BY_FLAG.get(flag)
+    if option is None:
+        raise RunUsageError(f"no such option: {flag}{_nearest(flag)}; put the server's own options after --")
+    if option.metavar is None:
+        if given:
+            raise RunUsageError(f"option {flag} takes no value")
+        setattr(request, option.name, True)
+        return position
+    if not given:
+        if position == len(words) or words[position] == "--":
+            raise RunUsageError(f"option {flag} needs a value: {flag} {option.metavar}")
+        value = words[position]
+        position += 1
+    if option.multiple:
+        getattr(request, option.name).append(value)
+    else:
+        setattr(request, option.name, value)
+    return position
+
+
+def _nearest(flag: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(flag, BY_FLAG, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

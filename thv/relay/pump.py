@@ -1,0 +1,161 @@
+"""Moves bytes from one descriptor to another: all of them, in order, unchanged.
+
+One blocking thread a direction: it costs least, and backpressure comes for nothing, because a thread that cannot write
+does not read. Descriptors are used as they are found (pipe, socket, terminal, file, blocking or not); their flags are
+never changed, since they may be shared with other processes. This module does not know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.ports import Look
+
+SMALL_READ = 64 * 1024
+"""Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip."""
+
+LARGE_READ = 1024 * 1024
+"""Bytes asked for after a read that came back full: a large message then passes in few system calls."""
+
+
+def wait_readable(fd: int) -> None:
+    """Sleep until `fd`, found non-blocking, has something to read or is closed."""
+    _wait(fd, write=False)
+
+
+def wait_writable(fd: int) -> None:
+    """Sleep until `fd`, found non-blocking, takes bytes again or is closed."""
+    _wait(fd, write=True)
+
+
+def _wait(fd: int, *, write: bool) -> None:
+    if sys.platform != "win32":  # select() fails for descriptors above 1023
+        poller = select.poll()
+        poller.register(fd, select.POLLOUT if write else select.POLLIN)
+        poller.poll()
+    elif write:
+        select.select([], [fd], [])
+    else:
+        select.select([fd], [], [])
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte of `data`, however few the descriptor takes at a time.
+
+    Raises:
+        OSError: the other end is gone.
+    """
+    try:
+        written = os.write(fd, data)
+    except BlockingIOError:
+        wait_writable(fd)
+        written = 0
+    if written == len(data):
+        return
+    rest = memoryview(data)[written:]
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            wait_writable(fd)
+
+
+def ignore(_chunk: bytes) -> None:
+    """The look that sees nothing."""
+
+
+class Pump:
+    """One direction of the relay.
+
+    Args:
+        source: descriptor read until end of file.
+        sink: descriptor written to; it may be replaced while the pump runs (`os.dup2`).
+        look: shown each chunk, once. A look that raises is not asked again.
+        look_first: look before forwarding. Requests need it: a reply must not be read before its request is known.
+        widen: called once with each end when traffic turns out to be heavy.
+
+    Attributes:
+        taken: chunks read so far.
+        given: chunks forwarded so far; behind `taken` while a chunk is in hand.
+        sink_gone: the sink refused bytes.
+    """
+
+    __slots__ = ("_look_first", "_sink", "_source", "_widen", "given", "look", "sink_gone", "taken")
+
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        look: Look = ignore,
+        *,
+        look_first: bool,
+        widen: Callable[[int], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._look_first = look_first
+        self._widen = widen
+        self.look = look
+        self.taken = 0
+        self.given = 0
+        self.sink_gone = False
+
+    def run(self) -> None:
+        """Pump until the source ends or the sink is gone. Never raises."""
+        source = self._source
+        read = os.read
+        forward = self._forward
+        size = SMALL_READ
+        while True:
+            try:
+                chunk = read(source, size)
+            except BlockingIOError:
+                wait_readable(source)
+                continue
+            except OSError:  # a terminal that hung up (EIO), a socket that was reset
+                return
+            if not chunk or not forward(chunk):
+                return
+            if len(chunk) >= SMALL_READ:
+                size = LARGE_READ
+                self._widen_once()
+            else:
+                size = SMALL_READ
+
+    def drain(self) -> None:
+        """Go on reading after the sink is gone, so that the writer is not stuck on a full pipe; still look."""
+        with open(os.devnull, "wb", buffering=0) as nowhere:
+            self._sink = nowhere.fileno()
+            self.run()
+
+    def _widen_once(self) -> None:
+        if self._widen is not None:
+            self._widen(self._source)
+            self._widen(self._sink)
+            self._widen = None
+
+    def _forward(self, chunk: bytes) -> bool:
+        """Forward one chunk, looking before or after; False when the sink is gone."""
+        self.taken += 1
+        if self._look_first:
+            self._show(chunk)
+        try:
+            write_all(self._sink, chunk)
+        except OSError:
+            self.sink_gone = True
+        self.given += 1
+        if not self._look_first:
+            self._show(chunk)
+        return not self.sink_gone
+
+    def _show(self, chunk: bytes) -> None:
+        try:
+            self.look(chunk)
+        except Exception:  # noqa: BLE001  a bug in looking never breaks the session
+            self.look = ignore

@@ -1,0 +1,214 @@
+"""The relay: a client on our stdin and stdout, a server process behind, and an orderly end whatever happens.
+
+The end (MCP, "Lifecycle, Shutdown", stdio): client EOF → the server's stdin is closed → wait while calls are open, at
+most `REPLY_GRACE`, else `EOF_GRACE` → SIGTERM → `TERM_GRACE` → SIGKILL, each to the whole process group. A signal to
+thv goes straight to SIGTERM, a second one to SIGKILL. The server's last output is delivered before `run` returns.
+
+The main thread only waits: it wakes when something ended, never in between.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import time
+from _queue import Empty, SimpleQueue
+
+from thv.relay.hearing import Hearing
+from thv.relay.process import widen
+from thv.relay.pump import Pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.ports import Look
+    from thv.relay.process import ServerProcess
+
+EOF_GRACE = 1.5
+"""Seconds a server has to exit after its stdin was closed and no call is open."""
+
+REPLY_GRACE = 10.0
+"""Seconds to wait, after the client's EOF, for calls that are still open: replies in flight are not lost."""
+
+TERM_GRACE = 1.5
+"""Seconds between SIGTERM and SIGKILL; also for output that a dead server's children hold back."""
+
+LAST_GRACE = 1.0
+"""Seconds for the system to carry out SIGKILL; after them thv leaves, and the watchdog goes on trying."""
+
+POLL = 0.05
+"""Seconds between two looks at open calls, during the shutdown only."""
+
+CLIENT_EOF, CLIENT_GONE, SERVER_EOF, SERVER_DEAF, EXITED, SIGNALLED = range(6)
+"""What can happen: our stdin ended; our stdout refused; the server's stdout ended; its stdin refused; it exited."""
+
+
+class Relay:
+    """Relays one session.
+
+    Args:
+        server: the running server.
+        awaiting_reply: how many calls the server still has to answer.
+        client_gone: called once, at the client's EOF or a signal to thv, before anything is ended.
+
+    Attributes:
+        ended_by_server: once `run` has returned, whether the server ended while the client was there.
+    """
+
+    def __init__(
+        self, server: ServerProcess, *, awaiting_reply: Callable[[], int], client_gone: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._awaiting_reply = awaiting_reply
+        self._client_gone = client_gone
+        self._events: SimpleQueue[int] = SimpleQueue()
+        self._hearing = Hearing()
+        self._upward = Pump(0, server.stdin, self._hearing.from_client, look_first=True, widen=widen)
+        self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, widen=widen)
+        self._client_is_there = True
+        self._exited = False
+        self._server_eof = False
+        self._signals = 0
+        self.ended_by_server = False
+
+    def start(self) -> None:
+        """Begin to relay. Returns at once; nothing slow happens before."""
+        _thread.start_new_thread(self._pump_upward, ())
+        _thread.start_new_thread(self._pump_downward, ())
+
+    def listen(self, from_client: Look, from_server: Look) -> None:
+        """Show the session to whoever looks, from its first byte on; call it once.
+
+        Args:
+            from_client: shown each chunk before it is forwarded to the server.
+            from_server: shown each chunk after it was forwarded to the client.
+        """
+        self._hearing.begin(from_client, from_server)
+        self._upward.look, self._downward.look = from_client, from_server
+
+    def activity(self) -> int:
+        """A number that changes whenever something passes."""
+        return self._upward.taken + self._downward.taken
+
+    def run(self) -> int:
+        """Wait for the session to end, end the server, deliver its last output. Call it on the main thread.
+
+        Returns:
+            The exit code of the server, or 128 + N if signal N ended it.
+        """
+        self._server.watch()
+        _thread.start_new_thread(self._await_exit, ())
+        self._listen_to_signals()
+        while self._client_is_there and not self._server_eof and not self._exited:
+            self._next(None)
+        self.ended_by_server = self._client_is_there
+        if not self._exited:
+            self._end_server()
+        self._deliver_last_output()
+        return self._server.close() if self._exited else 128 + 9
+
+    def _pump_upward(self) -> None:
+        self._upward.run()
+        self._events.put(SERVER_DEAF if self._upward.sink_gone else CLIENT_EOF)
+
+    def _pump_downward(self) -> None:
+        self._downward.run()
+        if self._downward.sink_gone:
+            self._events.put(CLIENT_GONE)
+            self._downward.drain()
+        self._events.put(SERVER_EOF)
+
+    def _await_exit(self) -> None:
+        self._server.wait()
+        self._events.put(EXITED)
+
+    def _listen_to_signals(self) -> None:
+        import signal
+
+        def note(_number: int, _frame: object) -> None:
+            self._events.put(SIGNALLED)
+
+        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a background job
+                signal.signal(number, note)
+
+    def _next(self, timeout: float | None) -> None:
+        """Sleep until something happens, at most `timeout` seconds, and take note of it."""
+        if timeout is None and sys.platform != "linux":
+            # Elsewhere a signal may be taken by another thread, or not interrupt a wait: look up now and then.
+            timeout = 0.5
+        try:
+            event = self._events.get(timeout=timeout)
+        except Empty:
+            return
+        if event == SERVER_EOF:
+            self._server_eof = True
+            _replace_by_null(1)  # the client sees the end of our output now, not when we have tidied up
+        elif event == EXITED:
+            self._exited = True
+        elif event == SERVER_DEAF:
+            # Nobody reads our stdin any more: let the client's next write fail, as it would without us.
+            _replace_by_null(0)
+        else:
+            self._signals += event == SIGNALLED
+            if self._client_is_there:
+                self._client_is_there = False
+                self._client_gone()
+
+    def _end_server(self) -> None:
+        if not self._signals:
+            self._server.close_stdin()
+            self._await_replies_and_exit()
+        if not self._exited:
+            self._server.terminate()
+            signals = self._signals
+            self._until(lambda: self._exited or self._signals > signals, TERM_GRACE)
+        if not self._exited:
+            self._server.kill()
+            self._until(lambda: self._exited, LAST_GRACE)
+
+    def _await_replies_and_exit(self) -> None:
+        began = idle_since = time.monotonic()
+        while not self._exited and not self._signals:
+            now = time.monotonic()
+            waiting = not self._server_eof and not self.ended_by_server and self._awaiting_reply() > 0
+            if waiting:
+                idle_since = now
+            deadline = began + REPLY_GRACE if waiting else min(idle_since + EOF_GRACE, began + REPLY_GRACE + EOF_GRACE)
+            if now >= deadline:
+                return
+            self._next(POLL if waiting else deadline - now)
+
+    def _deliver_last_output(self) -> None:
+        """Wait for the server's stdout to end: what it wrote is the client's.
+
+        A client that reads slowly is waited for as long as it is there; a child of the server that holds the pipe open
+        is ended.
+        """
+        remedies = [self._server.terminate, self._server.kill]
+        taken, moved_at = self._downward.taken, time.monotonic()
+        while not self._server_eof:
+            self._next(POLL)
+            now = time.monotonic()
+            in_hand = self._downward.taken != self._downward.given
+            if self._downward.taken != taken or (in_hand and self._client_is_there):
+                taken, moved_at = self._downward.taken, now
+            elif now - moved_at > (REPLY_GRACE if in_hand and not self._signals else TERM_GRACE):
+                if in_hand or not remedies:
+                    return
+                remedies.pop(0)()
+                moved_at = now
+
+    def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not done() and (left := deadline - time.monotonic()) > 0:
+            self._next(left)
+
+
+def _replace_by_null(fd: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, fd)
+    os.close(nowhere)

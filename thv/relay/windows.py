@@ -1,0 +1,150 @@
+"""The server process on Windows: the twin of `thv.relay.process`, with the same promises.
+
+A Job Object that ends its processes when its last handle closes does what the process group and the watchdog do
+elsewhere: whatever ends thv, nothing the server started stays behind. A new process group keeps a Ctrl-C meant for thv
+away from the server, and lets thv send it a Ctrl-Break, the nearest thing to SIGTERM.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    import os
+    import signal
+    import subprocess
+    from ctypes import wintypes
+    from typing import TYPE_CHECKING, ClassVar
+
+    from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
+
+    if TYPE_CHECKING:
+        from collections.abc import Mapping, Sequence
+
+    KILL_ON_JOB_CLOSE = 0x2000
+    """JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE (winnt.h)."""
+
+    EXTENDED_LIMIT_INFORMATION = 9
+    """JobObjectExtendedLimitInformation (winnt.h)."""
+
+    KILLED = 1
+    """Exit code of processes ended with their job, as TerminateProcess is used elsewhere on Windows."""
+
+    class _BasicLimits(ctypes.Structure):
+        _fields_: ClassVar = [
+            ("PerProcessUserTimeLimit", wintypes.LARGE_INTEGER),
+            ("PerJobUserTimeLimit", wintypes.LARGE_INTEGER),
+            ("LimitFlags", wintypes.DWORD),
+            ("MinimumWorkingSetSize", ctypes.c_size_t),
+            ("MaximumWorkingSetSize", ctypes.c_size_t),
+            ("ActiveProcessLimit", wintypes.DWORD),
+            ("Affinity", ctypes.c_size_t),
+            ("PriorityClass", wintypes.DWORD),
+            ("SchedulingClass", wintypes.DWORD),
+        ]
+
+    class _ExtendedLimits(ctypes.Structure):
+        _fields_: ClassVar = [
+            ("BasicLimitInformation", _BasicLimits),
+            ("IoInfo", ctypes.c_ulonglong * 6),
+            ("ProcessMemoryLimit", ctypes.c_size_t),
+            ("JobMemoryLimit", ctypes.c_size_t),
+            ("PeakProcessMemoryUsed", ctypes.c_size_t),
+            ("PeakJobMemoryUsed", ctypes.c_size_t),
+        ]
+
+    class ServerProcess:
+        """A running MCP server; see `thv.relay.process.ServerProcess` for the contract."""
+
+        def __init__(self, process: subprocess.Popen[bytes], job: int | None) -> None:
+            assert process.stdin is not None  # noqa: S101  both were asked to be pipes
+            assert process.stdout is not None  # noqa: S101
+            self._process = process
+            self._job = job
+            self.pid = process.pid
+            self.stdin = process.stdin.fileno()
+            self.stdout = process.stdout.fileno()
+
+        @classmethod
+        def spawn(cls, argv: Sequence[str], env: Mapping[str, str], cwd: str | None = None) -> ServerProcess:
+            """Start `argv`; its stdin and stdout are pipes to us, its stderr is ours.
+
+            Raises:
+                CommandNotFoundError: there is no such command.
+                NotExecutableError: the system refuses to execute it.
+                ThvError: `cwd` cannot be entered.
+            """
+            for fd in (0, 1):
+                msvcrt.setmode(fd, os.O_BINARY)
+            if cwd is not None and not os.path.isdir(cwd):
+                raise ThvError(f"cannot enter the working directory {cwd!r}: no such directory")
+            import shutil
+
+            found = shutil.which(argv[0], path=env.get("PATH"))  # also finds npx.cmd
+            if found is None:
+                raise CommandNotFoundError(f"command not found: {argv[0]!r}; check the spelling, or give its full path")
+            try:
+                process = subprocess.Popen(
+                    [found, *argv[1:]],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    bufsize=0,
+                    env=dict(env),
+                    cwd=cwd,
+                    creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+                )
+            except OSError as error:
+                raise NotExecutableError(f"cannot execute {argv[0]!r}: {error.strerror}") from None
+            return cls(process, _join_new_job(process))
+
+        def watch(self) -> None:
+            """Nothing to start: closing the job's last handle, which the system does for us, is the watchdog."""
+
+        def close_stdin(self) -> None:
+            """Give the server its end of file; more than once is fine."""
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_BINARY)
+            os.dup2(nowhere, self.stdin, inheritable=False)
+            os.close(nowhere)
+
+        def wait(self) -> None:
+            """Block until the server has exited."""
+            self._process.wait()
+
+        def terminate(self) -> None:
+            """Ask the group to end (Ctrl-Break)."""
+            try:
+                os.kill(self.pid, signal.CTRL_BREAK_EVENT)
+            except OSError:
+                self.kill()  # a server without our console cannot be asked
+
+        def kill(self) -> None:
+            """End everything the server started."""
+            if self._job is None or not ctypes.windll.kernel32.TerminateJobObject(wintypes.HANDLE(self._job), KILLED):
+                self._process.kill()
+
+        def close(self) -> int:
+            """The exit code of the server, which must have exited."""
+            return self._process.wait()
+
+    def _join_new_job(process: subprocess.Popen[bytes]) -> int | None:
+        """Put `process` into a job that dies with us; None where the system refuses (a job that forbids nesting)."""
+        kernel32 = ctypes.windll.kernel32
+        kernel32.CreateJobObjectW.restype = wintypes.HANDLE
+        job: int | None = kernel32.CreateJobObjectW(None, None)
+        if not job:
+            return None
+        limits = _ExtendedLimits()
+        limits.BasicLimitInformation.LimitFlags = KILL_ON_JOB_CLOSE
+        handle = wintypes.HANDLE(job)
+        made = kernel32.SetInformationJobObject(
+            handle, EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
+        )
+        opened = kernel32.OpenProcess(0x1F0FFF, False, process.pid)
+        joined = made and kernel32.AssignProcessToJobObject(handle, wintypes.HANDLE(opened))
+        kernel32.CloseHandle(wintypes.HANDLE(opened))
+        return job if joined else None
+
+    def widen(_fd: int) -> None:
+        """Windows gives a pipe what it needs."""
