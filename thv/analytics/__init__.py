@@ -1,5 +1,6 @@
-"""Anonymous, opt-out usage analytics: one counter, one attribute, one fixed endpoint.
+"""The maintainers' anonymous usage counts: how many tool calls succeeded, how many failed, and nothing else.
 
-PRIVATE by construction: this package is handed outcomes (`thv.ports.Outcome`) and nothing else, and never imports
-`thv.telemetry`, which never imports it.
+`consent` decides whether any of it exists; `pipeline` counts and says when to send; `provider`, `exporter`, `wire` and
+`transport` are loaded late and turn two integers into one POST. Nothing here knows a tool, a server or a user, and
+nothing here may import the user's telemetry.
 """

@@ -1,0 +1,96 @@
+"""Decides whether usage analytics exist in this process, and which source decided.
+
+Off always wins: one source that says no, or that cannot be understood, is enough. This module is read before the
+server is spawned, so it imports nothing but the contract's words, and it reads the config file last.
+"""
+
+from __future__ import annotations
+
+from thv.analytics.contract import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from thv.ports import BooleanReading
+
+FALSE_WORDS = ("false", "no", "off", "0")
+TRUE_WORDS = ("true", "yes", "on", "1")
+
+
+class Consent:
+    """Whether usage analytics are on, who said so, and what to tell the user about it.
+
+    Attributes:
+        enabled: True if outcomes may be counted and sent.
+        source: what decided, in a person's words: ``default``, ``CI is set``, ``/home/u/.toolhive/config.yaml:3``.
+        warning: one line for stderr when a source could not be understood and analytics are off because of it.
+    """
+
+    __slots__ = ("enabled", "source", "warning")
+
+    enabled: bool
+    source: str
+    warning: str | None
+
+    def __init__(self, enabled: bool, source: str, warning: str | None = None) -> None:
+        set_once = object.__setattr__
+        set_once(self, "enabled", enabled)
+        set_once(self, "source", source)
+        set_once(self, "warning", warning)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a decision is final: {name} cannot be changed")
+
+    def __repr__(self) -> str:
+        return f"Consent(enabled={self.enabled}, source={self.source!r}, warning={self.warning!r})"
+
+
+def decide(environ: Mapping[str, str], read_setting: Callable[[], BooleanReading]) -> Consent:
+    """Ask every source in turn; the first that says no decides.
+
+    Args:
+        environ: the process's environment. A variable that is empty counts as unset.
+        read_setting: reads `otel.usage-analytics-enabled`; called only when no variable has said no already.
+
+    Never raises: a source that cannot be read means off, with a warning.
+    """
+    refusal = _refused_by_environment(environ)
+    if refusal is not None:
+        return refusal
+    try:
+        reading = read_setting()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the file, `thv run` must go on, with analytics off
+        return Consent(enabled=False, source="the config file cannot be read", warning=_off_because(str(error)))
+    if reading.problem is not None:
+        return Consent(enabled=False, source=reading.where or "config file", warning=_off_because(reading.problem))
+    if reading.value is not None:
+        return Consent(enabled=reading.value, source=reading.where)
+    if _word(environ, SWITCH):
+        return Consent(enabled=True, source=f"{SWITCH} is {_word(environ, SWITCH)}")
+    return Consent(enabled=True, source="default")
+
+
+def _refused_by_environment(environ: Mapping[str, str]) -> Consent | None:
+    for name in (DO_NOT_TRACK, CI):
+        # https://consoledonottrack.com and the CI services agree on "set to anything"; only a plain no means no.
+        if _word(environ, name) and _word(environ, name) not in FALSE_WORDS:
+            return Consent(enabled=False, source=f"{name} is set")
+    # OpenTelemetry specification, "Boolean value": only the word true, in any case, is true.
+    if _word(environ, SDK_DISABLED) == "true":
+        return Consent(enabled=False, source=f"{SDK_DISABLED} is true")
+    switch = _word(environ, SWITCH)
+    if switch in FALSE_WORDS:
+        return Consent(enabled=False, source=f"{SWITCH} is {switch}")
+    if switch and switch not in TRUE_WORDS:
+        problem = f"{SWITCH} is neither true nor false"
+        return Consent(enabled=False, source=problem, warning=_off_because(problem))
+    return None
+
+
+def _word(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name, "").strip().lower()
+
+
+def _off_because(problem: str) -> str:
+    return f"{problem}; usage analytics ({SETTING}) are off until this is corrected"

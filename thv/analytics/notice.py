@@ -1,0 +1,74 @@
+"""The first-run notice: tells a person what will be sent, and how to stop it, before anything ever is.
+
+Shown once per machine account; shown again each time if that it was shown cannot be recorded. If it cannot be shown,
+nothing may be sent: the caller asks `shown` first and obeys. It knows nothing of counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thv.analytics.contract import DO_NOT_TRACK, ENDPOINT, SETTING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MARKER = "usage-analytics-notice-shown"
+"""The file that records the showing, in the user's state directory. Its existence is all it says."""
+
+NOTICE = f"""\
+Anonymous usage analytics are on. thv reports how many tool calls succeeded and how many failed, nothing else,
+to {ENDPOINT}: no names, arguments, results, paths or identifiers.
+To turn this off: thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)
+What is sent, byte by byte: docs/usage-analytics.md, https://docs.toolhive.dev/usage-analytics. Shown only once."""
+
+
+def shown(say: Callable[[str], None], state_dir: Callable[[], Path] | None = None) -> bool:
+    """Make sure the notice has been shown on this machine: now, if it was not before.
+
+    Args:
+        say: writes a text for people; raises if it could not.
+        state_dir: the directory of the marker; platformdirs' user state directory for `toolhive` by default.
+
+    Returns:
+        True if the user has been told; False if telling failed, and nothing may be sent.
+    """
+    marker = _marker(state_dir or _user_state_dir)
+    if marker is not None and _exists(marker):
+        return True
+    try:
+        say(NOTICE)
+    except Exception:  # noqa: BLE001 - stderr may be closed, full or anything: not told is not told
+        return False
+    if marker is not None:
+        _record(marker)
+    return True
+
+
+def _user_state_dir() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("toolhive", appauthor=False)
+
+
+def _marker(state_dir: Callable[[], Path]) -> Path | None:
+    try:
+        return state_dir() / MARKER
+    except Exception:  # noqa: BLE001 - no HOME, a strange platform: then the notice is shown each time
+        return None
+
+
+def _exists(marker: Path) -> bool:
+    try:
+        return marker.is_file()
+    except OSError:
+        return False
+
+
+def _record(marker: Path) -> None:
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError:
+        return  # shown again next time

@@ -1,0 +1,172 @@
+"""Sends one request over TLS and says what is certain about its fate. Standard library only, one connection, no reuse.
+
+Written on `socket` and `ssl` rather than on `http.client` because three promises depend on it: the whole exchange has
+one deadline that a server cannot stretch by dripping bytes; it is known exactly when the first byte of the request may
+have left; and nothing is sent that is not in the request. Proxies, cookies, netrc, redirects and client certificates
+do not exist here. Of the environment it reads nothing: see `trust`.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, TypeAlias
+
+    from thv.analytics.wire import Request
+
+    Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+
+TIMEOUT = 10.0
+"""Seconds for a whole export, name lookup excepted (it cannot be interrupted). OTLP exporters' usual figure."""
+
+ANSWER_LIMIT = 8192
+"""Bytes read in search of the final status line: what common servers accept as one header block."""
+
+CHUNK = 1024
+
+FINAL = 200
+REDIRECTION = 300
+TOO_MANY_REQUESTS = 429
+UNAVAILABLE = 503
+
+
+class Fate(Enum):
+    """What is certain about a request."""
+
+    TAKEN = "taken"
+    NOT_TAKEN = "not taken"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The fate of one request, and why, in words for a person."""
+
+    fate: Fate
+    reason: str
+
+
+def post(request: Request, context: ssl.SSLContext, timeout: float = TIMEOUT) -> Delivery:
+    """Send `request` and read the status of its answer, in at most `timeout` seconds after the name lookup.
+
+    Never raises for anything the network does. `NOT_TAKEN` is only said when no byte of the request was written, or
+    the server answered 429 or 503 (OTLP/HTTP, "Retryable Response Codes"); 502 and 504 come from something between, so
+    the fate of the request is unknown.
+    """
+    try:
+        addresses = socket.getaddrinfo(request.host, request.port, type=socket.SOCK_STREAM)
+        until = monotonic() + timeout
+        with _connect(addresses, until) as connection:
+            connection.settimeout(_left(until))
+            secure = context.wrap_socket(connection, server_hostname=request.host)
+    except (OSError, ValueError) as error:
+        return Delivery(Fate.NOT_TAKEN, f"no connection: {error}")
+    with secure:
+        try:
+            secure.settimeout(_left(until))
+            secure.sendall(request.to_bytes())
+            status = _read_status(secure, until)
+        except (OSError, ValueError) as error:
+            return Delivery(Fate.UNKNOWN, f"no answer: {error}")
+    return Delivery(_fate_of(status), f"HTTP status {status}")
+
+
+def final_status(received: bytes) -> int | None:
+    """The status code of the final response in `received`; None if more bytes are needed.
+
+    Interim responses (1xx; RFC 9110, 15.2) are passed over. Raises ValueError if this is not HTTP/1.
+    """
+    while True:
+        line, newline, _ = received.partition(b"\r\n")
+        if not newline:
+            return None
+        version, _, rest = line.partition(b" ")
+        code = rest[:3]
+        if not version.startswith(b"HTTP/1.") or len(code) != len(b"200") or not code.isdigit():
+            raise ValueError("the answer is not HTTP/1")
+        if int(code) >= FINAL:
+            return int(code)
+        _, blank, received = received.partition(b"\r\n\r\n")
+        if not blank:
+            return None
+
+
+def trust() -> ssl.SSLContext:
+    """The trust of `ssl.create_default_context()`, as it is in a process without environment variables.
+
+    `create_default_context` itself obeys `SSLKEYLOGFILE` (session secrets to a file), and OpenSSL's default paths obey
+    `SSL_CERT_FILE` and `SSL_CERT_DIR`; so the context is made from the same parts, and the compiled-in paths are named.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    if sys.platform == "win32":
+        for store in ("CA", "ROOT"):
+            for certificate, encoding, purposes in ssl.enum_certificates(store):
+                trusted = purposes is True or (purposes is not False and ssl.Purpose.SERVER_AUTH.oid in purposes)
+                if encoding == "x509_asn" and trusted:
+                    _load_one(context, certificate)
+    compiled_in = ssl.get_default_verify_paths()
+    if Path(compiled_in.openssl_cafile).is_file():
+        context.load_verify_locations(cafile=compiled_in.openssl_cafile)
+    if Path(compiled_in.openssl_capath).is_dir():
+        context.load_verify_locations(capath=compiled_in.openssl_capath)
+    return context
+
+
+def _load_one(context: ssl.SSLContext, certificate: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=certificate)
+    except ssl.SSLError:
+        return  # one unreadable certificate in the Windows store is no reason to trust none
+
+
+def _connect(addresses: Sequence[Address], until: float) -> socket.socket:
+    failure: OSError = OSError("the name has no address")
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            # A share for each address: one that swallows packets must not eat the time of those after it.
+            connection.settimeout(_left(until) / (len(addresses) - position))
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            failure = error
+        else:
+            return connection
+    raise failure
+
+
+def _read_status(secure: ssl.SSLSocket, until: float) -> int:
+    received = b""
+    while (status := final_status(received)) is None:
+        secure.settimeout(_left(until))
+        chunk = secure.recv(CHUNK)
+        if not chunk:
+            raise ConnectionError("the server closed the connection")
+        received += chunk
+        if len(received) > ANSWER_LIMIT:
+            raise ValueError("the answer has no end")
+    return status
+
+
+def _left(until: float) -> float:
+    left = until - monotonic()
+    if left <= 0:
+        raise TimeoutError("out of time")
+    return left
+
+
+def _fate_of(status: int) -> Fate:
+    if FINAL <= status < REDIRECTION:
+        return Fate.TAKEN
+    return Fate.NOT_TAKEN if status in {TOO_MANY_REQUESTS, UNAVAILABLE} else Fate.UNKNOWN
