@@ -1,0 +1,148 @@
+"""What Linux says of processes: which belong to a peer, their peak memory, their context switches; and CPU pinning.
+
+Everything is read from /proc, from outside: a measured process is never asked to help, so it is never changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROC = Path("/proc")
+CLONE_NEWNET = 0x40000000
+"""From <linux/sched.h>; Python has `os.unshare` from 3.12 on."""
+
+OPENTELEMETRY_LIBRARY = "google/_upb/"
+"""The compiled protobuf runtime: mapped in a process exactly when it can encode OpenTelemetry's messages."""
+
+
+def line() -> str:
+    """One line that says on what the figures were taken."""
+    info = (PROC / "cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = [row.split(":", 1)[1].strip() for row in info if row.startswith("model name")]
+    load = " ".join((PROC / "loadavg").read_text(encoding="utf-8").split()[:3])
+    model = models[0] if models else platform.machine()
+    return (
+        f"{model}, {os.cpu_count()} CPUs, Linux {platform.release()}, "
+        f"{platform.python_implementation()} {platform.python_version()}, load {load}"
+    )
+
+
+@contextlib.contextmanager
+def one_cpu() -> Iterator[None]:
+    """Keeps this thread, and whatever it starts meanwhile, on one CPU."""
+    if sys.platform == "linux":
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(before)})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
+    else:
+        raise SystemExit("the benchmarks pin CPUs and read /proc: they run on Linux only")
+
+
+def leave_the_network() -> bool:
+    """Gives this thread, and whatever it starts from now on, a network without any interface; says whether it could.
+
+    It takes privileges (CAP_SYS_ADMIN), and there is no way back: call it on a thread made for it.
+    """
+    return sys.platform == "linux" and bool(ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0)
+
+
+def _parents() -> dict[int, int]:
+    """Every process and its parent."""
+    found: dict[int, int] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+                # The name in parentheses may hold anything; what follows the last one is plain.
+                found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    return found
+
+
+def descendants(root: int) -> set[int]:
+    """The processes started by `root`, and by those, and so on; `root` itself is not among them."""
+    parents = _parents()
+    found: set[int] = set()
+    fresh = {root}
+    while fresh:
+        fresh = {pid for pid, parent in parents.items() if parent in fresh} - found
+        found |= fresh
+    return found
+
+
+def marked(marker: str) -> set[int]:
+    """The processes whose environment, as it was when they started, holds `marker`: orphans of a peer too."""
+    found: set[int] = set()
+    for pid in _parents():
+        with contextlib.suppress(OSError):
+            if marker.encode() in (PROC / str(pid) / "environ").read_bytes():
+                found.add(pid)
+    return found
+
+
+def runs(pid: int, program: Path) -> bool:
+    """Whether that process executes that file."""
+    try:
+        return (PROC / str(pid) / "exe").resolve() == program
+    except OSError:
+        return False
+
+
+def status(pid: int, field: str) -> int:
+    """A number from /proc/PID/status (kB for memory); 0 once the process is gone."""
+    try:
+        rows = (PROC / str(pid) / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(row.split()[1]) for row in rows if row.startswith(field + ":")), 0)
+
+
+def peak_kib(pid: int) -> int:
+    """The most memory that was ever resident, in KiB."""
+    return status(pid, "VmHWM")
+
+
+def switches(pid: int) -> int:
+    """How often the threads of a process were switched in, by their own will or not, since it started."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for task in (PROC / str(pid) / "task").iterdir():
+            with contextlib.suppress(OSError):
+                for row in (task / "status").read_text(encoding="utf-8", errors="replace").splitlines():
+                    if row.startswith(("voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")):
+                        total += int(row.split()[1])
+    return total
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process holds."""
+    try:
+        return sum(1 for _ in (PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return 0
+
+
+def has_opentelemetry(pid: int) -> bool:
+    """Whether OpenTelemetry's encoder is loaded in that process."""
+    try:
+        return OPENTELEMETRY_LIBRARY in (PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def kill(pid: int) -> None:
+    """Ends a process at once."""
+    if sys.platform != "win32":
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,196 @@
+"""The measurements: each takes a peer, runs it as long as its effort says, and returns plain numbers.
+
+Latency is measured with driver, relay and server on one CPU, where the cost of a relay cannot hide on another;
+throughput is measured without pinning. Memory and wake-ups are read from outside, over all processes of the relay.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness import machine
+from harness.peers import NANOSECONDS, Peer, PeerFailedError, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from harness.native import Programs
+
+MIB = 1 << 20
+WARMUP_SHARE = 10
+"""A tenth of the calls is made before the clock starts."""
+LARGEST_MIB = 16
+LOADED_LIMIT_S = 15.0
+"""thv loads OpenTelemetry 0.25 s after the first outcome; an import takes well under a second."""
+SETTLE_S = 1.0
+"""Long enough for what a peer does right after a call or an import."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every measurement needs."""
+
+    programs: Programs
+    log: Path
+    """Where every peer's stderr goes."""
+
+    def session(self, peer: Peer, stages: tuple[tuple[str, ...], ...] = ()) -> Session:
+        """A session, not started yet."""
+        return Session(peer, self.programs.driver, self.log, stages)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory of all relay processes, in MiB."""
+
+    before: float
+    """After traffic, OpenTelemetry not loaded."""
+    after: float | None
+    """After more traffic with OpenTelemetry loaded; None for a peer that never loads it."""
+    at_exit: float
+    """Up to the end: the last export included."""
+
+
+def bare_python_s() -> float:
+    """How long `python -c pass` takes: the yardstick for a start."""
+    start = time.perf_counter_ns()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return (time.perf_counter_ns() - start) / NANOSECONDS
+
+
+def start_s(bench: Bench, peer: Peer) -> float:
+    """From the start of the first process to the first reply, in seconds. The session makes no call."""
+    if not peer.start_stages:
+        with bench.session(peer) as session:
+            return session.greet()
+    outcome: list[float | PeerFailedError] = []
+
+    def without_network() -> None:
+        try:
+            # Without the privilege the launcher is measured, which is slower and cannot reach the endpoint either.
+            with bench.session(peer, peer.start_stages if machine.leave_the_network() else ()) as session:
+                outcome.append(session.greet())
+        except PeerFailedError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=without_network)
+    thread.start()
+    thread.join()
+    result = outcome[0]
+    if isinstance(result, PeerFailedError):
+        raise result
+    return result
+
+
+def round_trip_us(bench: Bench, peer: Peer) -> tuple[float, float]:
+    """Median and 99th percentile of one small call at a time, in microseconds, everything on one CPU."""
+    count = peer.effort.round_trips
+    warmup = count // WARMUP_SHARE
+    with machine.one_cpu(), bench.session(peer) as session:
+        session.greet()
+        figures = session.drive("roundtrip", warmup, count, calls=warmup + count)
+    return figures["p50"] / 1e3, figures["p99"] / 1e3
+
+
+def pipelined_per_s(bench: Bench, peer: Peer) -> float:
+    """Small calls a second, written without waiting for replies."""
+    count = peer.effort.pipelined
+    warmup = count // WARMUP_SHARE
+    with bench.session(peer) as session:
+        session.greet()
+        figures = session.drive("pipelined", warmup, count, calls=warmup + count)
+    return figures["calls"] / figures["took"] * NANOSECONDS
+
+
+def large_mib_per_s(bench: Bench, peer: Peer, mib: int, count: int) -> float:
+    """Results of `mib` MiB, one at a time, in MiB/s. One of them is asked for before the clock starts."""
+    with bench.session(peer) as session:
+        session.greet()
+        session.drive("large", mib * MIB, 1, calls=1)
+        figures = session.drive("large", mib * MIB, count, calls=count)
+    return figures["bytes"] / MIB / figures["took"] * NANOSECONDS
+
+
+def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
+    """Peak memory with small calls, or with results of 16 MiB."""
+
+    def traffic() -> None:
+        if large:
+            session.drive("large", LARGEST_MIB * MIB, peer.effort.results_16_mib, calls=peer.effort.results_16_mib)
+        else:
+            session.drive("roundtrip", 0, peer.effort.round_trips, calls=peer.effort.round_trips)
+
+    def peak() -> float:
+        for pid in relays:
+            peaks[pid] = max(peaks.get(pid, 0), machine.peak_kib(pid))
+        return sum(peaks.values()) / 1024
+
+    peaks: dict[int, int] = {}
+    after = None
+    with bench.session(peer) as session:
+        session.greet()
+        relays = session.relays()
+        traffic()
+        before = peak()
+        if peer.loads_opentelemetry:
+            if any(machine.has_opentelemetry(pid) for pid in relays):
+                raise PeerFailedError("OpenTelemetry was loaded beside traffic")
+            wait_until(lambda: any(machine.has_opentelemetry(pid) for pid in relays), LOADED_LIMIT_S, "OpenTelemetry")
+            time.sleep(SETTLE_S)
+            traffic()
+            after = peak()
+        session.close(watch=peak)
+    return Memory(before, after, peak())
+
+
+def idle_switches(
+    bench: Bench, peers: list[Peer], seconds: float, exported: Callable[[], bool] | None
+) -> Mapping[str, tuple[int, int | None]]:
+    """Context switches of all relay threads over idle seconds: in a fresh session, and after the first call.
+
+    `exported` says whether the first outcome has reached the analytics endpoint; without it the second number is left
+    out. All peers idle at the same time: they do not disturb each other by doing nothing.
+    """
+    sessions: list[Session] = []
+    try:
+        for peer in peers:
+            sessions.append(bench.session(peer).__enter__())
+            sessions[-1].greet()
+        fresh = _switches_over(sessions, seconds)
+        later: list[int] | None = None
+        if exported is not None:
+            for session in sessions:
+                session.drive("roundtrip", 0, 1, calls=1)
+            wait_until(exported, 90.0, "the first export")
+            later = _switches_over(sessions, seconds)
+    finally:
+        for session in sessions:
+            session.close()
+    return {peer.name: (fresh[index], later[index] if later is not None else None) for index, peer in enumerate(peers)}
+
+
+def _switches_over(sessions: list[Session], seconds: float) -> list[int]:
+    time.sleep(SETTLE_S)
+    relays = [session.relays() for session in sessions]
+    before = [sum(map(machine.switches, pids)) for pids in relays]
+    time.sleep(seconds)
+    return [sum(map(machine.switches, pids)) - start for pids, start in zip(relays, before, strict=True)]
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
+    """Waits for a condition.
+
+    Raises:
+        PeerFailedError: it did not come true in time.
+    """
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise PeerFailedError(f"{what} did not come within {limit_s:.0f} s")
+        time.sleep(0.02)
