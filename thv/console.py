@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
+import select
 
 
-def say(text: str) -> bool:
+def say(text: str) -> None:
     """Write ``thv: text`` to stderr in one piece, so that it does not mix with a server's lines.
 
-    Returns:
-        Whether it was written. A closed or full stderr is no reason to fail.
+    A closed or broken stderr is no reason to fail: then nobody is there to be told.
+    """
+    try:
+        say_or_raise(text)
+    except OSError:
+        pass
+
+
+def say_or_raise(text: str) -> None:
+    """The same, for words that must have been said before something else happens.
+
+    Raises:
+        OSError: they could not be written.
     """
     data = f"thv: {text}\n".encode("utf-8", "replace")
-    try:
-        return os.write(2, data) == len(data)
-    except OSError:
-        return False
+    while data:
+        try:
+            data = data[os.write(2, data) :]
+        except BlockingIOError:
+            select.select([], [2], [])

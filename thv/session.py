@@ -9,7 +9,7 @@ from __future__ import annotations
 import _thread
 import os
 
-from thv.console import say
+from thv.console import say, say_or_raise
 from thv.relay.process import ServerProcess
 from thv.relay.relay import Relay
 
@@ -80,6 +80,8 @@ class Session:
         server = ServerProcess.spawn(self._spec.argv, self._spec.env, self._spec.cwd)
         relay = Relay(server, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
         relay.start()
+        import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
+
         _thread.start_new_thread(self._load, (relay,))
         exit_code = relay.run()
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._ledger is not None:
@@ -148,7 +150,7 @@ class Session:
             from thv.analytics.pipeline import UsageAnalytics
 
             make = UsageAnalytics
-        return make(activity=activity, say=say, debug=self._debug)
+        return make(activity=activity, say=say_or_raise, debug=self._debug)
 
     def _report(self) -> None:
         if self._tally is not None and self._debug:
@@ -165,7 +167,12 @@ def _show_demo(tally: Tally, consent: Consent) -> None:
     elif tally.success or tally.error:
         from thv.analytics.preview import request_for
 
-        say(f"a real server's calls would be sent so, and nothing else:\n{request_for(tally.success, tally.error)}")
+        request = request_for(tally.success, tally.error)
+        headers = "\n".join(f"{name}: {value}" for name, value in request.headers)
+        say(
+            f"a real server's calls would be sent so, and nothing else:\n{request.method} {request.url}\n{headers}\n\n"
+            f"{request.readable_body()}"
+        )
 
 
 def _ignore(_chunk: bytes) -> None:
