@@ -1,0 +1,321 @@
+"""The few members of a JSON-RPC message that decide a tool call's outcome, and how a line becomes them.
+
+A line is first decoded strictly (fast, and nothing of the payload is kept). What that refuses is read again member by
+member, so that a wrong type, NaN or deep nesting in one place hides nothing elsewhere. Reading never raises on bad
+input. This module knows shapes, not what they mean for a call: that is the ledger's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.json import Decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Id: TypeAlias = int | float | str
+"""A request id. `1` and `1.0` are one id, `1` and `"1"` are two (JSON-RPC 2.0, section 4)."""
+
+MEND_UP_TO = 1 << 20
+"""Bytes of a line that nests deeper than the decoder goes, up to which it is flattened and read again: about 0.2 s."""
+
+KEEP_DEPTH = 6
+"""Nesting that flattening keeps. A batch, its message, the result, the task's result and one more need five."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class AnyObject(Struct, frozen=True, gc=False):
+    """A JSON object of which no member is read."""
+
+
+class ClientParams(Struct, frozen=True, gc=False, rename="camel"):
+    """`params` of what a client sends: `tools/call`, `tasks/*` or `notifications/cancelled`."""
+
+    task_id: str | None = None
+    request_id: Id | None = None
+    task: AnyObject | None = None
+
+
+class ClientMessage(Struct, frozen=True, gc=False):
+    """A line from the client: a request (`id` and `method`), a notification (`method`), or else a response."""
+
+    id: Id | None = None
+    method: str | None = None
+    params: ClientParams | None = None
+
+
+class ErrorObject(Struct, frozen=True, gc=False):
+    """`error` of a response. Whatever else stands there (a string, say) is read as an error without a code."""
+
+    code: int | float | None = None
+
+
+class CallResult(Struct, frozen=True, gc=False, rename="camel"):
+    """A `CallToolResult`, where it is inlined in a task."""
+
+    is_error: bool | None = None
+
+
+class Task(Struct, frozen=True, gc=False, rename="camel"):
+    """A task: `params` of a task notification, the result of `tasks/get`, or the handle in a call's result.
+
+    `result` and `error` are the inlined outcome of the 2026-07-28 extension `io.modelcontextprotocol/tasks`.
+    """
+
+    task_id: str | None = None
+    status: str | None = None
+    result: CallResult | None = None
+    error: ErrorObject | None = None
+
+
+class Result(Task, frozen=True, gc=False, rename="camel"):
+    """`result` of a response: a `CallToolResult`, a task handle of either era, or a task (`tasks/get`)."""
+
+    is_error: bool | None = None
+    result_type: str | None = None
+    task: Task | None = None
+
+
+class ServerMessage(Struct, frozen=True, gc=False):
+    """A line from the server. With `method` it is a request or a notification, and no response whatever its id."""
+
+    id: Id | None = None
+    method: str | None = None
+    result: Result | UnsetType | None = UNSET
+    error: ErrorObject | None = None
+    params: Task | None = None
+
+
+UNREADABLE = ServerMessage()
+"""Stands, by identity, for a line from the server that was too large or too deep to be read at all."""
+
+Message = TypeVar("Message")
+T = TypeVar("T")
+
+
+class LineReader(Generic[Message]):
+    """Turns complete lines into messages. Lines that are no JSON-RPC (logs, blank lines) give nothing.
+
+    Args:
+        strict: decodes one line into a message, or raises.
+        loose: reads what it can of one JSON object that `strict` refused.
+        unreadable: what a line that must be given up gives.
+    """
+
+    def __init__(
+        self,
+        strict: Callable[[bytes | bytearray | Raw], Message],
+        loose: Callable[[Raw], Message],
+        *unreadable: Message,
+    ) -> None:
+        self._strict = strict
+        self._loose = loose
+        self.unreadable = list(unreadable)
+
+    def read(self, block: bytes | bytearray) -> Sequence[Message]:
+        """The messages in a block of complete lines, each ended by a newline, in their order."""
+        if block.find(b"\n") == len(block) - 1:
+            return self.read_one(block)
+        lines = block.split(b"\n")
+        del lines[-1]
+        try:
+            return list(map(self._strict, lines))
+        except (ValueError, RecursionError):  # every error of msgspec, and a bad UTF-8 name, is a ValueError
+            return [message for line in lines for message in self._read_tolerantly(line)]
+
+    def read_one(self, line: bytes | bytearray) -> Sequence[Message]:
+        """The messages in one line: one, or those of a batch, or none."""
+        try:
+            return (self._strict(line),)
+        except (ValueError, RecursionError):
+            return self._read_tolerantly(line)
+
+    def _read_tolerantly(self, line: bytes | bytearray) -> list[Message]:
+        text = bytes(line.removeprefix(_BOM).strip())
+        if text[:1] not in {b"{", b"["}:
+            return []
+        try:
+            return [self._strict(text)] if text[:1] == b"{" else self._parts(text)
+        except (ValueError, RecursionError):
+            pass
+        try:
+            return self._parts(text)
+        except RecursionError:
+            pass
+        except ValueError:
+            text = _without_nan(text)
+            try:
+                return self._parts(text)
+            except ValueError:
+                return []
+            except RecursionError:
+                pass
+        if len(text) > MEND_UP_TO:
+            return self.unreadable
+        try:
+            return self._parts(_flattened(_without_nan(text)))
+        except (ValueError, RecursionError):
+            return []
+
+    def _parts(self, text: bytes) -> list[Message]:
+        # An array is a batch (2025-03-26): each element counts. An array in an array is none.
+        parts = _BATCH.decode(text) if text[:1] == b"[" else [_RAW.decode(text)]
+        return [self._object(part) for part in parts if bytes(memoryview(part)[:1]) == b"{"]
+
+    def _object(self, part: Raw) -> Message:
+        try:
+            return self._strict(part)
+        except (ValueError, RecursionError):
+            return self._loose(part)
+
+
+_RAW = Decoder(Raw)
+_BATCH = Decoder(list[Raw])
+_ABSENT = Raw()
+
+
+class _LooseClient(Struct, frozen=True, gc=False):
+    id: Raw = _ABSENT
+    method: Raw = _ABSENT
+    params: Raw = _ABSENT
+
+
+class _LooseParams(Struct, frozen=True, gc=False, rename="camel"):
+    task_id: Raw = _ABSENT
+    request_id: Raw = _ABSENT
+    task: Raw = _ABSENT
+
+
+class _LooseServer(Struct, frozen=True, gc=False):
+    id: Raw = _ABSENT
+    method: Raw = _ABSENT
+    result: Raw = _ABSENT
+    error: Raw = _ABSENT
+    params: Raw = _ABSENT
+
+
+class _LooseResult(Struct, frozen=True, gc=False, rename="camel"):
+    task_id: Raw = _ABSENT
+    status: Raw = _ABSENT
+    result: Raw = _ABSENT
+    error: Raw = _ABSENT
+    is_error: Raw = _ABSENT
+    result_type: Raw = _ABSENT
+    task: Raw = _ABSENT
+
+
+_ID = Decoder(int | float | str)
+_TEXT = Decoder(str)
+_TRUTH = Decoder(bool)
+_ERROR = Decoder(ErrorObject)
+_OBJECT = Decoder(AnyObject)
+_LOOSE_CLIENT = Decoder(_LooseClient)
+_LOOSE_PARAMS = Decoder(_LooseParams)
+_LOOSE_SERVER = Decoder(_LooseServer)
+_LOOSE_RESULT = Decoder(_LooseResult)
+
+
+def _read(decoder: Decoder[T], part: Raw) -> T | None:
+    """The part as the decoder's type, or None when it is absent, null, or of another type."""
+    try:
+        return decoder.decode(part)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_there(part: Raw) -> bool:
+    return bytes(memoryview(part)[:1]) not in {b"", b"n"}
+
+
+def _read_method(part: Raw) -> str | None:
+    """A method that is no string still makes the line a request or a notification: of a method nobody knows."""
+    return (_read(_TEXT, part) or "") if _is_there(part) else None
+
+
+def _read_error(part: Raw) -> ErrorObject | None:
+    return (_read(_ERROR, part) or ErrorObject()) if _is_there(part) else None
+
+
+def _loose_client(line: Raw) -> ClientMessage:
+    seen = _LOOSE_CLIENT.decode(line)
+    params = _read(_LOOSE_PARAMS, seen.params)
+    return ClientMessage(
+        id=_read(_ID, seen.id),
+        method=_read_method(seen.method),
+        params=None
+        if params is None
+        else ClientParams(
+            task_id=_read(_TEXT, params.task_id),
+            request_id=_read(_ID, params.request_id),
+            task=_read(_OBJECT, params.task),
+        ),
+    )
+
+
+def _loose_result(part: Raw) -> Result | None:
+    seen = _read(_LOOSE_RESULT, part)
+    if seen is None:
+        return None
+    inner = _loose_result(seen.result)
+    return Result(
+        task_id=_read(_TEXT, seen.task_id),
+        status=_read(_TEXT, seen.status),
+        result=None if inner is None else CallResult(is_error=inner.is_error),
+        error=_read_error(seen.error),
+        is_error=_read(_TRUTH, seen.is_error),
+        result_type=_read(_TEXT, seen.result_type),
+        task=_loose_result(seen.task),
+    )
+
+
+def _loose_server(line: Raw) -> ServerMessage:
+    seen = _LOOSE_SERVER.decode(line)
+    return ServerMessage(
+        id=_read(_ID, seen.id),
+        method=_read_method(seen.method),
+        result=_loose_result(seen.result) if memoryview(seen.result) else UNSET,
+        error=_read_error(seen.error),
+        params=_loose_result(seen.params),
+    )
+
+
+# Python's json writes these outside any string. Inside one, only a text that looks like a JSON list would be touched,
+# and such a text is never an id.
+_NAN = re.compile(rb"NaN(?<=[\[:,\s]NaN)(?=[\],}\s])")
+_INFINITY = re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])")
+_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+
+
+def _without_nan(text: bytes) -> bytes:
+    return _INFINITY.sub(b"0", _NAN.sub(b"0", text))
+
+
+def _flattened(text: bytes) -> bytes:
+    """The same JSON with everything deeper than KEEP_DEPTH left out."""
+    kept = bytearray()
+    depth = start = 0
+    for token in _NESTING.finditer(text):
+        first = token[0]
+        if first in {b"{", b"["}:
+            depth += 1
+            if depth == KEEP_DEPTH:
+                kept += text[start : token.end()]
+        elif first in {b"}", b"]"}:
+            if depth == KEEP_DEPTH:
+                start = token.start()
+            depth -= 1
+    return bytes(kept + text[start:])
+
+
+def client_reader() -> LineReader[ClientMessage]:
+    """A reader for what the client sends."""
+    return LineReader(Decoder(ClientMessage).decode, _loose_client)
+
+
+def server_reader() -> LineReader[ServerMessage]:
+    """A reader for what the server sends; a line given up gives `UNREADABLE`."""
+    return LineReader(Decoder(ServerMessage).decode, _loose_server, UNREADABLE)
