@@ -34,7 +34,7 @@ EXIT_BUDGET = 0.3
 class UsageAnalytics:
     """Counts how tool calls end, and reports the counts every `interval` seconds and at exit.
 
-    Construct it on the main thread, after the server was spawned: it imports `threading`, whose first importer becomes
+    Import `threading` on the main thread before constructing it elsewhere: whichever thread imports it first becomes
     what Python takes for the main thread.
 
     Args:

@@ -1,0 +1,145 @@
+"""Off always wins, and a person is told who said so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.analytics.conftest import PATIENT
+from thv.analytics.consent import Consent, decide
+from thv.ports import BooleanReading
+
+SILENT = BooleanReading(value=None, where="/home/u/.toolhive/config.yaml")
+YES = BooleanReading(value=True, where="/home/u/.toolhive/config.yaml:3")
+NO = BooleanReading(value=False, where="/home/u/.toolhive/config.yaml:3")
+BROKEN = BooleanReading(where="/home/u/.toolhive/config.yaml", problem="/home/u/.toolhive/config.yaml:2:1: a tab")
+
+
+def decided(environ: dict[str, str], reading: BooleanReading = SILENT) -> Consent:
+    return decide(environ, lambda: reading)
+
+
+def test_analytics_are_on_by_default() -> None:
+    consent = decided({})
+    assert (consent.enabled, consent.source, consent.warning) == (True, "default", None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "source"),
+    [
+        ({"DO_NOT_TRACK": "1"}, "DO_NOT_TRACK is set"),
+        ({"DO_NOT_TRACK": "true"}, "DO_NOT_TRACK is set"),
+        ({"DO_NOT_TRACK": "please"}, "DO_NOT_TRACK is set"),
+        ({"CI": "true"}, "CI is set"),
+        ({"CI": "woodpecker"}, "CI is set"),
+        ({"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED is true"),
+        ({"OTEL_SDK_DISABLED": " TRUE "}, "OTEL_SDK_DISABLED is true"),
+        ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "false"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is false"),
+        ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "Off"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is off"),
+        ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "NO"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is no"),
+        ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "0"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is 0"),
+        ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "true", "CI": "1"}, "CI is set"),
+    ],
+)
+@pytest.mark.parametrize("reading", [SILENT, YES, NO, BROKEN])
+def test_a_variable_turns_analytics_off_whatever_the_file_says(
+    environ: dict[str, str], source: str, reading: BooleanReading
+) -> None:
+    consent = decided(environ, reading)
+    assert (consent.enabled, consent.source, consent.warning) == (False, source, None)
+
+
+@pytest.mark.parametrize("name", ["DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"])
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+def test_an_empty_variable_is_unset(name: str, value: str) -> None:
+    assert decided({name: value}).source == "default"
+
+
+@pytest.mark.parametrize("name", ["DO_NOT_TRACK", "CI"])
+@pytest.mark.parametrize("value", ["0", "false", "False", " no ", "OFF"])
+def test_a_plain_no_to_do_not_track_or_ci_leaves_analytics_on(name: str, value: str) -> None:
+    assert decided({name: value}).enabled
+
+
+@pytest.mark.parametrize("value", ["1", "yes", "on", "disabled", "false"])
+def test_only_the_word_true_disables_the_sdk(value: str) -> None:
+    assert decided({"OTEL_SDK_DISABLED": value}).enabled
+
+
+@pytest.mark.parametrize("value", ["maybe", "tru", "2", "-1", "null", "\x1b[31m"])
+def test_a_switch_that_is_no_boolean_means_off_with_a_warning(value: str) -> None:
+    consent = decided({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": value}, YES)
+    assert not consent.enabled
+    assert consent.warning is not None
+    assert "TOOLHIVE_USAGE_ANALYTICS_ENABLED is neither true nor false" in consent.warning
+    assert "\x1b" not in consent.warning + consent.source
+
+
+@pytest.mark.parametrize("value", ["true", "YES", "on", "1"])
+def test_the_switch_cannot_turn_on_what_the_file_turned_off(value: str) -> None:
+    assert not decided({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": value}, NO).enabled
+    assert not decided({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": value}, BROKEN).enabled
+    assert decided({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": value}, SILENT).enabled
+
+
+def test_the_file_says_where_it_decided() -> None:
+    assert (decided({}, NO).enabled, decided({}, NO).source) == (False, "/home/u/.toolhive/config.yaml:3")
+    assert (decided({}, YES).enabled, decided({}, YES).source) == (True, "/home/u/.toolhive/config.yaml:3")
+
+
+def test_an_unreadable_file_means_off_with_its_problem_in_the_warning() -> None:
+    consent = decided({}, BROKEN)
+    assert not consent.enabled
+    assert consent.warning is not None
+    assert consent.warning.startswith("/home/u/.toolhive/config.yaml:2:1: a tab;")
+    assert "\n" not in consent.warning
+
+
+def test_a_reader_that_fails_means_off_with_a_warning() -> None:
+    def fail() -> BooleanReading:
+        raise OSError("the disk is on fire")
+
+    consent = decide({}, fail)
+    assert not consent.enabled
+    assert "the disk is on fire" in (consent.warning or "")
+
+
+def test_the_file_is_not_read_when_a_variable_has_decided() -> None:
+    def fail() -> BooleanReading:
+        raise AssertionError("read in vain")
+
+    assert decide({"CI": "1"}, fail).source == "CI is set"
+
+
+@PATIENT
+@given(
+    environ=st.dictionaries(
+        st.sampled_from(["DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"]),
+        st.sampled_from(["", "0", "1", "true", "false", "yes", "no", "maybe"]) | st.text(max_size=5),
+    ),
+    reading=st.sampled_from([SILENT, YES, NO, BROKEN]),
+)
+def test_off_always_wins(environ: dict[str, str], reading: BooleanReading) -> None:
+    each = [decided({name: value}).enabled for name, value in environ.items()] + [decided({}, reading).enabled]
+    assert decided(environ, reading).enabled == all(each)
+
+
+def test_a_decision_cannot_be_changed() -> None:
+    consent = decided({})
+    with pytest.raises(AttributeError):
+        consent.enabled = False
+    assert "enabled=True" in repr(consent)
+
+
+def test_deciding_imports_nothing_slow() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import thv.analytics.consent as c; "
+        "c.decide({'CI': '1'}, lambda: None); print(sorted(set(sys.modules) - before))"
+    )
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = "'thv', 'thv.analytics', 'thv.analytics.consent', 'thv.analytics.contract'"
+    assert seen.stdout.strip() in {f"[{ours}]", f"['__future__', {ours}]"}

@@ -1,0 +1,67 @@
+"""A person is told before anything is sent, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thv.analytics.notice import MARKER, NOTICE, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def fail(_: str) -> None:
+    raise OSError("stderr is closed")
+
+
+def test_the_notice_is_shown_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    for _ in range(3):
+        assert shown(said.append, lambda: tmp_path / "not" / "there" / "yet")
+    assert said == [NOTICE]
+    assert (tmp_path / "not" / "there" / "yet" / MARKER).read_bytes() == b""
+
+
+def test_the_notice_says_what_where_and_how_to_stop_in_four_lines() -> None:
+    assert len(NOTICE.splitlines()) == 4
+    assert max(map(len, NOTICE.splitlines())) <= 120
+    for words in (
+        "https://analytics.toolhive.stacklok.dev/v1/traces",
+        "thv config otel set usage-analytics-enabled false",
+        "DO_NOT_TRACK=1",
+        "docs/usage-analytics.md",
+    ):
+        assert words in NOTICE
+
+
+def test_a_notice_that_cannot_be_shown_is_neither_shown_nor_recorded(tmp_path: Path) -> None:
+    assert not shown(fail, lambda: tmp_path)
+    assert not (tmp_path / MARKER).exists()
+    said: list[str] = []
+    assert shown(said.append, lambda: tmp_path)
+    assert said
+
+
+def test_a_notice_that_cannot_be_recorded_is_shown_each_time(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    said: list[str] = []
+    for _ in range(2):
+        assert shown(said.append, lambda: tmp_path / "file" / "state")
+    assert said == [NOTICE, NOTICE]
+
+
+def test_no_state_directory_at_all_shows_the_notice_each_time() -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("could not determine home directory")
+
+    said: list[str] = []
+    for _ in range(2):
+        assert shown(said.append, nowhere)
+    assert len(said) == 2
+
+
+def test_the_marker_lies_in_the_users_state_directory(home: Path) -> None:
+    said: list[str] = []
+    assert shown(said.append)
+    assert [path.name for path in home.rglob("*") if path.is_file()] == [MARKER]
+    assert shown(fail)

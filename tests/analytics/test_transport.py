@@ -1,0 +1,210 @@
+"""One request, one connection, one deadline; and certainty about what became of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.analytics.conftest import PATIENT
+from tests.sink import Mode, Sink
+from thv.analytics.transport import Delivery, Fate, final_status, post, trust
+from thv.analytics.wire import Counts, Request, request_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SHORT = 0.5
+"""A deadline, in seconds, for servers that never answer."""
+
+GENEROUS = 20.0
+"""Seconds by which even a slow machine has noticed a deadline of `SHORT`."""
+
+
+def to(sink: Sink) -> Request:
+    return request_for(Counts(2, 1), endpoint=sink.endpoint, now_ns=1_790_000_000_000_000_000)
+
+
+def send(sink: Sink, timeout: float = GENEROUS) -> Delivery:
+    return post(to(sink), sink.client_context(), timeout)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fate"),
+    [
+        ("ok", Fate.TAKEN),
+        ("204", Fate.TAKEN),
+        ("early-hints", Fate.TAKEN),
+        ("429", Fate.NOT_TAKEN),
+        ("503", Fate.NOT_TAKEN),
+        ("refuse", Fate.NOT_TAKEN),
+        ("tls-bad-cert", Fate.NOT_TAKEN),
+        ("400", Fate.UNKNOWN),
+        ("404", Fate.UNKNOWN),
+        ("500", Fate.UNKNOWN),
+        ("502", Fate.UNKNOWN),
+        ("redirect", Fate.UNKNOWN),
+        ("close-after-request", Fate.UNKNOWN),
+        ("not-http", Fate.UNKNOWN),
+        ("flood", Fate.UNKNOWN),
+    ],
+)
+def test_the_fate_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, fate: Fate) -> None:
+    with Sink(mode=mode) as sink:
+        delivery = send(sink)
+    assert delivery.fate is fate, delivery.reason
+    assert delivery.reason
+
+
+@pytest.mark.parametrize(
+    ("mode", "fate"),
+    [
+        ("blackhole", Fate.UNKNOWN),
+        ("drip", Fate.UNKNOWN),
+        ("silent", Fate.NOT_TAKEN),
+        ("drip-tls", Fate.NOT_TAKEN),
+    ],
+)
+def test_one_deadline_holds_for_the_whole_exchange(mode: Mode, fate: Fate) -> None:
+    with Sink(mode=mode) as sink:
+        begun = monotonic()
+        delivery = send(sink, SHORT)
+        assert monotonic() - begun < GENEROUS
+    assert delivery.fate is fate, delivery.reason
+
+
+def test_a_name_that_does_not_resolve_is_no_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with Sink() as sink:
+        delivery = send(sink)
+    assert delivery.fate is Fate.NOT_TAKEN
+    assert sink.connections == 0
+
+
+def test_a_server_with_another_name_in_its_certificate_is_not_trusted(sink: Sink) -> None:
+    elsewhere = replace(to(sink), host="127.0.0.2")
+    assert post(elsewhere, sink.client_context(), GENEROUS).fate is Fate.NOT_TAKEN
+    assert sink.requests == []
+
+
+def test_the_next_address_is_tried_when_one_refuses(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink(mode="refuse") as closed:
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in (closed.port, sink.port)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        assert send(sink).fate is Fate.TAKEN
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with Sink(mode="redirect") as sink:
+        send(sink)
+        assert sink.connections == 1
+        assert [request.request_line for request in sink.requests] == ["POST /v1/traces HTTP/1.1"]
+
+
+def test_what_is_sent_is_the_request_and_nothing_else(sink: Sink) -> None:
+    send(sink)
+    [received] = sink.requests
+    assert received.head.encode() + b"\r\n\r\n" + received.body == to(sink).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("received", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", 200),
+        (b"HTTP/1.0 503\r\n", 503),
+        (b"HTTP/1.1 200 OK", None),
+        (b"", None),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", None),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n", 204),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 429 Slow down\r\n\r\n", 429),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n", None),
+    ],
+)
+def test_the_final_status_is_read(received: bytes, status: int | None) -> None:
+    assert final_status(received) == status
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        b"\r\n",
+        b"HTTP/2 200\r\n",
+        b"HTTP/1.1\r\n",
+        b"HTTP/1.1 20\r\n",
+        b"HTTP/1.1 abc\r\n",
+        b"hello\r\n",
+        b"HTTP/1.1  200\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused(received: bytes) -> None:
+    with pytest.raises(ValueError, match="not HTTP/1"):
+        final_status(received)
+
+
+@PATIENT
+@given(received=st.binary() | st.binary().map(lambda rest: b"HTTP/1.1 " + rest), cut=st.integers(0, 64))
+def test_any_answer_has_a_status_or_none_or_is_refused(received: bytes, cut: int) -> None:
+    try:
+        whole = final_status(received)
+    except ValueError:
+        return
+    assert whole is None or 200 <= whole <= 999
+    part = final_status(received[:cut])
+    assert part is None or part == whole
+
+
+def in_a_process(code: str, environ: Mapping[str, str]) -> str:
+    seen = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environ}
+    )
+    assert seen.stderr == ""
+    return seen.stdout.strip()
+
+
+STOCK = "import ssl; context = ssl.create_default_context(); "
+OURS = "from thv.analytics.transport import trust; context = trust(); "
+
+
+@pytest.mark.parametrize(("maker", "obeys"), [(STOCK, True), (OURS, False)], ids=["stock", "ours"])
+def test_session_secrets_are_not_written_where_a_variable_says(maker: str, obeys: bool, tmp_path: Path) -> None:
+    log = tmp_path / "keys.log"
+    in_a_process(maker, {"SSLKEYLOGFILE": str(log)})
+    assert log.exists() == obeys
+
+
+@pytest.mark.parametrize(("maker", "obeys"), [(STOCK, True), (OURS, False)], ids=["stock", "ours"])
+def test_a_variable_does_not_choose_whom_to_trust(maker: str, obeys: bool, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    environ = {"SSL_CERT_FILE": str(tmp_path / "ca.pem"), "SSL_CERT_DIR": str(tmp_path)}
+    names = in_a_process(maker + "print([c['subject'] for c in context.get_ca_certs()])", environ)
+    assert ("trustme" in names) == obeys
+
+
+def test_the_trust_is_that_of_the_default_context() -> None:
+    ours, default = trust(), ssl.create_default_context()
+    for setting in ("protocol", "verify_mode", "check_hostname", "verify_flags", "options", "minimum_version"):
+        assert getattr(ours, setting) == getattr(default, setting), setting
+
+
+def test_the_roots_are_those_of_a_process_without_variables() -> None:
+    count = "print(len(context.get_ca_certs()))"
+    bare = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
+    unset = "import os; os.environ.pop('SSL_CERT_FILE'); os.environ.pop('SSL_CERT_DIR'); "
+    assert in_a_process(OURS + count, bare) == in_a_process(unset + STOCK + count, bare)
