@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
+    from thv.config.tree import Scalar
     from thv.ports import BooleanReading
 
 SECTION: Final = "otel"
@@ -164,8 +165,17 @@ def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
     from thv.config import document
 
     scalar = document.get_scalar(text, (SECTION, key), path=path)
-    if scalar is None:
-        return None, None
+    return (None, None) if scalar is None else (boolean_in(scalar, key, path), scalar.line)
+
+
+def boolean_in(scalar: Scalar, key: str, path: str) -> bool:
+    """The boolean that the value of `key` means, quoted or not. `path` is only named in errors.
+
+    Raises:
+        ConfigError: it means none.
+    """
+    from thv.config import document
+
     word = scalar.value.strip().lower()
     if word not in BOOLEANS or not document.has_core_tag(scalar):
         shown = "nothing" if scalar.is_empty else repr(scalar.value[:40])
@@ -175,7 +185,7 @@ def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
             line=scalar.line,
             column=scalar.column,
         )
-    return BOOLEANS[word], scalar.line
+    return BOOLEANS[word]
 
 
 def _home(environ: Mapping[str, str]) -> str:

@@ -1,0 +1,57 @@
+"""Writes one value as YAML that stands anywhere on one line and that YAML 1.1 and 1.2 read alike.
+
+Promises: a string is written without quotes only where no YAML version could take it for anything else. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+Value: TypeAlias = bool | float | str | list[str] | dict[str, str]
+"""What one setting can hold."""
+
+_PLAIN = re.compile(
+    r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)\Z)[A-Za-z_/][A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*\Z",
+    re.IGNORECASE,
+)
+_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f-\xa0\xad\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]')
+
+
+def flow_text(value: Value) -> str:
+    """The value on one line: a scalar, or a list or mapping in brackets."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return decimal_text(value)
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_string, value))}]"
+    return f"{{{', '.join(f'{_string(key)}: {_string(item)}' for key, item in value.items())}}}"
+
+
+def block_lines(value: list[str] | dict[str, str]) -> list[str]:
+    """The value with one line for each item, as a person would write a list or a section."""
+    if isinstance(value, list):
+        return [f"- {_string(item)}" for item in value]
+    return [f"{_string(key)}: {_string(item)}" for key, item in value.items()]
+
+
+def decimal_text(number: float) -> str:
+    """A number with a point and without an exponent: YAML 1.1 reads `1e-05` as a string."""
+    text = f"{number:.17f}".rstrip("0") if "e" in repr(number) else repr(number)
+    return text + "0" if text.endswith(".") else text
+
+
+def _string(text: str) -> str:
+    if _PLAIN.match(text):
+        return text
+    return f'"{_ESCAPED.sub(_escape, text)}"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in '"\\':
+        return "\\" + character
+    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}"  # noqa: PLR2004  what \x can say
