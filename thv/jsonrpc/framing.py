@@ -85,16 +85,16 @@ class LineAssembler:
             piece = self._after_giant(piece)
         kept = self._kept
         kept += piece
-        if len(kept) >= self._lex_at and not piece.endswith(b"\n") and self._may_be_inside(piece):
+        if len(kept) >= self._lex_at and not piece.endswith(b"\n") and self._may_be_inside(len(kept) - len(piece)):
             self._lex()
         if len(kept) > self._max_kept:
             self._kept = bytearray()
             self._lost = True
 
-    def _may_be_inside(self, piece: bytes) -> bool:
-        """Whether the piece could lie wholly inside one string: a quote without a backslash before it says no."""
-        quote = piece.find(b'"')
-        return quote <= 0 or piece[quote - 1] == _BACKSLASH
+    def _may_be_inside(self, start: int) -> bool:
+        """Whether what is kept from `start` on could lie in one string: a quote that no backslash precedes says no."""
+        quote = self._kept.find(b'"', start)
+        return quote < 1 or self._kept[quote - 1] == _BACKSLASH
 
     def _lex(self) -> None:
         kept = self._kept

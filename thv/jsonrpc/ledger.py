@@ -145,7 +145,13 @@ class ToolCallLedger:
                     cancelled.discard(id_)
                     continue
                 request = self._close(id_)
-                if request is not None:
+                if request is None:
+                    continue
+                result = message.result
+                if request.kind == _CALL and error is None and result and result.result_type is None:
+                    # What nearly every message is, for the shortest way; _settle would say the same.
+                    outcomes.append("error" if result.is_error else "success")
+                else:
                     self._settle(request, message, outcomes)
         if outcomes:
             self._tell(outcomes)
@@ -215,18 +221,21 @@ class ToolCallLedger:
             self._cancelled.discard(id_)
             return None
         if isinstance(request, deque):
-            queue = request
-            request = queue.popleft()
-            if queue:
-                self._open[id_] = queue
+            request = self._oldest_of(id_, request)
         self._count -= 1
         if request.kind <= _LAST_AWAITED:
             self._awaited -= 1
         return request
 
+    def _oldest_of(self, id_: Id, queue: deque[_Request]) -> _Request:
+        oldest = queue.popleft()
+        if queue:
+            self._open[id_] = queue
+        return oldest
+
     def _settle(self, request: _Request, reply: ServerMessage, outcomes: list[Outcome]) -> None:
         """Draws the consequence of a reply to a request that is open no more."""
-        result = reply.result if isinstance(reply.result, Result) else None
+        result = reply.result or None
         kind, task_id = request.kind, request.task_id
         if kind <= _CALL_AS_TASK:
             if reply.error is not None:

@@ -26,6 +26,8 @@ KEEP_DEPTH = 6
 """Nesting that flattening keeps. A batch, its message, the result, the task's result and one more need five."""
 
 _BOM = b"\xef\xbb\xbf"
+_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
+"""How a line begins that can hold a message; some servers write a byte order mark."""
 
 
 class AnyObject(Struct, frozen=True, gc=False):
@@ -124,47 +126,40 @@ class LineReader(Generic[Message]):
         del lines[-1]
         try:
             return list(map(self._strict, lines))
-        except (ValueError, RecursionError):  # every error of msgspec, and a bad UTF-8 name, is a ValueError
-            return [message for line in lines for message in self._read_tolerantly(line)]
+        except (ValueError, RecursionError):
+            return [message for line in lines for message in self.read_one(line)]
 
     def read_one(self, line: bytes | bytearray) -> Sequence[Message]:
         """The messages in one line: one, or those of a batch, or none."""
         try:
             return (self._strict(line),)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError):  # every error of msgspec, and a bad UTF-8 name, is a ValueError
             return self._read_tolerantly(line)
 
-    def _read_tolerantly(self, line: bytes | bytearray) -> list[Message]:
-        text = bytes(line.removeprefix(_BOM).strip())
-        if text[:1] not in {b"{", b"["}:
+    def _read_tolerantly(self, text: bytes | bytearray) -> list[Message]:
+        start = _START.match(text)
+        if start is None:
             return []
-        try:
-            return [self._strict(text)] if text[:1] == b"{" else self._parts(text)
-        except (ValueError, RecursionError):
-            pass
-        try:
-            return self._parts(text)
-        except RecursionError:
-            pass
-        except ValueError:
-            text = _without_nan(text)
+        text = text.removeprefix(_BOM)
+        mended = False
+        while True:
             try:
                 return self._parts(text)
             except ValueError:
-                return []
+                if mended:
+                    return []
+                text = _without_nan(text)
+                mended = True
             except RecursionError:
-                pass
-        if len(text) > MEND_UP_TO:
-            return self.unreadable
-        try:
-            return self._parts(_flattened(_without_nan(text)))
-        except (ValueError, RecursionError):
-            return []
+                if len(text) > MEND_UP_TO:
+                    return self.unreadable
+                text = _flattened(text)
 
-    def _parts(self, text: bytes) -> list[Message]:
+    def _parts(self, text: bytes | bytearray) -> list[Message]:
         # An array is a batch (2025-03-26): each element counts. An array in an array is none.
-        parts = _BATCH.decode(text) if text[:1] == b"[" else [_RAW.decode(text)]
-        return [self._object(part) for part in parts if bytes(memoryview(part)[:1]) == b"{"]
+        whole = _RAW.decode(text)
+        parts = _BATCH.decode(whole) if _first_byte(whole) == b"[" else [whole]
+        return [self._object(part) for part in parts if _first_byte(part) == b"{"]
 
     def _object(self, part: Raw) -> Message:
         try:
@@ -219,6 +214,10 @@ _LOOSE_SERVER = Decoder(_LooseServer)
 _LOOSE_RESULT = Decoder(_LooseResult)
 
 
+def _first_byte(part: Raw) -> bytes:
+    return bytes(memoryview(part)[:1])
+
+
 def _read(decoder: Decoder[T], part: Raw) -> T | None:
     """The part as the decoder's type, or None when it is absent, null, or of another type."""
     try:
@@ -228,7 +227,7 @@ def _read(decoder: Decoder[T], part: Raw) -> T | None:
 
 
 def _is_there(part: Raw) -> bool:
-    return bytes(memoryview(part)[:1]) not in {b"", b"n"}
+    return _first_byte(part) not in {b"", b"n"}
 
 
 def _read_method(part: Raw) -> str | None:
@@ -277,7 +276,7 @@ def _loose_server(line: Raw) -> ServerMessage:
     return ServerMessage(
         id=_read(_ID, seen.id),
         method=_read_method(seen.method),
-        result=_loose_result(seen.result) if memoryview(seen.result) else UNSET,
+        result=_loose_result(seen.result) if _first_byte(seen.result) else UNSET,
         error=_read_error(seen.error),
         params=_loose_result(seen.params),
     )
@@ -290,11 +289,11 @@ _INFINITY = re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])")
 _NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
-def _without_nan(text: bytes) -> bytes:
+def _without_nan(text: bytes | bytearray) -> bytes:
     return _INFINITY.sub(b"0", _NAN.sub(b"0", text))
 
 
-def _flattened(text: bytes) -> bytes:
+def _flattened(text: bytes | bytearray) -> bytes:
     """The same JSON with everything deeper than KEEP_DEPTH left out."""
     kept = bytearray()
     depth = start = 0
