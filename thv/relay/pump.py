@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
     from thv.ports import Look
 
-SMALL_READ = 64 * 1024
-"""Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip."""
-
-LARGE_READ = 1024 * 1024
-"""Bytes asked for after a read that came back full: a large message then passes in few system calls."""
+READ_SIZE = 64 * 1024
+"""Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip; and a
+large message passes faster in pieces that all four processes of a session can work on at once."""
 
 
 def wait_readable(fd: int) -> None:
@@ -111,10 +109,9 @@ class Pump:
         source = self._source
         read = os.read
         forward = self._forward
-        size = SMALL_READ
         while True:
             try:
-                chunk = read(source, size)
+                chunk = read(source, READ_SIZE)
             except BlockingIOError:
                 wait_readable(source)
                 continue
@@ -122,11 +119,10 @@ class Pump:
                 return
             if not chunk or not forward(chunk):
                 return
-            if len(chunk) >= SMALL_READ:
-                size = LARGE_READ
-                self._widen_once()
-            else:
-                size = SMALL_READ
+            if len(chunk) == READ_SIZE and self._widen is not None:
+                self._widen(source)
+                self._widen(self._sink)
+                self._widen = None
 
     def drain(self) -> None:
         """Go on reading after the sink is gone, so that the writer is not stuck on a full pipe; still look."""
@@ -134,25 +130,21 @@ class Pump:
             self._sink = nowhere.fileno()
             self.run()
 
-    def _widen_once(self) -> None:
-        if self._widen is not None:
-            self._widen(self._source)
-            self._widen(self._sink)
-            self._widen = None
-
     def _forward(self, chunk: bytes) -> bool:
         """Forward one chunk, looking before or after; False when the sink is gone."""
         self.taken += 1
         if self._look_first:
             self._show(chunk)
+        taken = True
         try:
             write_all(self._sink, chunk)
         except OSError:
+            taken = False
             self.sink_gone = True
         self.given += 1
         if not self._look_first:
             self._show(chunk)
-        return not self.sink_gone
+        return taken
 
     def _show(self, chunk: bytes) -> None:
         try:
