@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from harness import lineup, machine, measures, native, report
+from harness.endpoint import Endpoint
 from harness.peers import Effort, Peer, PeerFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,24 @@ class Plan:
     fast: Effort
     slow: Effort
     idle_s: float
+    awaits_export: bool
+    """Whether to stay for the first export, 30 s after the first outcome, and watch the idleness after it."""
 
+
+MCP_PROXY = "mcp-proxy"
+ALL = f"{report.DIRECT},{report.CAT},{report.THV_ON},thv-off,{MCP_PROXY}"
 
 NORMAL = Plan(
-    Effort(rounds=7, starts=5, round_trips=20_000, pipelined=800_000, results_1_mib=600, results_16_mib=32),
-    Effort(rounds=3, starts=1, round_trips=300, pipelined=200, results_1_mib=10, results_16_mib=1),
+    Effort(rounds=7, starts=3, sessions=3, round_trips=20_000, pipelined=150_000, results_1_mib=150, results_16_mib=10),
+    Effort(rounds=3, starts=1, sessions=1, round_trips=300, pipelined=200, results_1_mib=10, results_16_mib=1),
     idle_s=10.0,
+    awaits_export=True,
 )
 QUICK = Plan(
-    Effort(rounds=3, starts=3, round_trips=20_000, pipelined=300_000, results_1_mib=200, results_16_mib=10),
-    Effort(rounds=1, starts=1, round_trips=100, pipelined=100, results_1_mib=3, results_16_mib=1),
+    Effort(rounds=3, starts=2, sessions=2, round_trips=20_000, pipelined=50_000, results_1_mib=50, results_16_mib=4),
+    Effort(rounds=1, starts=1, sessions=1, round_trips=100, pipelined=100, results_1_mib=3, results_16_mib=1),
     idle_s=3.0,
+    awaits_export=False,
 )
 
 
@@ -55,14 +62,16 @@ def main() -> int:
     options = parsed(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     plan = QUICK if options.quick else NORMAL
-    with tempfile.TemporaryDirectory(prefix="thv-benchmark-") as directory:
+    with tempfile.TemporaryDirectory(prefix="thv-benchmark-") as directory, contextlib.ExitStack() as stack:
         workspace = Path(directory)
         bench = measures.Bench(native.compiled(workspace), workspace / "stderr.log")
-        peers, notes = line_up(options, plan, bench.programs.server, workspace)
+        wanted = frozenset(options.peers.split(","))
+        endpoint = stack.enter_context(Endpoint(workspace)) if report.THV_ON in wanted else None
+        peers, notes = line_up(options, plan, bench, endpoint)
         figures = report.Figures(
             machine.line(), {peer.name: peer.title for peer in peers}, plan.fast.rounds, notes=notes
         )
-        Run(bench, peers, figures, plan.idle_s).measure()
+        Run(bench, peers, figures, plan, endpoint).measure()
     print(report.as_text(figures))
     if options.json:
         Path(options.json).write_text(json.dumps(report.as_json(figures), indent=2) + "\n", encoding="utf-8")
@@ -75,32 +84,35 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="also write every figure there")
     parser.add_argument("--thv", metavar="COMMAND", help="the thv to measure (default: the one beside this Python)")
     parser.add_argument("--mcp-proxy", metavar="PATH", help=f"an installed one (default: installs {lineup.MCP_PROXY})")
-    parser.add_argument("--peers", metavar="NAMES", help="only these, by comma: direct,cat,thv-on,thv-off,mcp-proxy")
-    return parser.parse_args(arguments)
+    parser.add_argument("--peers", metavar="NAMES", default=ALL, help="only these, by comma (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if strangers := set(options.peers.split(",")) - set(ALL.split(",")):
+        parser.error(f"unknown peers: {', '.join(sorted(strangers))}; there are {ALL}")
+    return options
 
 
-def line_up(options: argparse.Namespace, plan: Plan, server: Path, workspace: Path) -> tuple[list[Peer], list[str]]:
+def line_up(
+    options: argparse.Namespace, plan: Plan, bench: measures.Bench, endpoint: Endpoint | None
+) -> tuple[list[Peer], list[str]]:
     """The peers asked for and available, and notes that say why one is left out."""
-    notes: list[str] = []
-    environment = lineup.clean_environment(workspace / "home")
+    wanted = options.peers.split(",")
+    server = bench.programs.server
+    environment = lineup.clean_environment(server.parent / "home")
     thv = tuple(shlex.split(options.thv)) if options.thv else lineup.installed_thv()
     peers = [lineup.direct(server, environment, plan.fast), lineup.cat(server, environment, plan.fast)]
-    if shutil.which(thv[0]) is None:
-        notes.append(f"thv is left out: {thv[0]} is not there")
-    else:
-        peers.append(lineup.thv_off(thv, server, environment, plan.fast))
-    if options.mcp_proxy or not (options.quick or (options.peers and "mcp-proxy" not in options.peers)):
+    notes: list[str] = []
+    if endpoint is not None:
+        peers.append(lineup.thv_on(thv, server, environment, plan.fast, endpoint=endpoint))
+    peers.append(lineup.thv_off(thv, server, environment, plan.fast))
+    if MCP_PROXY in wanted and options.quick and not options.mcp_proxy:
+        notes.append("mcp-proxy is left out: --quick measures it only with --mcp-proxy PATH")
+    elif MCP_PROXY in wanted:
         try:
-            program = (
-                Path(options.mcp_proxy) if options.mcp_proxy else lineup.install_mcp_proxy(workspace / "mcp-proxy")
-            )
+            program = Path(options.mcp_proxy or lineup.install_mcp_proxy(server.parent / MCP_PROXY))
             peers.append(lineup.mcp_proxy(program, server, environment, plan.slow))
         except (OSError, subprocess.CalledProcessError) as error:
             notes.append(f"mcp-proxy is left out: {error}")
-    else:
-        notes.append("mcp-proxy is left out: --quick measures it only with --mcp-proxy PATH")
-    chosen = options.peers.split(",") if options.peers else [peer.name for peer in peers]
-    return [peer for peer in peers if peer.name in chosen], notes
+    return [peer for peer in peers if peer.name in wanted], notes
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,8 @@ class Run:
     bench: measures.Bench
     peers: list[Peer]
     figures: report.Figures
-    idle_s: float
+    plan: Plan
+    endpoint: Endpoint | None
 
     def measure(self) -> None:
         """Fills the figures."""
@@ -123,44 +136,48 @@ class Run:
         print("memory and idleness", file=sys.stderr)
         for peer in self.peers:
             if peer.name != report.DIRECT:
-                with self.tolerating(peer):
-                    self.figures.small[peer.name] = measures.memory(self.bench, peer, large=False)
-                    self.figures.large[peer.name] = measures.memory(self.bench, peer, large=True)
+                self.usage(peer)
         self.idle([peer for peer in self.peers if peer.name != report.DIRECT])
 
     def round(self, number: int, peers: Sequence[Peer]) -> None:
         """Every measure in turn, each over all peers back to back."""
-        starts: dict[str, list[float]] = {}
-        for attempt in range(max(peer.effort.starts for peer in peers)):
+        for turn in range(max(peer.effort.starts for peer in peers)):
             self.figures.python_ms.append(measures.bare_python_s() * 1e3)
             for peer in peers:
-                if attempt < peer.effort.starts:
+                if turn < peer.effort.starts:
                     with self.tolerating(peer):
-                        starts.setdefault(peer.name, []).append(measures.start_s(self.bench, peer) * 1e3)
-        for name, taken in starts.items():
-            self.record(report.START, name, number, median(taken))
+                        self.figures.add(report.START, peer.name, number, measures.start_s(self.bench, peer) * 1e3)
         for peer in peers:
             with self.tolerating(peer):
                 p50, p99 = measures.round_trip_us(self.bench, peer)
-                self.record(report.P50, peer.name, number, p50)
-                self.record(report.P99, peer.name, number, p99)
-        for peer in peers:
-            with self.tolerating(peer):
-                self.record(report.PIPELINED, peer.name, number, measures.pipelined_per_s(self.bench, peer))
-        for key, mib in ((report.RESULTS_1, 1), (report.RESULTS_16, 16)):
-            for peer in peers:
-                count = peer.effort.results_1_mib if mib == 1 else peer.effort.results_16_mib
-                with self.tolerating(peer):
-                    self.record(key, peer.name, number, measures.large_mib_per_s(self.bench, peer, mib, count))
+                self.figures.add(report.P50, peer.name, number, p50)
+                self.figures.add(report.P99, peer.name, number, p99)
+        throughput: tuple[tuple[str, Callable[[measures.Bench, Peer], float]], ...] = (
+            (report.PIPELINED, measures.pipelined_per_s),
+            (report.RESULTS_1, measures.results_1_mib_per_s),
+            (report.RESULTS_16, measures.results_16_mib_per_s),
+        )
+        for key, measured in throughput:
+            for turn in range(max(peer.effort.sessions for peer in peers)):
+                for peer in peers:
+                    if turn < peer.effort.sessions:
+                        with self.tolerating(peer):
+                            self.figures.add(key, peer.name, number, measured(self.bench, peer))
 
-    def record(self, measure: str, peer: str, number: int, value: float) -> None:
-        """Keeps one value of one round."""
-        self.figures.values[measure][peer][number] = value
+    def usage(self, peer: Peer) -> None:
+        """Memory, with small calls and with large results."""
+        with self.tolerating(peer):
+            self.figures.small[peer.name] = measures.memory(self.bench, peer, large=False)
+            self.figures.large[peer.name] = measures.memory(self.bench, peer, large=True)
 
-    def idle(self, peers: list[Peer]) -> None:
+    def idle(self, peers: Sequence[Peer]) -> None:
         """Who wakes up while nothing happens."""
-        self.figures.idle_s = self.idle_s
-        self.figures.idle.update(measures.idle_switches(self.bench, peers, self.idle_s, None))
+        self.figures.idle_s = self.plan.idle_s
+        exported = None
+        if self.endpoint is not None and self.plan.awaits_export:
+            already = len(self.endpoint.requests())
+            exported = functools.partial(_has_more_than, self.endpoint, already)
+        self.figures.idle.update(measures.idle_switches(self.bench, peers, self.plan.idle_s, exported))
 
     @contextlib.contextmanager
     def tolerating(self, peer: Peer) -> Iterator[None]:
@@ -171,6 +188,10 @@ class Run:
             note = f"{peer.title}: {error}"
             if note not in self.figures.notes:
                 self.figures.notes.append(note)
+
+
+def _has_more_than(endpoint: Endpoint, count: int) -> bool:
+    return len(endpoint.requests()) > count
 
 
 if __name__ == "__main__":

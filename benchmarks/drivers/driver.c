@@ -2,7 +2,7 @@
  * The client side of a measurement: writes requests to one descriptor, reads replies from another, prints figures.
  *
  *   driver roundtrip READ WRITE FIRST_ID WARMUP COUNT        one call at a time
- *   driver pipelined READ WRITE FIRST_ID WARMUP COUNT        a writing and a reading thread
+ *   driver pipelined READ WRITE FIRST_ID WARMUP COUNT        a writing and a reading thread, one write a call
  *   driver large     READ WRITE FIRST_ID SIZE COUNT          results of SIZE bytes, one at a time
  *   driver batches   READ WRITE FIRST_ID COUNT BATCH ERROR_EVERY
  *                    BATCH calls written at once, then their replies read; every ERROR_EVERY-th call is asked to fail,
@@ -26,7 +26,6 @@
 enum {
     TIME_LIMIT_S = 300,      /* a peer that loses a reply must not hang the benchmark */
     READ_SIZE = 1 << 18,
-    WRITE_SIZE = 1 << 16,    /* what a pipe holds by default */
     LONGEST_REQUEST = 256,
     HEAD = 512,              /* where a reply's id and kind are looked for */
     TAIL = 64,               /* and where isError may stand after a long text */
@@ -187,15 +186,9 @@ typedef struct {
 
 static void *write_calls(void *of) {
     const Run *run = of;
-    static char batch[WRITE_SIZE];
-    char *at = batch;
-    for (uint64_t i = 0; i < run->count; i++) {
-        at = put_request(at, run->first + i, SMALL);
-        if (at > batch + WRITE_SIZE - LONGEST_REQUEST || i + 1 == run->count) {
-            write_all(batch, (size_t)(at - batch));
-            at = batch;
-        }
-    }
+    char request[LONGEST_REQUEST];
+    for (uint64_t i = 0; i < run->count; i++)
+        write_all(request, (size_t)(put_request(request, run->first + i, SMALL) - request));
     return NULL;
 }
 

@@ -19,6 +19,8 @@ from harness.peers import PORT, Effort, Peer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.endpoint import Endpoint
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAUNCHER = ROOT / "tests" / "launch.py"
 MCP_PROXY = "mcp-proxy==0.13.0"
@@ -60,22 +62,28 @@ def thv_off(thv: tuple[str, ...], server: Path, environment: Mapping[str, str], 
     return Peer("thv-off", "thv, analytics off", stages, server, {**environment, **OFF}, effort)
 
 
-def thv_on(
-    thv: tuple[str, ...], server: Path, environment: Mapping[str, str], effort: Effort, *, url: str, authority: Path
-) -> Peer:
-    """Runs thv with the whole analytics pipeline against `url`, whose certificate `authority` signed.
+def launched(endpoint: Endpoint, **changes: str) -> tuple[str, ...]:
+    """The command that stands for `thv`, with its analytics sent to `endpoint`; `changes` are the launcher's options."""
+    options = {"endpoint": endpoint.url, "ca": str(endpoint.authority), **changes}
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return (sys.executable, str(LAUNCHER), *flags, "--")
 
-    Its start is measured on the installed thv: that session makes no call and has no network.
+
+def thv_on(
+    thv: tuple[str, ...], server: Path, environment: Mapping[str, str], effort: Effort, *, endpoint: Endpoint
+) -> Peer:
+    """Runs thv with the whole analytics pipeline against `endpoint`.
+
+    Its start, and its memory before OpenTelemetry is loaded, are measured on the installed thv, without a network.
     """
-    launcher = (sys.executable, str(LAUNCHER), "--endpoint", url, "--ca", str(authority), "--")
     return Peer(
         report.THV_ON,
         "thv, analytics on",
-        ((*launcher, "run", "--", str(server)),),
+        ((*launched(endpoint), "run", "--", str(server)),),
         server,
         environment,
         effort,
-        start_stages=((*thv, "run", "--", str(server)),),
+        installed=((*thv, "run", "--", str(server)),),
         loads_opentelemetry=True,
     )
 

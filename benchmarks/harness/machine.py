@@ -143,6 +143,7 @@ def has_opentelemetry(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
-    """Ends a process at once."""
+    """Ends a process at once, if it is still there."""
     if sys.platform != "win32":
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -11,21 +11,26 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from harness import machine
 from harness.peers import NANOSECONDS, Peer, PeerFailedError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from harness.native import Programs
+
+    Stages = tuple[tuple[str, ...], ...]
+
+T = TypeVar("T")
 
 MIB = 1 << 20
 WARMUP_SHARE = 10
 """A tenth of the calls is made before the clock starts."""
 LARGEST_MIB = 16
+KIB_PER_MIB = 1024
 LOADED_LIMIT_S = 15.0
 """thv loads OpenTelemetry 0.25 s after the first outcome; an import takes well under a second."""
 SETTLE_S = 1.0
@@ -40,7 +45,7 @@ class Bench:
     log: Path
     """Where every peer's stderr goes."""
 
-    def session(self, peer: Peer, stages: tuple[tuple[str, ...], ...] = ()) -> Session:
+    def session(self, peer: Peer, stages: Stages = ()) -> Session:
         """A session, not started yet."""
         return Session(peer, self.programs.driver, self.log, stages)
 
@@ -66,26 +71,36 @@ def bare_python_s() -> float:
 
 def start_s(bench: Bench, peer: Peer) -> float:
     """From the start of the first process to the first reply, in seconds. The session makes no call."""
-    if not peer.start_stages:
-        with bench.session(peer) as session:
+
+    def started(stages: Stages) -> float:
+        with bench.session(peer, stages) as session:
             return session.greet()
-    outcome: list[float | PeerFailedError] = []
+
+    return _as_installed(peer, started)
+
+
+def _as_installed(peer: Peer, measured: Callable[[Stages], T]) -> T:
+    """Measures the installed command where the peer otherwise needs a launcher, on a thread without any network.
+
+    Where that takes a privilege we lack, the launcher is measured, which costs a little more.
+    """
+    if not peer.installed:
+        return measured(peer.stages)
+    outcome: list[T] = []
+    failures: list[PeerFailedError] = []
 
     def without_network() -> None:
         try:
-            # Without the privilege the launcher is measured, which is slower and cannot reach the endpoint either.
-            with bench.session(peer, peer.start_stages if machine.leave_the_network() else ()) as session:
-                outcome.append(session.greet())
+            outcome.append(measured(peer.installed if machine.leave_the_network() else peer.stages))
         except PeerFailedError as error:
-            outcome.append(error)
+            failures.append(error)
 
     thread = threading.Thread(target=without_network)
     thread.start()
     thread.join()
-    result = outcome[0]
-    if isinstance(result, PeerFailedError):
-        raise result
-    return result
+    if failures:
+        raise failures[0]
+    return outcome[0]
 
 
 def round_trip_us(bench: Bench, peer: Peer) -> tuple[float, float]:
@@ -108,11 +123,20 @@ def pipelined_per_s(bench: Bench, peer: Peer) -> float:
     return figures["calls"] / figures["took"] * NANOSECONDS
 
 
-def large_mib_per_s(bench: Bench, peer: Peer, mib: int, count: int) -> float:
-    """Results of `mib` MiB, one at a time, in MiB/s. One of them is asked for before the clock starts."""
+def results_1_mib_per_s(bench: Bench, peer: Peer) -> float:
+    """Results of 1 MiB, one at a time, in MiB/s."""
+    return _results_mib_per_s(bench, peer, 1, peer.effort.results_1_mib)
+
+
+def results_16_mib_per_s(bench: Bench, peer: Peer) -> float:
+    """Results of 16 MiB, one at a time, in MiB/s."""
+    return _results_mib_per_s(bench, peer, LARGEST_MIB, peer.effort.results_16_mib)
+
+
+def _results_mib_per_s(bench: Bench, peer: Peer, mib: int, count: int) -> float:
     with bench.session(peer) as session:
         session.greet()
-        session.drive("large", mib * MIB, 1, calls=1)
+        session.drive("large", mib * MIB, 1, calls=1)  # not timed: buffers grow to their size
         figures = session.drive("large", mib * MIB, count, calls=count)
     return figures["bytes"] / MIB / figures["took"] * NANOSECONDS
 
@@ -120,37 +144,48 @@ def large_mib_per_s(bench: Bench, peer: Peer, mib: int, count: int) -> float:
 def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
     """Peak memory with small calls, or with results of 16 MiB."""
 
-    def traffic() -> None:
+    def traffic(session: Session) -> None:
         if large:
             session.drive("large", LARGEST_MIB * MIB, peer.effort.results_16_mib, calls=peer.effort.results_16_mib)
         else:
             session.drive("roundtrip", 0, peer.effort.round_trips, calls=peer.effort.round_trips)
 
+    def before_loading(stages: Stages) -> float:
+        with bench.session(peer, stages) as session:
+            session.greet()
+            traffic(session)
+            relays = session.relays()
+            peak = sum(map(machine.peak_kib, relays)) / KIB_PER_MIB
+            loaded = any(map(machine.has_opentelemetry, relays))
+            session.kill()  # an orderly end would try to export
+        if loaded:
+            raise PeerFailedError("OpenTelemetry was loaded beside traffic")
+        return peak
+
+    before = _as_installed(peer, before_loading)
+    after = None
+    peaks: dict[int, int] = {}
+
     def peak() -> float:
         for pid in relays:
             peaks[pid] = max(peaks.get(pid, 0), machine.peak_kib(pid))
-        return sum(peaks.values()) / 1024
+        return sum(peaks.values()) / KIB_PER_MIB
 
-    peaks: dict[int, int] = {}
-    after = None
     with bench.session(peer) as session:
         session.greet()
         relays = session.relays()
-        traffic()
-        before = peak()
+        traffic(session)
         if peer.loads_opentelemetry:
-            if any(machine.has_opentelemetry(pid) for pid in relays):
-                raise PeerFailedError("OpenTelemetry was loaded beside traffic")
-            wait_until(lambda: any(machine.has_opentelemetry(pid) for pid in relays), LOADED_LIMIT_S, "OpenTelemetry")
+            wait_until(lambda: any(map(machine.has_opentelemetry, relays)), LOADED_LIMIT_S, "OpenTelemetry")
             time.sleep(SETTLE_S)
-            traffic()
+            traffic(session)
             after = peak()
         session.close(watch=peak)
     return Memory(before, after, peak())
 
 
 def idle_switches(
-    bench: Bench, peers: list[Peer], seconds: float, exported: Callable[[], bool] | None
+    bench: Bench, peers: Sequence[Peer], seconds: float, exported: Callable[[], bool] | None
 ) -> Mapping[str, tuple[int, int | None]]:
     """Context switches of all relay threads over idle seconds: in a fresh session, and after the first call.
 

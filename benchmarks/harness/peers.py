@@ -30,6 +30,8 @@ REPLY_LIMIT_S = 60.0
 """The slowest peer known needs 2 s to its first reply; this is only there so that nothing hangs."""
 EXIT_LIMIT_S = 20.0
 """thv waits at most 10 s for open calls, then twice 1.5 s."""
+GRACE_S = 2.0
+"""For what only ends when it notices that the relay has: a watchdog, a server behind it."""
 POLL_S = 0.001
 MARKER = "THV_BENCHMARK_SESSION"
 NANOSECONDS = 1e9
@@ -58,6 +60,8 @@ class Effort:
     rounds: int
     """In how many rounds it takes part."""
     starts: int
+    sessions: int
+    """In how many sessions a round measures throughput: where the kernel puts the processes differs by session."""
     round_trips: int
     pipelined: int
     results_1_mib: int
@@ -78,8 +82,8 @@ class Peer:
     effort: Effort
     background: tuple[str, ...] = ()
     """Started first; must listen on PORT before the chain is started."""
-    start_stages: tuple[tuple[str, ...], ...] = ()
-    """The chain for the measurement of the start, where that is another one; it runs without a network."""
+    installed: tuple[tuple[str, ...], ...] = ()
+    """The chain as a user has it, where `stages` needs a launcher: run only without a network, and never to an export."""
     loads_opentelemetry: bool = False
 
 
@@ -101,6 +105,8 @@ class Session:
     """When the first process was about to be started, in `time.perf_counter_ns()`."""
     chain: list[subprocess.Popen[bytes]] = field(default_factory=list)
     background: subprocess.Popen[bytes] | None = None
+    left_behind: set[int] = field(default_factory=set)
+    """The processes that outlived the peer and had to be killed."""
     to_peer: int = -1
     from_peer: int = -1
 
@@ -225,9 +231,17 @@ class Session:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        for pid in machine.marked(self.marker):
-            with contextlib.suppress(ProcessLookupError):
-                machine.kill(pid)
+        deadline = time.monotonic() + GRACE_S
+        while (left := machine.marked(self.marker)) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        self.left_behind |= left
+        for pid in left:
+            machine.kill(pid)
+
+    def kill(self) -> None:
+        """Ends the session at once, with no chance to tidy up."""
+        for pid in self.members():
+            machine.kill(pid)
 
     def _close_end(self, end: str) -> None:
         descriptor = getattr(self, end)

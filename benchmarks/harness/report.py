@@ -44,10 +44,10 @@ class Figures:
     machine: str
     titles: Mapping[str, str]
     rounds: int
-    values: dict[str, dict[str, dict[int, float]]] = field(
+    values: dict[str, dict[str, dict[int, list[float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
-    """Measure → peer → round → value."""
+    """Measure → peer → round → values."""
     python_ms: list[float] = field(default_factory=list)
     small: dict[str, Memory] = field(default_factory=dict)
     large: dict[str, Memory] = field(default_factory=dict)
@@ -56,20 +56,28 @@ class Figures:
     """Peer → context switches in `idle_s` seconds: fresh, and after the first export."""
     notes: list[str] = field(default_factory=list)
 
+    def add(self, measure: str, peer: str, number: int, value: float) -> None:
+        """Keeps one value of one round."""
+        self.values[measure][peer].setdefault(number, []).append(value)
+
+    def by_round(self, measure: str, peer: str) -> dict[int, float]:
+        """The median of each round."""
+        return {number: median(values) for number, values in self.values[measure][peer].items()}
+
     def of(self, measure: str, peer: str) -> float | None:
-        """The median over the rounds; None if the peer was not measured."""
-        values = self.values[measure][peer].values()
+        """The median of all rounds; None if the peer was not measured."""
+        values = self.by_round(measure, peer).values()
         return median(values) if values else None
 
     def ratio(self, measure: str, peer: str, to: str = CAT) -> float | None:
         """The median of the ratios taken within each round."""
-        mine, other = self.values[measure][peer], self.values[measure][to]
+        mine, other = self.by_round(measure, peer), self.by_round(measure, to)
         ratios = [mine[number] / other[number] for number in mine if number in other]
         return median(ratios) if ratios else None
 
     def start_in_pythons(self, peer: str) -> float | None:
         """The start over no relay, as a multiple of a bare `python -c pass`."""
-        mine, direct = self.values[START][peer], self.values[START][DIRECT]
+        mine, direct = self.by_round(START, peer), self.by_round(START, DIRECT)
         over = [mine[number] - direct[number] for number in mine if number in direct]
         return median(over) / median(self.python_ms) if over and self.python_ms else None
 
