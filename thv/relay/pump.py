@@ -135,16 +135,16 @@ class Pump:
         self.taken += 1
         if self._look_first:
             self._show(chunk)
-        taken = True
+        accepted = True
         try:
             write_all(self._sink, chunk)
         except OSError:
-            taken = False
+            accepted = False
             self.sink_gone = True
         self.given += 1
         if not self._look_first:
             self._show(chunk)
-        return taken
+        return accepted
 
     def _show(self, chunk: bytes) -> None:
         try:
