@@ -63,7 +63,7 @@ def thv_off(thv: tuple[str, ...], server: Path, environment: Mapping[str, str], 
 
 
 def launched(endpoint: Endpoint, **changes: str) -> tuple[str, ...]:
-    """The command that stands for `thv`, with its analytics sent to `endpoint`; `changes` are the launcher's options."""
+    """What stands for `thv`, with its analytics sent to `endpoint`; `changes` are further options of the launcher."""
     options = {"endpoint": endpoint.url, "ca": str(endpoint.authority), **changes}
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]
     return (sys.executable, str(LAUNCHER), *flags, "--")

@@ -83,7 +83,7 @@ class Peer:
     background: tuple[str, ...] = ()
     """Started first; must listen on PORT before the chain is started."""
     installed: tuple[tuple[str, ...], ...] = ()
-    """The chain as a user has it, where `stages` needs a launcher: run only without a network, and never to an export."""
+    """The chain as a user has it, where `stages` needs a launcher: run without a network, and never to an export."""
     loads_opentelemetry: bool = False
 
 
