@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PIPE_SIZE = 1024 * 1024
-"""Bytes a pipe should hold once traffic is heavy (default 64 KiB): twice the throughput of large results. Not before: the
-system counts them against its user, who has other programs."""
+"""Bytes a pipe should hold once traffic is heavy (default 64 KiB): twice the throughput of large results. Not before:
+the system counts them against its user, who has other programs."""
 
 SIGPIPE, SIGXFSZ = 13, 25
 """Ignored by Python and inherited through exec, so given back to the server. (The `signal` module costs 5 ms here.)"""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from thv.ports import Look
 
 READ_SIZE = 64 * 1024
-"""Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip; and a
-large message passes faster in pieces that all four processes of a session can work on at once."""
+"""Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip; and
+a large message passes faster in pieces that client, relay and server can work on at once."""
 
 
 def wait_readable(fd: int) -> None:
