@@ -63,7 +63,11 @@ def keys(text: str, section: tuple[str, ...], *, path: str) -> list[tuple[str, i
     node = get(text, section, path=path)
     if not isinstance(node, Mapping):
         return []
-    return [(key, entry.key.line) for entry in node.entries if (key := key_text(entry.key)) not in {None, _MERGE}]
+    return [
+        (entry.key.value, entry.key.line)
+        for entry in node.entries
+        if isinstance(entry.key, Scalar) and entry.key.value != _MERGE
+    ]
 
 
 def has_core_tag(scalar: Scalar) -> bool:

@@ -31,9 +31,8 @@ def ends_line(text: str) -> bool:
 
 def ends_in_comment(text: str) -> bool:
     """Whether the last line of the text, ended or not, is a comment."""
-    return text.rstrip("\r\n")[line_start(text, len(text.rstrip("\r\n"))) :].lstrip("\ufeff \t").startswith("#") and (
-        not text.endswith(("\n\n", "\r\n\r\n", "\r\r"))
-    )
+    last = text.removesuffix("\n").removesuffix("\r")
+    return last[line_start(last, len(last)) :].lstrip("\ufeff \t").startswith("#")
 
 
 def line_end(text: str, position: int) -> int:

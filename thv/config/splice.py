@@ -45,11 +45,16 @@ class _Edit:
 class _Place:
     """How far the keys lead: `node` is what `keys[:depth]` name, `entry` holds it, `parents` are the sections above."""
 
+    keys: tuple[str, ...]
     document: Document
     node: Node
     entry: Entry | None
     parents: tuple[Mapping, ...]
     depth: int
+
+    def refusal(self, reason: str, path: str) -> ConfigError:
+        """The error that says why not, naming the keys."""
+        return refusal(f"{name(self.keys)} {reason}", self.node, path)
 
     @property
     def flow(self) -> bool:
@@ -70,11 +75,11 @@ def set_value(text: str, keys: tuple[str, ...], value: Value, *, path: str) -> s
         return _checked(text, edit, [_put(_NOTHING, keys, _meaning_of(value))], path, None)
     place = _walk(documents[0], keys, path)
     if place.depth == len(keys):
-        edit = _replace(text, place, keys, value, path)
+        edit = _replace(text, place, value, path)
     elif isinstance(place.node, Mapping):
-        edit = _insert(text, place, keys, value)
+        edit = _insert(text, place, value)
     else:
-        edit = _fill(text, place, keys, value, path)
+        edit = _fill(text, place, value, path)
     expected = [meaning(document.root) for document in documents]
     expected[0] = _put(expected[0], keys, _meaning_of(value))
     return _checked(text, edit, expected, path, place.node)
@@ -92,7 +97,7 @@ def unset(text: str, keys: tuple[str, ...], *, path: str) -> str:
     place = _walk(documents[0], keys, path)
     if place.depth < len(keys) or place.entry is None:
         return text
-    _refuse_shared(place.node, place, keys, path)
+    _refuse_shared(place, path)
     edit = _cut_flow(text, place, path) if place.parents[-1].flow else _cut_lines(text, place, path)
     expected = [meaning(document.root) for document in documents]
     expected[0] = _drop(expected[0], keys, flow=place.parents[-1].flow)
@@ -110,39 +115,39 @@ def _walk(document: Document, keys: tuple[str, ...], path: str) -> _Place:
         if node.anchor in document.used_anchors:
             raise refusal(f"{name(keys[:depth])} is used elsewhere as *{node.anchor}; change it by hand", node, path)
         if isinstance(node, Scalar) and node.is_null:
-            return _Place(document, node, entry, parents, depth)
+            return _Place(keys, document, node, entry, parents, depth)
         if not isinstance(node, Mapping):
             raise refusal(f"{name(keys[:depth])} must be a section of keys and values", node, path)
         found = node.find(key)
         if found is None:
-            return _Place(document, node, entry, parents, depth)
+            return _Place(keys, document, node, entry, parents, depth)
         parents = (*parents, node)
         node, entry = found.value, found
-    return _Place(document, node, entry, parents, len(keys))
+    return _Place(keys, document, node, entry, parents, len(keys))
 
 
-def _refuse_shared(node: Node, place: _Place, keys: tuple[str, ...], path: str) -> None:
-    shared = sorted(place.document.used_anchors.intersection(anchors(node)))
+def _refuse_shared(place: _Place, path: str) -> None:
+    shared = sorted(place.document.used_anchors.intersection(anchors(place.node)))
     if shared:
-        raise refusal(f"{name(keys)} is used elsewhere as *{shared[0]}; change it by hand", node, path)
+        raise place.refusal(f"is used elsewhere as *{shared[0]}; change it by hand", path)
 
 
-def _replace(text: str, place: _Place, keys: tuple[str, ...], value: Value, path: str) -> _Edit:
+def _replace(text: str, place: _Place, value: Value, path: str) -> _Edit:
     node = place.node
-    _refuse_shared(node, place, keys, path)
+    _refuse_shared(place, path)
     if isinstance(node, Alias):
-        raise refusal(f"{name(keys)} is an alias (*{node.anchor}); write the value itself", node, path)
+        raise place.refusal(f"is an alias (*{node.anchor}); write the value itself", path)
     if isinstance(node, Mapping | Sequence):
         if not isinstance(value, dict if isinstance(node, Mapping) else list):
             kind = "a section" if isinstance(node, Mapping) else "a list"
-            raise refusal(f"{name(keys)} is {kind} where one value belongs; remove it first", node, path)
+            raise place.refusal(f"is {kind} where one value belongs; remove it first", path)
         return _replace_collection(text, place, node, value, path)
     if node.is_empty:
         return _fill_empty(place, flow_text(value), path)
     if node.tag is not None:
         # A tag says what the old value is; the new one says so itself.
         if "#" in text[node.start : node.content]:
-            raise refusal(f"{name(keys)} has a comment between its tag and its value", node, path)
+            raise place.refusal("has a comment between its tag and its value", path)
         anchor = "" if node.anchor is None else f"&{node.anchor} "
         return _Edit(node.start, node.end, anchor + flow_text(value))
     comment = ""
@@ -154,7 +159,7 @@ def _replace(text: str, place: _Place, keys: tuple[str, ...], value: Value, path
 
 def _replace_collection(text: str, place: _Place, node: Mapping | Sequence, value: Value, path: str) -> _Edit:
     if layout.has_comment(text, node.content, node.end, node):
-        raise refusal("holds comments, which a new value would remove; change it by hand", node, path)
+        raise place.refusal("holds comments, which a new value would remove; change it by hand", path)
     if node.flow or not isinstance(value, list | dict):
         return _Edit(node.content, node.end, flow_text(value))
     if value:
@@ -162,7 +167,7 @@ def _replace_collection(text: str, place: _Place, node: Mapping | Sequence, valu
         return _Edit(node.content, node.end, (layout.newline(text) + " " * column).join(block_lines(value)))
     colon = place.entry.colon if place.entry else None
     if colon is None or node.content != node.start or "#" in text[colon : node.content]:
-        raise refusal("cannot be emptied here without removing a comment; change it by hand", node, path)
+        raise place.refusal("cannot be emptied here without removing a comment; change it by hand", path)
     return _Edit(colon, node.end, " " + flow_text(value))
 
 
@@ -170,18 +175,18 @@ def _fill_empty(place: _Place, written: str, path: str) -> _Edit:
     """Writes behind the colon of a key that has no value yet."""
     node, entry = place.node, place.entry
     if node.tag is not None or entry is None or (entry.explicit and entry.colon is None):
-        raise refusal("has no place for a value; write one by hand", node, path)
+        raise place.refusal("has no place for a value; write one by hand", path)
     if entry.colon is None:
         return _Edit(entry.key.end, entry.key.end, ": " + written)
     at = max(entry.colon, node.end)
     return _Edit(at, at, " " + written)
 
 
-def _insert(text: str, place: _Place, keys: tuple[str, ...], value: Value) -> _Edit:
+def _insert(text: str, place: _Place, value: Value) -> _Edit:
     """Writes the missing keys behind the last entry of the section that should have them."""
     section = place.node
     assert isinstance(section, Mapping)  # noqa: S101  the caller's case distinction
-    missing = keys[place.depth :]
+    missing = place.keys[place.depth :]
     if section.flow:
         written = f"{flow_text(missing[0])}: {layout.nested_flow(missing[1:], value)}"
         if not section.entries:
@@ -191,22 +196,25 @@ def _insert(text: str, place: _Place, keys: tuple[str, ...], value: Value) -> _E
         return _Edit(last.end, last.end, (" , " if open_value else ", ") + written)
     column = layout.column(text, section.content)
     lines = layout.nested_lines(missing, value, column, layout.indent(text, place.document.root))
-    at = layout.behind_entry(text, section.entries[-1].end, column)
-    return _append(text, at, lines, apart=len(missing) > 1 and layout.spaced(text, section))
+    end = section.entries[-1].end
+    at = layout.behind_entry(text, end, column)
+    # Behind a block scalar that keeps its empty lines, one more would be one more of them.
+    apart = len(missing) > 1 and layout.spaced(text, section) and not layout.ends_line(text[:end])
+    return _append(text, at, lines, apart=apart)
 
 
-def _fill(text: str, place: _Place, keys: tuple[str, ...], value: Value, path: str) -> _Edit:
+def _fill(text: str, place: _Place, value: Value, path: str) -> _Edit:
     """Writes the missing keys into a section that is there and empty."""
-    node, missing = place.node, keys[place.depth :]
+    node, missing = place.node, place.keys[place.depth :]
     assert isinstance(node, Scalar)  # noqa: S101  the caller's case distinction
     if node.tag is not None:
-        raise refusal("has a tag and no value; write the section by hand", node, path)
+        raise place.refusal("has a tag and no value; write the section by hand", path)
     if not node.is_empty:
         return _Edit(node.content, node.end, layout.nested_flow(missing, value))
     unit = layout.indent(text, place.document.root)
     if place.entry is None:
         if node.anchor is not None:
-            raise refusal("has no place for a value; write one by hand", node, path)
+            raise place.refusal("has no place for a value; write one by hand", path)
         return _append(text, place.document.end, layout.nested_lines(missing, value, 0, unit), apart=False)
     if place.flow or place.entry.colon is None or place.entry.explicit:
         return _fill_empty(place, layout.nested_flow(missing, value), path)
@@ -228,11 +236,11 @@ def _append(text: str, at: int, lines: list[str], *, apart: bool) -> _Edit:
 def _cut_lines(text: str, place: _Place, path: str) -> _Edit:
     entry, section = place.entry, place.parents[-1]
     assert entry is not None  # noqa: S101  the caller has looked
-    start = layout.line_start(text, entry.key.start)
-    if text[start : entry.key.start].strip(" \ufeff"):
-        raise refusal("shares its line with something else; remove it by hand", entry.key, path)
+    start = layout.line_start(text, entry.start)
+    if text[start : entry.start].strip(" \ufeff"):
+        raise place.refusal("shares its line with something else; remove it by hand", path)
     if len(section.entries) == 1 and section.tag is not None:
-        raise refusal("is the only key of a tagged section; remove it by hand", entry.key, path)
+        raise place.refusal("is the only key of a tagged section; remove it by hand", path)
     if text.startswith("\ufeff", start):
         start += 1
     end = layout.next_line(text, entry.end)
@@ -244,17 +252,15 @@ def _cut_lines(text: str, place: _Place, path: str) -> _Edit:
 def _cut_flow(text: str, place: _Place, path: str) -> _Edit:
     entry, section = place.entry, place.parents[-1]
     assert entry is not None  # noqa: S101  the caller has looked
-    if entry.explicit:
-        raise refusal("is written with a question mark; remove it by hand", entry.key, path)
-    start, end = entry.key.start, entry.end
+    start, end = entry.start, entry.end
     index = section.entries.index(entry)
     comma = skip_blank(text, end)
     if text.startswith(",", comma):
         end = skip_blank(text, comma + 1)
     elif index:
         start = section.entries[index - 1].end
-    if layout.has_comment(text, start, end, *(section.entries[index].key, section.entries[index].value)):
-        raise refusal("stands beside a comment; remove it by hand", entry.key, path)
+    if layout.has_comment(text, start, end, entry.key, entry.value):
+        raise place.refusal("stands beside a comment; remove it by hand", path)
     return _Edit(start, end, "")
 
 

@@ -67,8 +67,13 @@ class Alias(_Placed):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One key and its value. `colon` is the offset behind the colon, None where none is written."""
+    """One key and its value.
 
+    `start` is at the question mark of an `explicit` entry, else at the key. `colon` is the offset behind the colon,
+    None where none is written.
+    """
+
+    start: int
     key: Node
     value: Node
     colon: int | None
@@ -125,8 +130,10 @@ def parse(text: str, path: str) -> list[Document]:
 
 
 def key_text(node: Node) -> str | None:
-    """The key as a string, or None for a key that is no plain name."""
-    return node.value if isinstance(node, Scalar) and node.tag in {None, _TAG + "str"} else None
+    """The key as a string, or None for a key that is none: a list, a null, a number with a tag."""
+    if not isinstance(node, Scalar) or node.is_null or node.tag not in {None, _TAG + "str"}:
+        return None
+    return node.value
 
 
 def meaning(node: Node) -> Any:
@@ -237,11 +244,11 @@ class _Builder:
         style = event.style or None
         start, end = mark.index, event.end_mark.index
         line, column = mark.line + 1, mark.column + 1
-        content = self._behind_properties(start)[0] if has_properties else start
+        content = self._behind_properties(event)[0] if has_properties else start
         if style is None and not event.value:
             # Without text of its own the event carries the position of whatever comes next.
             start = start if has_properties else after
-            content = end = self._behind_properties(start)[1] if has_properties else after
+            content = end = self._behind_properties(event)[1] if has_properties else after
             line, column = _line_and_column(self._text, start)
         elif style in {"|", ">"}:
             end = self._end_of_block_scalar(content, end)
@@ -254,7 +261,7 @@ class _Builder:
             raise self._wrong(f"is nested more than {MAX_DEPTH} levels deep", mark)
         tag = None if event.tag is None else str(event.tag)
         start = mark.index
-        content = start if event.anchor is None and tag is None else self._behind_properties(start)[0]
+        content = start if event.anchor is None and tag is None else self._behind_properties(event)[0]
         end = content
         items: list[Node] = []
         entries: list[Entry] = []
@@ -277,6 +284,9 @@ class _Builder:
 
     def _entry(self, event: Any, after: int, flow: bool) -> Entry:
         key = self._node(event, after)
+        if flow and isinstance(key, Scalar) and key.style is None and key.value.endswith(":"):
+            # Parsers disagree on `{a:}` and `{a:, b}`: one reads the key "a", another "a:".
+            raise self._wrong("a colon in brackets needs a space behind it, or quotes around its key", event.end_mark)
         before = skip_blank(self._text, after)
         if flow and self._text[before : before + 1] in {"{", "[", ","}:
             before = skip_blank(self._text, before + 1)
@@ -284,7 +294,7 @@ class _Builder:
         position = skip_blank(self._text, key.end)
         colon = position + 1 if self._text.startswith(":", position) else None
         value = self._node(next(self._events), key.end if colon is None else colon)
-        return Entry(key, value, colon, explicit)
+        return Entry(before if explicit else key.start, key, value, colon, explicit)
 
     def _refuse_duplicates(self, entries: list[Entry]) -> None:
         seen: set[tuple[bool, str]] = set()
@@ -301,11 +311,13 @@ class _Builder:
                     )
                 seen.add(identity)
 
-    def _behind_properties(self, position: int) -> tuple[int, int]:
+    def _behind_properties(self, event: Any) -> tuple[int, int]:
         """Where the node itself starts, and where its anchor and tag end."""
-        end = position
-        while match := _PROPERTY.match(self._text, position):
-            end = match.end()
+        position = end = event.start_mark.index
+        # Counted, because a section may begin with an anchor of its first key.
+        for _ in range((event.anchor is not None) + (event.tag is not None)):
+            match = _PROPERTY.match(self._text, position)
+            end = match.end() if match else position
             position = skip_blank(self._text, end)
         return position, end
 
