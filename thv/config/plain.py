@@ -22,6 +22,8 @@ _FIRST = _LETTERS | _DIGITS | frozenset("/")
 _ASCII_LINE = frozenset(map(chr, range(0x20, 0x7F)))
 _KEY_LIMIT = 128
 """Well under the 1024 characters after which YAML no longer takes a word for a key."""
+_DEPTH_LIMIT = 16
+"""Deeper files are for the real parser, which has a limit of its own."""
 
 
 def entries(text: str) -> Entries | None:
@@ -45,6 +47,8 @@ def entries(text: str) -> Entries | None:
         if not _close(open_keys, column, may_nest=may_nest):
             return None
         open_keys.append((column, key))
+        if len(open_keys) > _DEPTH_LIMIT:
+            return None
         path = tuple(name for _, name in open_keys)
         if path in seen:
             return None
