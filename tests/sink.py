@@ -286,7 +286,8 @@ class Sink:
             case "early-hints":
                 connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
             case mode:
-                connection.sendall(f"HTTP/1.1 {REASONS[mode]}\r\nContent-Length: 0\r\n\r\n".encode())
+                fields = "Set-Cookie: visitor=1\r\nContent-Length: 0\r\n"
+                connection.sendall(f"HTTP/1.1 {REASONS[mode]}\r\n{fields}\r\n".encode())
 
     def _drip(self, connection: socket.socket, start: bytes) -> None:
         connection.sendall(start)

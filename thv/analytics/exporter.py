@@ -95,8 +95,7 @@ class AllowListExporter(MetricExporter):
         self._report = report
         self._kept = NONE
 
-    @property
-    def keeps(self) -> bool:
+    def keeps_counts(self) -> bool:
         """Whether counts of a failed export wait for the next one."""
         return bool(self._kept)
 

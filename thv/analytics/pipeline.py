@@ -154,7 +154,7 @@ class UsageAnalytics:
                 closing, hurried = self._closing, self._hurried()
                 self._client_is_gone = False
             # What a server just declined is not pressed on it again in the same breath.
-            if self._has_news() or (exporter.keeps and not parting):
+            if self._has_news() or (exporter.keeps_counts() and not parting):
                 self._collected = self._successes + self._errors
                 provider.collect()
             parting = parting or hurried
