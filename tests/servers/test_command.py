@@ -54,7 +54,7 @@ def test_a_name_that_is_nowhere_is_not_found() -> None:
     assert caught.value.exit_code == 127
 
 
-@pytest.mark.parametrize("name", ["./missing", "missing/cmd"])
+@pytest.mark.parametrize("name", ["./missing", "missing/cmd", "/a\0b"])
 def test_a_path_that_is_not_there_is_not_found(name: str) -> None:
     with pytest.raises(CommandNotFoundError, match="no such file"):
         require(name, {"PATH": os.defpath})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thv.errors import CommandNotFoundError, NotExecutableError, ThvError, UnknownServerError
@@ -239,6 +239,7 @@ def test_a_working_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
             resolve("demo", [], environ={}, cwd=str(tmp_path / name))
 
 
+@example(server="\0")
 @given(server=st.one_of(st.text(), st.builds("{}://{}".format, st.sampled_from(["uvx", "npx"]), st.text())))
 def test_any_words_become_a_spec_or_one_clear_error(server: str) -> None:
     try:

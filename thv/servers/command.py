@@ -28,6 +28,8 @@ def find(command: str, environ: Mapping[str, str]) -> str | None:
         command: a path if it has a separator, else a name looked up on PATH.
         environ: the environment whose PATH counts: the child's.
     """
+    if "\0" in command:
+        return None  # no file can have that name, and the system calls refuse to ask
     if sys.platform == "win32":
         import shutil
 
