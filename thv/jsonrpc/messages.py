@@ -141,19 +141,20 @@ class LineReader(Generic[Message]):
         if start is None:
             return []
         text = text.removeprefix(_BOM)
-        mended = False
+        mended = flattened = False
         while True:
             try:
                 return self._parts(text)
             except ValueError:
                 if mended:
                     return []
-                text = _without_nan(text)
+                text = _mended(text)
                 mended = True
             except RecursionError:
-                if len(text) > MEND_UP_TO:
+                if flattened or len(text) > MEND_UP_TO:
                     return self.unreadable
                 text = _flattened(text)
+                flattened = True
 
     def _parts(self, text: bytes | bytearray) -> list[Message]:
         # An array is a batch (2025-03-26): each element counts. An array in an array is none.
@@ -282,15 +283,21 @@ def _loose_server(line: Raw) -> ServerMessage:
     )
 
 
-# Python's json writes these outside any string. Inside one, only a text that looks like a JSON list would be touched,
-# and such a text is never an id.
-_NAN = re.compile(rb"NaN(?<=[\[:,\s]NaN)(?=[\],}\s])")
-_INFINITY = re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])")
+# What json.dumps and JSON.stringify write and the decoder refuses: NaN and Infinity outside any string, half a
+# surrogate pair inside one. A string that only looks like that is changed too, and nobody reads it: no id looks so.
+_MENDS = (
+    (re.compile(rb"NaN(?<=[\[:,\s]NaN)(?=[\],}\s])"), b"0"),
+    (re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])"), b"0"),
+    (re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"), rb"\\ufffd"),
+    (re.compile(rb"(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}", re.DOTALL), rb"\\ufffd"),
+)
 _NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
-def _without_nan(text: bytes | bytearray) -> bytes:
-    return _INFINITY.sub(b"0", _NAN.sub(b"0", text))
+def _mended(text: bytes | bytearray) -> bytes | bytearray:
+    for pattern, replacement in _MENDS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _flattened(text: bytes | bytearray) -> bytes:
@@ -307,7 +314,9 @@ def _flattened(text: bytes | bytearray) -> bytes:
             if depth == KEEP_DEPTH:
                 start = token.start()
             depth -= 1
-    return bytes(kept + text[start:])
+    if depth < KEEP_DEPTH:
+        kept += text[start:]
+    return bytes(kept)
 
 
 def client_reader() -> LineReader[ClientMessage]:
