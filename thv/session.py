@@ -111,9 +111,9 @@ class Session:
         except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
             remarks.append(f"cannot look at this session, so nothing is counted: {error!r}")
             relay.listen(_ignore, _ignore)
-        self._loaded.release()
         for remark in remarks:
             say(remark)
+        self._loaded.release()
 
     def _make_tap(self, activity: Callable[[], int], remarks: list[str]) -> tuple[Look, Look]:
         from thv.jsonrpc.ledger import ToolCallLedger

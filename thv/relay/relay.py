@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import _thread
 import os
-import sys
 import time
-from _queue import Empty, SimpleQueue
 
+from thv.relay.events import CLIENT_EOF, CLIENT_GONE, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED, Events
 from thv.relay.hearing import Hearing
 from thv.relay.process import widen
 from thv.relay.pump import Pump
@@ -41,9 +40,6 @@ LAST_GRACE = 1.0
 POLL = 0.05
 """Seconds between two looks at open calls, during the shutdown only."""
 
-CLIENT_EOF, CLIENT_GONE, SERVER_EOF, SERVER_DEAF, EXITED, SIGNALLED = range(6)
-"""What can happen: our stdin ended; our stdout refused; the server's stdout ended; its stdin refused; it exited."""
-
 
 class Relay:
     """Relays one session.
@@ -63,7 +59,7 @@ class Relay:
         self._server = server
         self._awaiting_reply = awaiting_reply
         self._client_gone = client_gone
-        self._events: SimpleQueue[int] = SimpleQueue()
+        self._events = Events()
         self._hearing = Hearing()
         self._upward = Pump(0, server.stdin, self._hearing.from_client, look_first=True, widen=widen)
         self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, widen=widen)
@@ -100,7 +96,7 @@ class Relay:
         """
         self._server.watch()
         _thread.start_new_thread(self._await_exit, ())
-        self._listen_to_signals()
+        self._events.heed_signals()
         while self._client_is_there and not self._server_eof and not self._exited:
             self._next(None)
         self.ended_by_server = self._client_is_there
@@ -124,25 +120,10 @@ class Relay:
         self._server.wait()
         self._events.put(EXITED)
 
-    def _listen_to_signals(self) -> None:
-        import signal
-
-        def note(_number: int, _frame: object) -> None:
-            self._events.put(SIGNALLED)
-
-        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a background job
-                signal.signal(number, note)
-
     def _next(self, timeout: float | None) -> None:
         """Sleep until something happens, at most `timeout` seconds, and take note of it."""
-        if timeout is None and sys.platform != "linux":
-            # Elsewhere a signal may be taken by another thread, or not interrupt a wait: look up now and then.
-            timeout = 0.5
-        try:
-            event = self._events.get(timeout=timeout)
-        except Empty:
+        event = self._events.get(timeout)
+        if event is None:
             return
         if event == SERVER_EOF:
             self._server_eof = True

@@ -1,0 +1,93 @@
+"""What wakes the main thread of a session: things that ended, and signals to thv.
+
+On POSIX both arrive through one pipe. A signal's number is written there by the C handler at once, whichever thread
+the system chose to interrupt and whatever the main thread was about to do; a lock or a queue would miss the signal
+that comes just before the wait. Between events nothing wakes up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+CLIENT_EOF, CLIENT_GONE, SERVER_EOF, SERVER_DEAF, EXITED, SIGNALLED = range(250, 256)
+"""Our stdin ended; our stdout refused; the server's stdout ended; its stdin refused; it exited; a signal came. Bytes
+above every signal number."""
+
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+"""The ways to ask a program to end, where the system has them."""
+
+
+def _heed_signals(act: Callable[[int, FrameType | None], None]) -> None:
+    import signal
+
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # under nohup, or in the background
+            signal.signal(number, act)
+
+
+if sys.platform != "win32":
+    import select
+
+    class Events:
+        """A queue of events: put from any thread, taken by the main thread."""
+
+        def __init__(self) -> None:
+            self._read, self._write = os.pipe()
+            os.set_blocking(self._write, False)  # as set_wakeup_fd demands; the pipe holds more than ever waits there
+            self._poll = select.poll()
+            self._poll.register(self._read, select.POLLIN)
+
+        def heed_signals(self) -> None:
+            """From now on a signal that asks thv to end is an event. Call it on the main thread."""
+            import signal
+
+            signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+            _heed_signals(_already_written)
+
+        def put(self, event: int) -> None:
+            """Add an event."""
+            os.write(self._write, bytes((event,)))
+
+        def get(self, timeout: float | None) -> int | None:
+            """The next event, waiting at most `timeout` seconds, or for ever; None if there was none."""
+            if not self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
+                return None
+            event = os.read(self._read, 1)[0]
+            return event if event >= CLIENT_EOF else SIGNALLED
+
+    def _already_written(_number: int, _frame: FrameType | None) -> None:
+        """The C handler has put the signal's number into the pipe; this one keeps Python from doing more."""
+
+else:
+    from queue import Empty, SimpleQueue
+
+    LOOK_UP = 0.5
+    """Seconds between two looks at signals, which on Windows do not interrupt a wait."""
+
+    class Events:
+        """A queue of events: put from any thread, taken by the main thread."""
+
+        def __init__(self) -> None:
+            self._queue: SimpleQueue[int] = SimpleQueue()
+
+        def heed_signals(self) -> None:
+            """From now on a signal that asks thv to end is an event. Call it on the main thread."""
+            _heed_signals(lambda _number, _frame: self._queue.put(SIGNALLED))
+
+        def put(self, event: int) -> None:
+            """Add an event."""
+            self._queue.put(event)
+
+        def get(self, timeout: float | None) -> int | None:
+            """The next event, waiting at most `timeout` seconds, or for ever; None if there was none."""
+            try:
+                return self._queue.get(timeout=LOOK_UP if timeout is None else max(0.0, timeout))
+            except Empty:
+                return None
