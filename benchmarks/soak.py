@@ -190,4 +190,7 @@ def soaked(server: Path, workspace: Path, endpoint: Endpoint) -> Peer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

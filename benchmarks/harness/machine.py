@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path("/proc")
+STATE, PARENT, START_TIME = 0, 1, 19
+"""Places in /proc/PID/stat, counted from its third field."""
 CLONE_NEWNET = 0x40000000
 """From <linux/sched.h>; Python has `os.unshare` from 3.12 on."""
 
@@ -59,16 +61,25 @@ def leave_the_network() -> bool:
     return sys.platform == "linux" and bool(ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) == 0)
 
 
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third, the state, on; empty once the process is gone."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()  # the second field, a name in parentheses, may hold anything
+
+
 def _parents() -> dict[int, int]:
     """Every process and its parent."""
-    found: dict[int, int] = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-                # The name in parentheses may hold anything; what follows the last one is plain.
-                found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    return found
+    stats = {int(entry.name): _stat(int(entry.name)) for entry in PROC.iterdir() if entry.name.isdigit()}
+    return {pid: int(fields[PARENT]) for pid, fields in stats.items() if fields}
+
+
+def started_at(pid: int) -> int | None:
+    """When a process was started, which tells it from a later one with its number; None if it has ended."""
+    fields = _stat(pid)
+    return int(fields[START_TIME]) if fields and fields[STATE] != "Z" else None
 
 
 def descendants(root: int) -> set[int]:

@@ -175,6 +175,7 @@ def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
         session.greet()
         relays = session.relays()
         traffic(session)
+        peak()
         if peer.loads_opentelemetry:
             wait_until(lambda: any(map(machine.has_opentelemetry, relays)), LOADED_LIMIT_S, "OpenTelemetry")
             time.sleep(SETTLE_S)

@@ -217,6 +217,7 @@ class Session:
 
         What does not end by itself is killed.
         """
+        known = {pid: machine.started_at(pid) for pid in self.members()}
         self._close_end("to_peer")
         deadline = time.monotonic() + EXIT_LIMIT_S
         while any(process.poll() is None for process in self.chain) and time.monotonic() < deadline:
@@ -232,11 +233,16 @@ class Session:
                 process.kill()
             process.wait()
         deadline = time.monotonic() + GRACE_S
-        while (left := machine.marked(self.marker)) and time.monotonic() < deadline:
+        while (left := self._alive(known)) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         self.left_behind |= left
         for pid in left:
             machine.kill(pid)
+
+    def _alive(self, known: Mapping[int, int | None]) -> set[int]:
+        """Those of the known processes that still run, and whatever else carries the mark of this session."""
+        same = {pid for pid, start in known.items() if start is not None and machine.started_at(pid) == start}
+        return same | machine.marked(self.marker)
 
     def kill(self) -> None:
         """Ends the session at once, with no chance to tidy up."""
