@@ -65,7 +65,7 @@ def main() -> None:
         analytics = UsageAnalytics(endpoint=options["--endpoint"], **given)
         if "--budget" in options:
             close, budget = analytics.close, float(options["--budget"])
-            analytics.close = lambda: close(budget)  # type: ignore[method-assign,assignment]  this instance only
+            analytics.close = lambda: close(budget)  # type: ignore[method-assign,assignment]  # this instance only
         return analytics
 
     os._exit(run(parse(words[1:]), make_analytics=make_analytics))

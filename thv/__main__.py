@@ -19,18 +19,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     start = 1 if words[:1] == ["--debug"] else 0
     if words[start : start + 1] == ["run"]:
-        from thv.cli.run_options import RunUsageError, parse
+        from thv.cli.run import run
+        from thv.cli.run_options import parse
+        from thv.console import say
+        from thv.errors import UsageError
 
         try:
             request = parse(words[start + 1 :])
-        except RunUsageError:
-            pass  # told in full by the command-line library
-        else:
-            if not request.wants_help:
-                from thv.cli.run import run
-
-                request.debug = request.debug or start == 1
-                os._exit(run(request))
+        except UsageError as error:
+            say(str(error))
+            return error.exit_code
+        if not request.wants_help:
+            request.debug = request.debug or start == 1
+            os._exit(run(request))
     from thv.cli.app import main as full_main
 
     return full_main(words)

@@ -4,11 +4,12 @@
     ├── ConfigError             1   the config file cannot be read or changed (file, line, column)
     ├── SettingError            1   a setting thv does not have, or a value it cannot take
     ├── UnknownServerError      1   a name the registry does not have
+    ├── UsageError              2   the command line is wrong
     ├── CommandNotFoundError  127   the command, or its runner, is not there
     └── NotExecutableError    126   the command is there and cannot be executed
 
-The numbers 126 and 127 are the shell's (POSIX.1-2024, Shell Command Language, 2.8.2). A wrong command line is a usage
-error and ends with 2; that one belongs to the command-line library.
+The numbers 126 and 127 are the shell's (POSIX.1-2024, Shell Command Language, 2.8.2), 2 is what shells and most tools
+use for a wrong command line.
 
 This module imports nothing: it is loaded before the server is started.
 """
@@ -48,6 +49,12 @@ class SettingError(ThvError):
 
 class UnknownServerError(ThvError):
     """SERVER is neither in the registry nor anything else thv can run."""
+
+
+class UsageError(ThvError):
+    """The command line makes no sense; the message says how and where to look."""
+
+    exit_code = 2
 
 
 class CommandNotFoundError(ThvError):

@@ -43,6 +43,9 @@ class Tally:
         else:
             self.error += 1
 
+    def __bool__(self) -> bool:
+        return self.success + self.error > 0
+
     def __str__(self) -> str:
         errors = "error" if self.error == 1 else "errors"
         return f"{self.success} success, {self.error} {errors}"
@@ -155,7 +158,7 @@ class Session:
     def _report(self) -> None:
         if self._tally is not None and self._debug:
             say(f"tool calls: {self._tally}")
-        if self._spec.is_demo and self._tally is not None and self._consent is not None:
+        if self._spec.is_demo and self._tally and self._consent is not None:
             _show_demo(self._tally, self._consent)
 
 
@@ -164,7 +167,7 @@ def _show_demo(tally: Tally, consent: Consent) -> None:
     say(f"the demo server's tool calls: {tally}. They are counted and shown, never sent.")
     if not consent.enabled:
         say(f"usage analytics are off ({consent.source}): a real server's calls would not be sent either.")
-    elif tally.success or tally.error:
+    else:
         from thv.analytics.preview import request_for
 
         request = request_for(tally.success, tally.error)

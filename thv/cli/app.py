@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from thv import __version__
 from thv.cli import config, mcp
-from thv.cli.run_options import OPTIONS, RunUsageError, parse
+from thv.cli.run_options import OPTIONS, parse
 from thv.console import say
 from thv.errors import ThvError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
-USAGE_ERROR = 2
 INTERRUPTED = 130
 """128 + SIGINT, as a shell gives it."""
 
@@ -57,10 +56,7 @@ class RunCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep what the table's parser makes of the words, or show the help."""
-        try:
-            ctx.obj = parse(args)
-        except RunUsageError as error:
-            raise typer.BadParameter(str(error)) from None
+        ctx.obj = parse(args)
         return super().parse_args(ctx, ["--help"]) if ctx.obj.wants_help else []
 
     def invoke(self, ctx: Any) -> Any:
@@ -118,7 +114,7 @@ def _run(**_words: object) -> None:
     """
 
 
-_run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  what Typer reads
+_run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  # what Typer reads
 app.command("run", cls=RunCommand)(_run)
 
 
@@ -133,9 +129,7 @@ def main(words: Sequence[str]) -> int:
         say(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        say(error.format_message())
-        if error.exit_code == USAGE_ERROR:
-            say("see --help for what is possible")
+        say(f"{error.format_message().rstrip('.')}; --help says what is possible")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED

@@ -1,10 +1,12 @@
 """What `thv run` accepts: one table, from which both its parser and its help are made.
 
-The parser is the only one there is: the full command line asks it, too, so the two cannot disagree. It imports nothing,
-because a server is started by what it returns.
+The parser is the only one there is: the full command line asks it, too, so the two cannot disagree. It is read before
+the server is started, and imports next to nothing.
 """
 
 from __future__ import annotations
+
+from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +49,7 @@ BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 
 HELP_FLAGS = ("-h", "--help")
 
-
-class RunUsageError(Exception):
-    """The command line is wrong; `str(error)` says how and what to do."""
+SEE_HELP = "; see thv run --help"
 
 
 class RunRequest:
@@ -77,7 +77,7 @@ def parse(words: Sequence[str]) -> RunRequest:
     """Read the words after ``run``. Options may stand on either side of SERVER, up to ``--``.
 
     Raises:
-        RunUsageError: the words make no sense.
+        UsageError: the words make no sense.
     """
     request = RunRequest()
     position = 0
@@ -95,9 +95,9 @@ def parse(words: Sequence[str]) -> RunRequest:
         elif request.server is None:
             request.server = word
         else:
-            raise RunUsageError(f"unexpected argument {word!r}; put the server's own arguments after --")
+            raise UsageError(f"unexpected argument {word!r}; put the server's own arguments after --{SEE_HELP}")
     if request.server is None and not request.args:
-        raise RunUsageError("no server; give a SERVER, or -- and a command. `thv run demo` is one to try")
+        raise UsageError(f"no server; give a SERVER, or -- and a command. `thv run demo` is one to try{SEE_HELP}")
     return request
 
 
@@ -107,15 +107,15 @@ def _take_option(request: RunRequest, words: Sequence[str], position: int) -> in
     flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
     option = BY_FLAG.get(flag)
     if option is None:
-        raise RunUsageError(f"no such option: {flag}{_nearest(flag)}; put the server's own options after --")
+        raise UsageError(f"no such option: {flag}{_nearest(flag)}; put the server's own options after --{SEE_HELP}")
     if option.metavar is None:
         if given:
-            raise RunUsageError(f"option {flag} takes no value")
+            raise UsageError(f"option {flag} takes no value")
         setattr(request, option.name, True)
         return position
     if not given:
         if position == len(words) or words[position] == "--":
-            raise RunUsageError(f"option {flag} needs a value: {flag} {option.metavar}")
+            raise UsageError(f"option {flag} needs a value: {flag} {option.metavar}")
         value = words[position]
         position += 1
     if option.multiple:
