@@ -22,7 +22,7 @@ def _is_loopback(address: Any) -> bool:
     try:
         return ip_address(address[0]).is_loopback
     except ValueError:
-        return address[0] == "localhost"
+        return bool(address[0] == "localhost")
 
 
 def _refuse_other_hosts(event: str, args: tuple[Any, ...]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,8 @@ def main() -> None:
                 given[name] = float(options[flag])
         analytics = UsageAnalytics(endpoint=options["--endpoint"], **given)
         if "--budget" in options:
-            close, budget = analytics.close, float(options["--budget"])
-            analytics.close = lambda: close(budget)  # type: ignore[method-assign,assignment]  # this instance only
+            patient = partial(analytics.close, float(options["--budget"]))
+            analytics.close = patient  # type: ignore[method-assign]  # this instance only
         return analytics
 
     os._exit(run(parse(words[1:]), make_analytics=make_analytics))
