@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.analytics.scripts import OURS, run, run_alone
-from tests.sink import PATIENCE, Mode, Sink
+from tests.sink import PATIENCE, Sink
 from thv.analytics.notice import NOTICE
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ NEVER = 3600.0
 
 UNHURRIED = 60.0
 """A closing budget, in seconds, for tests of what is sent and not of when."""
-
-NOTICEABLE = 5.0
-"""Seconds by which `close` has surely returned with its own budget; the SDK's own shutdown takes 7 to 30."""
 
 
 def of(analytics: UsageAnalytics, successes: int = 0, errors: int = 0) -> None:
@@ -233,69 +229,6 @@ def test_what_was_declined_goes_with_the_next_outcomes_and_is_not_pressed_at_exi
     assert sink.requests[-1].counts == {"success": 1, "error": 1}
 
 
-@pytest.mark.parametrize(
-    "mode", ["refuse", "blackhole", "silent", "drip", "drip-tls", "tls-bad-cert", "flood", "503", "500", "redirect"]
-)
-@pytest.mark.parametrize("client_leaves_first", [True, False])
-def test_closing_never_waits_for_a_bad_endpoint(
-    mode: Mode, client_leaves_first: bool, make_analytics: MakeAnalytics
-) -> None:
-    with Sink(mode=mode) as sink:
-        analytics = make_analytics(sink, interval=NEVER)
-        of(analytics, successes=1)
-        if client_leaves_first:
-            analytics.client_gone()
-            if mode != "refuse":
-                sink.wait_for_connections(1)
-        begun = monotonic()
-        analytics.close()
-        assert monotonic() - begun < NOTICEABLE
-
-
-def test_closing_never_waits_for_a_name_lookup(
-    sink: Sink, make_analytics: MakeAnalytics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, answer = threading.Event(), threading.Event()
-
-    def hang(*_: object, **__: object) -> None:
-        asked.set()
-        answer.wait(PATIENCE)
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    analytics = make_analytics(sink, interval=NEVER)
-    of(analytics, successes=1)
-    analytics.client_gone()
-    assert asked.wait(PATIENCE)
-    begun = monotonic()
-    analytics.close()
-    assert monotonic() - begun < NOTICEABLE
-    answer.set()
-    assert analytics._thread is not None
-    analytics._thread.join(PATIENCE)
-
-
-def test_closing_never_waits_for_a_stderr_nobody_reads(sink: Sink, make_analytics: MakeAnalytics) -> None:
-    read = threading.Event()
-    analytics = make_analytics(sink, say=lambda _: read.wait(PATIENCE))
-    of(analytics, successes=1)
-    begun = monotonic()
-    analytics.close()
-    assert monotonic() - begun < NOTICEABLE
-    assert sink.connections == 0
-    read.set()
-
-
-def test_closing_twice_is_harmless(sink: Sink, make_analytics: MakeAnalytics) -> None:
-    analytics = make_analytics(sink)
-    of(analytics, successes=1)
-    analytics.close(UNHURRIED)
-    analytics.close(UNHURRIED)
-    of(analytics, successes=1)
-    analytics.client_gone()
-    assert [request.counts for request in sink.requests] == [{"success": 1}]
-
-
 def test_the_notice_comes_before_the_first_connection_and_once(sink: Sink, make_analytics: MakeAnalytics) -> None:
     connections_when_told: list[int] = []
 
@@ -429,16 +362,3 @@ def test_a_forked_child_neither_counts_nor_sends_nor_hangs(loaded: bool, sink: S
     """
     assert run(OURS, job.replace("LOADED", str(loaded)), sink, state=tmp_path).output == "7"
     assert total(sink) == {"success": 2 if loaded else 1}
-
-
-@pytest.mark.parametrize("mode", ["ok", "refuse", "tls-bad-cert", "503", "blackhole"])
-def test_the_process_ends_silently_whatever_the_endpoint_does(mode: Mode, tmp_path: Path) -> None:
-    job = """
-        analytics.record("success")
-        analytics.client_gone()
-        analytics.close()
-        print("done")
-    """
-    with Sink(mode=mode) as sink:
-        ran = run(OURS, job, sink, state=tmp_path)
-    assert (ran.exit_code, ran.output, ran.errors) == (0, "done", "")

@@ -110,6 +110,17 @@ def test_the_next_address_is_tried_when_one_refuses(sink: Sink, monkeypatch: pyt
         assert send(sink).fate is Fate.TAKEN
 
 
+def test_the_next_address_is_tried_when_the_system_has_no_such_network(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_such_family = 9999
+    addresses = [
+        (family, socket.SOCK_STREAM, 0, "", ("127.0.0.1", sink.port)) for family in (no_such_family, socket.AF_INET)
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    assert send(sink).fate is Fate.TAKEN
+
+
 def test_a_redirect_is_not_followed() -> None:
     with Sink(mode="redirect") as sink:
         send(sink)

@@ -132,18 +132,25 @@ def _load_one(context: ssl.SSLContext, certificate: bytes) -> None:
 
 def _connect(addresses: Sequence[Address], until: float) -> socket.socket:
     failure: OSError = OSError("the name has no address")
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        connection = socket.socket(family, kind, protocol)
+    for position, address in enumerate(addresses):
         try:
             # A share for each address: one that swallows packets must not eat the time of those after it.
-            connection.settimeout(_left(until) / (len(addresses) - position))
-            connection.connect(address)
+            return _connect_one(address, _left(until) / (len(addresses) - position))
         except OSError as error:
-            connection.close()
             failure = error
-        else:
-            return connection
     raise failure
+
+
+def _connect_one(address: Address, timeout: float) -> socket.socket:
+    family, kind, protocol, _, where = address
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(where)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _read_status(secure: ssl.SSLSocket, until: float) -> int:
