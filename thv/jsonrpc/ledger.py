@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from thv.ports import CallObserver, Outcome
 
 MAX_OPEN = 65_536
-"""Requests, and tasks, remembered at once: far more than any client keeps open, and about 10 MiB at worst."""
+"""Requests, and tasks, remembered at once: far more than any client keeps open, and at worst 13 MiB."""
 
 _CALL: Final = 0
 _CALL_AS_TASK: Final = 1

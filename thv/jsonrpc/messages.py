@@ -285,18 +285,20 @@ def _loose_server(line: Raw) -> ServerMessage:
 
 # What json.dumps and JSON.stringify write and the decoder refuses: NaN and Infinity outside any string, half a
 # surrogate pair inside one. A string that only looks like that is changed too, and nobody reads it: no id looks so.
+# Each begins with its mark, so that looking for it is quick, and a lookbehind says what must stand before.
 _MENDS = (
-    (re.compile(rb"NaN(?<=[\[:,\s]NaN)(?=[\],}\s])"), b"0"),
-    (re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])"), b"0"),
-    (re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"), rb"\\ufffd"),
-    (re.compile(rb"(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}", re.DOTALL), rb"\\ufffd"),
+    (b"NaN", re.compile(rb"NaN(?<=[\[:,\s]NaN)(?=[\],}\s])"), b"0"),
+    (b"Infinity", re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])"), b"0"),
+    (b"\\u", re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"), rb"\\ufffd"),
+    (b"\\u", re.compile(rb"\\u[dD][c-fC-F]..(?<!\\u[dD][89abAB]..\\u....)", re.DOTALL), rb"\\ufffd"),
 )
 _NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
 def _mended(text: bytes | bytearray) -> bytes | bytearray:
-    for pattern, replacement in _MENDS:
-        text = pattern.sub(replacement, text)
+    for mark, pattern, replacement in _MENDS:
+        if mark in text:
+            text = pattern.sub(replacement, text)
     return text
 
 
