@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import asynccontextmanager, suppress
+import threading
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp import Client
@@ -84,30 +85,36 @@ async def _talk(argv: list[str], starting: str, work: Callable[[Client], Awaitab
 
 
 async def _use(process: Process, starting: str, work: Callable[[Client], Awaitable[T]]) -> T:
-    notice = asyncio.create_task(_say_if_slow(starting))
+    async with AsyncExitStack() as stack:
+        with _explained_if_slow(starting):
+            try:
+                from mcp import Client
+            except ImportError as error:
+                raise ThvError('the client needs the MCP SDK: pip install "thv[client]"') from error
+            client = await stack.enter_async_context(Client(_transport(process)))
+        return await work(client)
+
+
+@contextmanager
+def _explained_if_slow(starting: str) -> Iterator[None]:
+    """Show on a terminal what is being waited for. It takes a thread: importing the SDK holds the event loop up."""
+    is_started = threading.Event()
+
+    def explain() -> None:
+        if is_started.wait(SLOW_START) or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+
+        with Console(stderr=True, markup=False).status(f"starting {starting}"):
+            is_started.wait()
+
+    thread = threading.Thread(target=explain, daemon=True)
+    thread.start()
     try:
-        try:
-            from mcp import Client
-        except ImportError as error:
-            raise ThvError('the client needs the MCP SDK: pip install "thv[client]"') from error
-        async with Client(_transport(process)) as client:
-            notice.cancel()
-            return await work(client)
+        yield
     finally:
-        notice.cancel()
-        with suppress(asyncio.CancelledError):
-            await notice
-
-
-async def _say_if_slow(starting: str) -> None:
-    """Show on a terminal that something is going on, until cancelled."""
-    await asyncio.sleep(SLOW_START)
-    if not sys.stderr.isatty():
-        return
-    from rich.console import Console
-
-    with Console(stderr=True, markup=False).status(f"starting {starting}"):
-        await asyncio.Event().wait()
+        is_started.set()
+        thread.join()
 
 
 @asynccontextmanager
