@@ -8,7 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData, NumberDataPoint
+from opentelemetry.sdk.trace import TracerProvider
 
 from thv.analytics.contract import METRIC, SCOPE
 from thv.analytics.exporter import allowed
@@ -66,6 +67,17 @@ def test_other_instruments_are_dropped_even_those_named_like_ours() -> None:
     [metric] = scope_metrics.metrics
     assert metric.name == METRIC
     assert "SECRET" not in given.to_json()
+
+
+def test_a_collection_within_a_span_holds_no_exemplar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", "always_on")
+    collected = Collected()
+    provider = AnalyticsMeterProvider(collected, lambda: (1, 1))
+    with TracerProvider().get_tracer("user").start_as_current_span("a tool call"):
+        provider.collect()
+    [metric] = collected.data[0].resource_metrics[0].scope_metrics[0].metrics
+    points = [point for point in metric.data.data_points if isinstance(point, NumberDataPoint)]
+    assert [list(point.exemplars) for point in points] == [[], []]
 
 
 def test_the_provider_is_not_the_global_one() -> None:
