@@ -44,6 +44,9 @@ class Plan:
 MCP_PROXY = "mcp-proxy"
 ALL = f"{report.DIRECT},{report.CAT},{report.THV_ON},thv-off,{MCP_PROXY}"
 
+TOO_BUSY = 0.1
+"""Two relays that wait for a CPU look alike, and medians no longer help when the waiting is everywhere."""
+
 NORMAL = Plan(
     Effort(rounds=7, starts=3, sessions=3, round_trips=20_000, pipelined=150_000, results_1_mib=150, results_16_mib=10),
     Effort(rounds=3, starts=1, sessions=1, round_trips=300, pipelined=200, results_1_mib=10, results_16_mib=1),
@@ -127,6 +130,7 @@ class Run:
 
     def measure(self) -> None:
         """Fills the figures."""
+        had, used, ours = machine.cpu_seconds()
         for peer in self.peers:  # not recorded: it compiles Python's caches and brings programs into memory
             with self.tolerating(peer):
                 measures.start_s(self.bench, peer)
@@ -138,6 +142,10 @@ class Run:
             if peer.name != report.DIRECT:
                 self.usage(peer)
         self.idle([peer for peer in self.peers if peer.name != report.DIRECT])
+        had_then, used_then, ours_then = machine.cpu_seconds()
+        self.figures.others_share = max(0.0, (used_then - used) - (ours_then - ours)) / (had_then - had)
+        if self.figures.others_share > TOO_BUSY:
+            self.figures.notes.append("the machine was busy with other things: run it again before you believe a speed")
 
     def round(self, number: int, peers: Sequence[Peer]) -> None:
         """Every measure in turn, each over all peers back to back."""

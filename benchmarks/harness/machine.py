@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PROC = Path("/proc")
 STATE, PARENT, START_TIME = 0, 1, 19
 """Places in /proc/PID/stat, counted from its third field."""
+GUEST_TIMES = 8
+"""How many times the first line of /proc/stat holds before those of guests, which are part of the first two."""
 CLONE_NEWNET = 0x40000000
 """From <linux/sched.h>; Python has `os.unshare` from 3.12 on."""
 
@@ -37,6 +39,18 @@ def line() -> str:
         f"{model}, {os.cpu_count()} CPUs, Linux {platform.release()}, "
         f"{platform.python_implementation()} {platform.python_version()}, load {load}"
     )
+
+
+def cpu_seconds() -> tuple[float, float, float]:
+    """CPU time so far: what the machine had to give, what was used, and what this program and its children used.
+
+    Time that a hypervisor gave to another machine counts as used.
+    """
+    row = (PROC / "stat").read_text(encoding="utf-8").splitlines()[0].split()
+    user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, row[1 : GUEST_TIMES + 1])
+    used = user + nice + system + sum(interrupts_and_stolen)
+    ticks = os.sysconf("SC_CLK_TCK") if sys.platform != "win32" else 1
+    return (used + idle + waiting) / ticks, used / ticks, sum(os.times()[:4])
 
 
 @contextlib.contextmanager

@@ -51,6 +51,8 @@ class Figures:
     python_ms: list[float] = field(default_factory=list)
     small: dict[str, Memory] = field(default_factory=dict)
     large: dict[str, Memory] = field(default_factory=dict)
+    others_share: float = 0
+    """Which part of the machine's CPU time went to other programs meanwhile."""
     idle_s: float = 0
     idle: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     """Peer → context switches in `idle_s` seconds: fresh, and after the first export."""
@@ -156,9 +158,13 @@ def as_text(figures: Figures) -> str:
         if peer in figures.small or peer in figures.idle
     ]
     python = f"{median(figures.python_ms):.1f}" if figures.python_ms else NOTHING
+    summary = (
+        f"medians of {figures.rounds} interleaved rounds; a bare `python -c pass` takes {python} ms; "
+        f"other programs took {figures.others_share:.0%} of the CPU time meanwhile"
+    )
     parts = [
         figures.machine,
-        f"medians of {figures.rounds} interleaved rounds; a bare `python -c pass` takes {python} ms",
+        summary,
         _table(["", *(head for _, head, _ in COLUMNS)], speed),
         "ratios to cat | server | cat, taken within each round (start: over no relay, in bare pythons)",
         _table(["", "start", *(head for _, head, _ in COLUMNS[1:])], ratios),
@@ -201,6 +207,7 @@ def as_json(figures: Figures) -> dict[str, object]:
             }
             for peer, title in figures.titles.items()
         },
+        "others_share_of_cpu_time": figures.others_share,
         "idle_s": figures.idle_s,
         "aims": [{**asdict(aim), "verdict": aim.verdict} for aim in aims(figures)],
         "notes": figures.notes,
