@@ -46,10 +46,12 @@ def cpu_seconds() -> tuple[float, float, float]:
 
     Time that a hypervisor gave to another machine counts as used.
     """
+    ticks = 1
+    if sys.platform != "win32":
+        ticks = os.sysconf("SC_CLK_TCK")
     row = (PROC / "stat").read_text(encoding="utf-8").splitlines()[0].split()
     user, nice, system, idle, waiting, *interrupts_and_stolen = map(int, row[1 : GUEST_TIMES + 1])
     used = user + nice + system + sum(interrupts_and_stolen)
-    ticks = os.sysconf("SC_CLK_TCK") if sys.platform != "win32" else 1
     return (used + idle + waiting) / ticks, used / ticks, sum(os.times()[:4])
 
 
