@@ -6,6 +6,7 @@ Promises: a string is written without quotes only where no YAML version could ta
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TypeAlias
 
 Value: TypeAlias = bool | float | str | list[str] | dict[str, str]
@@ -40,8 +41,8 @@ def block_lines(value: list[str] | dict[str, str]) -> list[str]:
 
 def decimal_text(number: float) -> str:
     """A number with a point and without an exponent: YAML 1.1 reads `1e-05` as a string."""
-    text = f"{number:.17f}".rstrip("0") if "e" in repr(number) else repr(number)
-    return text + "0" if text.endswith(".") else text
+    text = f"{Decimal(repr(number)):f}"
+    return text if "." in text else text + ".0"
 
 
 def _string(text: str) -> str:

@@ -150,11 +150,12 @@ def _replace(text: str, place: _Place, value: Value, path: str) -> _Edit:
             raise place.refusal("has a comment between its tag and its value", path)
         anchor = "" if node.anchor is None else f"&{node.anchor} "
         return _Edit(node.start, node.end, anchor + flow_text(value))
-    comment = ""
+    comment, end = "", node.end
     if node.style in {"|", ">"}:
+        end = len(text[:end].rstrip())  # the line break, and empty lines that were its value, stay empty lines
         found = re.search(r"[ \t]+#.*", text[node.content : layout.line_end(text, node.content)])
         comment = found.group() if found else ""
-    return _Edit(node.content, node.end, flow_text(value) + comment)
+    return _Edit(node.content, end, flow_text(value) + comment)
 
 
 def _replace_collection(text: str, place: _Place, node: Mapping | Sequence, value: Value, path: str) -> _Edit:
@@ -302,7 +303,7 @@ def _checked(text: str, edit: _Edit, expected: list[Any], path: str, node: Node 
         found = [meaning(document.root) for document in parse(result, path)]
     except ConfigError:
         found = None
-    if not found and expected == [_NOTHING]:
+    if found == [] and expected == [_NOTHING]:
         return result
     if found != expected:
         reason = "cannot be changed without changing something else; change it by hand"
