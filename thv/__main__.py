@@ -31,7 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return error.exit_code
         if not request.wants_help:
             request.debug = request.debug or start == 1
-            os._exit(run(request))
+            try:
+                exit_code = run(request)
+            except KeyboardInterrupt:  # before the session heeds signals
+                exit_code = 130  # 128 + SIGINT, as a shell gives it
+            os._exit(exit_code)
     from thv.cli.app import main as full_main
 
     return full_main(words)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import select
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from thv.errors import ThvError
+
 
 def say(text: str) -> None:
     """Write ``thv: text`` to stderr in one piece, so that it does not mix with a server's lines.
@@ -15,6 +19,16 @@ def say(text: str) -> None:
         say_or_raise(text)
     except OSError:
         pass
+
+
+def report(error: ThvError, *, debug: bool) -> int:
+    """Tell the user of an error, with its traceback if asked for; returns its exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    say(str(error))
+    return error.exit_code
 
 
 def say_or_raise(text: str) -> None:

@@ -10,6 +10,7 @@ import _thread
 import os
 
 from thv.console import say, say_or_raise
+from thv.relay.events import Events
 from thv.relay.process import ServerProcess
 from thv.relay.relay import Relay
 
@@ -80,9 +81,11 @@ class Session:
         Raises:
             ThvError: the server cannot be started.
         """
-        server = ServerProcess.spawn(self._spec.argv, self._spec.env, self._spec.cwd)
+        spec = self._spec
+        server = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
         relay = Relay(server, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
         relay.start()
+        server.watch()
         import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
 
         _thread.start_new_thread(self._load, (relay,))

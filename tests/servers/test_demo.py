@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # it ships no types
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -10,7 +10,12 @@ from thv.servers.spec import LaunchSpec
 
 
 def spec(**changes: Any) -> LaunchSpec:
-    values: dict[str, Any] = {"name": "s", "argv": ("cmd", "a"), "env": {"TOKEN": "hunter2"}} | changes
+    values: dict[str, Any] = {
+        "name": "s",
+        "executable": "/bin/cmd",
+        "argv": ("cmd", "a"),
+        "env": {"TOKEN": "hunter2"},
+    } | changes
     return LaunchSpec(**values)
 
 
@@ -20,7 +25,16 @@ def test_specs_are_equal_when_all_they_hold_is_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "t"}, {"argv": ("cmd",)}, {"env": {}}, {"cwd": "/"}, {"is_demo": True}, {"runner": "uvx"}]
+    "change",
+    [
+        {"name": "t"},
+        {"executable": "/cmd"},
+        {"argv": ("cmd",)},
+        {"env": {}},
+        {"cwd": "/"},
+        {"is_demo": True},
+        {"runner": "uvx"},
+    ],
 )
 def test_specs_differ_when_anything_differs(change: dict[str, Any]) -> None:
     assert spec() != spec(**change)

@@ -12,16 +12,13 @@ from typer.core import TyperCommand
 from thv import __version__
 from thv.cli import config, mcp
 from thv.cli.run_options import OPTIONS, parse
-from thv.console import say
+from thv.console import report, say
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-
-INTERRUPTED = 130
-"""128 + SIGINT, as a shell gives it."""
 
 app = typer.Typer(
     add_completion=False,
@@ -124,15 +121,12 @@ def main(words: Sequence[str]) -> int:
     try:
         result = app(args=list(words), prog_name="thv", standalone_mode=False)
     except ThvError as error:
-        if debug:
-            raise
-        say(str(error))
-        return error.exit_code
+        return report(error, debug=debug)
     except typer.TyperException as error:
         say(f"{error.format_message().rstrip('.')}; --help says what is possible")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        return 130  # 128 + SIGINT, as a shell gives it
     except BrokenPipeError:  # `thv ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0

@@ -162,20 +162,11 @@ def _talk(request: RunRequest, work: Callable[[Client], Awaitable[T]]) -> T:
     )
     starting = f"{spec.name} ({spec.runner} may be downloading it)" if spec.runner else spec.name
     try:
-        return talk(_run_words(request), starting, work)
+        return talk(request.words(), starting, work)
     except ServerEndedError as error:
         if error.is_told:
             raise typer.Exit(error.exit_code) from None
         raise
-
-
-def _run_words(request: RunRequest) -> list[str]:
-    words = ["--debug"] if request.debug else []
-    for flag, values in (("--env", request.env), ("--env-file", request.env_file)):
-        words += [f"{flag}={value}" for value in values]
-    for flag, value in (("--name", request.name), ("--cwd", request.cwd)):
-        words += [f"{flag}={value}"] if value is not None else []
-    return [*words, request.server or "", "--", *request.args]
 
 
 async def _all_tools(client: Client) -> list[Tool]:

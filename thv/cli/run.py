@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from thv.console import say
+from thv.console import report, say
 from thv.errors import ThvError
 from thv.servers.resolve import resolve
 from thv.session import Session
@@ -39,26 +39,14 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             say(_introduction(spec, request))
         return Session(spec, debug=request.debug, make_analytics=make_analytics).run()
     except ThvError as error:
-        if request.debug:
-            import traceback
-
-            traceback.print_exc()
-        say(str(error))
-        return error.exit_code
+        return report(error, debug=request.debug)
 
 
 def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
     """What to say to a person who started `thv run` by hand: it waits for a program, not for them."""
     import json
 
-    words = ["run"]
-    for flag, values in (("--env", request.env), ("--env-file", request.env_file)):
-        words += [word for value in values for word in (flag, value)]
-    for flag, value in (("--name", request.name), ("--cwd", request.cwd)):
-        words += [flag, value] if value is not None else []
-    words += [request.server] if request.server is not None else []
-    words += ["--", *request.args] if request.args else []
-    config = {"mcpServers": {spec.name: {"command": "thv", "args": words}}}
+    config = {"mcpServers": {spec.name: {"command": "thv", "args": ["run", *request.words()]}}}
     return (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}\n"

@@ -72,6 +72,20 @@ class RunRequest:
         self.cwd: str | None = None
         self.debug = False
 
+    def words(self) -> list[str]:
+        """The words that `parse` makes this request of; without ``run``."""
+        words = []
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if option.metavar is None:
+                words += [option.flags[0]] if value else []
+            elif option.multiple:
+                words += [f"{option.flags[0]}={each}" for each in value]
+            elif value is not None:
+                words.append(f"{option.flags[0]}={value}")
+        words += [self.server] if self.server is not None else []
+        return [*words, "--", *self.args] if self.args else words
+
 
 def parse(words: Sequence[str]) -> RunRequest:
     """Read the words after ``run``. Options may stand on either side of SERVER, up to ``--``.

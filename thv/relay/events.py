@@ -7,6 +7,7 @@ that comes just before the wait. Between events nothing wakes up.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  what `signal` wraps in enums, which cost 5 ms before the spawn
 import os
 import sys
 
@@ -24,12 +25,10 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 
 
 def _heed_signals(act: Callable[[int, FrameType | None], None]) -> None:
-    import signal
-
     for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # under nohup, or in the background
-            signal.signal(number, act)
+        number = getattr(_signal, name, None)
+        if number is not None and _signal.getsignal(number) != _signal.SIG_IGN:  # under nohup, or in the background
+            _signal.signal(number, act)
 
 
 if sys.platform != "win32":
@@ -46,9 +45,7 @@ if sys.platform != "win32":
 
         def heed_signals(self) -> None:
             """From now on a signal that asks thv to end is an event. Call it on the main thread."""
-            import signal
-
-            signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+            _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             _heed_signals(_already_written)
 
         def put(self, event: int) -> None:

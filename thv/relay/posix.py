@@ -19,7 +19,7 @@ assert sys.platform != "win32"  # noqa: S101  tells the type checker, too
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 PIPE_SIZE = 1024 * 1024
 """Bytes a pipe should hold once traffic is heavy (default 64 KiB): twice the throughput of large results. Not before:
@@ -30,6 +30,8 @@ SIGPIPE, SIGXFSZ = 13, 25
 
 WATCHDOG = """\
 trap '' HUP INT TERM
+cd /
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 read -r _ && exit
 kill -s TERM -- "-$1" || exit
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
@@ -38,7 +40,8 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 done
 kill -s KILL -- "-$1"
 """
-"""Waits on its stdin. A line means that all is well; end of file means that thv is gone. 15 x 0.1 s is `TERM_GRACE`."""
+"""Waits on its stdin. A line means that all is well; end of file means that thv is gone. 15 x 0.1 s is `TERM_GRACE`.
+What thv inherited it lets go, for somebody may wait for the end of it."""
 
 
 def ensure_standard_descriptors() -> None:
@@ -48,15 +51,6 @@ def ensure_standard_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is `fd`
-
-
-def candidates(command: str, search_path: str) -> Iterator[str]:
-    """The files that `command` may mean: itself if it holds a separator, else one in each directory of the path."""
-    if os.sep in command:
-        yield command
-        return
-    for directory in search_path.split(os.pathsep):
-        yield os.path.join(directory or os.curdir, command)
 
 
 class ServerProcess:
@@ -79,16 +73,17 @@ class ServerProcess:
         self._watchdog_pid = -1
 
     @classmethod
-    def spawn(cls, argv: Sequence[str], env: Mapping[str, str], cwd: str | None = None) -> ServerProcess:
-        """Start `argv`; its stdin and stdout are pipes to us, its stderr is ours.
+    def spawn(cls, executable: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> ServerProcess:
+        """Start a server; its stdin and stdout are pipes to us, its stderr is ours.
 
         Args:
-            argv: the command, looked up in the PATH of `env`, and its arguments.
+            executable: the file to execute.
+            argv: the command, as the server shall see it, and its arguments.
             env: the whole environment of the server.
-            cwd: its working directory; a relative command is looked up from there.
+            cwd: its working directory; None means ours.
 
         Raises:
-            CommandNotFoundError: there is no such command.
+            CommandNotFoundError: there is no such file.
             NotExecutableError: the system refuses to execute it.
             ThvError: `cwd` cannot be entered, or no process can be started.
         """
@@ -97,7 +92,7 @@ class ServerProcess:
         child_stdin, stdin = os.pipe()
         stdout, child_stdout = os.pipe()
         try:
-            pid = _spawn_first(argv, env, child_stdin, child_stdout)
+            pid = _spawn(executable, argv, env, (child_stdin, child_stdout))
         except ThvError:
             os.close(stdin)
             os.close(stdout)
@@ -208,22 +203,17 @@ def _enter(cwd: str | None) -> int | None:
     return here
 
 
-def _spawn_first(argv: Sequence[str], env: Mapping[str, str], child_stdin: int, child_stdout: int) -> int:
-    actions = [(os.POSIX_SPAWN_DUP2, child_stdin, 0), (os.POSIX_SPAWN_DUP2, child_stdout, 1)]
-    refused: OSError | None = None
-    for path in candidates(argv[0], env.get("PATH", os.defpath)):
-        try:
-            return _posix_spawn(path, argv, env, actions)
-        except (FileNotFoundError, NotADirectoryError):
-            if os.path.exists(path):
-                raise NotExecutableError(
-                    f"cannot execute {path!r}: the interpreter its first line names is not there"
-                ) from None
-        except OSError as error:
-            refused = refused or error
-    if refused is None:
-        raise CommandNotFoundError(f"command not found: {argv[0]!r}; check the spelling, or give its full path")
-    raise NotExecutableError(f"cannot execute {argv[0]!r}: {refused.strerror}") from None
+def _spawn(executable: str, argv: Sequence[str], env: Mapping[str, str], ends: tuple[int, int]) -> int:
+    try:
+        return _posix_spawn(executable, argv, env, [(os.POSIX_SPAWN_DUP2, end, fd) for fd, end in enumerate(ends)])
+    except FileNotFoundError:
+        if os.path.exists(executable):
+            raise NotExecutableError(f"{executable}: the interpreter that its first line names is not there") from None
+        raise CommandNotFoundError(f"{executable}: no such file") from None
+    except BlockingIOError as error:
+        raise ThvError(f"cannot start another process: {error.strerror}") from None
+    except OSError as error:
+        raise NotExecutableError(f"{executable}: cannot be executed: {error.strerror}") from None
 
 
 def _posix_spawn(

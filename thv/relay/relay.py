@@ -13,7 +13,7 @@ import _thread
 import os
 import time
 
-from thv.relay.events import CLIENT_EOF, CLIENT_GONE, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED, Events
+from thv.relay.events import CLIENT_EOF, CLIENT_GONE, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
 from thv.relay.hearing import Hearing
 from thv.relay.process import widen
 from thv.relay.pump import Pump
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thv.ports import Look
+    from thv.relay.events import Events
     from thv.relay.process import ServerProcess
 
 EOF_GRACE = 1.5
@@ -46,6 +47,7 @@ class Relay:
 
     Args:
         server: the running server.
+        events: where what ends is told, and signals to thv.
         awaiting_reply: how many calls the server still has to answer.
         client_gone: called once, at the client's EOF or a signal to thv, before anything is ended.
 
@@ -54,12 +56,17 @@ class Relay:
     """
 
     def __init__(
-        self, server: ServerProcess, *, awaiting_reply: Callable[[], int], client_gone: Callable[[], None]
+        self,
+        server: ServerProcess,
+        events: Events,
+        *,
+        awaiting_reply: Callable[[], int],
+        client_gone: Callable[[], None],
     ) -> None:
         self._server = server
         self._awaiting_reply = awaiting_reply
         self._client_gone = client_gone
-        self._events = Events()
+        self._events = events
         self._hearing = Hearing()
         self._upward = Pump(0, server.stdin, self._hearing.from_client, look_first=True, widen=widen)
         self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, widen=widen)
@@ -94,9 +101,7 @@ class Relay:
         Returns:
             The exit code of the server, or 128 + N if signal N ended it.
         """
-        self._server.watch()
         _thread.start_new_thread(self._await_exit, ())
-        self._events.heed_signals()
         while self._client_is_there and not self._server_eof and not self._exited:
             self._next(None)
         self.ended_by_server = self._client_is_there

@@ -18,7 +18,7 @@ if sys.platform == "win32":
     from ctypes import wintypes
     from typing import TYPE_CHECKING, ClassVar
 
-    from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
+    from thv.errors import CommandNotFoundError, NotExecutableError
 
     if TYPE_CHECKING:
         from collections.abc import Mapping, Sequence
@@ -68,26 +68,18 @@ if sys.platform == "win32":
             self.stdout = process.stdout.fileno()
 
         @classmethod
-        def spawn(cls, argv: Sequence[str], env: Mapping[str, str], cwd: str | None = None) -> ServerProcess:
+        def spawn(cls, executable: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> ServerProcess:
             """Start `argv`; its stdin and stdout are pipes to us, its stderr is ours.
 
             Raises:
                 CommandNotFoundError: there is no such command.
                 NotExecutableError: the system refuses to execute it.
-                ThvError: `cwd` cannot be entered.
             """
             for fd in (0, 1):
                 msvcrt.setmode(fd, os.O_BINARY)
-            if cwd is not None and not os.path.isdir(cwd):
-                raise ThvError(f"cannot enter the working directory {cwd!r}: no such directory")
-            import shutil
-
-            found = shutil.which(argv[0], path=env.get("PATH"))  # also finds npx.cmd
-            if found is None:
-                raise CommandNotFoundError(f"command not found: {argv[0]!r}; check the spelling, or give its full path")
             try:
                 process = subprocess.Popen(
-                    [found, *argv[1:]],
+                    [executable, *argv[1:]],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     bufsize=0,
@@ -95,8 +87,10 @@ if sys.platform == "win32":
                     cwd=cwd,
                     creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
                 )
+            except FileNotFoundError:
+                raise CommandNotFoundError(f"{executable}: no such file") from None
             except OSError as error:
-                raise NotExecutableError(f"cannot execute {argv[0]!r}: {error.strerror}") from None
+                raise NotExecutableError(f"{executable}: cannot be executed: {error.strerror}") from None
             return cls(process, _join_new_job(process))
 
         def watch(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Final
 
-DEMO_FILE: Final = os.path.join(os.path.dirname(__file__), "demo.py")  # noqa: PTH118, PTH120 - pathlib costs 6 ms
+DEMO_FILE: Final = os.path.join(os.path.dirname(__file__), "demo.py")
 
 RUNNERS: Final = {
     "uvx": ("uvx", (), "install uv: https://docs.astral.sh/uv/"),
@@ -67,19 +67,17 @@ def resolve(
     elif "://" in server:
         spec = _url(server, args, child_env, directory)
     elif commands.has_separator(server) or server.startswith("~"):
-        spec = _command([os.path.expanduser(server), *args], child_env, directory)  # noqa: PTH111 - pathlib costs 6 ms
+        spec = _command([os.path.expanduser(server), *args], child_env, directory)
     else:
         spec = _registered(server, args, child_env, directory)
-    if name is None:
-        return spec
-    return LaunchSpec(name=name, argv=spec.argv, env=spec.env, cwd=spec.cwd, is_demo=spec.is_demo, runner=spec.runner)
+    return spec if name is None else spec.renamed(name)
 
 
 def _directory(cwd: str | None) -> str | None:
     if cwd is None:
         return None
-    directory = os.path.abspath(os.path.expanduser(cwd))  # noqa: PTH100, PTH111 - pathlib costs 6 ms before the spawn
-    if not os.path.isdir(directory):  # noqa: PTH112 - pathlib costs 6 ms before the spawn
+    directory = os.path.abspath(os.path.expanduser(cwd))
+    if not os.path.isdir(directory):
         raise ThvError(f"--cwd {cwd}: no such directory")
     return directory
 
@@ -89,16 +87,15 @@ def _command(argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> La
         raise ThvError("there is no command to run: thv run -- COMMAND [ARGS...]")
     first = argv[0]
     found = commands.require(first, env)
-    if sys.platform == "win32":
-        first = found  # CreateProcess finds no .cmd shim by its bare name
-    elif cwd is not None and commands.has_separator(first):
-        first = os.path.abspath(first)  # noqa: PTH100 - relative to where the user typed it, not to --cwd
-    return LaunchSpec(name=_base_name(argv[0]), argv=(first, *argv[1:]), env=env, cwd=cwd)
+    if cwd is not None:
+        found = os.path.abspath(found)  # relative to where the user typed it, not to --cwd
+        first = found if commands.has_separator(first) else first
+    return LaunchSpec(name=_base_name(argv[0]), executable=found, argv=(first, *argv[1:]), env=env, cwd=cwd)
 
 
 def _base_name(command: str) -> str:
-    base = os.path.basename(command)  # noqa: PTH119 - pathlib costs 6 ms before the spawn
-    return os.path.splitext(base)[0] if sys.platform == "win32" else base  # noqa: PTH122 - as above
+    base = os.path.basename(command)
+    return os.path.splitext(base)[0] if sys.platform == "win32" else base
 
 
 def _registered(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | None) -> LaunchSpec:
@@ -109,7 +106,7 @@ def _registered(server: str, args: Sequence[str], env: Mapping[str, str], cwd: s
     if entry.runner == registry.BUILTIN:
         # -I and -S: no user site, no PYTHON variables, no site-packages: it starts fast and imports nothing but itself.
         argv = (sys.executable, "-IS", DEMO_FILE, *args)
-        return LaunchSpec(name=entry.name, argv=argv, env=env, cwd=cwd, is_demo=True)
+        return LaunchSpec(name=entry.name, executable=sys.executable, argv=argv, env=env, cwd=cwd, is_demo=True)
     return _package(entry.name, entry.runner, entry.package, args=args, env=env, cwd=cwd)
 
 
@@ -120,8 +117,8 @@ def _package(
     found = commands.find(command, env)
     if found is None:
         raise CommandNotFoundError(f"{name} needs {runner}, which is not on PATH: {remedy}")
-    first = found if sys.platform == "win32" else command
-    return LaunchSpec(name=name, argv=(first, *options, package, *args), env=env, cwd=cwd, runner=runner)
+    argv = (command, *options, package, *args)
+    return LaunchSpec(name=name, executable=found, argv=argv, env=env, cwd=cwd, runner=runner)
 
 
 def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | None) -> LaunchSpec:

@@ -22,16 +22,18 @@ class LaunchSpec:
     Args:
         name: what people call the server: its registry name, its package without scope and version, or its command's
             base name.
-        argv: the command and its arguments. `argv[0]` is looked up on the PATH of `env`, unless it has a separator.
+        executable: the file to execute, found on the PATH of `env` if need be.
+        argv: the command as it was typed and its arguments.
         env: the complete environment of the child.
         cwd: the child's working directory; None means thv's own.
         is_demo: the calls are counted and shown, and never sent: they are no real usage.
         runner: ``uvx`` or ``npx`` when the server is a package that one of them fetches and starts.
     """
 
-    __slots__ = ("argv", "cwd", "env", "is_demo", "name", "runner")
+    __slots__ = ("argv", "cwd", "env", "executable", "is_demo", "name", "runner")
 
     name: str
+    executable: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str | None
@@ -42,15 +44,28 @@ class LaunchSpec:
         self,
         *,
         name: str,
+        executable: str,
         argv: tuple[str, ...],
         env: Mapping[str, str],
         cwd: str | None = None,
         is_demo: bool = False,
         runner: str | None = None,
     ) -> None:
-        values = {"name": name, "argv": argv, "env": env, "cwd": cwd, "is_demo": is_demo, "runner": runner}
-        for field, value in values.items():
+        values = (argv, cwd, env, executable, is_demo, name, runner)
+        for field, value in zip(self.__slots__, values, strict=True):
             object.__setattr__(self, field, value)
+
+    def renamed(self, name: str) -> LaunchSpec:
+        """The same server under another name."""
+        return LaunchSpec(
+            name=name,
+            executable=self.executable,
+            argv=self.argv,
+            env=self.env,
+            cwd=self.cwd,
+            is_demo=self.is_demo,
+            runner=self.runner,
+        )
 
     def __setattr__(self, field: str, value: object) -> NoReturn:
         raise AttributeError(f"a LaunchSpec does not change: {field!r} is fixed")
@@ -70,6 +85,6 @@ class LaunchSpec:
 
     def __repr__(self) -> str:
         return (
-            f"LaunchSpec(name={self.name!r}, argv={self.argv!r}, env=<{len(self.env)} variables>, cwd={self.cwd!r}, "
-            f"is_demo={self.is_demo!r}, runner={self.runner!r})"
+            f"LaunchSpec(name={self.name!r}, executable={self.executable!r}, argv={self.argv!r}, "
+            f"env=<{len(self.env)} variables>, cwd={self.cwd!r}, is_demo={self.is_demo!r}, runner={self.runner!r})"
         )
