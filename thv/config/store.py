@@ -36,6 +36,8 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
     try:
         target = Path(path).resolve()
         _make_directory(Path(path), target)
+        if target.exists() and not target.is_file():  # asked before a lock is made beside it, in /dev for one
+            raise FileExistsError(None, "not a regular file")
         guard = os.open(f"{target}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), PRIVATE_FILE)
     except (OSError, RuntimeError) as error:  # RuntimeError: what pathlib raises for links in a circle
         at = getattr(error, "filename", None)
@@ -51,7 +53,7 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
             return False
         try:
             _replace(target, after.encode("utf-8"))
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ConfigError(f"cannot be written: {why(error)}", path=path) from None
         return True
     finally:
@@ -76,8 +78,6 @@ def _replace(target: Path, data: bytes) -> None:
         old = target.stat()
     except FileNotFoundError:
         old = None
-    if old is not None and not stat.S_ISREG(old.st_mode):
-        raise ValueError("not a regular file")
     if old is not None and not os.access(target, os.W_OK):
         raise PermissionError(None, "it is read-only")
     # One name is enough under the lock, and what a killed writer left there is cleared by the next.
