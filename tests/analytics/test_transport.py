@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.analytics.conftest import PATIENT
 from tests.sink import Mode, Sink
+from thv.analytics import transport
 from thv.analytics.transport import Delivery, Fate, final_status, post, trust
 from thv.analytics.wire import Counts, Request, request_for
 
@@ -119,6 +120,22 @@ def test_the_next_address_is_tried_when_the_system_has_no_such_network(
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     assert send(sink).fate is Fate.TAKEN
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+
+    def connect(address: transport.Address, timeout: float) -> socket.socket:
+        shares.append(timeout)
+        if len(shares) == 1:
+            raise TimeoutError("nobody there")
+        return socket.create_connection(address[4], timeout)
+
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", sink.port))] * 2
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    monkeypatch.setattr(transport, "_connect_one", connect)
+    assert send(sink, GENEROUS).fate is Fate.TAKEN
+    assert shares[0] <= GENEROUS / 2 < shares[1]
 
 
 def test_a_redirect_is_not_followed() -> None:
