@@ -102,9 +102,8 @@ def list_(
         for shown in settings_file.listing(where, reveal=reveal)
     ]
     if output is Format.JSON:
-        typer.echo(
-            json.dumps([{"key": key, "value": value, "origin": origin} for key, value, origin in rows], indent=2)
-        )
+        found = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
+        typer.echo(json.dumps(found, indent=2))
     elif sys.stdout.isatty():
         _print_table(rows)
     else:

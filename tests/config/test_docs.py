@@ -1,0 +1,32 @@
+"""docs/config.md says what the code does: every key with its default, every word for yes and no."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from thv.config.settings import BOOLEANS, KEYS
+from thv.config.source import MAX_BYTES
+from thv.config.tree import MAX_DEPTH
+
+PAGE = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
+
+
+def test_the_page_lists_every_key_with_its_default() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \|.*\| ?(?:`(.*)` )?\|$", PAGE, re.MULTILINE)
+    assert rows == [(known.name, known.default) for known in KEYS.values()]
+
+
+def test_the_page_names_every_boolean_word_and_the_limits() -> None:
+    assert [word for word in BOOLEANS if f"`{word}`" not in PAGE] == []
+    assert MAX_BYTES == 1 << 20
+    assert "larger than a mebibyte" in PAGE
+    assert f"more than {MAX_DEPTH} levels deep" in PAGE
+
+
+def test_every_command_on_the_page_exists() -> None:
+    verbs = set(re.findall(r"^thv config (?:otel )?([a-z]+)", PAGE, re.MULTILINE))
+    from thv.cli import config
+
+    known = {command.name for app in (config.app, config.otel) for command in app.registered_commands}
+    assert verbs <= known
