@@ -82,8 +82,10 @@ class Session:
             ThvError: the server cannot be started.
         """
         spec = self._spec
+        events = Events()
+        events.heed_signals()  # before there is a server that a signal could leave behind
         server = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
-        relay = Relay(server, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
+        relay = Relay(server, events, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
         relay.start()
         server.watch()
         import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread

@@ -7,7 +7,7 @@ that comes just before the wait. Between events nothing wakes up.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  what `signal` wraps in enums, which cost 5 ms before the spawn
+import _signal  # type: ignore[import-not-found] # `signal` without the enums, which cost 5 ms before the spawn
 import os
 import sys
 
