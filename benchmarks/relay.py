@@ -4,7 +4,7 @@
 
 Every peer has the same fast C server behind it and the same C driver before it; the rounds are interleaved. thv with
 analytics on runs its whole pipeline against a sink on this machine, never the real endpoint. docs/benchmarks.md says
-what each figure means.
+what each figure means. Exits 1 if thv failed at anything it was asked to do, whatever the figures are.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Plan:
 
 
 MCP_PROXY = "mcp-proxy"
-ALL = f"{report.DIRECT},{report.CAT},{report.THV_ON},thv-off,{MCP_PROXY}"
+ALL = f"{report.DIRECT},{report.CAT},{report.THV_ON},{report.THV_OFF},{MCP_PROXY}"
 
 TOO_BUSY = 0.1
 """Two relays that wait for a CPU look alike, and medians no longer help when the waiting is everywhere."""
@@ -78,7 +78,7 @@ def main() -> int:
     print(report.as_text(figures))
     if options.json:
         Path(options.json).write_text(json.dumps(report.as_json(figures), indent=2) + "\n", encoding="utf-8")
-    return 0
+    return 1 if figures.failed & lineup.OURS else 0
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -185,7 +185,8 @@ class Run:
         if self.endpoint is not None and self.plan.awaits_export:
             already = len(self.endpoint.requests())
             exported = functools.partial(_has_more_than, self.endpoint, already)
-        self.figures.idle.update(measures.idle_switches(self.bench, peers, self.plan.idle_s, exported))
+        switches = measures.idle_switches(self.bench, peers, self.plan.idle_s, exported, self.tolerating)
+        self.figures.idle.update(switches)
 
     @contextlib.contextmanager
     def tolerating(self, peer: Peer) -> Iterator[None]:
@@ -193,6 +194,7 @@ class Run:
         try:
             yield
         except PeerFailedError as error:
+            self.figures.failed.add(peer.name)
             note = f"{peer.title}: {error}"
             if note not in self.figures.notes:
                 self.figures.notes.append(note)

@@ -27,6 +27,7 @@ MCP_PROXY = "mcp-proxy==0.13.0"
 
 SWITCHES = ("CI", "DO_NOT_TRACK")
 """Variables that turn analytics off: the benchmark wants them on, against its own sink."""
+OURS = {report.THV_ON, report.THV_OFF}
 OFF = {"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "false"}
 
 
@@ -59,7 +60,7 @@ def installed_thv() -> tuple[str, ...]:
 def thv_off(thv: tuple[str, ...], server: Path, environment: Mapping[str, str], effort: Effort) -> Peer:
     """The installed thv, analytics switched off."""
     stages = ((*thv, "run", "--", str(server)),)
-    return Peer("thv-off", "thv, analytics off", stages, server, {**environment, **OFF}, effort)
+    return Peer(report.THV_OFF, "thv, analytics off", stages, server, {**environment, **OFF}, effort)
 
 
 def launched(endpoint: Endpoint, **changes: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from harness.peers import NANOSECONDS, Peer, PeerFailedError, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from harness.native import Programs
@@ -33,6 +35,8 @@ LARGEST_MIB = 16
 KIB_PER_MIB = 1024
 LOADED_LIMIT_S = 15.0
 """thv loads OpenTelemetry 0.25 s after the first outcome; an import takes well under a second."""
+EXPORT_LIMIT_S = 90.0
+"""Three times the 30 s between two exports."""
 SETTLE_S = 1.0
 """Long enough for what a peer does right after a call or an import."""
 
@@ -186,37 +190,46 @@ def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
 
 
 def idle_switches(
-    bench: Bench, peers: Sequence[Peer], seconds: float, exported: Callable[[], bool] | None
+    bench: Bench,
+    peers: Sequence[Peer],
+    seconds: float,
+    exported: Callable[[], bool] | None,
+    tolerating: Callable[[Peer], AbstractContextManager[None]],
 ) -> Mapping[str, tuple[int, int | None]]:
     """Context switches of all relay threads over idle seconds: in a fresh session, and after the first call.
 
     `exported` says whether the first outcome has reached the analytics endpoint; without it the second number is left
-    out. All peers idle at the same time: they do not disturb each other by doing nothing.
+    out. All peers idle at the same time: they do not disturb each other by doing nothing. `tolerating` makes a context
+    in which a peer may fail.
     """
-    sessions: list[Session] = []
-    try:
+    with ExitStack() as stack:
+        sessions: dict[str, Session] = {}
         for peer in peers:
-            sessions.append(bench.session(peer).__enter__())
-            sessions[-1].greet()
+            with tolerating(peer):
+                session = stack.enter_context(bench.session(peer))
+                session.greet()
+                sessions[peer.name] = session
         fresh = _switches_over(sessions, seconds)
-        later: list[int] | None = None
+        later: Mapping[str, int] = {}
         if exported is not None:
-            for session in sessions:
-                session.drive("roundtrip", 0, 1, calls=1)
-            wait_until(exported, 90.0, "the first export")
+            for peer in peers:
+                if peer.name in sessions:
+                    with tolerating(peer):
+                        sessions[peer.name].drive("roundtrip", 0, 1, calls=1)
+            for peer in peers:
+                if peer.loads_opentelemetry and peer.name in sessions:
+                    with tolerating(peer):
+                        wait_until(exported, EXPORT_LIMIT_S, "the first export")
             later = _switches_over(sessions, seconds)
-    finally:
-        for session in sessions:
-            session.close()
-    return {peer.name: (fresh[index], later[index] if later is not None else None) for index, peer in enumerate(peers)}
+    return {name: (fresh[name], later.get(name)) for name in sessions}
 
 
-def _switches_over(sessions: list[Session], seconds: float) -> list[int]:
+def _switches_over(sessions: Mapping[str, Session], seconds: float) -> dict[str, int]:
     time.sleep(SETTLE_S)
-    relays = [session.relays() for session in sessions]
-    before = [sum(map(machine.switches, pids)) for pids in relays]
+    relays = {name: session.relays() for name, session in sessions.items()}
+    before = {name: sum(map(machine.switches, pids)) for name, pids in relays.items()}
     time.sleep(seconds)
-    return [sum(map(machine.switches, pids)) - start for pids, start in zip(relays, before, strict=True)]
+    return {name: sum(map(machine.switches, pids)) - before[name] for name, pids in relays.items()}
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DIRECT = "direct"
 CAT = "cat"
 THV_ON = "thv-on"
+THV_OFF = "thv-off"
 START = "start_ms"
 P50 = "round_trip_p50_us"
 P99 = "round_trip_p99_us"
@@ -57,6 +58,8 @@ class Figures:
     idle: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     """Peer → context switches in `idle_s` seconds: fresh, and after the first export."""
     notes: list[str] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)
+    """The peers that could not do something they were asked to."""
 
     def add(self, measure: str, peer: str, number: int, value: float) -> None:
         """Keeps one value of one round."""
@@ -211,6 +214,7 @@ def as_json(figures: Figures) -> dict[str, object]:
         "idle_s": figures.idle_s,
         "aims": [{**asdict(aim), "verdict": aim.verdict} for aim in aims(figures)],
         "notes": figures.notes,
+        "failed": sorted(figures.failed),
     }
 
 
