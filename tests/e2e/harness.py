@@ -1,7 +1,8 @@
 """Starts thv as a client does, with any command behind it, or that command alone; and leaves nothing behind.
 
-Every process a `Run` started is found again by a mark in its environment or by its working directory, even after its
-parents are gone. A run that leaves one behind fails its test, and the process is killed.
+Every process a `Run` started is found again by a mark in its environment, even after its parents are gone; the
+watchdog, which has no environment, by having been seen before. A run that leaves one behind fails its test, and the
+process is killed.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Run:
 
     Args:
         command: what to start: `behind_thv(...)`, or a server's command itself.
-        directory: a working directory that no other run has.
+        directory: the working directory.
         env: variables on top of the test's own.
         popen: passed to `subprocess.Popen`; stdin, stdout and stderr are pipes unless given.
     """
@@ -97,11 +98,10 @@ class Run:
         self, command: Sequence[str], directory: Path, *, env: Mapping[str, str] | None = None, **popen: Any
     ) -> None:
         self._mark = uuid.uuid4().hex
-        self._directory = directory / self._mark
-        self._directory.mkdir()
+        self._seen: set[psutil.Process] = set()
         popen = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **popen}
         environment = {**os.environ, "DO_NOT_TRACK": "1", MARK: self._mark, **(env or {})}
-        self.process = subprocess.Popen(command, cwd=self._directory, env=environment, bufsize=0, **popen)
+        self.process = subprocess.Popen(command, cwd=directory, env=environment, bufsize=0, **popen)
         self.pid = self.process.pid
 
     @property
@@ -132,26 +132,33 @@ class Run:
 
     def wait(self) -> int:
         """Its exit code; negative if a signal ended it."""
+        self._remember()
         return self.process.wait(PATIENCE)
 
     def finish(self, data: bytes = b"") -> tuple[int, bytes, bytes]:
         """Send `data`, close stdin, read to the end: exit code, stdout, stderr."""
+        self._remember()
         out, err = self.process.communicate(data, timeout=PATIENCE)
         return self.process.returncode, out, err
 
     def family(self) -> list[psutil.Process]:
         """Every process of this run that lives, itself included: server, grandchildren, watchdog."""
+        self._remember()
         return [process for process in psutil.process_iter() if self._is_ours(process) and not is_gone(process)]
 
     def all_gone(self) -> bool:
         """Whether no process of this run lives."""
         return not self.family()
 
+    def _remember(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self._seen.update(psutil.Process(self.pid).children(recursive=True))
+
     def _is_ours(self, process: psutil.Process) -> bool:
-        if process.pid == self.pid:
+        if process.pid == self.pid or process in self._seen:
             return True
         try:
-            return process.environ().get(MARK) == self._mark or process.cwd() == str(self._directory)
+            return process.environ().get(MARK) == self._mark
         except psutil.Error:
             return False
 

@@ -1,0 +1,327 @@
+"""How a session ends: exit codes, replies in flight, signals, servers that do not want to go, clients that vanish."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.e2e.harness import Run, behind_thv, is_gone, python, receive, scripted, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("fcntl", reason="signals and shells are POSIX ones")
+assert sys.platform != "win32"  # tells the type checker
+
+CALL = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"t"}}\n'
+ANSWER = b'{"jsonrpc": "2.0", "id": %d, "result": {"content": []}}\n'
+
+WAYS = pytest.mark.parametrize("way", [list, behind_thv], ids=["direct", "thv"])
+"""Without thv first, to show that what is expected is what a client is used to."""
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 126, 127, 255])
+def test_the_exit_code_of_the_server_is_ours(tmp_path: Path, code: int) -> None:
+    with Run(behind_thv(["sh", "-c", f"exit {code}"]), tmp_path) as run:
+        assert run.wait() == code  # while the client is there: its stdin is still open
+
+
+@pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV", "ABRT", "HUP", "PIPE"])
+def test_a_server_that_died_of_a_signal_gives_128_and_its_number(tmp_path: Path, name: str) -> None:
+    with Run(behind_thv(["sh", "-c", f"kill -{name} $$"]), tmp_path) as run:
+        assert run.wait() == 128 + getattr(signal, f"SIG{name}")
+
+
+@WAYS
+def test_replies_in_flight_at_the_end_of_input_are_delivered(tmp_path: Path, way: type[list[str]]) -> None:
+    """The server answers 3 s after the client closed its stdin, twice the time an idle server is given."""
+    with Run(way(scripted("answers.py", "--after", "3")), tmp_path) as run:
+        code, out, _err = run.finish(CALL % 1)
+    assert (code, out) == (0, ANSWER % 1)
+
+
+def test_a_server_that_ignores_the_end_of_input_gets_a_second_and_a_half(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("stubborn.py", "--mortal")), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        began = time.monotonic()
+        run.close_stdin()
+        assert run.wait() == 128 + signal.SIGTERM
+        assert time.monotonic() - began >= 1.5
+
+
+def test_a_server_that_ignores_sigterm_too_is_killed_after_the_same_again(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("stubborn.py")), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        began = time.monotonic()
+        run.close_stdin()
+        assert run.wait() == 128 + signal.SIGKILL
+        assert time.monotonic() - began >= 3.0
+
+
+def test_an_answered_call_leaves_nothing_to_wait_for(tmp_path: Path) -> None:
+    """The grace for open calls is not given once they are answered: below 10 s by a wide margin."""
+    with Run(behind_thv(scripted("answers.py", "--deaf")), tmp_path) as run:
+        run.send(CALL % 1)
+        assert receive(run.stdout, line=True) == ANSWER % 1
+        began = time.monotonic()
+        run.close_stdin()
+        assert run.wait() == 128 + signal.SIGTERM
+        assert 1.5 <= time.monotonic() - began < 9
+
+
+@pytest.mark.slow
+def test_a_call_that_is_never_answered_is_waited_for_ten_seconds(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("stubborn.py", "--mortal")), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        run.send(CALL % 1)
+        began = time.monotonic()
+        run.close_stdin()
+        assert run.wait() == 128 + signal.SIGTERM
+        assert time.monotonic() - began >= 10
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_to_thv_becomes_sigterm_for_the_servers_group_at_once(tmp_path: Path, name: str) -> None:
+    server = python(
+        "import os, signal\n"
+        "if os.fork():\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: (os.wait(), os.write(1, b'parent\\n'), os._exit(5)))\n"
+        "    while True: signal.pause()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'child\\n'), os._exit(0)))\n"
+        "os.write(1, b'ready\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    with Run(behind_thv(server), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        began = time.monotonic()
+        os.kill(run.pid, getattr(signal, name))
+        assert receive(run.stdout) == b"child\nparent\n"
+        assert run.wait() == 5
+        assert time.monotonic() - began < 1.5 or _is_slow()
+
+
+def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
+    server = python(
+        "import os, signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'no\\n'))\n"
+        "os.write(1, b'ready\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    with Run(behind_thv(server), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        os.kill(run.pid, signal.SIGTERM)
+        assert receive(run.stdout, line=True) == b"no\n"
+        os.kill(run.pid, signal.SIGTERM)
+        assert run.wait() == 128 + signal.SIGKILL
+
+
+def test_a_stopped_server_is_ended_all_the_same(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("stubborn.py", "--mortal")), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        for process in run.family():
+            if "stubborn.py" in " ".join(process.cmdline()) and process.pid != run.pid:
+                process.suspend()
+        os.kill(run.pid, signal.SIGTERM)
+        assert run.wait() in (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which signals a process handles")
+def test_a_hangup_ignored_by_nohup_stays_ignored(tmp_path: Path) -> None:
+    with Run(["nohup", *behind_thv(["cat"])], tmp_path) as run:
+        run.send(b"one\n")
+        assert receive(run.stdout, line=True) == b"one\n"
+        until(lambda: _catches(run.pid, signal.SIGTERM), "the handlers")
+        os.kill(run.pid, signal.SIGHUP)
+        run.send(b"two\n")
+        assert receive(run.stdout, line=True) == b"two\n"
+        assert run.finish()[0] == 0
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123  no path of ours
+        caught = re.search(r"SigCgt:\s*(\w+)", status.read())
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def _is_slow() -> bool:
+    """Whether the machine is so busy that a time means nothing."""
+    return os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.03, 0.04, 0.06])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_at_any_moment_of_the_start_leaves_nothing_behind(tmp_path: Path, number: int, delay: float) -> None:
+    with Run(behind_thv(["cat"]), tmp_path) as run:
+        time.sleep(delay)
+        os.kill(run.pid, number)
+        assert run.wait() != 0
+        until(run.all_gone, "the end of all")
+
+
+def test_ctrl_c_in_a_terminal_is_for_thv_and_thv_ends_the_server(tmp_path: Path) -> None:
+    """The terminal's signal goes to the foreground group, which the server is not in: it gets SIGTERM from thv."""
+    server = python(
+        "import os, signal\n"
+        "for n in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(n, lambda n, _: (os.write(2, b'got %d\\n' % n), os._exit(9)))\n"
+        "os.write(2, b'ready\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ["DO_NOT_TRACK"] = "1"
+        os.execv(sys.executable, behind_thv(server))
+    seen = b""
+    try:
+        while b"ready\r\n" not in seen:
+            seen += receive(master, line=True)
+        thv = psutil.Process(pid)
+        family = thv.children(recursive=True)
+        os.write(master, b"\x03")
+        seen += receive(master)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    finally:
+        os.close(master)
+    assert b"got 15" in seen
+    assert b"got 2\r" not in seen
+    assert b'"mcpServers"' in seen  # and a person at a terminal was told what thv waits for
+    until(lambda: all(map(is_gone, family)), "the end of all")
+
+
+def test_a_terminal_that_hangs_up_ends_the_session(tmp_path: Path) -> None:
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ["DO_NOT_TRACK"] = "1"
+        os.execv(sys.executable, behind_thv(scripted("stubborn.py")))
+    seen = b""
+    while b"ready\r\n" not in seen:
+        seen += receive(master, line=True)
+    family = psutil.Process(pid).children(recursive=True)
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGKILL
+    until(lambda: all(map(is_gone, family)), "the end of all")
+
+
+@pytest.mark.parametrize("die", ["exit", "kill"])
+def test_what_a_server_wrote_before_it_died_mid_line_is_delivered(tmp_path: Path, die: str) -> None:
+    last = "os._exit(3)" if die == "exit" else "os.kill(os.getpid(), 9)"
+    server = python(
+        "import os\n"
+        "os.read(0, 1000)\n"
+        'rest = memoryview(b\'x\' * 300000 + b\'\\n{"jsonrpc":"2.0","id":1,"resu\')\n'
+        "while rest: rest = rest[os.write(1, rest):]\n" + last
+    )
+    with Run(behind_thv(server, "--debug"), tmp_path) as run:
+        run.send(CALL % 1)
+        out = receive(run.stdout)
+        assert run.wait() == (3 if die == "exit" else 137)
+        err = receive(run.stderr)
+    assert out == b"x" * 300000 + b'\n{"jsonrpc":"2.0","id":1,"resu'
+    assert b"thv: tool calls: 0 success, 1 error\n" in err
+
+
+def test_a_dead_server_leaves_its_open_calls_counted_as_errors(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("answers.py", "--die", "7"), "--debug"), tmp_path) as run:
+        run.send(CALL % 1 + CALL % 2)
+        assert run.wait() == 7
+        assert b"thv: tool calls: 0 success, 2 errors\n" in receive(run.stderr)
+
+
+def test_calls_open_when_the_client_leaves_are_not_counted_but_late_replies_are(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("answers.py", "--after", "1"), "--debug"), tmp_path) as run:
+        code, out, err = run.finish(CALL % 1)
+    assert (code, out) == (0, ANSWER % 1)
+    assert b"thv: tool calls: 1 success, 0 errors\n" in err
+    with Run(behind_thv(scripted("stubborn.py", "--mortal"), "--debug"), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        run.send(CALL % 1)
+        os.kill(run.pid, signal.SIGTERM)
+        assert run.wait() == 128 + signal.SIGTERM
+        assert b"thv: tool calls: 0 success, 0 errors\n" in receive(run.stderr)
+
+
+@WAYS
+def test_a_server_that_closes_stdout_ends_the_clients_input(tmp_path: Path, way: type[list[str]]) -> None:
+    server = python("import os\nos.write(1, b'bye\\n')\nos.close(1)\nwhile os.read(0, 100): pass\nos._exit(4)")
+    with Run(way(server), tmp_path) as run:
+        assert receive(run.stdout) == b"bye\n"  # up to the end of file
+        run.close_stdin()
+        assert run.wait() == 4
+
+
+@WAYS
+def test_a_server_that_closes_stdin_makes_the_clients_writes_fail(tmp_path: Path, way: type[list[str]]) -> None:
+    server = python(
+        "import os, sys, time\n"
+        "os.close(0)\n"
+        "os.write(1, b'closed\\n')\n"
+        "while not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
+        "os.write(1, b'still here\\n')\n",
+        str(tmp_path / "go"),
+    )
+    with Run(way(server), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"closed\n"
+
+        def write_fails() -> bool:
+            try:
+                os.write(run.stdin, b"x\n")
+            except BrokenPipeError:
+                return True
+            return False
+
+        until(write_fails, "EPIPE")
+        (tmp_path / "go").touch()
+        assert receive(run.stdout) == b"still here\n"
+        assert run.wait() == 0
+
+
+def test_the_last_output_waits_for_a_slow_client(tmp_path: Path) -> None:
+    """Longer than any grace of the shutdown: a dead server's output is the client's as long as the client is there."""
+    server = python(
+        "import os\nrest = memoryview(bytes(4 << 20))\nwhile rest: rest = rest[os.write(1, rest):]\nos._exit(6)"
+    )
+    with Run(behind_thv(server), tmp_path) as run:
+        assert receive(run.stdout, count=1 << 20) == bytes(1 << 20)
+        time.sleep(4)
+        assert receive(run.stdout) == bytes(3 << 20)
+        assert run.wait() == 6
+
+
+def test_a_client_that_closes_only_its_reading_end_ends_the_session(tmp_path: Path) -> None:
+    server = python("import os\nwhile True: os.write(1, bytes(1000))")
+    with Run(behind_thv(server), tmp_path) as run:
+        receive(run.stdout, count=100_000)
+        assert run.process.stdout is not None
+        run.process.stdout.close()
+        assert run.wait() in (128 + signal.SIGTERM, 128 + signal.SIGPIPE)
+
+
+def test_a_client_killed_while_the_server_does_not_read_ends_everything(tmp_path: Path) -> None:
+    """A full pipe stands between the client's end and whoever could notice it."""
+    client = python(
+        "import os, subprocess, sys\n"
+        "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "os.read(p.stdout.fileno(), 6)\n"
+        "os.set_blocking(p.stdin.fileno(), False)\n"
+        "import time\n"
+        "still = 0\n"
+        "while still < 50:\n"
+        "    try: os.write(p.stdin.fileno(), bytes(65536)); still = 0\n"
+        "    except BlockingIOError: still += 1; time.sleep(0.01)\n"
+        "os.write(1, b'full\\n')\n"
+        "p.wait()",
+        *behind_thv(scripted("stubborn.py")),
+    )
+    with Run(client, tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"full\n"
+        os.kill(run.pid, signal.SIGKILL)
+        until(run.all_gone, "the end of all", 30)
