@@ -52,11 +52,9 @@ class _Writer:
     def between(self, column: int) -> None:
         """What people put between entries."""
         if self.chance():
-            self.put(
-                self.pick(
-                    ["\n", "\n\n", " " * column + "# note\n", "# left\n", " " * (column + 3) + "# deep\n", "   \n"]
-                )
-            )
+            # What is indented deeper than a block scalar's text is more of its text.
+            deep = "" if self.in_block_scalar else " " * (column + 3) + "# deep\n"
+            self.put(self.pick(["\n", "\n\n", " " * column + "# note\n", "# left\n", deep, "   \n"]))
 
     def key(self, key: str) -> str:
         style = self.draw(st.integers(0, 4))

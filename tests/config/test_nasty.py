@@ -31,7 +31,13 @@ TABLE: list[tuple[str, bool | str | None, tuple[str, str] | str]] = [
         True,
         ("  usage-analytics-enabled: | # literal\n    yes", "  usage-analytics-enabled: false # literal"),
     ),
+    ("block_scalar_empty", "problem", ("  usage-analytics-enabled: |", "  usage-analytics-enabled: false")),
     ("block_scalar_keeps_lines_before", True, ("  usage-analytics-enabled: on", "  usage-analytics-enabled: false")),
+    (
+        "block_scalar_then_many_comments",
+        False,
+        ("  usage-analytics-enabled: >\n     off", "  usage-analytics-enabled: false"),
+    ),
     ("bom", True, ("  usage-analytics-enabled: true", "  usage-analytics-enabled: false")),
     ("bom_only", None, ("\ufeff", "\ufeffotel:\n  usage-analytics-enabled: false\n")),
     ("broken_bracket", "problem", "2:6: is not valid YAML: expected ',' or '}', but got ':'"),
@@ -231,6 +237,14 @@ def test_a_merge_bomb_is_answered_at_once_because_nothing_is_constructed() -> No
     begin = time.monotonic()
     assert read_boolean(str(NASTY / "merge_bomb.yaml"), USAGE_ANALYTICS_ENABLED).value is True
     assert time.monotonic() - begin < 20  # constructing it takes minutes
+
+
+@pytest.mark.parametrize("line", ["k{}:\n", "k{}: |\n  a\n# c\n", "k{}: &a{} 1\n", "k{}: {{}} # c\n", "# {}\n"])
+def test_a_long_file_is_edited_in_time_that_grows_with_its_length_only(line: str) -> None:
+    text = "".join(line.format(number, number) for number in range(10_000))
+    begin = time.monotonic()
+    assert len(set_value(text, ("otel", "k"), True, path="long")) > len(text)
+    assert time.monotonic() - begin < 60  # a second or two; time that grows with the square was minutes
 
 
 def test_a_file_that_declares_yaml_1_1_does_not_change_how_the_next_is_read() -> None:

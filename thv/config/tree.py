@@ -7,6 +7,7 @@ keeps state between two texts, and reports whatever is wrong with line and colum
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +21,8 @@ MAX_DEPTH = 64
 
 _TAG = "tag:yaml.org,2002:"
 _BLANK = re.compile(r"(?:[ \t\r\n\x85\u2028\u2029]+|(?<!\S)#[^\r\n\x85\u2028\u2029]*)*")
+_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _PROPERTY = re.compile(r"&[^\s,\[\]{}]+|!<[^>\s]*>|![^\s,\[\]{}]*")
 _STRING_LIKE = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)\Z)[A-Za-z_/][^\s:]*\Z", re.IGNORECASE)
 """Plain scalars that every YAML version reads as a string (YAML 1.1 types; YAML 1.2.2, 10.3.2)."""
@@ -178,6 +181,7 @@ class _Builder:
         self._anchors: dict[str, Node | None] = {}
         self._used: set[str] = set()
         self._depth = 0
+        self._lines: list[int] | None = None
 
     def documents(self) -> Iterator[Document]:
         for event in self._events:
@@ -212,7 +216,7 @@ class _Builder:
             return self._wrong(f"is not valid YAML: {reason}", mark)
         position = getattr(error, "position", None)
         if isinstance(position, int):
-            line, column = _line_and_column(self._text, position)
+            line, column = self._line_and_column(position)
             return ConfigError(f"is not valid YAML: {reason}", path=self._path, line=line, column=column)
         return ConfigError(f"is not valid YAML: {reason}", path=self._path)
 
@@ -249,9 +253,9 @@ class _Builder:
             # Without text of its own the event carries the position of whatever comes next.
             start = start if has_properties else after
             content = end = self._behind_properties(event)[1] if has_properties else after
-            line, column = _line_and_column(self._text, start)
+            line, column = self._line_and_column(start)
         elif style in {"|", ">"}:
-            end = self._end_of_block_scalar(content, end)
+            end = self._end_of_block_scalar(event, content)
         return Scalar(start, end, line, column, event.anchor, tag, content, event.value, style)
 
     def _collection(self, event: Any, kind: str) -> Mapping | Sequence:
@@ -325,32 +329,31 @@ class _Builder:
         position = skip_blank(self._text, position)
         return position + 1 if self._text.startswith("-", position) else position
 
-    def _end_of_block_scalar(self, start: int, end: int) -> int:
+    def _end_of_block_scalar(self, event: Any, start: int) -> int:
         """Behind the last character of the scalar's last line: the comments after it are not part of it."""
         header_end = _line_end(self._text, start)
+        end: int = event.end_mark.index
         if "+" in self._text[start : start + 3]:  # "keep": the empty lines behind it are its value
             return max(header_end, end)
-        lines = self._text[:end].rstrip()
-        while len(lines) > header_end:
-            last = lines[max(lines.rfind("\n"), lines.rfind("\r")) + 1 :]
-            if not last.lstrip(" ").startswith("#") or not self._is_left_of_content(start, last):
-                break
-            lines = lines[: len(lines) - len(last)].rstrip()
-        return max(header_end, len(lines))
+        if not event.value.strip():
+            return header_end
+        lines = _LINE.findall(self._text[header_end:end])
+        content = next(_indentation(line) for line in lines if line.strip())
+        while not lines[-1].strip() or (lines[-1].lstrip(" ").startswith("#") and _indentation(lines[-1]) < content):
+            lines.pop()
+        return header_end + len("".join(lines).rstrip())
 
-    def _is_left_of_content(self, start: int, line: str) -> bool:
-        """Whether a comment line is indented less than the first line of the block scalar that starts at `start`."""
-        for content in self._text[_line_end(self._text, start) :].splitlines():
-            if content.strip():
-                return len(line) - len(line.lstrip(" ")) < len(content) - len(content.lstrip(" "))
-        return True
+    def _line_and_column(self, position: int) -> tuple[int, int]:
+        if self._lines is None:
+            self._lines = [0, *(match.end() for match in _BREAK.finditer(self._text))]
+        line = bisect_right(self._lines, position)
+        return line, position - self._lines[line - 1] + 1
 
 
-def _line_and_column(text: str, position: int) -> tuple[int, int]:
-    breaks = [match.end() for match in re.finditer(r"\r\n|[\r\n\x85\u2028\u2029]", text[:position])]
-    return len(breaks) + 1, position - (breaks[-1] if breaks else 0) + 1
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _line_end(text: str, position: int) -> int:
-    match = re.compile(r"[\r\n\x85\u2028\u2029]|\Z").search(text, position)
+    match = _BREAK.search(text, position)
     return match.start() if match else len(text)
