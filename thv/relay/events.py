@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-CLIENT_EOF, CLIENT_GONE, SERVER_EOF, SERVER_DEAF, EXITED, SIGNALLED = range(250, 256)
-"""Our stdin ended; our stdout refused; the server's stdout ended; its stdin refused; it exited; a signal came. Bytes
-above every signal number."""
+CLIENT_EOF, CLIENT_HUNG_UP, CLIENT_GONE, SERVER_EOF, SERVER_DEAF, EXITED, SIGNALLED = range(249, 256)
+"""Our stdin ended; it will end once the server has read what stands before; our stdout refused; the server's stdout
+ended; its stdin refused; it exited; a signal came. Bytes above every signal number."""
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 """The ways to ask a program to end, where the system has them."""

@@ -103,6 +103,7 @@ class ServerProcess:
             if come_back is not None:
                 os.fchdir(come_back)
                 os.close(come_back)
+        os.set_blocking(stdin, False)  # ours alone: whoever waits for the server to read can watch the client, too
         return cls(pid, stdin, stdout)
 
     def watch(self) -> None:

@@ -32,6 +32,24 @@ def wait_writable(fd: int) -> None:
     _wait(fd, write=True)
 
 
+def wait_writable_watching(fd: int, source: int) -> tuple[bool, bool]:
+    """Sleep until `fd` takes bytes again, or something befalls `source` that is not to be seen by reading it yet.
+
+    Returns:
+        Whether something befell `source`, and whether that was a hang-up: nobody can write to it any more.
+    """
+    befallen = hung_up = False
+    if sys.platform != "win32":
+        poller = select.poll()
+        poller.register(fd, select.POLLOUT)
+        poller.register(source, 0)
+        flags = dict(poller.poll()).get(source, 0)
+        befallen, hung_up = bool(flags), bool(flags & (select.POLLHUP | select.POLLERR))
+    else:
+        wait_writable(fd)
+    return befallen, hung_up
+
+
 def _wait(fd: int, *, write: bool) -> None:
     if sys.platform != "win32":  # select() fails for descriptors above 1023
         poller = select.poll()
@@ -43,8 +61,13 @@ def _wait(fd: int, *, write: bool) -> None:
         select.select([fd], [], [])
 
 
-def write_all(fd: int, data: bytes | memoryview) -> None:
+def write_all(fd: int, data: bytes | memoryview, wait: Callable[[int], None] = wait_writable) -> None:
     """Write every byte of `data`, however few the descriptor takes at a time.
+
+    Args:
+        fd: where to.
+        data: what.
+        wait: sleeps until `fd`, found non-blocking, takes bytes again.
 
     Raises:
         OSError: the other end is gone.
@@ -52,7 +75,7 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     try:
         written = os.write(fd, data)
     except BlockingIOError:
-        wait_writable(fd)
+        wait(fd)
         written = 0
     if written == len(data):
         return
@@ -61,7 +84,7 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         try:
             rest = rest[os.write(fd, rest) :]
         except BlockingIOError:
-            wait_writable(fd)
+            wait(fd)
 
 
 def ignore(_chunk: bytes) -> None:
@@ -77,6 +100,7 @@ class Pump:
         look: shown each chunk, once. A look that raises is not asked again.
         look_first: look before forwarding. Requests need it: a reply must not be read before its request is known.
         widen: called once with each end when traffic turns out to be heavy.
+        wait: sleeps until the sink, found non-blocking, takes bytes again.
 
     Attributes:
         taken: chunks read so far.
@@ -84,7 +108,7 @@ class Pump:
         sink_gone: the sink refused bytes.
     """
 
-    __slots__ = ("_look_first", "_sink", "_source", "_widen", "given", "look", "sink_gone", "taken")
+    __slots__ = ("_look_first", "_sink", "_source", "_wait", "_widen", "given", "look", "sink_gone", "taken")
 
     def __init__(
         self,
@@ -94,11 +118,13 @@ class Pump:
         *,
         look_first: bool,
         widen: Callable[[int], None] | None = None,
+        wait: Callable[[int], None] = wait_writable,
     ) -> None:
         self._source = source
         self._sink = sink
         self._look_first = look_first
         self._widen = widen
+        self._wait = wait
         self.look = look
         self.taken = 0
         self.given = 0
@@ -137,7 +163,7 @@ class Pump:
             self._show(chunk)
         accepted = True
         try:
-            write_all(self._sink, chunk)
+            write_all(self._sink, chunk, self._wait)
         except OSError:
             accepted = False
             self.sink_gone = True

@@ -13,10 +13,10 @@ import _thread
 import os
 import time
 
-from thv.relay.events import CLIENT_EOF, CLIENT_GONE, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
+from thv.relay.events import CLIENT_EOF, CLIENT_GONE, CLIENT_HUNG_UP, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
 from thv.relay.hearing import Hearing
 from thv.relay.process import widen
-from thv.relay.pump import Pump
+from thv.relay.pump import Pump, wait_writable, wait_writable_watching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,9 +68,13 @@ class Relay:
         self._client_gone = client_gone
         self._events = events
         self._hearing = Hearing()
-        self._upward = Pump(0, server.stdin, self._hearing.from_client, look_first=True, widen=widen)
+        self._upward = Pump(
+            0, server.stdin, self._hearing.from_client, look_first=True, widen=widen, wait=self._wait_for_server
+        )
         self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, widen=widen)
         self._client_is_there = True
+        self._watching_client = True
+        self._hung_up = False
         self._exited = False
         self._server_eof = False
         self._signals = 0
@@ -103,7 +107,10 @@ class Relay:
         """
         _thread.start_new_thread(self._await_exit, ())
         while self._client_is_there and not self._server_eof and not self._exited:
-            self._next(None)
+            given = self._upward.given
+            quiet = not self._next(REPLY_GRACE if self._hung_up else None)
+            if quiet and self._hung_up and given == self._upward.given:
+                self._note_client_gone()  # and the server does not read what it was sent
         self.ended_by_server = self._client_is_there
         if not self._exited:
             self._end_server()
@@ -125,11 +132,22 @@ class Relay:
         self._server.wait()
         self._events.put(EXITED)
 
-    def _next(self, timeout: float | None) -> None:
-        """Sleep until something happens, at most `timeout` seconds, and take note of it."""
+    def _wait_for_server(self, fd: int) -> None:
+        """Sleep until the server reads again. A client that is killed meanwhile could not be noticed by reading."""
+        if self._watching_client:
+            befallen, hung_up = wait_writable_watching(fd, 0)
+            if not befallen:
+                return
+            self._watching_client = False
+            if hung_up:
+                self._events.put(CLIENT_HUNG_UP)
+        wait_writable(fd)
+
+    def _next(self, timeout: float | None) -> bool:
+        """Sleep until something happens, at most `timeout` seconds, and take note of it; False if nothing did."""
         event = self._events.get(timeout)
         if event is None:
-            return
+            return False
         if event == SERVER_EOF:
             self._server_eof = True
             _replace_by_null(1)  # the client sees the end of our output now, not when we have tidied up
@@ -138,11 +156,17 @@ class Relay:
         elif event == SERVER_DEAF:
             # Nobody reads our stdin any more: let the client's next write fail, as it would without us.
             _replace_by_null(0)
+        elif event == CLIENT_HUNG_UP:
+            self._hung_up = True
         else:
             self._signals += event == SIGNALLED
-            if self._client_is_there:
-                self._client_is_there = False
-                self._client_gone()
+            self._note_client_gone()
+        return True
+
+    def _note_client_gone(self) -> None:
+        if self._client_is_there:
+            self._client_is_there = False
+            self._client_gone()
 
     def _end_server(self) -> None:
         if not self._signals:
