@@ -136,6 +136,15 @@ def test_any_text_at_all_is_edited_rightly_or_refused(text: str, value: bool) ->
     assert node.value == ("true" if value else "false")
 
 
+def test_what_was_once_got_wrong() -> None:
+    assert set_value("a: |+\n  x\n---\nb: 1\n", ("a",), "y z", path="f") == 'a: "y z"\n---\nb: 1\n'
+    assert set_value("a: |\n# about b\nb: 1\n", ("a",), True, path="f") == "a: true\n# about b\nb: 1\n"
+    assert set_value("a: 1\n", ("a",), 2.5e-9, path="f") == "a: 0.0000000025\n"
+    assert set_value("a: &x\n  &y b: 1\n", ("a", "c"), True, path="f") == "a: &x\n  &y b: 1\n  c: true\n"
+    with pytest.raises(ConfigError, match="needs a space behind it"):  # PyYAML reads the key "a", ruamel "a:"
+        set_value("{a:, b: 1}\n", ("a",), True, path="f")
+
+
 PLACED = [
     (
         "a new key goes behind the last of its section, before the next section's comment",
@@ -216,7 +225,7 @@ def test_an_unset_takes_the_whole_entry_with_the_comment_on_its_line(text: str, 
     assert unset(text, keys, path="f") == after
 
 
-@pytest.mark.parametrize("text", ["a: &x 1\nb: *x\n", "- a: 1\n", "a: *x\n", "{a: 1, # why\n b: 2}\n"])
+@pytest.mark.parametrize("text", ["a: &x 1\nb: *x\n", "- a: 1\n", "a: *x\n", "{a: 1, # why\n b: 2}\n", "a: 1\n...\n"])
 def test_an_unset_that_would_take_more_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         unset(text, ("a",), path="f")
