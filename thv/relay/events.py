@@ -34,10 +34,13 @@ def _heed_signals(act: Callable[[int, FrameType | None], None]) -> None:
 if sys.platform != "win32":
     import select
 
+    from thv.relay.posix import ensure_standard_descriptors
+
     class Events:
         """A queue of events: put from any thread, taken by the main thread."""
 
         def __init__(self) -> None:
+            ensure_standard_descriptors()  # or the pipe may take the place of a closed one
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)  # as set_wakeup_fd demands; the pipe holds more than ever waits there
             self._poll = select.poll()
@@ -45,6 +48,8 @@ if sys.platform != "win32":
 
         def heed_signals(self) -> None:
             """From now on a signal that asks thv to end is an event. Call it on the main thread."""
+            if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:  # inherited; the system would keep the exit code
+                _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             _heed_signals(_already_written)
 
