@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from thv.servers.spec import LaunchSpec
     from thv.session import MakeAnalytics
 
+COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+"""The values that Python may give LC_CTYPE (PEP 538)."""
+
 
 def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> int:
     """Run the session that `request` asks for.
@@ -29,7 +32,7 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
         spec = resolve(
             request.server,
             request.args,
-            environ=os.environ,
+            environ=_environment(),
             env=request.env,
             env_file=request.env_file,
             name=request.name,
@@ -40,6 +43,19 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
         return Session(spec, debug=request.debug, make_analytics=make_analytics).run()
     except ThvError as error:
         return report(error, debug=request.debug)
+
+
+def _environment() -> dict[str, str]:
+    """What thv was started with: without the LC_CTYPE that Python adds in the C locale (PEP 538), where Linux tells."""
+    environ = dict(os.environ)
+    if environ.get("LC_CTYPE") in COERCED:
+        try:
+            with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  pathlib costs 6 ms before the spawn
+                if b"\0LC_CTYPE=" not in b"\0" + file.read():
+                    del environ["LC_CTYPE"]
+        except OSError:
+            pass
+    return environ
 
 
 def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
