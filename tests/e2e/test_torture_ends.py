@@ -123,6 +123,23 @@ def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
         assert run.wait() == 128 + signal.SIGKILL
 
 
+def test_a_child_that_outlives_its_wrapper_is_asked_once_and_then_killed(tmp_path: Path) -> None:
+    """SIGTERM ends the wrapper, and so the server as far as one can see; the child has its 1.5 s all the same."""
+    child = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'no\\n'))\n"
+        "os.write(1, b'ready\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    with Run(behind_thv(["sh", "-c", '"$@"; true', "sh", *python(child)]), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        began = time.monotonic()
+        os.kill(run.pid, signal.SIGTERM)
+        assert receive(run.stdout) == b"no\n"
+        assert time.monotonic() - began >= 1.5
+        assert run.wait() == 128 + signal.SIGTERM
+
+
 def test_a_stopped_server_is_ended_all_the_same(tmp_path: Path) -> None:
     with Run(behind_thv(scripted("stubborn.py", "--mortal")), tmp_path) as run:
         assert receive(run.stdout, line=True) == b"ready\n"

@@ -77,6 +77,7 @@ class Relay:
         self._hung_up = False
         self._exited = False
         self._server_eof = False
+        self._asked_to_end = False
         self._signals = 0
         self.ended_by_server = False
 
@@ -173,6 +174,7 @@ class Relay:
             self._server.close_stdin()
             self._await_replies_and_exit()
         if not self._exited:
+            self._asked_to_end = True
             self._server.terminate()
             signals = self._signals
             self._until(lambda: self._exited or self._signals > signals, TERM_GRACE)
@@ -198,7 +200,7 @@ class Relay:
         A client that reads slowly is waited for as long as it is there; a child of the server that holds the pipe open
         is ended.
         """
-        remedies = [self._server.terminate, self._server.kill]
+        remedies = [self._server.kill] if self._asked_to_end else [self._server.terminate, self._server.kill]
         taken, moved_at = self._downward.taken, time.monotonic()
         while not self._server_eof:
             self._next(POLL)
