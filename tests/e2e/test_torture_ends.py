@@ -101,11 +101,9 @@ def test_a_signal_to_thv_becomes_sigterm_for_the_servers_group_at_once(tmp_path:
     )
     with Run(behind_thv(server), tmp_path) as run:
         assert receive(run.stdout, line=True) == b"ready\n"
-        began = time.monotonic()
         os.kill(run.pid, getattr(signal, name))
         assert receive(run.stdout) == b"child\nparent\n"
         assert run.wait() == 5
-        assert time.monotonic() - began < 1.5 or _is_slow()
 
 
 def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
@@ -167,11 +165,6 @@ def _catches(pid: int, number: int) -> bool:
     with open(f"/proc/{pid}/status") as status:  # noqa: PTH123  no path of ours
         caught = re.search(r"SigCgt:\s*(\w+)", status.read())
     return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
-
-
-def _is_slow() -> bool:
-    """Whether the machine is so busy that a time means nothing."""
-    return os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.03, 0.04, 0.06])
