@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from thv.analytics import contract
-from thv.analytics.consent import FALSE_WORDS, decide
+from thv.analytics.consent import decide
 from thv.analytics.notice import MARKER
 from thv.analytics.pipeline import EXIT_BUDGET
 from thv.analytics.preview import request_for
+from thv.config.settings import BOOLEANS
 from thv.ports import BooleanReading
 
 PAGE = (Path(__file__).parents[1] / "docs" / "usage-analytics.md").read_text(encoding="utf-8")
@@ -85,7 +86,7 @@ def test_each_switch_works_as_the_page_says(name: str, value: str, rest: str) ->
         assert not enabled(value)
         return
     exceptions = re.findall(r"`(\w+)`", rest)
-    assert set(exceptions) == set(FALSE_WORDS)
+    assert set(exceptions) == {word for word, meaning in BOOLEANS.items() if not meaning}
     assert all(enabled(word) for word in exceptions)
     assert not enabled("anything")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
     from thv.jsonrpc.ledger import ToolCallLedger
-    from thv.ports import BooleanReading, CallObserver, Look, Outcome
+    from thv.ports import CallObserver, Look, Outcome
     from thv.servers.spec import LaunchSpec
 
     MakeAnalytics = Callable[..., UsageAnalytics]
@@ -140,12 +140,11 @@ class Session:
 
     def _ask_consent(self, remarks: list[str]) -> Consent:
         from thv.analytics.consent import decide
-        from thv.config.settings import config_path, read_boolean
+        from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean, unknown_keys
 
-        def read_setting() -> BooleanReading:
-            return read_boolean(config_path(os.environ), "usage-analytics-enabled")
-
-        consent = decide(os.environ, read_setting)
+        path = config_path(os.environ)
+        consent = decide(os.environ, lambda: read_boolean(path, USAGE_ANALYTICS_ENABLED))
+        remarks.extend(unknown_keys(path))
         if consent.warning is not None:
             remarks.append(consent.warning)
         if self._debug:

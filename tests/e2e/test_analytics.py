@@ -205,6 +205,15 @@ def test_off_by_the_config_file_contacts_nobody(launch: Any, home: Path, text: s
         assert (remark in ran.stderr) if remark else not ran.stderr
 
 
+def test_an_unknown_key_of_the_config_file_is_told_and_changes_nothing(launch: Any, home: Path) -> None:
+    (home / ".toolhive").mkdir()
+    (home / ".toolhive" / "config.yaml").write_text("otel:\n  usage-analytics-enable: false\n")
+    with Sink() as sink:
+        ran = launch(sink)
+        assert "config.yaml:2: unknown key otel.usage-analytics-enable" in ran.stderr
+        assert sink.wait_for(1)[0].counts == {"success": 1, "error": 1}
+
+
 def test_off_means_that_nothing_of_the_pipeline_is_imported(launch: Any) -> None:
     with Sink() as sink:
         ran = launch(sink, env={"DO_NOT_TRACK": "1", "PYTHONPROFILEIMPORTTIME": "1"})

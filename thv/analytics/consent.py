@@ -1,21 +1,19 @@
 """Decides whether usage analytics exist in this process, and which source decided.
 
-Off always wins: one source that says no, or that cannot be understood, is enough. This module is read before the
-server is spawned, so it imports nothing but the contract's words, and it reads the config file last.
+Off always wins: one source that says no, or that cannot be understood, is enough. It must stay cheap to
+import, so it imports words and the table of booleans, and it reads the config file last.
 """
 
 from __future__ import annotations
 
 from thv.analytics.contract import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
+from thv.config.settings import BOOLEANS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from thv.ports import BooleanReading
-
-FALSE_WORDS = ("false", "no", "off", "0")
-TRUE_WORDS = ("true", "yes", "on", "1")
 
 
 class Consent:
@@ -74,15 +72,15 @@ def decide(environ: Mapping[str, str], read_setting: Callable[[], BooleanReading
 def _refused_by_environment(environ: Mapping[str, str]) -> Consent | None:
     for name in (DO_NOT_TRACK, CI):
         # https://consoledonottrack.com and the CI services agree on "set to anything"; only a plain no means no.
-        if _word(environ, name) and _word(environ, name) not in FALSE_WORDS:
+        if _word(environ, name) and BOOLEANS.get(_word(environ, name), True):
             return Consent(enabled=False, source=f"{name} is set")
     # OpenTelemetry specification, "Boolean value": only the word true, in any case, is true.
     if _word(environ, SDK_DISABLED) == "true":
         return Consent(enabled=False, source=f"{SDK_DISABLED} is true")
     switch = _word(environ, SWITCH)
-    if switch in FALSE_WORDS:
+    if BOOLEANS.get(switch) is False:
         return Consent(enabled=False, source=f"{SWITCH} is {switch}")
-    if switch and switch not in TRUE_WORDS:
+    if switch and switch not in BOOLEANS:
         problem = f"{SWITCH} is neither true nor false"
         return Consent(enabled=False, source=problem, warning=_off_because(problem))
     return None

@@ -123,7 +123,8 @@ def main(words: Sequence[str]) -> int:
     except ThvError as error:
         return report(error, debug=debug)
     except typer.TyperException as error:
-        say(f"{error.format_message().rstrip('.')}; --help says what is possible")
+        if message := error.format_message().rstrip("."):  # empty when the help was shown instead
+            say(f"{message}; --help says what is possible")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130  # 128 + SIGINT, as a shell gives it
