@@ -7,28 +7,33 @@ import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from thv import __version__
 from thv.cli import config, mcp
+from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import OPTIONS, parse
 from thv.console import report, say
 from thv.errors import ThvError
+from thv.servers import registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
+EXAMPLES = (
+    ("thv mcp call demo add a=2 b=3", "try a server by hand"),
+    ("thv run time", "run one for a client"),
+    ("thv config otel set usage-analytics-enabled false", "turn usage analytics off"),
+)
+
 app = typer.Typer(
+    cls=Group,
     add_completion=False,
-    no_args_is_help=True,
     context_settings=HELP_NAMES,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # its boxes squeeze examples, and cut words off in a narrow terminal
     pretty_exceptions_enable=False,
 )
-app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
-app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
 
 
 def _show_version(wanted: bool) -> None:
@@ -37,7 +42,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=listed("Examples:", EXAMPLES))
 def root(
     *,
     version: Annotated[
@@ -45,16 +50,21 @@ def root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show what thv does, and tracebacks.")] = False,
 ) -> None:
-    """Run MCP servers behind a byte-exact relay, and know how every tool call ended."""
+    """Run MCP servers behind a relay you do not notice, and know how every tool call ended."""
 
 
-class RunCommand(TyperCommand):
+class RunCommand(Command):
     """`thv run`, parsed by its own table; Typer would lose the ``--`` that tells a SERVER from a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep what the table's parser makes of the words, or show the help."""
         ctx.obj = parse(args)
         return super().parse_args(ctx, ["--help"]) if ctx.obj.wants_help else []
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Both ways to say what to run."""
+        formatter.write_usage(ctx.command_path, "[OPTIONS] SERVER [-- ARGS...]")
+        formatter.write_usage(ctx.command_path, "[OPTIONS] -- COMMAND [ARGS...]", prefix=" " * len("Usage: "))
 
     def invoke(self, ctx: Any) -> Any:
         """Run what was asked for."""
@@ -70,7 +80,7 @@ def _run_parameters() -> list[inspect.Parameter]:
             "server",
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[str | None, typer.Argument(metavar="SERVER", help="What to run; see above.")],
+            annotation=Annotated[str | None, typer.Argument(metavar="SERVER", help="What to run, as said above.")],
         ),
         inspect.Parameter(
             "args",
@@ -95,24 +105,38 @@ def _run_parameters() -> list[inspect.Parameter]:
 
 
 def _run(**_words: object) -> None:
-    """Run an MCP server behind the relay, for a client on stdin and stdout.
+    """The body is `RunCommand.invoke`."""
 
-    SERVER is a name from the registry (`thv run demo`), `uvx://PACKAGE[@VERSION]`, `npx://PACKAGE[@VERSION]` or the
-    path of an executable. Without SERVER, what follows `--` is a whole command.
 
-    The exit code is the server's own; 128 + N if signal N ended it; 127 if the command is not found.
+RUN_HELP = f"""\
+Run an MCP server behind the relay. Its client is on stdin and stdout.
 
-    Examples:
-    `thv run time -- --local-timezone Europe/Zurich`
+{
+    listed(
+        "SERVER is one of",
+        [
+            ("NAME", ", ".join(list(registry.entries())[:4]) + ","),
+            ("", ", ".join(list(registry.entries())[4:])),
+            ("uvx://PACKAGE[@VERSION]", "a PyPI package"),
+            ("npx://PACKAGE[@VERSION]", "an npm package"),
+            ("PATH", "an executable, such as ./my-server"),
+        ],
+    )
+}
 
-    `thv run npx://@modelcontextprotocol/server-filesystem -- ~/notes`
+The exit code is the server's own; 128 + N if signal N ended it; 127 if the command is not found.
+"""
 
-    `thv run -e TOKEN=secret -- ./my-server --stdio`
-    """
-
+RUN_EXAMPLES = (
+    ("thv run time -- --local-timezone Europe/Zurich", ""),
+    ("thv run npx://@modelcontextprotocol/server-filesystem -- ~/notes", ""),
+    ("thv run -e TOKEN=secret -- ./my-server --stdio", ""),
+)
 
 _run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  # what Typer reads
-app.command("run", cls=RunCommand)(_run)
+app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN_EXAMPLES))(_run)
+app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
+app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 
 
 def main(words: Sequence[str]) -> int:
@@ -123,8 +147,7 @@ def main(words: Sequence[str]) -> int:
     except ThvError as error:
         return report(error, debug=debug)
     except typer.TyperException as error:
-        if message := error.format_message().rstrip("."):  # empty when the help was shown instead
-            say(f"{message}; --help says what is possible")
+        say(complaint(error))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130  # 128 + SIGINT, as a shell gives it

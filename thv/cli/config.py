@@ -13,15 +13,16 @@ from typing import Annotated
 
 import typer
 
+from thv.cli.help import Command, Group, listed
 from thv.config import otel as settings_file
 from thv.config.settings import KEYS, SECTION, USAGE_ANALYTICS_ENABLED, config_path
 from thv.console import say
 
-app = typer.Typer(no_args_is_help=True, help="Read and change the config file.")
-otel = typer.Typer(no_args_is_help=True, help="The settings under `otel:`: usage analytics and your own telemetry.")
+app = typer.Typer(cls=Group, help="Read and change the config file.")
+otel = typer.Typer(cls=Group, help="Read and change its `otel` settings, usage analytics among them.")
 app.add_typer(otel, name="otel")
 
-_KEY_HELP = "The setting, such as `usage-analytics-enabled`; `thv config otel list` shows all."
+_KEY_HELP = "The setting; `thv config otel list` shows all."
 Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show header values, which are secrets.")]
 
@@ -33,28 +34,27 @@ class Format(StrEnum):
     JSON = "json"
 
 
-@app.command("path")
+@app.command("path", cls=Command, epilog=listed("Example:", [("thv config path", "")]))
 def path() -> None:
-    """Print where the config file is, whether or not it exists.
-
-    Example: `thv config path`
-    """
+    """Print where the config file is, whether or not it exists."""
     typer.echo(config_path(os.environ))
 
 
-@otel.command("get")
+@otel.command("get", cls=Command, epilog=listed("Example:", [("thv config otel get usage-analytics-enabled", "")]))
 def get(key: Key, *, reveal: Reveal = False) -> None:
-    """Print the value of a setting: the file's, else its default, or nothing if it has none.
-
-    Example: `thv config otel get usage-analytics-enabled`
-    """
+    """Print the value of a setting. That is the file's, else its default, or nothing if it has none."""
     shown = settings_file.get(config_path(os.environ), key, reveal=reveal)
     if shown.value:
         typer.echo(shown.value)
     _say_if_overridden(shown)
 
 
-@otel.command("set", context_settings={"ignore_unknown_options": True})
+@otel.command(
+    "set",
+    context_settings={"ignore_unknown_options": True},
+    cls=Command,
+    epilog=listed("Example:", [("thv config otel set usage-analytics-enabled false", "")]),
+)
 def set_(
     key: Key,
     value: Annotated[
@@ -64,38 +64,29 @@ def set_(
         ),
     ],
 ) -> None:
-    """Write a setting into the config file; every other byte of it stays as it is.
-
-    Example: `thv config otel set usage-analytics-enabled false`
-    """
+    """Write a setting into the config file. Every other byte of it stays as it is."""
     where = config_path(os.environ)
     shown = settings_file.put(where, key, value)
     say(f"{SECTION}.{shown.name} is now {shown.value or 'empty'} in {where}")
     _say_if_overridden(shown)
 
 
-@otel.command("unset")
+@otel.command("unset", cls=Command, epilog=listed("Example:", [("thv config otel unset usage-analytics-enabled", "")]))
 def unset(key: Key) -> None:
-    """Remove a setting from the config file, which brings its default back.
-
-    Example: `thv config otel unset usage-analytics-enabled`
-    """
+    """Remove a setting from the config file. That brings its default back."""
     where = config_path(os.environ)
     removed = settings_file.unset(where, key)
     default = KEYS[key].default or "empty"
     say(f"{SECTION}.{key} {'is removed from' if removed else 'was not in'} {where}; its default is {default}")
 
 
-@otel.command("list")
+@otel.command("list", cls=Command, epilog=listed("Example:", [("thv config otel list --format json", "")]))
 def list_(
     *,
     output: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
     reveal: Reveal = False,
 ) -> None:
-    """Print every setting, its value, and whether that is the file's or the default.
-
-    Example: `thv config otel list --format json`
-    """
+    """Print every setting. Beside it stand its value, and whether that is the file's or the default."""
     where = config_path(os.environ)
     rows = [
         (shown.name, shown.value, "default" if shown.line is None else f"{where}:{shown.line}")

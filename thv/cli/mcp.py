@@ -12,10 +12,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar
 
 import typer
-from typer.core import TyperCommand
 
+from thv.cli.help import Command, Group, listed
 from thv.cli.mcp_arguments import schema_types, split_word, tool_arguments
 from thv.cli.run_options import BY_FLAG, RunRequest
+from thv.errors import UsageError
 from thv.servers.resolve import resolve
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=True, help="Try an MCP server by hand, through the same relay as a client.")
+app = typer.Typer(cls=Group, help="Try an MCP server by hand, through the same relay as a client.")
+
+SERVER_WORDS = "put the server's own arguments after --"
 
 Server = Annotated[str, typer.Argument(metavar="SERVER", help="What to run, as for `thv run`.")]
 Env = Annotated[list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE", help=BY_FLAG["--env"].help)]
@@ -37,21 +40,25 @@ Debug = Annotated[bool, typer.Option("--debug", help=BY_FLAG["--debug"].help)]
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print the answer.")]
 
 
-class ServerCommand(TyperCommand):
+class ServerCommand(Command):
     """A verb whose words after ``--`` are the server's own: Click would mix them with ours."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep what follows ``--`` apart, and parse the rest."""
         end = args.index("--") if "--" in args else len(args)
         ctx.obj = args[end + 1 :]
-        return super().parse_args(ctx, args[:end])
+        ctx.allow_extra_args = True  # to say below where they belong
+        extra = super().parse_args(ctx, args[:end])
+        if extra:
+            raise UsageError(f"unexpected argument {extra[0]!r}; {SERVER_WORDS}; see {ctx.command_path} --help")
+        return extra
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The usage line, with what may follow ``--``."""
         return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
 
 
-@app.command("list", cls=ServerCommand)
+@app.command("list", cls=ServerCommand, epilog=listed("Example:", [("thv mcp list filesystem -- ~/notes", "")]))
 def list_tools(
     ctx: typer.Context,
     server: Server,
@@ -77,7 +84,7 @@ def list_tools(
             _print(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}".rstrip())
 
 
-@app.command("call", cls=ServerCommand)
+@app.command("call", cls=ServerCommand, epilog=listed("Example:", [("thv mcp call demo add a=2 b=3", "")]))
 def call_tool(
     ctx: typer.Context,
     server: Server,
@@ -98,15 +105,13 @@ def call_tool(
 
     Each VALUE is read as the type the tool wants there: `a=2` is a number for a tool that takes numbers, and a text for
     one that takes texts. Lists and objects are written as JSON. A call that fails ends with exit code 1.
-
-    Example: `thv mcp call demo add a=2 b=3`
     """
     pairs = words or []
     for word in pairs:
         try:
             split_word(word)
         except ValueError as error:
-            raise typer.BadParameter(f"{error}; the server's own arguments go after --") from None
+            raise UsageError(f"{error}; {SERVER_WORDS}; see {ctx.command_path} --help") from None
     base = _json_object(args_json)
 
     async def work(client: Client) -> CallToolResult:
@@ -184,9 +189,9 @@ def _json_object(text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--args-json is not JSON: {error}") from None
+        raise UsageError(f"--args-json is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise typer.BadParameter("--args-json must be a JSON object")
+        raise UsageError('--args-json must be a JSON object, such as {"a": 2}')
     return value
 
 

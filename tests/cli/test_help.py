@@ -1,0 +1,81 @@
+"""Help fits the terminal and shows what to type; wrong words are answered in one line of our style."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from thv.servers.registry import entries
+
+THV = [sys.executable, "-P", "-m", "thv"]
+VERBS = ["", "run", "mcp", "mcp list", "mcp call", "config", "config path", "config otel"]
+VERBS += [f"config otel {verb}" for verb in ("get", "set", "unset", "list")]
+
+
+def thv(words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*THV, *words.split()],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"COLUMNS": "80"},
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_help_is_plain_text_on_stdout_that_fits_a_terminal(verb: str, flag: str) -> None:
+    seen = thv(f"{verb} {flag}")
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert seen.stdout.startswith(f"Usage: {f'thv {verb}'.strip()} ")
+    assert seen.stdout.isascii()
+    assert not {"{", "}", "\b", "\x1b"} & set(seen.stdout)
+    assert "..." not in seen.stdout.partition("Commands:")[2], "a summary is cut off"
+    assert max(map(len, seen.stdout.splitlines())) < 80
+
+
+def test_the_help_of_run_gives_each_example_a_line_and_names_every_server() -> None:
+    shown = thv("run --help").stdout
+    assert [line for line in shown.splitlines() if line.startswith("    thv run ")] == [
+        "    thv run time -- --local-timezone Europe/Zurich",
+        "    thv run npx://@modelcontextprotocol/server-filesystem -- ~/notes",
+        "    thv run -e TOKEN=secret -- ./my-server --stdio",
+    ]
+    assert all(name in shown for name in entries())
+
+
+@pytest.mark.parametrize("group", ["", "mcp", "config", "config otel"])
+def test_a_command_without_its_verb_shows_help_on_stderr_and_no_empty_complaint(group: str) -> None:
+    seen = thv(group)
+    assert (seen.returncode, seen.stdout) == (2, "")
+    assert seen.stderr == thv(f"{group} --help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("rnu demo", "no such command 'rnu'; did you mean 'run'?"),
+        ("banana", "no such command 'banana'; see thv --help"),
+        ("mcp banana", "no such command 'banana'; see thv mcp --help"),
+        ("--debg", "no such option: --debg; did you mean --debug?"),
+        ("mcp list", "missing argument 'SERVER'; see thv mcp list --help"),
+        ("mcp list demo --formt json", "no such option: --formt; did you mean --format?"),
+        (
+            "mcp list filesystem /tmp",
+            "unexpected argument '/tmp'; put the server's own arguments after --; see thv mcp list --help",
+        ),
+        (
+            "mcp call demo add 2",
+            "'2' is not KEY=VALUE; put the server's own arguments after --; see thv mcp call --help",
+        ),
+        ("config otel get", "missing argument 'KEY'; see thv config otel get --help"),
+    ],
+)
+def test_wrong_words_are_answered_in_one_line_that_says_where_to_look(words: str, line: str) -> None:
+    seen = thv(words)
+    assert (seen.returncode, seen.stdout, seen.stderr) == (2, "", f"thv: {line}\n")

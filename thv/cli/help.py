@@ -1,0 +1,58 @@
+"""How the command line speaks of itself: plain help that fits any terminal, and one line for words it cannot take.
+
+Help shows what people type and nothing else. What the command-line library says of wrong words is turned into our own
+style here. Knows no command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from thv.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WRONG_COMMAND_LINE = UsageError.exit_code
+
+
+class Group(TyperGroup):
+    """A command that has commands. Without one it shows its help, on stderr, since nothing was asked for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words, if there are any."""
+        if not args:
+            typer.echo(self.get_help(ctx), err=True)
+            ctx.exit(WRONG_COMMAND_LINE)
+        return super().parse_args(ctx, args)
+
+
+class Command(TyperCommand):
+    """A command whose usage line names what is required without braces around it."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line."""
+        return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
+
+
+def listed(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A paragraph of help that keeps its line breaks: what one can type, and what it means."""
+    width = max(len(typed) for typed, _ in rows)
+    lines = [f"  {typed:{width}}  {meaning}".rstrip() for typed, meaning in rows]
+    return "\n".join(["\b", title, *lines])
+
+
+def complaint(error: typer.TyperException) -> str:
+    """What is wrong with the command line, and where its help is, in one line."""
+    context = getattr(error, "ctx", None)
+    near = getattr(error, "possibilities", None)
+    if near:
+        return f"no such option: {getattr(error, 'option_name', '')}; did you mean {' or '.join(sorted(near))}?"
+    text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    text = text[:1].lower() + text[1:]
+    if text.endswith("?"):
+        return text
+    return f"{text}; see {context.command_path if context is not None else 'thv'} --help"
