@@ -116,6 +116,20 @@ def test_a_protocol_error_is_one_line_and_exits_with_1() -> None:
     assert "Traceback" not in seen.stderr
 
 
+@pytest.mark.parametrize(
+    ("tool", "hint"),
+    [("ad", "did you mean add?"), ("Echo", "did you mean echo?"), ("xyz", "its tools are add, echo, now, fail, wait")],
+)
+def test_a_misspelt_tool_is_answered_with_the_nearest_ones(tool: str, hint: str) -> None:
+    seen = thv("mcp", "call", "demo", tool)
+    assert (seen.returncode, seen.stdout) == (1, "")
+    assert f"thv: the server has no tool {tool!r}; {hint}" in seen.stderr.splitlines()
+
+
+def test_a_tool_that_fails_is_not_called_unknown() -> None:
+    assert "has no tool" not in thv("mcp", "call", "demo", "fail").stderr
+
+
 def test_a_value_of_the_wrong_type_is_one_line_and_is_not_sent() -> None:
     seen = thv("mcp", "call", "--debug", "demo", "add", "a=two", "b=3")
     assert seen.returncode == 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar
 
 import typer
@@ -16,6 +18,7 @@ import typer
 from thv.cli.help import Command, Group, listed
 from thv.cli.mcp_arguments import schema_types, split_word, tool_arguments
 from thv.cli.run_options import BY_FLAG, RunRequest
+from thv.console import say
 from thv.errors import UsageError
 from thv.servers.resolve import resolve
 
@@ -118,7 +121,15 @@ def call_tool(
         schema: dict[str, Any] = {}
         if pairs:
             schema = next((found.input_schema for found in await _all_tools(client) if found.name == tool), {})
-        return await client.call_tool(tool, tool_arguments(pairs, schema, base))
+        arguments = tool_arguments(pairs, schema, base)
+        try:
+            result = await client.call_tool(tool, arguments)
+        except Exception:
+            await _say_if_there_is_no_such_tool(client, tool)
+            raise
+        if result.is_error:
+            await _say_if_there_is_no_such_tool(client, tool)
+        return result
 
     launch = _launch(ctx, server, env=env, env_file=env_file, name=name, cwd=cwd, debug=debug)
     result = _talk(launch, work)
@@ -181,6 +192,15 @@ async def _all_tools(client: Client) -> list[Tool]:
         page = await client.list_tools(cursor=page.next_cursor)
         tools += page.tools
     return tools
+
+
+async def _say_if_there_is_no_such_tool(client: Client, tool: str) -> None:
+    with suppress(Exception):  # the call's own failure is told in any case
+        names = [known.name for known in await _all_tools(client)]
+        if tool not in names:
+            near = get_close_matches(tool, names)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"its tools are {', '.join(names)}"
+            say(f"the server has no tool {tool!r}; {hint}")
 
 
 def _json_object(text: str | None) -> dict[str, Any]:

@@ -6,15 +6,17 @@ On the start path: nothing slow is imported before the server runs.
 from __future__ import annotations
 
 import os
+import sys
 
+from thv.cli.run_options import RunRequest
 from thv.console import report, say
 from thv.errors import ThvError
+from thv.servers.command import find, has_separator
 from thv.servers.resolve import resolve
 from thv.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.cli.run_options import RunRequest
     from thv.servers.spec import LaunchSpec
     from thv.session import MakeAnalytics
 
@@ -61,10 +63,37 @@ def _environment() -> dict[str, str]:
 def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
     """What to say to a person who started `thv run` by hand: it waits for a program, not for them."""
     import json
+    import shlex
 
-    config = {"mcpServers": {spec.name: {"command": "thv", "args": ["run", *request.words()]}}}
+    command = _own_command()
+    anywhere = _with_the_file_in_full(request, spec)
+    config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *anywhere.words()]}}}
+    if anywhere.server is None:  # `thv mcp` takes a file, and no command after --
+        anywhere.server, anywhere.args = _absolute(spec.executable), tuple(spec.argv[1:])
     return (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}\n"
-        f"To try it by hand: thv mcp list {request.server if request.server is not None else 'SERVER'}"
+        f"To try it by hand: {shlex.join([command, 'mcp', 'list', *anywhere.words()])}"
     )
+
+
+def _own_command() -> str:
+    """`thv`, or its whole path where PATH does not lead to it."""
+    path = _absolute(sys.argv[0])
+    return path if find("thv", os.environ) is None and find(path, os.environ) is not None else "thv"
+
+
+def _with_the_file_in_full(request: RunRequest, spec: LaunchSpec) -> RunRequest:
+    """The request as it can be made from any directory, as far as SERVER goes."""
+    full = RunRequest()
+    vars(full).update(vars(request))
+    server = request.server
+    if server is not None and "://" not in server and (has_separator(server) or server.startswith("~")):
+        full.server = _absolute(spec.executable)
+    return full
+
+
+def _absolute(path: str) -> str:
+    from pathlib import Path
+
+    return str(Path(path).absolute())

@@ -155,15 +155,15 @@ def _package_name(scheme: str, package: str) -> str:
 def _near(word: str, known: list[str]) -> list[str]:
     import difflib
 
-    return difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+    return difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.6)
 
 
 def _unknown(server: str, known: list[str], env: Mapping[str, str]) -> UnknownServerError:
     near = _near(server, known)
     parts = [f"there is no server named {server!r}"]
-    parts.append(f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}")
     if server and commands.find(server, env) is not None:
         parts.append(f"to run the command of that name: thv run -- {server}")
-    else:
+    elif not near:
         parts.append(f"SERVER is {_FORMS}")
+    parts.append(f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(known)}")
     return UnknownServerError("; ".join(parts))
