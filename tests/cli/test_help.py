@@ -79,3 +79,24 @@ def test_a_command_without_its_verb_shows_help_on_stderr_and_no_empty_complaint(
 def test_wrong_words_are_answered_in_one_line_that_says_where_to_look(words: str, line: str) -> None:
     seen = thv(words)
     assert (seen.returncode, seen.stdout, seen.stderr) == (2, "", f"thv: {line}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")
+@pytest.mark.parametrize("words", ["config otel list", "mcp list demo"])
+def test_a_table_in_a_narrow_terminal_loses_no_letter(words: str) -> None:
+    ours, theirs = os.openpty()  # type: ignore[attr-defined,unused-ignore]  # not on Windows, where this is skipped
+    try:
+        subprocess.run(
+            [*THV, *words.split()],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            env=os.environ | {"COLUMNS": "30", "TERM": "xterm"},
+            timeout=120,
+            check=True,
+        )
+        shown = os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert shown.count("\n") > len(entries())
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown

@@ -104,10 +104,12 @@ def list_(
 
 def _print_table(rows: list[tuple[str, str, str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("Setting", "Value", "From", box=None, pad_edge=False, header_style="bold")
+    # Folded: in a narrow terminal every letter is shown, on more lines.
+    columns = [Column(title, overflow="fold") for title in ("Setting", "Value", "From")]
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

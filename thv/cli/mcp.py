@@ -229,10 +229,12 @@ def _signature(tool: Tool) -> str:
 def _print_table(tools: Sequence[Tool]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("Tool", "Arguments", "Description", box=box.SIMPLE)
+    # Folded: in a narrow terminal every letter is shown, on more lines.
+    columns = [Column(title, overflow="fold") for title in ("Tool", "Arguments", "Description")]
+    table = Table(*columns, box=box.SIMPLE)
     for tool in tools:
         table.add_row(Text(tool.name, style="bold"), Text(_signature(tool)), Text((tool.description or "").strip()))
     Console(highlight=False).print(table)
