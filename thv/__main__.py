@@ -18,27 +18,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     start = 1 if words[:1] == ["--debug"] else 0
-    if words[start : start + 1] == ["run"]:
-        from thv.cli.run import run
-        from thv.cli.run_options import parse
-        from thv.console import say
-        from thv.errors import UsageError
+    try:
+        if words[start : start + 1] == ["run"]:
+            exit_code = _run(words[start + 1 :], debug=start == 1)
+            if exit_code is not None:
+                os._exit(exit_code)
+        from thv.cli.app import main as full_main
 
-        try:
-            request = parse(words[start + 1 :])
-        except UsageError as error:
-            say(str(error))
-            return error.exit_code
-        if not request.wants_help:
-            request.debug = request.debug or start == 1
-            try:
-                exit_code = run(request)
-            except KeyboardInterrupt:  # before the session heeds signals
-                exit_code = 130  # 128 + SIGINT, as a shell gives it
-            os._exit(exit_code)
-    from thv.cli.app import main as full_main
+        return full_main(words)
+    except KeyboardInterrupt:  # while importing, or before the session heeds signals
+        os._exit(130)  # 128 + SIGINT, as a shell gives it
 
-    return full_main(words)
+
+def _run(words: Sequence[str], *, debug: bool) -> int | None:
+    """`thv run` with these words; None when they ask for help."""
+    from thv.cli.run import run
+    from thv.cli.run_options import parse
+    from thv.console import say
+    from thv.errors import UsageError
+
+    try:
+        request = parse(words)
+    except UsageError as error:
+        say(str(error))
+        return error.exit_code
+    if request.wants_help:
+        return None
+    request.debug = request.debug or debug
+    return run(request)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ CallObserver: TypeAlias = Callable[[Outcome], None]
 """Told of every tool call that ended, once. Called on the thread that carries the reply: it must be quick."""
 
 Look: TypeAlias = Callable[[bytes], None]
-"""Shown every chunk of bytes that passes in one direction, in order. It must not raise."""
+"""Shown every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
 
 
 class BooleanReading(NamedTuple):

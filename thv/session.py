@@ -85,9 +85,13 @@ class Session:
         events = Events()
         events.heed_signals()  # before there is a server that a signal could leave behind
         server = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
-        relay = Relay(server, events, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
-        relay.start()
-        server.watch()
+        try:
+            relay = Relay(server, events, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
+            relay.start()
+            server.watch()
+        except BaseException:  # no thread or descriptor left
+            server.kill()
+            raise
         import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
 
         _thread.start_new_thread(self._load, (relay,))
@@ -119,8 +123,11 @@ class Session:
         except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
             remarks.append(f"cannot look at this session, so nothing is counted: {error!r}")
             relay.listen(_ignore, _ignore)
-        for remark in remarks:
-            say(remark)
+        try:
+            for remark in remarks:
+                say_or_raise(remark)
+        except OSError:
+            pass  # nobody is there to be told
         self._loaded.release()
 
     def _make_tap(self, activity: Callable[[], int], remarks: list[str]) -> tuple[Look, Look]:

@@ -29,6 +29,22 @@ def test_no_bytes_make_the_tap_raise_or_stop(chunks: list[tuple[bool, bytes]]) -
     assert reports == []
 
 
+def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> None:
+    outcomes: list[Outcome] = []
+    ledger = ToolCallLedger([outcomes.append])
+    tap = Tap(ledger)
+    tap.from_client(CALL.rstrip())
+    assert ledger.awaiting_reply == 0
+    tap.from_client(b"")
+    assert ledger.awaiting_reply == 1
+    tap.from_server(b'{"id":1,"result":{}}\n')
+    assert outcomes == ["success"]
+    tap.from_client(b"")
+    tap.from_client(b'{"id":2,"method":"tools/call"')
+    tap.from_client(b"")
+    assert ledger.awaiting_reply == 0, "the half of a request is none"
+
+
 def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes: list[Outcome] = []
     reports: list[str] = []

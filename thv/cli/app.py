@@ -12,7 +12,7 @@ from thv import __version__
 from thv.cli import config, mcp
 from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import OPTIONS, parse
-from thv.console import report, say
+from thv.console import report, report_unexpected, say
 from thv.errors import ThvError
 from thv.servers import registry
 
@@ -140,7 +140,7 @@ app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the command that `words` name; returns its exit code and never raises, unless with ``--debug``."""
+    """Run the command that `words` name; returns its exit code and never raises."""
     debug = "--debug" in words
     try:
         result = app(args=list(words), prog_name="thv", standalone_mode=False)
@@ -154,9 +154,6 @@ def main(words: Sequence[str]) -> int:
     except BrokenPipeError:  # `thv ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as error:
-        if debug:
-            raise
-        say(f"internal error: {error!r}; run it again with --debug and report what it shows")
-        return 1
+    except Exception as error:  # noqa: BLE001  one line, and no traceback unless it is asked for
+        return report_unexpected(error, debug=debug)
     return result if isinstance(result, int) else 0

@@ -9,7 +9,7 @@ import os
 import sys
 
 from thv.cli.run_options import RunRequest
-from thv.console import report, say
+from thv.console import report, report_unexpected, say
 from thv.errors import ThvError
 from thv.servers.command import find, has_separator
 from thv.servers.resolve import resolve
@@ -45,6 +45,10 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
         return Session(spec, debug=request.debug, make_analytics=make_analytics).run()
     except ThvError as error:
         return report(error, debug=request.debug)
+    except OSError as error:  # no descriptor, thread or memory left
+        return report(ThvError(f"the system refuses what a session needs: {error}"), debug=request.debug)
+    except Exception as error:  # noqa: BLE001  one line, and no traceback unless it is asked for
+        return report_unexpected(error, debug=request.debug)
 
 
 def _environment() -> dict[str, str]:

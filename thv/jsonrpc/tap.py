@@ -26,7 +26,10 @@ class Tap:
     """
 
     from_client: Look
-    """Shown what the client sent, before it is forwarded: afterwards a reply could overtake its request."""
+    """Shown what the client sent, before it is forwarded: afterwards a reply could overtake its request.
+
+    An empty chunk is the end. It ends a last line without newline, which a server that reads lines takes for whole.
+    """
 
     from_server: Look
     """Shown what the server sent, after it was forwarded: looking must not delay it."""
@@ -73,7 +76,7 @@ class _Direction(Generic[Message]):
                 # One small line a read is what a session consists of, so it gets the shortest way.
                 self._tell(self._reader.read_one(chunk))
                 return
-            for block in self._lines.feed(chunk):
+            for block in self._lines.feed(chunk or b"\n"):
                 self._tell(self._reader.read(block) if block else self._reader.unreadable)
         except Exception as problem:  # noqa: BLE001 - a bug in looking must not reach the relay
             self._stop(problem)

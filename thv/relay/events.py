@@ -53,14 +53,22 @@ if sys.platform != "win32":
             _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             _heed_signals(_already_written)
 
+        def watch_reader(self, fd: int) -> None:
+            """From now on it is an event, `CLIENT_GONE`, that nobody can read what is written to `fd` any more."""
+            self._poll.register(fd, 0)
+
         def put(self, event: int) -> None:
             """Add an event."""
             os.write(self._write, bytes((event,)))
 
         def get(self, timeout: float | None) -> int | None:
             """The next event, waiting at most `timeout` seconds, or for ever; None if there was none."""
-            if not self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
+            ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+            if not ready:
                 return None
+            if all(fd != self._read for fd, _ in ready):
+                self._poll.unregister(ready[0][0])
+                return CLIENT_GONE
             event = os.read(self._read, 1)[0]
             return event if event >= CLIENT_EOF else SIGNALLED
 
@@ -82,6 +90,9 @@ else:
         def heed_signals(self) -> None:
             """From now on a signal that asks thv to end is an event. Call it on the main thread."""
             _heed_signals(lambda _number, _frame: self._queue.put(SIGNALLED))
+
+        def watch_reader(self, fd: int) -> None:
+            """Nothing here tells that a reader is gone, short of writing."""
 
         def put(self, event: int) -> None:
             """Add an event."""

@@ -90,7 +90,7 @@ class Relay:
         """Show the session to whoever looks, from its first byte on; call it once.
 
         Args:
-            from_client: shown each chunk before it is forwarded to the server.
+            from_client: shown each chunk before it is forwarded to the server, and an empty one at the client's EOF.
             from_server: shown each chunk after it was forwarded to the client.
         """
         self._hearing.begin(from_client, from_server)
@@ -120,6 +120,8 @@ class Relay:
 
     def _pump_upward(self) -> None:
         self._upward.run()
+        if not self._upward.sink_gone:
+            self._upward.look(b"")  # before the end is acted upon, for what stands last may be a request
         self._events.put(SERVER_DEAF if self._upward.sink_gone else CLIENT_EOF)
 
     def _pump_downward(self) -> None:
@@ -157,6 +159,7 @@ class Relay:
         elif event == SERVER_DEAF:
             # Nobody reads our stdin any more: let the client's next write fail, as it would without us.
             _replace_by_null(0)
+            self._events.watch_reader(1)  # its end of file will not come that way any more
         elif event == CLIENT_HUNG_UP:
             self._hung_up = True
         else:

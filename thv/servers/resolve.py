@@ -76,7 +76,10 @@ def resolve(
 def _directory(cwd: str | None) -> str | None:
     if cwd is None:
         return None
-    directory = os.path.abspath(os.path.expanduser(cwd))
+    try:
+        directory = os.path.abspath(os.path.expanduser(cwd))
+    except FileNotFoundError:
+        raise ThvError(f"--cwd {cwd}: the directory that thv was started in is gone; give an absolute path") from None
     if not os.path.isdir(directory):
         raise ThvError(f"--cwd {cwd}: no such directory")
     return directory
