@@ -2,28 +2,47 @@
 
 `Outcome` is the whole vocabulary of usage analytics. A `CallObserver` is handed an outcome and nothing else: whoever
 implements it cannot learn a tool's name, its arguments or its result, because they are never passed.
+On the path of `thv run`: imports nothing. The aliases exist for type checkers only.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeAlias
+from __future__ import annotations
 
-Outcome: TypeAlias = Literal["success", "error"]
-"""How a `tools/call` ended (MCP, "Tools": `error` member, or `result.isError`)."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, TypeAlias
 
-CallObserver: TypeAlias = Callable[[Outcome], None]
-"""Told of every tool call that ended, once. Called on the thread that carries the reply: it must be quick."""
+    Outcome: TypeAlias = Literal["success", "error"]
+    """How a `tools/call` ended (MCP, "Tools": `error` member, or `result.isError`)."""
 
-Look: TypeAlias = Callable[[bytes], None]
-"""Shown every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
+    CallObserver: TypeAlias = Callable[[Outcome], None]
+    """Told of every tool call that ended, once. Called on the thread that carries the reply: it must be quick."""
+
+    Look: TypeAlias = Callable[[bytes], None]
+    """Shown every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
 
 
-class BooleanReading(NamedTuple):
+class BooleanReading:
     """What the config file says about one boolean setting; handed from `thv.config` to `thv.analytics.consent`.
 
     `value` is None when the file is silent. `where` is ``path:line``, or just the path. `problem` says, in one line
     with its position, why the file or the value cannot be read as a boolean; `value` is None then.
     """
 
-    value: bool | None = None
-    where: str = ""
-    problem: str | None = None
+    __slots__ = ("problem", "value", "where")
+
+    value: bool | None
+    where: str
+    problem: str | None
+
+    def __init__(self, value: bool | None = None, where: str = "", problem: str | None = None) -> None:
+        set_once = object.__setattr__
+        set_once(self, "value", value)
+        set_once(self, "where", where)
+        set_once(self, "problem", problem)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a reading is final: {name} cannot be changed")
+
+    def __repr__(self) -> str:
+        return f"BooleanReading(value={self.value!r}, where={self.where!r}, problem={self.problem!r})"
