@@ -1,16 +1,11 @@
 """What a setting's value may be, for each kind: from the command line, from the file, and back to text.
 
 Promises: what `parse` takes, `show` gives back in one canonical form that `parse` takes again. Pure.
+It answers `thv config otel get` at once: no regular expressions, and the YAML parser only where a node comes from it.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-
-from thv.config.document import name, refusal
-from thv.config.render import Value, decimal_text
 from thv.config.settings import (
     BOOLEAN,
     BOOLEANS,
@@ -20,23 +15,25 @@ from thv.config.settings import (
     NAMES,
     PROTOCOL,
     SECTION,
-    Setting,
     boolean_in,
 )
-from thv.config.tree import Mapping, Node, Scalar, Sequence
 from thv.errors import SettingError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from thv.config.render import Value
+    from thv.config.settings import Setting
+    from thv.config.tree import Node
 
 PROTOCOLS = ("http/protobuf", "grpc")
 HIDDEN = "********"
 """What is shown in place of a secret; its length tells nothing."""
 
-_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z", re.ASCII)
-_HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})\Z", re.ASCII)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DIGITS = frozenset("0123456789")
+_HOST = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-")
+_ADDRESS = _DIGITS | frozenset("abcdefABCDEF:.")
 _MAX_PORT = 65535
 
 
@@ -49,7 +46,7 @@ def parse(setting: Setting, text: str) -> Value:
     try:
         return _PARSERS.get(setting.kind, _text)(text.strip())
     except ValueError as error:
-        shown = "this" if setting.secret else repr(text)
+        shown = "this" if setting.secret or (setting.kind == ENDPOINT and "@" in text) else repr(text)
         raise SettingError(f"{setting.name} cannot be {shown}: {error}") from None
 
 
@@ -58,6 +55,10 @@ def show(value: Value, *, reveal: bool = True) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
+        if "e" not in (text := repr(value)):
+            return text
+        from thv.config.render import decimal_text
+
         return decimal_text(value)
     if isinstance(value, list):
         return ",".join(value)
@@ -66,12 +67,25 @@ def show(value: Value, *, reveal: bool = True) -> str:
     return value
 
 
+def shown(setting: Setting, value: Value, *, reveal: bool) -> str:
+    """As `show`; without `reveal`, what is secret in this setting is hidden: headers, and the user of an endpoint."""
+    if isinstance(value, str) and setting.kind == ENDPOINT and "@" in value and not reveal:
+        scheme, mark, rest = value.partition("://")
+        end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+        user, _, host = rest[:end].rpartition("@")
+        return f"{scheme}{mark}{HIDDEN}@{host}{rest[end:]}" if user else value
+    return show(value, reveal=reveal or not setting.secret)
+
+
 def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
     """The value that the file's node means for `setting`; None for a node that says nothing. `path` is for errors.
 
     Raises:
         ConfigError: it means none; with its line and column.
     """
+    from thv.config.document import name, refusal
+    from thv.config.tree import Mapping, Scalar, Sequence
+
     where = name((SECTION, setting.name))
     if isinstance(node, Scalar) and setting.kind == BOOLEAN:
         return boolean_in(node, setting.name, path)
@@ -95,9 +109,17 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
 
 
 def _scalar_text(node: Node, where: str, path: str) -> str:
+    from thv.config.document import refusal
+    from thv.config.tree import Scalar
+
     if not isinstance(node, Scalar):
         raise refusal(f"{where} may hold only single values", node, path)
     return node.value
+
+
+def has_control(text: str) -> bool:
+    """Whether a control character stands in it, or half of a character that UTF-8 cannot write."""
+    return any(letter < " " or "\x7f" <= letter <= "\x9f" or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _boolean(text: str) -> bool:
@@ -108,13 +130,13 @@ def _boolean(text: str) -> bool:
 
 
 def _fraction(text: str) -> float:
-    if not _NUMBER.match(text) or not 0 <= (number := float(text)) <= 1:
+    if not _is_decimal(text) or not 0 <= (number := float(text)) <= 1:
         raise ValueError("write a number from 0.0 to 1.0")
     return number
 
 
 def _text(text: str) -> str:
-    if not text or _CONTROL.search(text):
+    if not text or has_control(text):
         raise ValueError("write one line of text; unset removes it")
     return text
 
@@ -122,16 +144,20 @@ def _text(text: str) -> str:
 def _endpoint(text: str) -> str:
     refused = ValueError("write host:port, or a URL that begins with http:// or https://")
     if "://" in text:
+        from urllib.parse import urlsplit
+
         try:
             parts = urlsplit(text)
             usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         except ValueError:
             raise refused from None
-        if not usable or re.search(r"\s", text) or _CONTROL.search(text):
+        if not usable or any(map(str.isspace, text)) or has_control(text):
             raise refused
         return text
-    match = _HOST_AND_PORT.match(text)
-    if not match or not 1 <= int(match[1]) <= _MAX_PORT:
+    host, _, port = text.rpartition(":")
+    in_brackets = host[:1] == "[" and host[-1:] == "]"
+    named = _ADDRESS.issuperset(host[1:-1]) and host != "[]" if in_brackets else _HOST.issuperset(host) and host
+    if not named or not _is_port(port):
         raise refused
     return text
 
@@ -145,7 +171,7 @@ def _protocol(text: str) -> str:
 def _names(text: str) -> list[str]:
     names = [item.strip() for item in text.split(",") if item.strip()]
     for item in names:
-        if not _NAME.match(item):
+        if not (item.isascii() and item.isidentifier()):
             raise ValueError(f"{item!r} is no name of a variable; write NAME,NAME")
     return list(dict.fromkeys(names))
 
@@ -158,12 +184,24 @@ def _map(text: str) -> dict[str, str]:
         # The item itself is not named: it may be half of a secret.
         if not equals or not key:
             raise ValueError(f"item {number} has no name; write KEY=VALUE,KEY=VALUE")
-        if _CONTROL.search(item):
+        if has_control(item):
             raise ValueError(f"item {number} holds a control character")
         if key in found:
             raise ValueError(f"{key!r} is here twice")
         found[key] = value.strip()
     return found
+
+
+def _is_decimal(text: str) -> bool:
+    """Digits with or without a point and an exponent; no sign, none of what `float` takes besides."""
+    mantissa, mark, exponent = text.replace("E", "e").partition("e")
+    whole, _, part = mantissa.partition(".")
+    power = exponent[1:] if exponent[:1] in {"+", "-"} else exponent
+    return text.isascii() and (whole + part).isdigit() and (not mark or power.isdigit())
+
+
+def _is_port(text: str) -> bool:
+    return len(text) <= len(str(_MAX_PORT)) and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PORT
 
 
 _PARSERS: dict[str, Callable[[str], Value]] = {
