@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thv import __version__
 from thv.cli import config, mcp
+from thv.cli.ending import INTERRUPTED, answer, ended
 from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import OPTIONS, parse
-from thv.console import report, report_unexpected, say
-from thv.errors import ThvError
+from thv.console import say
 from thv.servers import registry
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"thv {__version__}")
+        answer(f"thv {__version__}")
         raise typer.Exit
 
 
@@ -141,19 +140,14 @@ app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 
 def main(words: Sequence[str]) -> int:
     """Run the command that `words` name; returns its exit code and never raises."""
-    debug = "--debug" in words
+    return ended(lambda: _run_command(list(words)), debug="--debug" in words)
+
+
+def _run_command(words: list[str]) -> object:
     try:
-        result = app(args=list(words), prog_name="thv", standalone_mode=False)
-    except ThvError as error:
-        return report(error, debug=debug)
+        return app(args=words, prog_name="thv", standalone_mode=False)
     except typer.TyperException as error:
         say(complaint(error))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return 130  # 128 + SIGINT, as a shell gives it
-    except BrokenPipeError:  # `thv ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    except Exception as error:  # noqa: BLE001  one line, and no traceback unless it is asked for
-        return report_unexpected(error, debug=debug)
-    return result if isinstance(result, int) else 0
+    except typer.Abort:
+        return INTERRUPTED
