@@ -11,8 +11,8 @@ import stat
 
 from thv.errors import ConfigError
 
-MAX_BYTES = 1 << 20
-"""Nobody writes a mebibyte of settings by hand, and parsing more would take longer than a person waits."""
+MAX_BYTES = 64 << 10
+"""Nobody writes more settings by hand, and no session should wait longer for its consent: 1 MiB takes 2 to 24 s."""
 
 
 def read_text(path: str) -> str | None:

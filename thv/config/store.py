@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thv.config.locking import lock
-from thv.config.source import read_text, why
+from thv.config.source import MAX_BYTES, read_text, why
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
         after = change(before)
         if after == before:
             return False
+        data = after.encode("utf-8")
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"would be larger than {MAX_BYTES} bytes, and could not be read again", path=path)
         try:
-            _replace(target, after.encode("utf-8"))
+            _replace(target, data)
         except OSError as error:
             raise ConfigError(f"cannot be written: {why(error)}", path=path) from None
         return True
