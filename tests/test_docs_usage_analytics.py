@@ -11,6 +11,7 @@ import yaml
 
 from thv.analytics import contract
 from thv.analytics.consent import decide
+from thv.analytics.history import BEGUN, HISTORY, Export, append
 from thv.analytics.notice import MARKER
 from thv.analytics.pipeline import EXIT_BUDGET
 from thv.analytics.preview import request_for
@@ -52,6 +53,14 @@ def test_where_and_when_are_those_of_the_code() -> None:
     assert f"every {contract.INTERVAL:.0f} seconds" in PROSE
     assert f"at most {EXIT_BUDGET} seconds" in PROSE
     assert f"`{MARKER}`" in PAGE
+
+
+def test_the_history_on_the_page_is_what_the_code_would_keep(tmp_path: Path) -> None:
+    lines = block("text")
+    for result in (BEGUN, "taken"):
+        append(Export("2026-11-22T16:23Z", 12, 3, result), lambda: tmp_path / "state")
+    assert (tmp_path / "state" / f"{HISTORY}.1").read_text() == lines
+    assert f"`{HISTORY}.1`" in PAGE
 
 
 def test_every_header_on_the_page_and_every_header_sent_are_the_same() -> None:

@@ -11,7 +11,7 @@ from thv.config.settings import BOOLEANS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from thv.ports import BooleanReading
 
@@ -53,37 +53,48 @@ def decide(environ: Mapping[str, str], read_setting: Callable[[], BooleanReading
 
     Never raises: a source that cannot be read means off, with a warning.
     """
-    refusal = _refused_by_environment(environ)
-    if refusal is not None:
-        return refusal
+    return next(answers(environ, read_setting))
+
+
+def answers(environ: Mapping[str, str], read_setting: Callable[[], BooleanReading]) -> Iterator[Consent]:
+    """The decision, and behind it every further source that says no: what would decide if those before it were gone."""
+    refused = False
+    for refusal in _refusals_of_environment(environ):
+        refused = True
+        yield refusal
     try:
         reading = read_setting()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the file, `thv run` must go on, with analytics off
-        return Consent(enabled=False, source="the config file cannot be read", warning=_off_because(str(error)))
+        yield Consent(enabled=False, source="the config file cannot be read", warning=_off_because(str(error)))
+        return
     if reading.problem is not None:
-        return Consent(enabled=False, source=reading.where or "config file", warning=_off_because(reading.problem))
-    if reading.value is not None:
-        return Consent(enabled=reading.value, source=reading.where)
-    if _word(environ, SWITCH):
-        return Consent(enabled=True, source=f"{SWITCH} is {_word(environ, SWITCH)}")
-    return Consent(enabled=True, source="default")
+        yield Consent(enabled=False, source=reading.where or "config file", warning=_off_because(reading.problem))
+    elif reading.value is False:
+        yield Consent(enabled=False, source=reading.where)
+    elif refused:
+        return
+    elif reading.value is True:
+        yield Consent(enabled=True, source=reading.where)
+    elif _word(environ, SWITCH):
+        yield Consent(enabled=True, source=f"{SWITCH} is {_word(environ, SWITCH)}")
+    else:
+        yield Consent(enabled=True, source="default")
 
 
-def _refused_by_environment(environ: Mapping[str, str]) -> Consent | None:
+def _refusals_of_environment(environ: Mapping[str, str]) -> Iterator[Consent]:
     for name in (DO_NOT_TRACK, CI):
         # https://consoledonottrack.com and the CI services agree on "set to anything"; only a plain no means no.
         if _word(environ, name) and BOOLEANS.get(_word(environ, name), True):
-            return Consent(enabled=False, source=f"{name} is set")
+            yield Consent(enabled=False, source=f"{name} is set")
     # OpenTelemetry specification, "Boolean value": only the word true, in any case, is true.
     if _word(environ, SDK_DISABLED) == "true":
-        return Consent(enabled=False, source=f"{SDK_DISABLED} is true")
+        yield Consent(enabled=False, source=f"{SDK_DISABLED} is true")
     switch = _word(environ, SWITCH)
     if BOOLEANS.get(switch) is False:
-        return Consent(enabled=False, source=f"{SWITCH} is {switch}")
-    if switch and switch not in BOOLEANS:
+        yield Consent(enabled=False, source=f"{SWITCH} is {switch}")
+    elif switch and switch not in BOOLEANS:
         problem = f"{SWITCH} is neither true nor false"
-        return Consent(enabled=False, source=problem, warning=_off_because(problem))
-    return None
+        yield Consent(enabled=False, source=problem, warning=_off_because(problem))
 
 
 def _word(environ: Mapping[str, str], name: str) -> str:

@@ -2,11 +2,12 @@
 
 The exporter takes two integers out of what it is given, adds those a failed export surely did not deliver, and has
 `wire` build a new message from them. A field the SDK grows tomorrow cannot leak: nothing is copied. It reads no
-environment, logs nothing, and is used by one thread.
+environment, logs nothing, and is used by one thread. What it sends it tells to whoever keeps the history.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from thv.analytics.contract import ERROR, METRIC, STATUS, SUCCESS
+from thv.analytics.history import BEGUN, Export, minute_of
 from thv.analytics.transport import TIMEOUT, Fate, post
 from thv.analytics.wire import LARGEST_COUNT, Counts, request_for
 
@@ -72,6 +74,7 @@ class AllowListExporter(MetricExporter):
         context: the TLS trust.
         clock: nanoseconds since the epoch; of it only the minute is sent.
         timeout: seconds for one export, see `transport.post`.
+        remember: told of each export twice, as begun and with its result, for the history. Must not raise.
         report: told of each request and its fate, for `--debug`.
     """
 
@@ -82,6 +85,7 @@ class AllowListExporter(MetricExporter):
         context: ssl.SSLContext,
         clock: Callable[[], int] = time_ns,
         timeout: float = TIMEOUT,
+        remember: Callable[[Export], None] | None = None,
         report: Callable[[Request, Delivery], None] | None = None,
     ) -> None:
         super().__init__(
@@ -92,6 +96,7 @@ class AllowListExporter(MetricExporter):
         self._context = context
         self._clock = clock
         self._timeout = timeout
+        self._remember = remember
         self._report = report
         self._kept = NONE
 
@@ -114,8 +119,14 @@ class AllowListExporter(MetricExporter):
         self._kept = NONE
         if not counts:
             return MetricExportResult.SUCCESS
-        request = request_for(counts, endpoint=self._endpoint, now_ns=self._clock())
+        now_ns = self._clock()
+        request = request_for(counts, endpoint=self._endpoint, now_ns=now_ns)
+        export = Export(minute_of(now_ns), counts.success, counts.error, BEGUN)
+        if self._remember is not None:
+            self._remember(export)
         delivery = post(request, self._context, self._timeout)
+        if self._remember is not None:
+            self._remember(replace(export, result=delivery.fate.value))
         if delivery.fate is Fate.NOT_TAKEN:
             self._kept = counts
         if self._report is not None:

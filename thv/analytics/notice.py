@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thv.analytics.contract import DO_NOT_TRACK, ENDPOINT, SETTING
+from thv.analytics.state import user_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,12 @@ def shown(say: Callable[[str], None], state_dir: Callable[[], Path] | None = Non
 
     Args:
         say: writes a text for people; raises if it could not.
-        state_dir: the directory of the marker; platformdirs' user state directory for `toolhive` by default.
+        state_dir: the directory of the marker; see `state.user_state_dir`.
 
     Returns:
         True if the user has been told; False if telling failed, and nothing may be sent.
     """
-    marker = _marker(state_dir or _user_state_dir)
+    marker = _marker(state_dir or user_state_dir)
     if marker is not None and _exists(marker):
         return True
     try:
@@ -46,10 +47,10 @@ def shown(say: Callable[[str], None], state_dir: Callable[[], Path] | None = Non
     return True
 
 
-def _user_state_dir() -> Path:
-    from platformdirs import user_state_path
-
-    return user_state_path("toolhive", appauthor=False)
+def was_shown(state_dir: Callable[[], Path] | None = None) -> bool:
+    """Whether it is recorded that the user has seen the notice. Says nothing and records nothing."""
+    marker = _marker(state_dir or user_state_dir)
+    return marker is not None and _exists(marker)
 
 
 def _marker(state_dir: Callable[[], Path]) -> Path | None:

@@ -42,7 +42,7 @@ class UsageAnalytics:
         say: writes a text for people to stderr; must raise if it cannot, since nothing is sent before the notice
             was shown. Called on the analytics thread.
         debug: say every request and its result.
-        state_dir: where the notice's marker is kept; see `notice.shown`.
+        state_dir: where the notice's marker and the history are kept; see `state.user_state_dir`.
         endpoint: only tests give another one.
         ssl_context: only tests give another one; see `transport.trust`.
         interval: seconds from the first unsent outcome to its export.
@@ -184,6 +184,7 @@ class UsageAnalytics:
             return None
         silence_this_thread()
         from thv.analytics.exporter import AllowListExporter
+        from thv.analytics.history import append
         from thv.analytics.provider import AnalyticsMeterProvider
         from thv.analytics.transport import trust
 
@@ -191,6 +192,7 @@ class UsageAnalytics:
         exporter = AllowListExporter(
             endpoint=self._endpoint,
             context=self._ssl_context or trust(),
+            remember=lambda export: append(export, self._state_dir),
             report=self._report if self._debug else None,
         )
         return AnalyticsMeterProvider(exporter, lambda: (self._successes, self._errors)), exporter
