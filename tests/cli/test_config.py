@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def test_list_shows_every_key_with_its_value_and_where_it_comes_from(thv: Comman
     write(thv, f"otel:\n  {KEY}: no\n  env-vars: [A, B]\n")
     code, out, err = thv("otel", "list")
     assert (code, err) == (0, "")
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [re.split(r" {2,}", line) for line in out.splitlines()]
     assert [row[0] for row in rows] == list(KEYS)
     assert [KEY, "false", f"{thv.path}:2"] in rows
     assert ["env-vars", "A,B", f"{thv.path}:3"] in rows

@@ -1,6 +1,7 @@
 """`thv config`: one `otel:` setting of the config file at a time.
 
-Answers go to stdout and nothing else does; words for people go to stderr. No logic: `thv.config.otel` has it.
+Answers go to stdout and nothing else does; words for people go to stderr. No logic: `thv.config.otel` has it, and
+`thv.cli.get_setting` what `get` answers.
 """
 
 from __future__ import annotations
@@ -13,18 +14,41 @@ from typing import Annotated
 
 import typer
 
+from thv.cli.get_setting import get_setting, put_line, refused, say_if_overridden
 from thv.cli.help import Command, Group, listed
 from thv.config import otel as settings_file
-from thv.config.settings import KEYS, SECTION, USAGE_ANALYTICS_ENABLED, config_path
+from thv.config.settings import KEYS, SECTION, config_path
 from thv.console import say
 
-app = typer.Typer(cls=Group, help="Read and change the config file.")
-otel = typer.Typer(cls=Group, help="Read and change its `otel` settings, usage analytics among them.")
+app = typer.Typer(
+    cls=Group,
+    help="Read and change the config file.",
+    epilog=listed(
+        "Examples:",
+        [
+            ("thv config otel list", "what every setting is, and who says so"),
+            ("thv config otel set usage-analytics-enabled false", ""),
+            ("thv config edit", "open the file, then check it"),
+        ],
+    ),
+)
+otel = typer.Typer(
+    cls=Group,
+    help="Read and change its `otel` settings, usage analytics among them.",
+    epilog=listed(
+        "Examples:",
+        [
+            ("thv config otel list", ""),
+            ("thv config otel get usage-analytics-enabled", ""),
+            ("thv config otel set usage-analytics-enabled false", ""),
+        ],
+    ),
+)
 app.add_typer(otel, name="otel")
 
 _KEY_HELP = "The setting; `thv config otel list` shows all."
 Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show header values, which are secrets.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show secrets: header values, the user in an endpoint.")]
 
 
 class Format(StrEnum):
@@ -37,23 +61,57 @@ class Format(StrEnum):
 @app.command("path", cls=Command, epilog=listed("Example:", [("thv config path", "")]))
 def path() -> None:
     """Print where the config file is, whether or not it exists."""
-    typer.echo(config_path(os.environ))
+    put_line(config_path(os.environ))
 
 
-@otel.command("get", cls=Command, epilog=listed("Example:", [("thv config otel get usage-analytics-enabled", "")]))
+@app.command(
+    "edit",
+    cls=Command,
+    epilog=listed("Examples:", [("thv config edit", ""), ("EDITOR='code --wait' thv config edit", "")]),
+)
+def edit() -> None:
+    """Open the config file in your editor, and check it when the editor ends.
+
+    The editor is $VISUAL, else $EDITOR, else one that the system has. A file that is not there yet is made. What is
+    wrong with it afterwards is said with line and column, and ends with exit code 1; the file stays as you wrote it.
+    """
+    from thv.cli.editor import edit as wait_for_editor
+
+    where = config_path(os.environ)
+    settings_file.create(where)
+    wait_for_editor(where, os.environ)
+    problems = settings_file.problems(where)
+    for problem in problems:
+        say(problem)
+    if problems:
+        raise typer.Exit(1)
+    say(f"{where} is fine")
+
+
+@otel.command(
+    "get",
+    cls=Command,
+    epilog=listed(
+        "Examples:", [("thv config otel get usage-analytics-enabled", ""), ("thv config otel get headers --reveal", "")]
+    ),
+)
 def get(key: Key, *, reveal: Reveal = False) -> None:
     """Print the value of a setting. That is the file's, else its default, or nothing if it has none."""
-    shown = settings_file.get(config_path(os.environ), key, reveal=reveal)
-    if shown.value:
-        typer.echo(shown.value)
-    _say_if_overridden(shown)
+    get_setting(key, reveal=reveal)
 
 
 @otel.command(
     "set",
     context_settings={"ignore_unknown_options": True},
     cls=Command,
-    epilog=listed("Example:", [("thv config otel set usage-analytics-enabled false", "")]),
+    epilog=listed(
+        "Examples:",
+        [
+            ("thv config otel set usage-analytics-enabled false", ""),
+            ("thv config otel set endpoint https://otel.example:4318", ""),
+            ("thv config otel set custom-attributes team=blue,stage=test", ""),
+        ],
+    ),
 )
 def set_(
     key: Key,
@@ -66,9 +124,9 @@ def set_(
 ) -> None:
     """Write a setting into the config file. Every other byte of it stays as it is."""
     where = config_path(os.environ)
-    shown = settings_file.put(where, key, value)
+    shown = settings_file.put(where, key, value, os.environ, refused=refused)
     say(f"{SECTION}.{shown.name} is now {shown.value or 'empty'} in {where}")
-    _say_if_overridden(shown)
+    say_if_overridden(shown)
 
 
 @otel.command("unset", cls=Command, epilog=listed("Example:", [("thv config otel unset usage-analytics-enabled", "")]))
@@ -80,26 +138,35 @@ def unset(key: Key) -> None:
     say(f"{SECTION}.{key} {'is removed from' if removed else 'was not in'} {where}; its default is {default}")
 
 
-@otel.command("list", cls=Command, epilog=listed("Example:", [("thv config otel list --format json", "")]))
+@otel.command(
+    "list",
+    cls=Command,
+    epilog=listed("Examples:", [("thv config otel list", ""), ("thv config otel list --format json", "")]),
+)
 def list_(
     *,
     output: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
     reveal: Reveal = False,
 ) -> None:
-    """Print every setting. Beside it stand its value, and whether that is the file's or the default."""
+    """Print every setting. Beside it stand the value that counts, and where that comes from."""
     where = config_path(os.environ)
-    rows = [
-        (shown.name, shown.value, "default" if shown.line is None else f"{where}:{shown.line}")
-        for shown in settings_file.listing(where, reveal=reveal)
-    ]
+    found = settings_file.listing(where, os.environ, refused=refused, reveal=reveal)
+    rows = [(shown.name, shown.effective, _origin(shown, where)) for shown in found]
     if output is Format.JSON:
-        found = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
-        typer.echo(json.dumps(found, indent=2))
+        answers = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
+        put_line(json.dumps(answers, indent=2))
     elif sys.stdout.isatty():
         _print_table(rows)
     else:
-        for row in rows:
-            typer.echo("\t".join(row))
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        for key, value, origin in rows:
+            put_line(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
+
+
+def _origin(shown: settings_file.Shown, where: str) -> str:
+    if shown.variable is not None:
+        return f"environment {shown.variable}"
+    return "default" if shown.line is None else f"{where}:{shown.line}"
 
 
 def _print_table(rows: list[tuple[str, str, str]]) -> None:
@@ -113,15 +180,3 @@ def _print_table(rows: list[tuple[str, str, str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
-
-
-def _say_if_overridden(shown: settings_file.Shown) -> None:
-    """One line on stderr where the environment turns off what the file turns on."""
-    if shown.name != USAGE_ANALYTICS_ENABLED or shown.value != "true":
-        return
-    from thv.analytics.consent import decide
-    from thv.ports import BooleanReading
-
-    consent = decide(os.environ, lambda: BooleanReading(value=True))
-    if not consent.enabled:
-        say(f"usage analytics stay off all the same: {consent.source}")

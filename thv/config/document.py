@@ -10,7 +10,7 @@ from thv.config.tree import Alias, Entry, Mapping, Node, Scalar, Sequence, key_t
 from thv.errors import ConfigError
 
 _CORE = "tag:yaml.org,2002:"
-_MERGE = "<<"
+MERGE_KEY = "<<"
 
 
 def get(text: str, keys: tuple[str, ...], *, path: str) -> Node | None:
@@ -66,7 +66,7 @@ def keys(text: str, section: tuple[str, ...], *, path: str) -> list[tuple[str, i
     return [
         (entry.key.value, entry.key.line)
         for entry in node.entries
-        if isinstance(entry.key, Scalar) and entry.key.value != _MERGE
+        if isinstance(entry.key, Scalar) and entry.key.value != MERGE_KEY
     ]
 
 
@@ -88,7 +88,7 @@ def refusal(reason: str, node: Node, path: str) -> ConfigError:
 def _merged(mapping: Mapping, key: str) -> Entry | None:
     """The entry that merge keys would put into `mapping` (YAML merge key, yaml.org/type/merge), each node met once."""
     met: set[int] = set()
-    todo: list[Node] = [entry.value for entry in mapping.entries if key_text(entry.key) == _MERGE]
+    todo: list[Node] = [entry.value for entry in mapping.entries if key_text(entry.key) == MERGE_KEY]
     while todo:
         node = todo.pop(0)
         if id(node) in met:
@@ -101,5 +101,5 @@ def _merged(mapping: Mapping, key: str) -> Entry | None:
         elif isinstance(node, Mapping):
             if found := node.find(key):
                 return found
-            todo += [entry.value for entry in node.entries if key_text(entry.key) == _MERGE]
+            todo += [entry.value for entry in node.entries if key_text(entry.key) == MERGE_KEY]
     return None

@@ -49,35 +49,99 @@ MAP: Final = "map"
 class Setting:
     """One key under `otel:`: its name, the kind of its value, its default as the file would write it, and its meaning.
 
-    `default` is "" for a setting that has none. `secret` marks values that are never printed unasked.
+    `default` is "" for a setting that has none. `secret` marks values that are never printed unasked. `env` names the
+    variables that come before the file, the strongest first; `thv.config.environment` says what each one means.
     """
 
-    __slots__ = ("default", "help", "kind", "name", "secret")
+    __slots__ = ("default", "env", "help", "kind", "name", "secret")
 
-    def __init__(self, name: str, kind: str, default: str, help_: str, *, secret: bool = False) -> None:
+    def __init__(
+        self, name: str, kind: str, default: str, help_: str, *, secret: bool = False, env: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.kind = kind
         self.default = default
         self.help = help_
         self.secret = secret
+        self.env = env
 
 
 KEYS: Final = {
     setting.name: setting
     for setting in (
-        Setting(USAGE_ANALYTICS_ENABLED, BOOLEAN, "true", "Anonymous usage analytics: how many tool calls went well."),
         Setting(
-            "endpoint", ENDPOINT, "", "Your OTLP collector, as host:port or a URL; without one nothing is sent to you."
+            USAGE_ANALYTICS_ENABLED,
+            BOOLEAN,
+            "true",
+            "Anonymous usage analytics: how many tool calls went well.",
+            # These can only turn it off (`thv.analytics.consent`).
+            env=("DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"),
         ),
-        Setting("protocol", PROTOCOL, "", "How to speak to it: http/protobuf or grpc; by the port when unset."),
-        Setting("headers", MAP, "", "Headers sent to your collector, as KEY=VALUE,KEY=VALUE.", secret=True),
-        Setting("insecure", BOOLEAN, "false", "No TLS for an endpoint that is written without a scheme."),
-        Setting("tracing-enabled", BOOLEAN, "true", "Send traces to your collector."),
-        Setting("metrics-enabled", BOOLEAN, "true", "Send metrics to your collector."),
-        Setting("sampling-rate", FRACTION, "0.1", "The share of traces that is recorded, from 0.0 to 1.0."),
-        Setting("service-name", TEXT, "", "The service your traces belong to; thv-<server> when unset."),
+        Setting(
+            "endpoint",
+            ENDPOINT,
+            "",
+            "Your OTLP collector, as host:port or a URL; without one nothing is sent to you.",
+            env=("OTEL_EXPORTER_OTLP_ENDPOINT",),
+        ),
+        Setting(
+            "protocol",
+            PROTOCOL,
+            "",
+            "How to speak to it: http/protobuf or grpc; by the port when unset.",
+            env=("OTEL_EXPORTER_OTLP_PROTOCOL",),
+        ),
+        Setting(
+            "headers",
+            MAP,
+            "",
+            "Headers sent to your collector, as KEY=VALUE,KEY=VALUE.",
+            secret=True,
+            env=("OTEL_EXPORTER_OTLP_HEADERS",),
+        ),
+        Setting(
+            "insecure",
+            BOOLEAN,
+            "false",
+            "No TLS for an endpoint that is written without a scheme.",
+            env=("OTEL_EXPORTER_OTLP_INSECURE",),
+        ),
+        Setting(
+            "tracing-enabled",
+            BOOLEAN,
+            "true",
+            "Send traces to your collector.",
+            env=("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"),
+        ),
+        Setting(
+            "metrics-enabled",
+            BOOLEAN,
+            "true",
+            "Send metrics to your collector.",
+            env=("OTEL_SDK_DISABLED", "OTEL_METRICS_EXPORTER"),
+        ),
+        Setting(
+            "sampling-rate",
+            FRACTION,
+            "0.1",
+            "The share of traces that is recorded, from 0.0 to 1.0.",
+            env=("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+        ),
+        Setting(
+            "service-name",
+            TEXT,
+            "",
+            "The service your traces belong to; thv-<server> when unset.",
+            env=("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"),
+        ),
         Setting("env-vars", NAMES, "", "Environment variables put on spans, as NAME,NAME."),
-        Setting("custom-attributes", MAP, "", "Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE."),
+        Setting(
+            "custom-attributes",
+            MAP,
+            "",
+            "Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE.",
+            env=("OTEL_RESOURCE_ATTRIBUTES",),
+        ),
         Setting(
             "enable-prometheus-metrics-path", BOOLEAN, "false", "Serve your metrics at /metrics on 127.0.0.1:9464."
         ),
