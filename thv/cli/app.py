@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv import __version__
-from thv.cli import config, mcp
-from thv.cli.ending import INTERRUPTED, answer, ended
+from thv.cli import analytics, config, mcp, verbs
+from thv.cli.ending import INTERRUPTED, ended
 from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import OPTIONS, parse
 from thv.console import say
@@ -37,7 +36,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        answer(f"thv {__version__}")
+        verbs.version()
         raise typer.Exit
 
 
@@ -136,6 +135,7 @@ _run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-d
 app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN_EXAMPLES))(_run)
 app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
+app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 
 
 def main(words: Sequence[str]) -> int:

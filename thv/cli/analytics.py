@@ -1,0 +1,214 @@
+"""`thv analytics`: whether usage analytics are on and who decided, what a report is, what was sent. Sends nothing.
+
+Answers go to stdout, in words or as JSON; what `clear` has to say goes to stderr. No logic: `thv.analytics` has it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from thv.cli.help import Command, Group, listed
+from thv.console import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thv.analytics.anatomy import Field
+    from thv.analytics.consent import Consent
+    from thv.analytics.history import Export
+    from thv.analytics.wire import Request
+
+app = typer.Typer(cls=Group, help="See whether usage analytics are on, and what is sent.")
+
+Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print the answer.")]
+
+EXAMPLE = (12, 3)
+"""The successes and errors of the report that `show` takes apart: those of docs/usage-analytics.md."""
+
+LATEST = 20
+"""Exports that `show` lists in words: what a screen holds beside the rest."""
+
+HEX_ROW = 16
+"""Bytes on one line of the dump, as hex dumps have them."""
+
+
+@app.command("status", cls=Command, epilog=listed("Example:", [("thv analytics status", "")]))
+def status(*, output: Format = "text") -> None:
+    """Print whether usage analytics are on, and what decided that."""
+    from thv.analytics.contract import ENDPOINT, INTERVAL
+    from thv.analytics.notice import was_shown
+
+    decision, *further = _answers()
+    known = was_shown()
+    if output == "json":
+        found = {
+            **_state(decision),
+            "also_off": [other.source for other in further],
+            "endpoint": ENDPOINT,
+            "interval_seconds": INTERVAL,
+            "notice_shown": known,
+        }
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo(_state_in_words(decision))
+    for other in further:
+        typer.echo(f"  also off     {other.source}")
+    for answer in (decision, *further):
+        if answer.warning is not None:
+            typer.echo(f"  problem      {answer.warning}")
+    typer.echo(f"  where to     {ENDPOINT}")
+    typer.echo(f"  how often    every {INTERVAL:.0f} seconds while there is something new, and when a session ends")
+    typer.echo(f"  notice       {'shown' if known else 'not shown yet; it comes before the first report'}")
+    typer.echo("  what         thv analytics show")
+    for line in _how_to_change([decision, *further]):
+        typer.echo(line)
+
+
+@app.command("show", cls=Command, epilog=listed("Example:", [("thv analytics show", "")]))
+def show(*, output: Format = "text") -> None:
+    """Print a report byte by byte, and the history of those sent. Sends nothing."""
+    from thv.analytics import history
+    from thv.analytics.anatomy import fields
+    from thv.analytics.preview import request_for
+    from thv.analytics.state import user_state_dir
+
+    decision = _answers()[0]
+    request = request_for(*EXAMPLE)
+    parts = fields(request.body)
+    sent = history.read()
+    where = f"{user_state_dir() / history.HISTORY}.*"
+    if output == "json":
+        found = {**_state(decision), "example": _example(request, parts), "history": _history(sent, where)}
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for line in (*_state_lines(decision), *_example_lines(request, parts), *_history_lines(sent, where)):
+        typer.echo(line)
+
+
+@app.command("clear", cls=Command, epilog=listed("Example:", [("thv analytics clear", "")]))
+def clear() -> None:
+    """Forget what this machine has sent. Whether analytics are on stays as it is."""
+    from thv.analytics import history
+
+    forgotten = history.clear()
+    say(f"the history of {_reports(forgotten)} is removed" if forgotten else "there was no history to remove")
+
+
+def _answers() -> list[Consent]:
+    from thv.analytics.consent import answers
+    from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean
+
+    return list(answers(os.environ, lambda: read_boolean(config_path(os.environ), USAGE_ANALYTICS_ENABLED)))
+
+
+def _state(decision: Consent) -> dict[str, Any]:
+    return {"enabled": decision.enabled, "source": decision.source}
+
+
+def _state_in_words(decision: Consent) -> str:
+    return f"{'on' if decision.enabled else 'off'} ({decision.source})"
+
+
+def _how_to_change(answers: list[Consent]) -> Iterator[str]:
+    """What to type to have it the other way; every source that says no has to go."""
+    from thv.analytics.contract import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
+
+    if answers[0].enabled:
+        yield f"  to turn off  thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)"
+        return
+    title = "to turn on"
+    for answer in answers:
+        name = answer.source.partition(" ")[0]
+        if name in {CI, DO_NOT_TRACK, SDK_DISABLED, SWITCH}:
+            step = f"unset {name}"
+        elif answer.warning is not None:
+            step = "correct the config file"
+        else:
+            step = f"thv config otel set {SETTING} true"
+        yield f"  {title:11}  {step}"
+        title = "and"
+
+
+def _example(request: Request, parts: list[Field]) -> dict[str, Any]:
+    return {
+        "request_line": _head(request)[0],
+        "url": request.url,
+        "headers": [{"name": name, "value": value} for name, value in request.headers],
+        "body": json.loads(request.readable_body()),
+        "body_hex": request.body.hex(),
+        "fields": [
+            {
+                "offset": part.offset,
+                "depth": part.depth,
+                "number": part.number,
+                "name": part.name,
+                "value": part.value,
+                "why": part.why,
+                "hex": part.raw.hex(),
+            }
+            for part in parts
+        ],
+    }
+
+
+def _history(sent: list[Export], where: str) -> dict[str, Any]:
+    return {
+        "files": where,
+        "exports": [
+            {"minute": one.minute, "success": one.success, "error": one.error, "result": one.result} for one in sent
+        ],
+    }
+
+
+def _state_lines(decision: Consent) -> Iterator[str]:
+    yield f"Usage analytics are {_state_in_words(decision)}."
+    if not decision.enabled:
+        yield "Nothing is sent. If they were on, a report would look like this."
+    yield ""
+
+
+def _example_lines(request: Request, parts: list[Field]) -> Iterator[str]:
+    success, error = EXAMPLE
+    yield f"A report of {success} calls that succeeded and {error} that failed, if it were made now."
+    yield from ("", f"To {request.host}, port {request.port}, inside TLS:", "")
+    yield from (f"  {line}" for line in _head(request))
+    yield from ("", f"The body, {len(request.body)} bytes:", "")
+    for offset in range(0, len(request.body), HEX_ROW):
+        yield f"  {offset:4}  {request.body[offset : offset + HEX_ROW].hex(' ')}"
+    yield from ("", "The same bytes as OTLP/JSON:", "")
+    yield from (f"  {line}" for line in request.readable_body().splitlines())
+    yield from ("", "The same bytes field by field: where it begins, its number, name and value, and why it is there:")
+    for part in parts:
+        indent = "  " * part.depth
+        yield ""
+        yield f"  {part.offset:4}  {indent}{part.number:2} {part.name} = {part.value}"
+        yield f"        {indent}   {part.why}"
+    yield ""
+
+
+def _history_lines(sent: list[Export], where: str) -> Iterator[str]:
+    if not sent:
+        yield "No report by this machine is remembered."
+        return
+    results = Counter(one.result for one in sent)
+    shown = ", ".join(f"{number} {result}" for result, number in results.items())
+    yield f"{_reports(len(sent))} by this machine ({shown}), in {where}"
+    if len(sent) > LATEST:
+        yield f"The latest {LATEST}; all with --format json:"
+    yield ""
+    for one in sent[-LATEST:]:
+        yield f"  {one.minute}  {one.success} success, {one.error} error: {one.result}"
+
+
+def _head(request: Request) -> list[str]:
+    """The request line and the headers, taken from the very bytes that would be written."""
+    return request.to_bytes().partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
+
+
+def _reports(number: int) -> str:
+    return "1 report" if number == 1 else f"{number} reports"
