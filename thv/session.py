@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
     from thv.jsonrpc.ledger import ToolCallLedger
-    from thv.ports import CallObserver, Look, Outcome
+    from thv.ports import BooleanReading, CallObserver, Look, Outcome
     from thv.servers.spec import LaunchSpec
 
     MakeAnalytics = Callable[..., UsageAnalytics]
@@ -150,8 +150,12 @@ class Session:
         from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean, unknown_keys
 
         path = config_path(os.environ)
-        consent = decide(os.environ, lambda: read_boolean(path, USAGE_ANALYTICS_ENABLED))
-        remarks.extend(unknown_keys(path))
+
+        def read_setting() -> BooleanReading:
+            remarks.extend(unknown_keys(path))
+            return read_boolean(path, USAGE_ANALYTICS_ENABLED)
+
+        consent = decide(os.environ, read_setting)
         if consent.warning is not None:
             remarks.append(consent.warning)
         if self._debug:
