@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from thv.__main__ import main
+from tests.cli.commands import Command
 from thv.config.settings import KEYS
 
 if TYPE_CHECKING:
@@ -24,28 +24,9 @@ pytestmark = pytest.mark.usefixtures("analytics_on")
 KEY = "usage-analytics-enabled"
 
 
-class Command:
-    """Runs `thv config` in this process and keeps what it says."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str], path: Path) -> None:
-        self.capfd = capfd
-        self.path = path
-
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        self.capfd.readouterr()
-        code = main(["config", *words])
-        out, err = self.capfd.readouterr()
-        return code, out, err
-
-
 @pytest.fixture
 def thv(capfd: pytest.CaptureFixture[str], home: Path) -> Command:
     return Command(capfd, home / ".toolhive" / "config.yaml")
-
-
-def write(thv: Command, text: str) -> None:
-    thv.path.parent.mkdir(exist_ok=True)
-    thv.path.write_bytes(text.encode())
 
 
 def test_get_prints_the_default_of_an_unset_key_and_makes_no_file(thv: Command) -> None:
@@ -57,7 +38,7 @@ def test_get_prints_the_default_of_an_unset_key_and_makes_no_file(thv: Command) 
 
 @pytest.mark.parametrize("word", ["false", "no", "Off", "0", '"False"'])
 def test_get_prints_true_or_false_whatever_the_word(thv: Command, word: str) -> None:
-    write(thv, f"otel:\n  {KEY}: {word}\n")
+    thv.write(f"otel:\n  {KEY}: {word}\n")
     assert thv("otel", "get", KEY) == (0, "false\n", "")
 
 
@@ -75,7 +56,7 @@ def test_set_makes_a_private_file_that_explains_itself(thv: Command) -> None:
 
 def test_set_changes_the_value_and_no_other_byte(thv: Command) -> None:
     before = f"# mine\r\notel: # telemetry\r\n    {KEY} :  yes   # please\r\n\r\n# end"
-    write(thv, before)
+    thv.write(before)
     assert thv("otel", "set", KEY, "false")[0] == 0
     assert thv.path.read_bytes() == before.replace("yes", "false").encode()
 
@@ -90,7 +71,7 @@ def test_another_file_can_be_named(thv: Command, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("verb", [["get"], ["set"], ["unset"]])
 def test_an_unknown_key_names_the_nearest_and_touches_nothing(thv: Command, verb: list[str]) -> None:
-    write(thv, "otel: {}\n")
+    thv.write("otel: {}\n")
     code, out, err = thv("otel", *verb, "usage-analytics", *(["true"] if verb == ["set"] else []))
     assert (code, out) == (1, "")
     assert err == f"thv: there is no setting 'usage-analytics'; did you mean {KEY}?\n"
@@ -102,7 +83,7 @@ def test_an_unknown_key_names_the_nearest_and_touches_nothing(thv: Command, verb
     [(KEY, "maybe"), (KEY, ""), ("sampling-rate", "-1"), ("sampling-rate", "2"), ("endpoint", "x"), ("headers", "-x")],
 )
 def test_a_bad_value_ends_with_1_and_touches_nothing(thv: Command, key: str, value: str) -> None:
-    write(thv, "a: 1\n")
+    thv.write("a: 1\n")
     code, out, err = thv("otel", "set", key, value)
     assert (code, out) == (1, "")
     assert err.startswith(f"thv: {key} cannot be ")
@@ -115,7 +96,7 @@ def test_a_bad_value_ends_with_1_and_touches_nothing(thv: Command, key: str, val
     "text", ["otel: [\n", "otel:\n\tx: 1\n", "- list\n", "a: 1\na: 2\n", "otel: &a {b: *a}\nc: *a\n"]
 )
 def test_a_file_that_cannot_be_edited_is_named_with_line_and_column(thv: Command, text: str) -> None:
-    write(thv, text)
+    thv.write(text)
     code, out, err = thv("otel", "set", KEY, "false")
     assert (code, out) == (1, "")
     assert err.startswith(f"thv: {thv.path}:")
@@ -130,7 +111,7 @@ def test_a_word_too_few_is_a_usage_error(thv: Command) -> None:
 
 
 def test_unset_brings_the_default_back(thv: Command) -> None:
-    write(thv, f"otel:\n  {KEY}: false # mine\n  endpoint: x:1\n")
+    thv.write(f"otel:\n  {KEY}: false # mine\n  endpoint: x:1\n")
     assert thv("otel", "unset", KEY) == (
         0,
         "",
@@ -147,7 +128,7 @@ def test_unset_makes_no_file(thv: Command) -> None:
 
 
 def test_list_shows_every_key_with_its_value_and_where_it_comes_from(thv: Command) -> None:
-    write(thv, f"otel:\n  {KEY}: no\n  env-vars: [A, B]\n")
+    thv.write(f"otel:\n  {KEY}: no\n  env-vars: [A, B]\n")
     code, out, err = thv("otel", "list")
     assert (code, err) == (0, "")
     rows = [re.split(r" {2,}", line) for line in out.splitlines()]
