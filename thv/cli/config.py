@@ -1,7 +1,7 @@
 """`thv config`: one `otel:` setting of the config file at a time.
 
 Answers go to stdout and nothing else does; words for people go to stderr. No logic: `thv.config.otel` has it, and
-`thv.cli.get_setting` what `get` answers.
+`thv.cli.verbs` what is answered before this module is imported, too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Annotated
 
 import typer
 
-from thv.cli.get_setting import get_setting, put_line, refused, say_if_overridden
+from thv.cli import verbs
+from thv.cli.ending import answer
 from thv.cli.help import Command, Group, listed
 from thv.config import otel as settings_file
-from thv.config.settings import KEYS, SECTION, config_path
+from thv.config.settings import config_path
 from thv.console import say
 
 app = typer.Typer(
@@ -61,7 +62,7 @@ class Format(StrEnum):
 @app.command("path", cls=Command, epilog=listed("Example:", [("thv config path", "")]))
 def path() -> None:
     """Print where the config file is, whether or not it exists."""
-    put_line(config_path(os.environ))
+    verbs.path()
 
 
 @app.command(
@@ -97,7 +98,7 @@ def edit() -> None:
 )
 def get(key: Key, *, reveal: Reveal = False) -> None:
     """Print the value of a setting. That is the file's, else its default, or nothing if it has none."""
-    get_setting(key, reveal=reveal)
+    verbs.get(key, reveal=reveal)
 
 
 @otel.command(
@@ -123,19 +124,13 @@ def set_(
     ],
 ) -> None:
     """Write a setting into the config file. Every other byte of it stays as it is."""
-    where = config_path(os.environ)
-    shown = settings_file.put(where, key, value, os.environ, refused=refused)
-    say(f"{SECTION}.{shown.name} is now {shown.value or 'empty'} in {where}")
-    say_if_overridden(shown)
+    verbs.set_(key, value)
 
 
 @otel.command("unset", cls=Command, epilog=listed("Example:", [("thv config otel unset usage-analytics-enabled", "")]))
 def unset(key: Key) -> None:
     """Remove a setting from the config file. That brings its default back."""
-    where = config_path(os.environ)
-    removed = settings_file.unset(where, key)
-    default = KEYS[key].default or "empty"
-    say(f"{SECTION}.{key} {'is removed from' if removed else 'was not in'} {where}; its default is {default}")
+    verbs.unset(key)
 
 
 @otel.command(
@@ -150,17 +145,17 @@ def list_(
 ) -> None:
     """Print every setting. Beside it stand the value that counts, and where that comes from."""
     where = config_path(os.environ)
-    found = settings_file.listing(where, os.environ, refused=refused, reveal=reveal)
+    found = settings_file.listing(where, os.environ, refused=verbs.refused, reveal=reveal)
     rows = [(shown.name, shown.effective, _origin(shown, where)) for shown in found]
     if output is Format.JSON:
-        answers = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
-        put_line(json.dumps(answers, indent=2))
+        found_json = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
+        answer(json.dumps(found_json, indent=2))
     elif sys.stdout.isatty():
         _print_table(rows)
     else:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for key, value, origin in rows:
-            put_line(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
+            answer(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
 
 
 def _origin(shown: settings_file.Shown, where: str) -> str:

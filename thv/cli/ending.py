@@ -20,14 +20,18 @@ INTERRUPTED = 130
 
 
 def answer(text: str) -> None:
-    """Write a line to stdout, at once.
+    """Write a line to stdout, at once; characters that stdout cannot show become question marks.
 
     Raises:
         BrokenPipeError: its reader has left.
         ThvError: it cannot be written.
     """
+    if sys.stdout is None:  # closed by whoever started us
+        return
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
