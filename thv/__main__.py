@@ -1,4 +1,4 @@
-"""The entry of the `thv` command. `thv run` is dispatched here, before the command-line library is imported."""
+"""The entry of the `thv` command. What is asked all day is answered before the command-line library is imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     `thv run` leaves at once when its session is over: neither a thread that waits for a silent analytics endpoint nor
-    the interpreter's tidying up may keep its client waiting.
+    the interpreter's tidying up may keep its client waiting. So does, without `argv`, what `thv.cli.fast` understands.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     start = 1 if words[:1] == ["--debug"] else 0
@@ -23,6 +23,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             exit_code = _run(words[start + 1 :], debug=start == 1)
             if exit_code is not None:
                 os._exit(exit_code)
+        from thv.cli import fast
+
+        command = fast.command(words)
+        if command is not None:
+            from thv.cli.ending import ended
+
+            exit_code = ended(command, debug=False)
+            if argv is None:
+                os._exit(exit_code)
+            return exit_code
         from thv.cli.app import main as full_main
 
         return full_main(words)

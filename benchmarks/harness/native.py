@@ -25,12 +25,17 @@ class Programs:
 
 
 def compiled(directory: Path) -> Programs:
-    """Compiles both into `directory`; `$CC` names another compiler than `cc`. Ends the program if there is none."""
+    """Compiles both into `directory`. Ends the program if there is no compiler."""
+    programs = Programs(server=directory / "echo_server", driver=directory / "driver")
+    compile_c(SOURCES / "servers" / "echo_server.c", programs.server)
+    compile_c(SOURCES / "drivers" / "driver.c", programs.driver)
+    return programs
+
+
+def compile_c(source: Path, program: Path) -> None:
+    """Compiles one program; `$CC` names another compiler than `cc`. Ends the benchmark if there is none."""
     compiler = shutil.which(os.environ.get("CC") or "cc")
     if compiler is None:
         raise SystemExit("benchmarks need a C compiler: install one as `cc`, or name it in $CC")
-    programs = Programs(server=directory / "echo_server", driver=directory / "driver")
-    for source, program in (("servers/echo_server.c", programs.server), ("drivers/driver.c", programs.driver)):
-        flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
-        subprocess.run([compiler, *flags, "-o", str(program), str(SOURCES / source)], check=True)
-    return programs
+    flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
+    subprocess.run([compiler, *flags, "-o", str(program), str(source)], check=True)
