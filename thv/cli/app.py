@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from thv.cli import analytics, config, mcp, verbs
+from thv.cli import analytics, completion, config, mcp, verbs
 from thv.cli.ending import INTERRUPTED, ended
 from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import OPTIONS, parse
@@ -131,11 +131,29 @@ RUN_EXAMPLES = (
     ("thv run -e TOKEN=secret -- ./my-server --stdio", ""),
 )
 
+COMPLETION_EXAMPLES = (
+    ('eval "$(thv completion bash)"', "in ~/.bashrc"),
+    ("source <(thv completion zsh)", "in ~/.zshrc, after compinit"),
+    ("thv completion fish | source", "in ~/.config/fish/config.fish"),
+    ("thv completion powershell | Out-String | Invoke-Expression", "in $PROFILE"),
+)
+
 _run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  # what Typer reads
 app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN_EXAMPLES))(_run)
 app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
+
+
+@app.command("completion", cls=Command, epilog=listed("Examples:", COMPLETION_EXAMPLES))
+def print_completion(
+    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], typer.Argument(metavar="SHELL", help="Your shell.")],
+) -> None:
+    """Print the script that completes thv's words when you press TAB.
+
+    It goes to stdout and nowhere else: where your shell finds it is yours to say. The script starts no process.
+    """
+    completion.print_script(shell)
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,0 +1,216 @@
+# Completion of thv for bash 3.2 and later. Made by `python -m tools.completions`; do not edit.
+# To use it:  eval "$(thv completion bash)"  in ~/.bashrc
+
+_thv_look() { # COMMAND: what may follow it
+    verbs='' flags='' places='' tail=''
+    case $1 in
+    '')
+        verbs='run completion mcp config analytics'
+        flags='--version --debug --help,-h'
+        ;;
+    'run')
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --help,-h'
+        places='server'
+        tail='command'
+        ;;
+    'completion')
+        flags='--help,-h'
+        places='bash/zsh/fish/powershell'
+        ;;
+    'mcp')
+        verbs='list call'
+        flags='--help,-h'
+        ;;
+    'mcp list')
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --help,-h'
+        places='server'
+        tail='words'
+        ;;
+    'mcp call')
+        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --help,-h'
+        places='server nothing nothing ...'
+        tail='words'
+        ;;
+    'config')
+        verbs='path edit otel'
+        flags='--help,-h'
+        ;;
+    'config path')
+        flags='--help,-h'
+        ;;
+    'config edit')
+        flags='--help,-h'
+        ;;
+    'config otel')
+        verbs='get set unset list'
+        flags='--help,-h'
+        ;;
+    'config otel get')
+        flags='--reveal --help,-h'
+        places='key'
+        ;;
+    'config otel set')
+        flags='--help,-h'
+        places='key value'
+        ;;
+    'config otel unset')
+        flags='--help,-h'
+        places='key'
+        ;;
+    'config otel list')
+        flags='--format=text/json --reveal --help,-h'
+        ;;
+    'analytics')
+        verbs='status show clear'
+        flags='--help,-h'
+        ;;
+    'analytics status')
+        flags='--format=text/json --help,-h'
+        ;;
+    'analytics show')
+        flags='--format=text/json --help,-h'
+        ;;
+    'analytics clear')
+        flags='--help,-h'
+        ;;
+    *) return 1 ;;
+    esac
+}
+
+_thv_words() { # KIND: the words of it
+    case $1 in
+    'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx://' ;;
+    'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes enable-prometheus-metrics-path' ;;
+    'value usage-analytics-enabled') found='true false' ;;
+    'value protocol') found='http/protobuf grpc' ;;
+    'value insecure') found='true false' ;;
+    'value tracing-enabled') found='true false' ;;
+    'value metrics-enabled') found='true false' ;;
+    'value enable-prometheus-metrics-path') found='true false' ;;
+    'bash/zsh/fish/powershell') found='bash zsh fish powershell' ;;
+    'text/json') found='text json' ;;
+    *) found='' ;;
+    esac
+}
+
+_thv_flag() { # WORD: the option it gives: sets flag, given (the value in the same word), option
+    local each names
+    option=''
+    case $1 in
+    --*) flag=${1%%=*} given=${1#"${1%%=*}"} ;;
+    *) flag=${1:0:2} given=${1:2} ;;
+    esac
+    for each in $flags; do
+        names=${each%%=*}
+        [[ ",${names#+}," == *",$flag,"* ]] && option=$each
+    done
+}
+
+_thv_executables() { # PREFIX: what PATH has; functions and aliases are the shell's own, thv cannot run them
+    local folder file IFS=:
+    for folder in $PATH; do
+        for file in "$folder/$1"*; do
+            [[ -x $file && ! -d $file ]] && COMPREPLY+=("${file##*/}")
+        done
+    done
+}
+
+_thv() {
+    local IFS=$' \t\n' verbs flags places tail found='' flag given option
+    local rest=${COMP_LINE:0:COMP_POINT} raw i
+    local -a typed
+    typed=()
+    # bash also splits words at : and =. Put together what no blank separates.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if [[ $i -eq 0 || $rest == [[:space:]]* ]]; then
+            rest=${rest#"${rest%%[![:space:]]*}"}
+            typed+=('')
+        fi
+        raw=${COMP_WORDS[i]}
+        [[ $i -eq $COMP_CWORD ]] && raw=$rest
+        typed[${#typed[@]} - 1]+=$raw
+        rest=${rest#"$raw"}
+    done
+
+    local last=$((${#typed[@]} - 1)) at='' seen=' ' pending='' before='' place=0 dashes=0 word
+    _thv_look ''
+    for ((i = 1; i < last; i++)); do
+        word=${typed[i]}
+        if [[ -n $pending ]]; then
+            pending=''
+        elif [[ $word == -- ]]; then
+            dashes=$i
+            break
+        elif [[ $word == -?* ]]; then
+            _thv_flag "$word"
+            seen+="$option "
+            [[ $option == *=* && -z $given ]] && pending=${option#*=}
+        elif [[ -n $verbs ]]; then
+            at="${at:+$at }$word"
+            _thv_look "$at" || return 0
+        else
+            before=$word
+            place=$((place + 1))
+        fi
+    done
+
+    local cur=${typed[last]} prefix='' kind='' each
+    local value=$cur
+    COMPREPLY=()
+    if ((dashes)); then
+        [[ -z $tail ]] && return 0
+        kind=file
+        [[ $tail == command && $place -eq 0 && $last -eq $((dashes + 1)) && $cur != */* ]] && kind=command
+    elif [[ -n $pending ]]; then
+        kind=$pending
+    elif [[ $cur == --*=* ]]; then
+        _thv_flag "$cur"
+        kind=${option#*=} prefix=$flag= value=${cur#*=}
+    elif [[ -n $verbs && $cur != -* ]]; then
+        found=$verbs
+    else
+        set -- $places
+        [[ ${!#} == ... && $place -ge $# ]] && place=$(($# - 2))
+        ((place < $#)) && shift "$place" && kind=$1
+        [[ $kind == value ]] && kind="value $before"
+        [[ $kind == server && $cur != *://* && ($cur == */* || $cur == [.~]*) ]] && kind=file
+        if [[ $cur == -* || -z $kind ]]; then
+            kind=''
+            for each in $flags ${tail:+--}; do
+                [[ $each == +* || $seen != *" $each "* ]] || continue
+                each=${each%%=*} each=${each#+}
+                found+=" ${each//,/ }"
+            done
+        fi
+    fi
+
+    case $kind in
+    '') ;;
+    command) _thv_executables "$cur" ;;
+    file | directory)
+        flag=-f
+        [[ $kind == directory ]] && flag=-d
+        while IFS= read -r each; do
+            [[ -n $each ]] && COMPREPLY+=("$prefix$each")
+        done <<<"$(compgen "$flag" -- "$value")"
+        compopt -o filenames 2>/dev/null
+        ;;
+    *) _thv_words "$kind" ;;
+    esac
+    for each in $found; do
+        [[ $each == "$value"* ]] && COMPREPLY+=("$prefix$each")
+    done
+
+    # readline puts a candidate in the place of what follows the last : or = only.
+    local breaks='' strip=''
+    [[ $COMP_WORDBREAKS == *:* ]] && breaks+=:
+    [[ $COMP_WORDBREAKS == *=* ]] && breaks+='='
+    [[ -n $breaks ]] && strip=${cur%"${cur##*[$breaks]}"}
+    for ((i = 0; i < ${#COMPREPLY[@]}; i++)); do
+        COMPREPLY[i]=${COMPREPLY[i]#"$strip"}
+    done
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *// ]] && compopt -o nospace 2>/dev/null
+    return 0
+}
+
+complete -F _thv thv

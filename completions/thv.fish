@@ -1,0 +1,304 @@
+# Completion of thv for fish 3 and later. Made by `python -m tools.completions`; do not edit.
+# To use it:  thv completion fish | source  in ~/.config/fish/config.fish
+
+function __thv_look -S # COMMAND: what may follow it
+    set verbs
+    set flags
+    set places
+    set tail ''
+    switch $argv[1]
+        case ''
+            set verbs \
+                'run'\t'Run an MCP server behind the relay' \
+                'completion'\t'Print the script that completes thv\'s words when you press TAB' \
+                'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
+                'config'\t'Read and change the config file' \
+                'analytics'\t'See whether usage analytics are on, and what is sent'
+            set flags \
+                '--version'\t'Print the version' \
+                '--debug'\t'Show what thv does, and tracebacks' \
+                '--help,-h'\t'Show this message and exit'
+        case 'run'
+            set flags \
+                '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
+                '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
+                '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
+                '--cwd=directory'\t'Start the server in DIR' \
+                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--help,-h'\t'Show this message and exit'
+            set places server
+            set tail command
+        case 'completion'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+            set places bash/zsh/fish/powershell
+        case 'mcp'
+            set verbs \
+                'list'\t'List the tools of a server' \
+                'call'\t'Call one tool of a server'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'mcp list'
+            set flags \
+                '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
+                '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
+                '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
+                '--cwd=directory'\t'Start the server in DIR' \
+                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places server
+            set tail words
+        case 'mcp call'
+            set flags \
+                '--args-json=nothing'\t'Its arguments as one JSON object' \
+                '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
+                '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
+                '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
+                '--cwd=directory'\t'Start the server in DIR' \
+                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places server nothing nothing ...
+            set tail words
+        case 'config'
+            set verbs \
+                'path'\t'Print where the config file is, whether or not it exists' \
+                'edit'\t'Open the config file in your editor, and check it afterwards' \
+                'otel'\t'Read and change its `otel` settings, usage analytics among them'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'config path'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'config edit'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'config otel'
+            set verbs \
+                'get'\t'Print the value of a setting' \
+                'set'\t'Write a setting into the config file' \
+                'unset'\t'Remove a setting from the config file' \
+                'list'\t'Print every setting'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'config otel get'
+            set flags \
+                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--help,-h'\t'Show this message and exit'
+            set places key
+        case 'config otel set'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+            set places key value
+        case 'config otel unset'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+            set places key
+        case 'config otel list'
+            set flags \
+                '--format=text/json'\t'text for people, json for programs' \
+                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--help,-h'\t'Show this message and exit'
+        case 'analytics'
+            set verbs \
+                'status'\t'Print whether usage analytics are on, and what decided that' \
+                'show'\t'Print a report byte by byte, and the history of those sent' \
+                'clear'\t'Forget what this machine has sent'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'analytics status'
+            set flags \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+        case 'analytics show'
+            set flags \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+        case 'analytics clear'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case '*'
+            return 1
+    end
+    return 0
+end
+
+function __thv_words -S # KIND: the words of it
+    set found
+    switch $argv[1]
+        case 'server'
+            set found \
+                'demo'\t'A small server inside thv: add, echo, now, wait, and a tool that fails on demand' \
+                'time'\t'The time now, and conversion between time zones' \
+                'fetch'\t'Fetches a web page and turns it into Markdown' \
+                'git'\t'Reads, searches and changes Git repositories' \
+                'filesystem'\t'Reads and writes files inside the directories given' \
+                'memory'\t'A knowledge graph that lasts between sessions' \
+                'everything'\t'Exercises every feature of the protocol: made for testing clients' \
+                'sequentialthinking'\t'Breaks a problem into thoughts that can be revised' \
+                'uvx://'\t'a PyPI package' \
+                'npx://'\t'an npm package'
+        case 'key'
+            set found \
+                'usage-analytics-enabled'\t'Anonymous usage analytics: how many tool calls went well.' \
+                'endpoint'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you.' \
+                'protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset.' \
+                'headers'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE.' \
+                'insecure'\t'No TLS for an endpoint that is written without a scheme.' \
+                'tracing-enabled'\t'Send traces to your collector.' \
+                'metrics-enabled'\t'Send metrics to your collector.' \
+                'sampling-rate'\t'The share of traces that is recorded, from 0.0 to 1.0.' \
+                'service-name'\t'The service your traces belong to; thv-<server> when unset.' \
+                'env-vars'\t'Environment variables put on spans, as NAME,NAME.' \
+                'custom-attributes'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE.' \
+                'enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464.'
+        case 'value usage-analytics-enabled'
+            set found \
+                'true' \
+                'false'
+        case 'value protocol'
+            set found \
+                'http/protobuf' \
+                'grpc'
+        case 'value insecure'
+            set found \
+                'true' \
+                'false'
+        case 'value tracing-enabled'
+            set found \
+                'true' \
+                'false'
+        case 'value metrics-enabled'
+            set found \
+                'true' \
+                'false'
+        case 'value enable-prometheus-metrics-path'
+            set found \
+                'true' \
+                'false'
+        case 'bash/zsh/fish/powershell'
+            set found \
+                'bash' \
+                'zsh' \
+                'fish' \
+                'powershell'
+        case 'text/json'
+            set found \
+                'text' \
+                'json'
+    end
+end
+
+function __thv_flag -S # WORD: the option it gives: sets given (whether its value is in the same word), option
+    set option ''
+    set given ''
+    set -l flag $argv[1]
+    if string match -q -- '--*=*' $flag
+        set flag (string split -m 1 = -- $flag)[1]
+        set given yes
+    else if not string match -q -- '--*' $flag; and test (string length -- $flag) -gt 2
+        set flag (string sub -l 2 -- $flag)
+        set given yes
+    end
+    for each in (string split -f 1 \t -- $flags)
+        if contains -- $flag (string split , -- (string replace -r '^\+' '' -- (string split -m 1 = -- $each)[1]))
+            set option $each
+        end
+    end
+end
+
+function __thv_complete
+    set -l typed (commandline -opc)
+    set -l cur (commandline -ct)
+    set -l at ''
+    set -l pending ''
+    set -l before ''
+    set -l seen
+    set -l place 1
+    set -l dashes 0
+    set -l verbs
+    set -l flags
+    set -l places
+    set -l tail ''
+    set -l found
+    set -l option ''
+    set -l given ''
+    __thv_look ''
+    for i in (seq 2 (count $typed))
+        set -l word $typed[$i]
+        if test -n "$pending"
+            set pending ''
+        else if test "$word" = --
+            set dashes $i
+            break
+        else if string match -q -- '-?*' $word
+            __thv_flag $word
+            set -a seen $option
+            if test -z "$given"; and string match -q -- '*=*' $option
+                set pending (string split -m 1 = -- $option)[2]
+            end
+        else if set -q verbs[1]
+            set at (string trim -- "$at $word")
+            __thv_look $at; or return
+        else
+            set before $word
+            set place (math $place + 1)
+        end
+    end
+
+    set -l prefix ''
+    set -l kind ''
+    if test $dashes -gt 0
+        test -n "$tail"; or return
+        if test $tail = command -a $place -eq 1
+            set -l own $typed[(math $dashes + 1)..-1]
+            complete -C (string join ' ' -- (string escape -- $own) $cur)
+        else
+            __fish_complete_path $cur
+        end
+        return
+    else if test -n "$pending"
+        set kind $pending
+    else if string match -q -- '--*=*' $cur
+        __thv_flag $cur
+        set prefix (string split -m 1 = -- $cur)[1]=
+        set cur (string split -m 1 = -- $cur)[2]
+        string match -q -- '*=*' $option; and set kind (string split -m 1 = -- $option)[2]
+    else if set -q verbs[1]; and not string match -q -- '-*' $cur
+        string join \n -- $verbs
+        return
+    else
+        if test "$places[-1]" = ...; and test $place -ge (count $places)
+            set place (math (count $places) - 1)
+        end
+        set -q places[$place]; and set kind $places[$place]
+        test "$kind" = value; and set kind "value $before"
+        if test "$kind" = server; and not string match -q '*://*' -- $cur; and string match -q -r '/|^[.~]' -- $cur
+            set kind file
+        end
+        if test -z "$kind"; or string match -q -- '-*' $cur
+            for each in $flags
+                set -l spec (string split -m 1 \t -- $each)
+                if string match -q -- '+*' $spec[1]; or not contains -- $spec[1] $seen
+                    set -l names (string replace -r '^\+' '' -- (string split -m 1 = -- $spec[1])[1])
+                    printf '%s\t'$spec[2]'\n' (string split , -- $names)
+                end
+            end
+            test -n "$tail"; and printf -- '--\twhat follows is the server\'s own\n'
+            return
+        end
+    end
+
+    switch $kind
+        case file
+            __fish_complete_path $cur | string replace -r '^' -- $prefix
+        case directory
+            __fish_complete_directories $cur | string replace -r '^' -- $prefix
+        case '*'
+            __thv_words $kind
+            string replace -r '^' -- "$prefix" $found
+    end
+end
+
+complete -c thv -f -k -a '(__thv_complete)'

@@ -1,0 +1,313 @@
+# Completion of thv for PowerShell 5.1 and later. Made by `python -m tools.completions`; do not edit.
+# To use it:  thv completion powershell | Out-String | Invoke-Expression  in the file that $PROFILE names
+
+Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commands = @{}
+    $commands[''] = @{
+        verbs = @(
+            @('run', 'Run an MCP server behind the relay'),
+            @('completion', 'Print the script that completes thv''s words when you press TAB'),
+            @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
+            @('config', 'Read and change the config file'),
+            @('analytics', 'See whether usage analytics are on, and what is sent')
+        )
+        flags = @(
+            @('--version', 'Print the version'),
+            @('--debug', 'Show what thv does, and tracebacks'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['run'] = @{
+        verbs = @()
+        flags = @(
+            @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
+            @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
+            @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
+            @('--cwd=directory', 'Start the server in DIR'),
+            @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('server')
+        tail = 'command'
+    }
+    $commands['completion'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @('bash/zsh/fish/powershell')
+        tail = ''
+    }
+    $commands['mcp'] = @{
+        verbs = @(
+            @('list', 'List the tools of a server'),
+            @('call', 'Call one tool of a server')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['mcp list'] = @{
+        verbs = @()
+        flags = @(
+            @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
+            @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
+            @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
+            @('--cwd=directory', 'Start the server in DIR'),
+            @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('server')
+        tail = 'words'
+    }
+    $commands['mcp call'] = @{
+        verbs = @()
+        flags = @(
+            @('--args-json=nothing', 'Its arguments as one JSON object'),
+            @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
+            @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
+            @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
+            @('--cwd=directory', 'Start the server in DIR'),
+            @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('server', 'nothing', 'nothing', '...')
+        tail = 'words'
+    }
+    $commands['config'] = @{
+        verbs = @(
+            @('path', 'Print where the config file is, whether or not it exists'),
+            @('edit', 'Open the config file in your editor, and check it afterwards'),
+            @('otel', 'Read and change its `otel` settings, usage analytics among them')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['config path'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['config edit'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['config otel'] = @{
+        verbs = @(
+            @('get', 'Print the value of a setting'),
+            @('set', 'Write a setting into the config file'),
+            @('unset', 'Remove a setting from the config file'),
+            @('list', 'Print every setting')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['config otel get'] = @{
+        verbs = @()
+        flags = @(
+            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('key')
+        tail = ''
+    }
+    $commands['config otel set'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @('key', 'value')
+        tail = ''
+    }
+    $commands['config otel unset'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @('key')
+        tail = ''
+    }
+    $commands['config otel list'] = @{
+        verbs = @()
+        flags = @(
+            @('--format=text/json', 'text for people, json for programs'),
+            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['analytics'] = @{
+        verbs = @(
+            @('status', 'Print whether usage analytics are on, and what decided that'),
+            @('show', 'Print a report byte by byte, and the history of those sent'),
+            @('clear', 'Forget what this machine has sent')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['analytics status'] = @{
+        verbs = @()
+        flags = @(
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['analytics show'] = @{
+        verbs = @()
+        flags = @(
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['analytics clear'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $kinds = @{}
+    $kinds['server'] = @(
+        @('demo', 'A small server inside thv: add, echo, now, wait, and a tool that fails on demand'),
+        @('time', 'The time now, and conversion between time zones'),
+        @('fetch', 'Fetches a web page and turns it into Markdown'),
+        @('git', 'Reads, searches and changes Git repositories'),
+        @('filesystem', 'Reads and writes files inside the directories given'),
+        @('memory', 'A knowledge graph that lasts between sessions'),
+        @('everything', 'Exercises every feature of the protocol: made for testing clients'),
+        @('sequentialthinking', 'Breaks a problem into thoughts that can be revised'),
+        @('uvx://', 'a PyPI package'),
+        @('npx://', 'an npm package')
+    )
+    $kinds['key'] = @(
+        @('usage-analytics-enabled', 'Anonymous usage analytics: how many tool calls went well.'),
+        @('endpoint', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you.'),
+        @('protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset.'),
+        @('headers', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE.'),
+        @('insecure', 'No TLS for an endpoint that is written without a scheme.'),
+        @('tracing-enabled', 'Send traces to your collector.'),
+        @('metrics-enabled', 'Send metrics to your collector.'),
+        @('sampling-rate', 'The share of traces that is recorded, from 0.0 to 1.0.'),
+        @('service-name', 'The service your traces belong to; thv-<server> when unset.'),
+        @('env-vars', 'Environment variables put on spans, as NAME,NAME.'),
+        @('custom-attributes', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE.'),
+        @('enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464.')
+    )
+    $kinds['value usage-analytics-enabled'] = @(
+        @('true', ''),
+        @('false', '')
+    )
+    $kinds['value protocol'] = @(
+        @('http/protobuf', ''),
+        @('grpc', '')
+    )
+    $kinds['value insecure'] = @(
+        @('true', ''),
+        @('false', '')
+    )
+    $kinds['value tracing-enabled'] = @(
+        @('true', ''),
+        @('false', '')
+    )
+    $kinds['value metrics-enabled'] = @(
+        @('true', ''),
+        @('false', '')
+    )
+    $kinds['value enable-prometheus-metrics-path'] = @(
+        @('true', ''),
+        @('false', '')
+    )
+    $kinds['bash/zsh/fish/powershell'] = @(
+        @('bash', ''),
+        @('zsh', ''),
+        @('fish', ''),
+        @('powershell', '')
+    )
+    $kinds['text/json'] = @(
+        @('text', ''),
+        @('json', '')
+    )
+
+    $find = {
+        param($entry, $word)
+        $flag = if ($word.StartsWith('--')) { $word.Split('=')[0] } else { $word.Substring(0, [Math]::Min(2, $word.Length)) }
+        $entry.flags | Where-Object { $_[0].TrimStart('+').Split('=')[0].Split(',') -ccontains $flag } |
+            Select-Object -First 1 | ForEach-Object { $_[0] }
+    }
+    $show = {
+        param($found, $prefix, $start)
+        foreach ($pair in $found) {
+            if ($pair[0].StartsWith($start)) {
+                $tip = if ($pair[1]) { $pair[1] } else { $pair[0] }
+                [System.Management.Automation.CompletionResult]::new($prefix + $pair[0], $pair[0], 'ParameterValue', $tip)
+            }
+        }
+    }
+
+    $cur = [string]$wordToComplete
+    $typed = @($commandAst.CommandElements | Select-Object -Skip 1 |
+            Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { $_.ToString().Trim('''"') })
+    $at = ''
+    $pending = ''
+    $before = ''
+    $seen = @()
+    $place = 0
+    $entry = $commands['']
+    foreach ($word in $typed) {
+        if ($pending) {
+            $pending = ''
+        } elseif ($word -eq '--') {
+            return # PowerShell offers files where a completer offers nothing
+        } elseif ($word.StartsWith('-') -and $word.Length -gt 1) {
+            $option = & $find $entry $word
+            $seen += $option
+            $whole = if ($word.StartsWith('--')) { $word.Contains('=') } else { $word.Length -gt 2 }
+            if ($option -and $option.Contains('=') -and -not $whole) { $pending = $option.Split('=')[1] }
+        } elseif ($entry.verbs.Count) {
+            $at = "$at $word".Trim()
+            $entry = $commands[$at]
+            if (-not $entry) { return }
+        } else {
+            $before = $word
+            $place++
+        }
+    }
+
+    $prefix = ''
+    $kind = ''
+    if ($pending) {
+        $kind = $pending
+    } elseif ($cur -like '--*=*') {
+        $option = & $find $entry $cur
+        if (-not $option -or -not $option.Contains('=')) { return }
+        $kind = $option.Split('=')[1]
+        $prefix, $cur = $cur -split '=', 2
+        $prefix += '='
+    } elseif ($entry.verbs.Count -and -not $cur.StartsWith('-')) {
+        return & $show $entry.verbs '' $cur
+    } else {
+        $places = @($entry.places)
+        if ($places.Count -and $places[-1] -eq '...' -and $place -ge $places.Count - 1) { $place = $places.Count - 2 }
+        if ($place -lt $places.Count) { $kind = $places[$place] }
+        if ($kind -eq 'value') { $kind = "value $before" }
+        if (-not $kind -or $cur.StartsWith('-')) {
+            $found = foreach ($pair in $entry.flags) {
+                if ($pair[0].StartsWith('+') -or $seen -cnotcontains $pair[0]) {
+                    foreach ($name in $pair[0].TrimStart('+').Split('=')[0].Split(',')) { , @($name, $pair[1]) }
+                }
+            }
+            return & $show @($found) '' $cur
+        }
+    }
+    if ($kinds.ContainsKey($kind)) { & $show $kinds[$kind] $prefix $cur }
+}

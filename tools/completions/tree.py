@@ -1,0 +1,157 @@
+"""What can be typed after `thv`, as plain data: read from the command line itself and from the tables it is made of.
+
+Promises: whatever the commands, their options, the settings and the registry say is here, in their order, and nothing
+is written down twice. Knows no shell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from typer.main import get_command
+
+from thv.cli.app import RunCommand, app
+from thv.cli.mcp import ServerCommand
+from thv.config.settings import BOOLEAN, KEYS, PROTOCOL
+from thv.config.values import PROTOCOLS
+from thv.servers.registry import entries
+
+NOTHING = "nothing"
+"""The kind of a value that nobody but the user can know."""
+
+SERVER, KEY, VALUE, FILE, DIRECTORY = "server", "key", "value", "file", "directory"
+"""Kinds with a meaning in the templates; a choice is a kind by its own words, such as ``text/json``."""
+
+KIND_OF = {
+    "SERVER": SERVER,
+    "KEY": KEY,
+    "VALUE": VALUE,
+    "FILE": FILE,
+    "DIR": DIRECTORY,
+    "KEY=VALUE": NOTHING,
+    "[KEY=VALUE]...": NOTHING,
+    "JSON": NOTHING,
+    "NAME": NOTHING,
+    "TOOL": NOTHING,
+}
+"""What a metavar in the help stands for. Whoever brings a new one says here how it completes."""
+
+AFTER_DASHES = "[-- ARGS...]"
+
+PREFIXES = (("uvx://", "a PyPI package"), ("npx://", "an npm package"))
+"""What a SERVER may begin with; what follows cannot be known, so no blank is put behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Something to type, and what it means."""
+
+    text: str
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: its spellings, the kind of its value (None for a switch), and whether it may be given again."""
+
+    flags: tuple[str, ...]
+    help: str
+    kind: str | None
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What may follow one command.
+
+    Attributes:
+        path: its words, such as ``config otel get``; empty for thv itself.
+        verbs: the commands below it.
+        options: those it takes itself.
+        places: the kinds of its arguments; the last one repeats if `repeats`.
+        tail: what may follow ``--``: ``""`` nothing, ``words`` a server's, ``command`` also a whole command.
+    """
+
+    path: str
+    verbs: tuple[Word, ...]
+    options: tuple[Option, ...]
+    places: tuple[str, ...]
+    repeats: bool
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Every command, and the words of each kind that has some; a value's kind is ``value KEY``."""
+
+    commands: tuple[Command, ...]
+    words: dict[str, tuple[Word, ...]]
+
+
+def build() -> Tree:
+    """The tree of this version.
+
+    Raises:
+        ValueError: a command takes a value that `KIND_OF` does not know.
+    """
+    words: dict[str, tuple[Word, ...]] = {
+        SERVER: (
+            *(Word(entry.name, entry.description) for entry in entries().values()),
+            *(Word(text, meaning) for text, meaning in PREFIXES),
+        ),
+        KEY: tuple(Word(setting.name, setting.help) for setting in KEYS.values()),
+    }
+    for setting in KEYS.values():
+        values = {BOOLEAN: ("true", "false"), PROTOCOL: PROTOCOLS}.get(setting.kind)
+        if values:
+            words[f"{VALUE} {setting.name}"] = tuple(map(Word, values))
+    found: list[Command] = []
+    _walk(get_command(app), None, "", found, words)
+    return Tree(tuple(found), words)
+
+
+def _walk(command: Any, above: Any, path: str, found: list[Command], words: dict[str, tuple[Word, ...]]) -> None:
+    context = command.context_class(command, info_name=command.name, parent=above, **command.context_settings)
+    options, places, repeats = [], [], False
+    for parameter in command.get_params(context):
+        if getattr(parameter, "hidden", False):
+            continue
+        if parameter.param_type_name == "option":
+            kind = None if parameter.is_flag else _kind(parameter, path, words)
+            flags = tuple(sorted(parameter.opts, key=len, reverse=True))
+            options.append(Option(flags, _line(parameter.help), kind, parameter.multiple))
+        elif parameter.metavar != AFTER_DASHES:
+            places.append(_kind(parameter, path, words))
+            repeats = parameter.nargs == -1
+    verbs = (
+        {}
+        if not hasattr(command, "list_commands")
+        else {name: command.get_command(context, name) for name in command.list_commands(context)}
+    )
+    verbs = {name: verb for name, verb in verbs.items() if not verb.hidden}
+    tail = "command" if isinstance(command, RunCommand) else "words" if isinstance(command, ServerCommand) else ""
+    shown = tuple(Word(name, _line(verb.get_short_help_str(200))) for name, verb in verbs.items())
+    found.append(Command(path, shown, tuple(options), tuple(places), repeats, tail))
+    for name, verb in verbs.items():
+        _walk(verb, context, f"{path} {name}".strip(), found, words)
+
+
+def _kind(parameter: Any, path: str, words: dict[str, tuple[Word, ...]]) -> str:
+    choices = getattr(parameter.type, "choices", None)
+    if choices:
+        texts = [str(getattr(choice, "value", choice)) for choice in choices]
+        kind = "/".join(texts)
+        words[kind] = tuple(map(Word, texts))
+        return kind
+    try:
+        return KIND_OF[parameter.metavar]
+    except KeyError:
+        where = f"thv {path}".strip()
+        raise ValueError(
+            f"{where}: how does {parameter.metavar or parameter.name} complete? Say so in KIND_OF"
+        ) from None
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split()).removesuffix(".")
