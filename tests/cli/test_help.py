@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,8 +12,9 @@ import pytest
 from thv.servers.registry import entries
 
 THV = [sys.executable, "-P", "-m", "thv"]
-VERBS = ["", "run", "mcp", "mcp list", "mcp call", "config", "config path", "config otel"]
+VERBS = ["", "run", "mcp", "mcp list", "mcp call", "config", "config path", "config edit", "config otel"]
 VERBS += [f"config otel {verb}" for verb in ("get", "set", "unset", "list")]
+VERBS += ["analytics", "analytics status", "analytics show", "analytics clear"]
 
 
 def thv(words: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +36,8 @@ def test_every_help_is_plain_text_on_stdout_that_fits_a_terminal(verb: str, flag
     assert (seen.returncode, seen.stderr) == (0, "")
     assert seen.stdout.startswith(f"Usage: {f'thv {verb}'.strip()} ")
     assert seen.stdout.isascii()
-    assert not {"{", "}", "\b", "\x1b"} & set(seen.stdout)
+    assert not {"{", "}"} & set(seen.stdout.partition("Example")[0])
+    assert not {"\b", "\x1b"} & set(seen.stdout)
     assert "..." not in seen.stdout.partition("Commands:")[2], "a summary is cut off"
     assert max(map(len, seen.stdout.splitlines())) < 80
 
@@ -49,7 +52,21 @@ def test_the_help_of_run_gives_each_example_a_line_and_names_every_server() -> N
     assert all(name in shown for name in entries())
 
 
-@pytest.mark.parametrize("group", ["", "mcp", "config", "config otel"])
+def test_options_that_are_about_the_server_stand_together() -> None:
+    for verb in ("run", "mcp list", "mcp call"):
+        sections = dict(re.findall(r"^(\S.*):\n((?: .*\n)+)", thv(f"{verb} --help").stdout, re.MULTILINE))
+        assert re.findall(r"(--[a-z-]+) ", sections["The server"]) == ["--env", "--env-file", "--name", "--cwd"]
+        assert re.findall(r"^  .*(--help) ", sections["Options"], re.MULTILINE) == ["--help"]
+        assert list(sections)[-1] == "Options"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_help_shows_how_it_is_typed(verb: str) -> None:
+    _, heading, examples = re.split(r"^(  Examples?:)$", thv(f"{verb} --help").stdout, maxsplit=1, flags=re.MULTILINE)
+    assert f"thv {verb}".strip() in examples, heading
+
+
+@pytest.mark.parametrize("group", ["", "mcp", "config", "config otel", "analytics"])
 def test_a_command_without_its_verb_shows_help_on_stderr_and_no_empty_complaint(group: str) -> None:
     seen = thv(group)
     assert (seen.returncode, seen.stdout) == (2, "")
@@ -59,8 +76,9 @@ def test_a_command_without_its_verb_shows_help_on_stderr_and_no_empty_complaint(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("rnu demo", "no such command 'rnu'; did you mean 'run'?"),
+        ("rnu demo", "no such command 'rnu'; did you mean run?"),
         ("banana", "no such command 'banana'; see thv --help"),
+        ("config otel lst", "no such command 'lst'; did you mean list or set?"),
         ("mcp banana", "no such command 'banana'; see thv mcp --help"),
         ("--debg", "no such option: --debg; did you mean --debug?"),
         ("mcp list", "missing argument 'SERVER'; see thv mcp list --help"),

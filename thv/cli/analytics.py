@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from thv.analytics.history import Export
     from thv.analytics.wire import Request
 
-app = typer.Typer(cls=Group, help="See whether usage analytics are on, and what is sent.")
+app = typer.Typer(
+    cls=Group,
+    help="See whether usage analytics are on, and what is sent.",
+    epilog=listed("Examples:", [("thv analytics status", ""), ("thv analytics show", "")]),
+)
 
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print the answer.")]
 

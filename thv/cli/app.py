@@ -96,7 +96,12 @@ def _run_parameters() -> list[inspect.Parameter]:
                 option.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=False if option.metavar is None else None,
-                annotation=Annotated[kind, typer.Option(*option.flags, metavar=option.metavar, help=option.help)],
+                annotation=Annotated[
+                    kind,
+                    typer.Option(
+                        *option.flags, metavar=option.metavar, help=option.help, rich_help_panel=option.heading
+                    ),
+                ],
             )
         )
     return parameters

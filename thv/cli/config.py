@@ -27,9 +27,9 @@ app = typer.Typer(
     epilog=listed(
         "Examples:",
         [
-            ("thv config otel list", "what every setting is, and who says so"),
+            ("thv config otel list", ""),
             ("thv config otel set usage-analytics-enabled false", ""),
-            ("thv config edit", "open the file, then check it"),
+            ("thv config edit", ""),
         ],
     ),
 )
@@ -71,7 +71,7 @@ def path() -> None:
     epilog=listed("Examples:", [("thv config edit", ""), ("EDITOR='code --wait' thv config edit", "")]),
 )
 def edit() -> None:
-    """Open the config file in your editor, and check it when the editor ends.
+    """Open the config file in your editor, and check it afterwards.
 
     The editor is $VISUAL, else $EDITOR, else one that the system has. A file that is not there yet is made. What is
     wrong with it afterwards is said with line and column, and ends with exit code 1; the file stays as you wrote it.

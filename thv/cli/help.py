@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WRONG_COMMAND_LINE = UsageError.exit_code
+QUOTE = "'"
+"""What the command-line library puts around a command's name."""
 
 
 class Group(TyperGroup):
@@ -31,11 +33,24 @@ class Group(TyperGroup):
 
 
 class Command(TyperCommand):
-    """A command whose usage line names what is required without braces around it."""
+    """A command whose usage line names what is required without braces, and whose options stand under headings."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line."""
         return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments and options; an option that names a panel stands under that heading, the others come last."""
+        last = "Options"
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None:
+                heading = "Arguments" if parameter.param_type_name == "argument" else last
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or heading, []).append(row)
+        for heading in sorted(sections, key=lambda heading: heading == last):
+            with formatter.section(heading):
+                formatter.write_dl(sections[heading])
 
 
 def listed(title: str, rows: Sequence[tuple[str, str]]) -> str:
@@ -51,8 +66,9 @@ def complaint(error: typer.TyperException) -> str:
     near = getattr(error, "possibilities", None)
     if near:
         return f"no such option: {getattr(error, 'option_name', '')}; did you mean {' or '.join(sorted(near))}?"
-    text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    text = error.format_message().rstrip(".")
     text = text[:1].lower() + text[1:]
-    if text.endswith("?"):
-        return text
+    text, suggested, names = text.partition(". Did you mean ")
+    if suggested:
+        return f"{text}; did you mean {names.rstrip('?').replace(QUOTE, '').replace(', ', ' or ')}?"
     return f"{text}; see {context.command_path if context is not None else 'thv'} --help"

@@ -17,7 +17,7 @@ import typer
 
 from thv.cli.help import Command, Group, listed
 from thv.cli.mcp_arguments import schema_types, split_word, tool_arguments
-from thv.cli.run_options import BY_FLAG, RunRequest
+from thv.cli.run_options import BY_FLAG, THE_SERVER, RunRequest
 from thv.console import say
 from thv.errors import UsageError
 from thv.servers.resolve import resolve
@@ -30,15 +30,32 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(cls=Group, help="Try an MCP server by hand, through the same relay as a client.")
+app = typer.Typer(
+    cls=Group,
+    help="Try an MCP server by hand, through the same relay as a client.",
+    epilog=listed(
+        "Examples:",
+        [("thv mcp list demo", "its tools"), ("thv mcp call demo add a=2 b=3", "one of them")],
+    ),
+)
 
 SERVER_WORDS = "put the server's own arguments after --"
 
 Server = Annotated[str, typer.Argument(metavar="SERVER", help="What to run, as for `thv run`.")]
-Env = Annotated[list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE", help=BY_FLAG["--env"].help)]
-EnvFile = Annotated[list[str] | None, typer.Option("--env-file", metavar="FILE", help=BY_FLAG["--env-file"].help)]
-Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help=BY_FLAG["--name"].help)]
-Cwd = Annotated[str | None, typer.Option("--cwd", metavar="DIR", help=BY_FLAG["--cwd"].help)]
+Env = Annotated[
+    list[str] | None,
+    typer.Option("--env", "-e", metavar="KEY=VALUE", help=BY_FLAG["--env"].help, rich_help_panel=THE_SERVER),
+]
+EnvFile = Annotated[
+    list[str] | None,
+    typer.Option("--env-file", metavar="FILE", help=BY_FLAG["--env-file"].help, rich_help_panel=THE_SERVER),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help=BY_FLAG["--name"].help, rich_help_panel=THE_SERVER)
+]
+Cwd = Annotated[
+    str | None, typer.Option("--cwd", metavar="DIR", help=BY_FLAG["--cwd"].help, rich_help_panel=THE_SERVER)
+]
 Debug = Annotated[bool, typer.Option("--debug", help=BY_FLAG["--debug"].help)]
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print the answer.")]
 
@@ -61,7 +78,18 @@ class ServerCommand(Command):
         return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
 
 
-@app.command("list", cls=ServerCommand, epilog=listed("Example:", [("thv mcp list filesystem -- ~/notes", "")]))
+@app.command(
+    "list",
+    cls=ServerCommand,
+    epilog=listed(
+        "Examples:",
+        [
+            ("thv mcp list demo", ""),
+            ("thv mcp list filesystem -- ~/notes", ""),
+            ("thv mcp list time --format json", ""),
+        ],
+    ),
+)
 def list_tools(
     ctx: typer.Context,
     server: Server,
@@ -87,7 +115,18 @@ def list_tools(
             _print(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}".rstrip())
 
 
-@app.command("call", cls=ServerCommand, epilog=listed("Example:", [("thv mcp call demo add a=2 b=3", "")]))
+@app.command(
+    "call",
+    cls=ServerCommand,
+    epilog=listed(
+        "Examples:",
+        [
+            ("thv mcp call demo add a=2 b=3", ""),
+            ('thv mcp call demo add --args-json \'{"a": 2, "b": 3}\'', ""),
+            ("thv mcp call time get_current_time timezone=UTC", ""),
+        ],
+    ),
+)
 def call_tool(
     ctx: typer.Context,
     server: Server,

@@ -21,15 +21,19 @@ class Option:
         help: one line for ``--help``.
         metavar: the name of its value, or None for a switch.
         multiple: may be given several times.
+        heading: what it stands under in ``--help``, or None for the heading of all the rest.
     """
 
-    __slots__ = ("flags", "help", "metavar", "multiple")
+    __slots__ = ("flags", "heading", "help", "metavar", "multiple")
 
-    def __init__(self, *flags: str, text: str, metavar: str | None = None, multiple: bool = False) -> None:
+    def __init__(
+        self, *flags: str, text: str, metavar: str | None = None, multiple: bool = False, heading: str | None = None
+    ) -> None:
         self.flags = flags
         self.help = text
         self.metavar = metavar
         self.multiple = multiple
+        self.heading = heading
 
     @property
     def name(self) -> str:
@@ -37,11 +41,31 @@ class Option:
         return self.flags[0].lstrip("-").replace("-", "_")
 
 
+THE_SERVER = "The server"
+
 OPTIONS = (
-    Option("--env", "-e", metavar="KEY=VALUE", multiple=True, text="Set a variable in the server's environment."),
-    Option("--env-file", metavar="FILE", multiple=True, text="Read KEY=VALUE lines into the server's environment."),
-    Option("--name", metavar="NAME", text="Call the server NAME; by default its registry or package name."),
-    Option("--cwd", metavar="DIR", text="Start the server in DIR."),
+    Option(
+        "--env",
+        "-e",
+        metavar="KEY=VALUE",
+        multiple=True,
+        heading=THE_SERVER,
+        text="Set a variable in the server's environment.",
+    ),
+    Option(
+        "--env-file",
+        metavar="FILE",
+        multiple=True,
+        heading=THE_SERVER,
+        text="Read KEY=VALUE lines into the server's environment.",
+    ),
+    Option(
+        "--name",
+        metavar="NAME",
+        heading=THE_SERVER,
+        text="Call the server NAME; by default its registry or package name.",
+    ),
+    Option("--cwd", metavar="DIR", heading=THE_SERVER, text="Start the server in DIR."),
     Option("--debug", text="Say on stderr what thv does, and show each usage analytics payload."),
 )
 
@@ -121,7 +145,7 @@ def _take_option(request: RunRequest, words: Sequence[str], position: int) -> in
     flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
     option = BY_FLAG.get(flag)
     if option is None:
-        raise UsageError(f"no such option: {flag}{_nearest(flag)}; put the server's own options after --{SEE_HELP}")
+        raise UsageError(f"no such option: {flag}{_nearest(flag)} put the server's own options after --{SEE_HELP}")
     if option.metavar is None:
         if given:
             raise UsageError(f"option {flag} takes no value")
@@ -143,4 +167,4 @@ def _nearest(flag: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(flag, BY_FLAG, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return f"; did you mean {near[0]}? If not," if near else ";"
