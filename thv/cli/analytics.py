@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from thv.cli.ending import answer
 from thv.cli.help import Command, Group, listed
 from thv.console import say
 
@@ -34,6 +35,8 @@ Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How t
 EXAMPLE = (12, 3)
 """The successes and errors of the report that `show` takes apart: those of docs/usage-analytics.md."""
 
+LONGEST_TITLE = len("to turn off")
+
 LATEST = 20
 """Exports that `show` lists in words: what a screen holds beside the rest."""
 
@@ -41,7 +44,11 @@ HEX_ROW = 16
 """Bytes on one line of the dump, as hex dumps have them."""
 
 
-@app.command("status", cls=Command, epilog=listed("Example:", [("thv analytics status", "")]))
+@app.command(
+    "status",
+    cls=Command,
+    epilog=listed("Examples:", [("thv analytics status", ""), ("thv analytics status --format json", "")]),
+)
 def status(*, output: Format = "text") -> None:
     """Print whether usage analytics are on, and what decided that."""
     from thv.analytics.contract import ENDPOINT, INTERVAL
@@ -57,23 +64,25 @@ def status(*, output: Format = "text") -> None:
             "interval_seconds": INTERVAL,
             "notice_shown": known,
         }
-        typer.echo(json.dumps(found, indent=2))
+        answer(json.dumps(found, indent=2))
         return
-    typer.echo(_state_in_words(decision))
-    for other in further:
-        typer.echo(f"  also off     {other.source}")
-    for answer in (decision, *further):
-        if answer.warning is not None:
-            typer.echo(f"  problem      {answer.warning}")
-    typer.echo(f"  where to     {ENDPOINT}")
-    typer.echo(f"  how often    every {INTERVAL:.0f} seconds while there is something new, and when a session ends")
-    typer.echo(f"  notice       {'shown' if known else 'not shown yet; it comes before the first report'}")
-    typer.echo("  what         thv analytics show")
-    for line in _how_to_change([decision, *further]):
-        typer.echo(line)
+    rows = [
+        *(("also off", other.source) for other in further),
+        *(("problem", one.warning) for one in (decision, *further) if one.warning is not None),
+        ("where to", ENDPOINT),
+        ("how often", f"every {INTERVAL:.0f} seconds while there is something new, and when a session ends"),
+        ("notice", "shown" if known else "not shown yet; it comes before the first report"),
+        ("what", "thv analytics show"),
+        *_how_to_change([decision, *further]),
+    ]
+    answer("\n".join([_state_in_words(decision), *(f"  {title:{LONGEST_TITLE}}  {text}" for title, text in rows)]))
 
 
-@app.command("show", cls=Command, epilog=listed("Example:", [("thv analytics show", "")]))
+@app.command(
+    "show",
+    cls=Command,
+    epilog=listed("Examples:", [("thv analytics show", ""), ("thv analytics show --format json", "")]),
+)
 def show(*, output: Format = "text") -> None:
     """Print a report byte by byte, and the history of those sent. Sends nothing."""
     from thv.analytics import history
@@ -88,10 +97,9 @@ def show(*, output: Format = "text") -> None:
     where = f"{user_state_dir() / history.HISTORY}.*"
     if output == "json":
         found = {**_state(decision), "example": _example(request, parts), "history": _history(sent, where)}
-        typer.echo(json.dumps(found, indent=2))
+        answer(json.dumps(found, indent=2))
         return
-    for line in (*_state_lines(decision), *_example_lines(request, parts), *_history_lines(sent, where)):
-        typer.echo(line)
+    answer("\n".join([*_state_lines(decision), *_example_lines(request, parts), *_history_lines(sent, where)]))
 
 
 @app.command("clear", cls=Command, epilog=listed("Example:", [("thv analytics clear", "")]))
@@ -118,23 +126,22 @@ def _state_in_words(decision: Consent) -> str:
     return f"{'on' if decision.enabled else 'off'} ({decision.source})"
 
 
-def _how_to_change(answers: list[Consent]) -> Iterator[str]:
+def _how_to_change(answers: list[Consent]) -> Iterator[tuple[str, str]]:
     """What to type to have it the other way; every source that says no has to go."""
     from thv.analytics.contract import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
 
     if answers[0].enabled:
-        yield f"  to turn off  thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)"
+        yield "to turn off", f"thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)"
         return
     title = "to turn on"
-    for answer in answers:
-        name = answer.source.partition(" ")[0]
+    for one in answers:
+        name = one.source.partition(" ")[0]
         if name in {CI, DO_NOT_TRACK, SDK_DISABLED, SWITCH}:
-            step = f"unset {name}"
-        elif answer.warning is not None:
-            step = "correct the config file"
+            yield title, f"unset {name}"
+        elif one.warning is not None:
+            yield title, "correct the config file"
         else:
-            step = f"thv config otel set {SETTING} true"
-        yield f"  {title:11}  {step}"
+            yield title, f"thv config otel set {SETTING} true"
         title = "and"
 
 
