@@ -15,7 +15,7 @@ _thv_look() { # COMMAND: what may follow it
         ;;
     'completion')
         flags='--help,-h'
-        places='bash/zsh/fish/powershell'
+        places='shell'
         ;;
     'mcp')
         verbs='list call'
@@ -81,13 +81,13 @@ _thv_words() { # KIND: the words of it
     case $1 in
     'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx://' ;;
     'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes enable-prometheus-metrics-path' ;;
+    'shell') found='bash zsh fish powershell' ;;
     'value usage-analytics-enabled') found='true false' ;;
     'value protocol') found='http/protobuf grpc' ;;
     'value insecure') found='true false' ;;
     'value tracing-enabled') found='true false' ;;
     'value metrics-enabled') found='true false' ;;
     'value enable-prometheus-metrics-path') found='true false' ;;
-    'bash/zsh/fish/powershell') found='bash zsh fish powershell' ;;
     'text/json') found='text json' ;;
     *) found='' ;;
     esac

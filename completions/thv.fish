@@ -31,7 +31,7 @@ function __thv_look -S # COMMAND: what may follow it
         case 'completion'
             set flags \
                 '--help,-h'\t'Show this message and exit'
-            set places bash/zsh/fish/powershell
+            set places shell
         case 'mcp'
             set verbs \
                 'list'\t'List the tools of a server' \
@@ -141,18 +141,24 @@ function __thv_words -S # KIND: the words of it
                 'npx://'\t'an npm package'
         case 'key'
             set found \
-                'usage-analytics-enabled'\t'Anonymous usage analytics: how many tool calls went well.' \
-                'endpoint'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you.' \
-                'protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset.' \
-                'headers'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE.' \
-                'insecure'\t'No TLS for an endpoint that is written without a scheme.' \
-                'tracing-enabled'\t'Send traces to your collector.' \
-                'metrics-enabled'\t'Send metrics to your collector.' \
-                'sampling-rate'\t'The share of traces that is recorded, from 0.0 to 1.0.' \
-                'service-name'\t'The service your traces belong to; thv-<server> when unset.' \
-                'env-vars'\t'Environment variables put on spans, as NAME,NAME.' \
-                'custom-attributes'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE.' \
-                'enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464.'
+                'usage-analytics-enabled'\t'Anonymous usage analytics: how many tool calls went well' \
+                'endpoint'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
+                'protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
+                'headers'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
+                'insecure'\t'No TLS for an endpoint that is written without a scheme' \
+                'tracing-enabled'\t'Send traces to your collector' \
+                'metrics-enabled'\t'Send metrics to your collector' \
+                'sampling-rate'\t'The share of traces that is recorded, from 0.0 to 1.0' \
+                'service-name'\t'The service your traces belong to; thv-<server> when unset' \
+                'env-vars'\t'Environment variables put on spans, as NAME,NAME' \
+                'custom-attributes'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                'enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464'
+        case 'shell'
+            set found \
+                'bash' \
+                'zsh' \
+                'fish' \
+                'powershell'
         case 'value usage-analytics-enabled'
             set found \
                 'true' \
@@ -177,12 +183,6 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'true' \
                 'false'
-        case 'bash/zsh/fish/powershell'
-            set found \
-                'bash' \
-                'zsh' \
-                'fish' \
-                'powershell'
         case 'text/json'
             set found \
                 'text' \

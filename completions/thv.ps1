@@ -37,7 +37,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['completion'] = @{
         verbs = @()
         flags = @(, @('--help,-h', 'Show this message and exit'))
-        places = @('bash/zsh/fish/powershell')
+        places = @('shell')
         tail = ''
     }
     $commands['mcp'] = @{
@@ -190,18 +190,24 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('npx://', 'an npm package')
     )
     $kinds['key'] = @(
-        @('usage-analytics-enabled', 'Anonymous usage analytics: how many tool calls went well.'),
-        @('endpoint', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you.'),
-        @('protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset.'),
-        @('headers', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE.'),
-        @('insecure', 'No TLS for an endpoint that is written without a scheme.'),
-        @('tracing-enabled', 'Send traces to your collector.'),
-        @('metrics-enabled', 'Send metrics to your collector.'),
-        @('sampling-rate', 'The share of traces that is recorded, from 0.0 to 1.0.'),
-        @('service-name', 'The service your traces belong to; thv-<server> when unset.'),
-        @('env-vars', 'Environment variables put on spans, as NAME,NAME.'),
-        @('custom-attributes', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE.'),
-        @('enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464.')
+        @('usage-analytics-enabled', 'Anonymous usage analytics: how many tool calls went well'),
+        @('endpoint', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
+        @('protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset'),
+        @('headers', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE'),
+        @('insecure', 'No TLS for an endpoint that is written without a scheme'),
+        @('tracing-enabled', 'Send traces to your collector'),
+        @('metrics-enabled', 'Send metrics to your collector'),
+        @('sampling-rate', 'The share of traces that is recorded, from 0.0 to 1.0'),
+        @('service-name', 'The service your traces belong to; thv-<server> when unset'),
+        @('env-vars', 'Environment variables put on spans, as NAME,NAME'),
+        @('custom-attributes', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
+        @('enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464')
+    )
+    $kinds['shell'] = @(
+        @('bash', ''),
+        @('zsh', ''),
+        @('fish', ''),
+        @('powershell', '')
     )
     $kinds['value usage-analytics-enabled'] = @(
         @('true', ''),
@@ -226,12 +232,6 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $kinds['value enable-prometheus-metrics-path'] = @(
         @('true', ''),
         @('false', '')
-    )
-    $kinds['bash/zsh/fish/powershell'] = @(
-        @('bash', ''),
-        @('zsh', ''),
-        @('fish', ''),
-        @('powershell', '')
     )
     $kinds['text/json'] = @(
         @('text', ''),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, completion, config, mcp, verbs
+from thv.cli import analytics, config, mcp, verbs
 from thv.cli.ending import INTERRUPTED, ended
 from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import OPTIONS, parse
@@ -152,13 +152,13 @@ app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 
 @app.command("completion", cls=Command, epilog=listed("Examples:", COMPLETION_EXAMPLES))
 def print_completion(
-    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], typer.Argument(metavar="SHELL", help="Your shell.")],
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.", show_default=False)],
 ) -> None:
     """Print the script that completes thv's words when you press TAB.
 
     It goes to stdout and nowhere else: where your shell finds it is yours to say. The script starts no process.
     """
-    completion.print_script(shell)
+    verbs.completion(shell)
 
 
 def main(words: Sequence[str]) -> int:

@@ -7,9 +7,8 @@ ever touched: where a script goes is the user's to say.
 from __future__ import annotations
 
 import os
-import sys
 
-from thv.errors import ThvError
+from thv.errors import ThvError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +26,23 @@ FOLDERS: Final = (
 """Where the scripts are: in the package once installed, beside it in a checkout."""
 
 
-def print_script(shell: str) -> None:
-    """Write the script for `shell`, a key of `FILES`, to stdout, byte by byte as it ships.
+def script(shell: str) -> str:
+    """The script for `shell`, one of `FILES`.
 
     Raises:
-        ThvError: the script is not there: a broken installation.
+        UsageError: thv has none for it.
+        ThvError: it is not there: a broken installation.
     """
+    if shell not in FILES:
+        from difflib import get_close_matches
+
+        near = get_close_matches(shell.lower(), FILES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the shells are {', '.join(FILES)}"
+        raise UsageError(f"there is no completion for {shell!r}; {hint}")
     for folder in FOLDERS:
         try:
-            with open(os.path.join(folder, FILES[shell]), "rb") as file:  # noqa: PTH118, PTH123  as above
-                script = file.read()
+            with open(os.path.join(folder, FILES[shell]), encoding="utf-8") as file:  # noqa: PTH118, PTH123  as above
+                return file.read()
         except FileNotFoundError:
             continue
-        sys.stdout.buffer.write(script)
-        sys.stdout.buffer.flush()
-        return
     raise ThvError(f"the completion script {FILES[shell]} is missing from {FOLDERS[0]}; install thv again")

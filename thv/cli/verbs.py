@@ -24,6 +24,17 @@ def version() -> None:
     answer(f"thv {__version__}")
 
 
+def completion(shell: str) -> None:
+    """`thv completion`: the script that completes thv's words in a shell.
+
+    Raises:
+        UsageError: thv has none for `shell`.
+    """
+    from thv.cli.completion import script
+
+    answer(script(shell).removesuffix("\n"))
+
+
 def path() -> None:
     """`thv config path`: where the config file is, whether or not it exists."""
     answer(config_path(os.environ))

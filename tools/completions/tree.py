@@ -12,6 +12,7 @@ from typing import Any
 from typer.main import get_command
 
 from thv.cli.app import RunCommand, app
+from thv.cli.completion import FILES
 from thv.cli.mcp import ServerCommand
 from thv.config.settings import BOOLEAN, KEYS, PROTOCOL
 from thv.config.values import PROTOCOLS
@@ -20,13 +21,14 @@ from thv.servers.registry import entries
 NOTHING = "nothing"
 """The kind of a value that nobody but the user can know."""
 
-SERVER, KEY, VALUE, FILE, DIRECTORY = "server", "key", "value", "file", "directory"
+SERVER, KEY, VALUE, SHELL, FILE, DIRECTORY = "server", "key", "value", "shell", "file", "directory"
 """Kinds with a meaning in the templates; a choice is a kind by its own words, such as ``text/json``."""
 
 KIND_OF = {
     "SERVER": SERVER,
     "KEY": KEY,
     "VALUE": VALUE,
+    "SHELL": SHELL,
     "FILE": FILE,
     "DIR": DIRECTORY,
     "KEY=VALUE": NOTHING,
@@ -100,7 +102,8 @@ def build() -> Tree:
             *(Word(entry.name, entry.description) for entry in entries().values()),
             *(Word(text, meaning) for text, meaning in PREFIXES),
         ),
-        KEY: tuple(Word(setting.name, setting.help) for setting in KEYS.values()),
+        KEY: tuple(Word(setting.name, _line(setting.help)) for setting in KEYS.values()),
+        SHELL: tuple(map(Word, FILES)),
     }
     for setting in KEYS.values():
         values = {BOOLEAN: ("true", "false"), PROTOCOL: PROTOCOLS}.get(setting.kind)
