@@ -302,6 +302,37 @@ def test_the_notice_is_shown_once_per_machine_and_before_anything_is_sent(launch
     assert second.stderr == ""
 
 
+def remembered() -> list[dict[str, Any]]:
+    """The history, as the command tells it."""
+    argv = [sys.executable, "-m", "thv", "analytics", "show", "--format", "json"]
+    shown = subprocess.run(argv, capture_output=True, check=True, timeout=PATIENCE)
+    found: list[dict[str, Any]] = json.loads(shown.stdout)["history"]["exports"]
+    return found
+
+
+def test_the_history_tells_each_report_that_arrived(launch: Any) -> None:
+    with Sink() as sink:
+        launch(sink)
+        launch(sink, request(1, "add", a=1, b=1))
+        assert len(sink.wait_for(2)) == 2
+    assert [(one["success"], one["error"], one["result"]) for one in remembered()] == [(1, 1, "taken"), (1, 0, "taken")]
+
+
+def test_a_report_that_the_end_of_the_session_cut_short_is_in_the_history_too(launch: Any) -> None:
+    with Sink(mode="silent") as sink:
+        launch(sink, options=())
+        # On a slow machine the session may end before the connection, and then nothing was sent.
+        assert len(remembered()) >= sink.connections
+    assert {one["result"] for one in remembered()} <= {"unknown"}
+
+
+def test_with_analytics_off_nothing_is_remembered(launch: Any, home: Path) -> None:
+    with Sink() as sink:
+        launch(sink, env={"DO_NOT_TRACK": "1"})
+    assert remembered() == []
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
 def test_debug_shows_each_request_with_its_destination_and_result(launch: Any) -> None:
     with Sink() as sink:
         ran = launch(sink, words=["--debug"])
