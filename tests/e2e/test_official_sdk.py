@@ -8,27 +8,23 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from base64 import b64decode
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mcp.types as mcp_types
 import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 
+from tests import packages
 from thv.servers.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     Scenario = Callable[["Recorder"], Awaitable[None]]
 
 pytestmark = [pytest.mark.registry, pytest.mark.slow, pytest.mark.timeout(600)]
-
-CACHE = Path(tempfile.gettempdir()) / f"thv-tests-packages-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-"""Packages fetched once a machine: every test has a HOME of its own, so the runners' own caches are always cold."""
 
 PATIENCE = 60.0
 """Seconds to wait for something that a server does in its own time."""
@@ -129,28 +125,11 @@ async def session(
     return recorder
 
 
-@contextmanager
-def only_one(lock: Path) -> Iterator[None]:
-    """Let one test process at a time fetch a package: npm breaks when two fill the same cache."""
-    if sys.platform == "win32":
-        yield
-    else:
-        import fcntl
-
-        with lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Packages from the shared cache, analytics off, and the runners that are installed beside this Python."""
-    CACHE.mkdir(exist_ok=True)
-    monkeypatch.setenv("UV_CACHE_DIR", str(CACHE / "uv"))
-    monkeypatch.setenv("npm_config_cache", str(CACHE / "npm"))
-    monkeypatch.setenv("npm_config_update_notifier", "false")
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    """Packages from the shared cache, and analytics off."""
+    for name, value in packages.variables().items():
+        monkeypatch.setenv(name, value)
     return dict(os.environ)
 
 
@@ -175,7 +154,7 @@ def compare(
 ) -> Recorder:
     """Play the scenario without thv and through it, and hold the two to be the same."""
     plain = server_argv(server, args, env)
-    with only_one(CACHE / "lock"):
+    with packages.only_one_fetches():
         direct = asyncio.run(session(plain, scenario, env=env, mode=mode, roots=list(roots), log=logs / "direct.log"))
     relayed = [sys.executable, "-P", "-m", "thv", "--debug", "run", server, "--", *args]
     through = asyncio.run(session(relayed, scenario, env=env, mode=mode, roots=list(roots), log=logs / "through.log"))
