@@ -1,4 +1,8 @@
-"""The entry of the `thv` command. What is asked all day is answered before the command-line library is imported."""
+"""The entry of the `thv` command. What is asked all day is answered before the command-line library is imported.
+
+`thv run` has a parser of its own, the only one. The commands of `FAST` are read here when they stand with exactly their
+arguments and no option; everything else is for the full command line, which ends in the same `thv.cli.verbs`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,23 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+FAST = {
+    ("--version",): ("version", 1, 0),
+    ("config", "path"): ("path", 2, 0),
+    ("config", "otel", "get"): ("get", 4, 1),
+    ("config", "otel", "set"): ("set_", 5, 2),
+    ("config", "otel", "unset"): ("unset", 4, 1),
+}
+"""How a fast command begins: its function in `thv.cli.verbs`, how many words it has, how many of them it is handed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     `thv run` leaves at once when its session is over: neither a thread that waits for a silent analytics endpoint nor
-    the interpreter's tidying up may keep its client waiting. So does, without `argv`, what `thv.cli.fast` understands.
+    the interpreter's tidying up may keep its client waiting. So do fast commands, unless `argv` is handed in.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     start = 1 if words[:1] == ["--debug"] else 0
@@ -23,21 +36,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             exit_code = _run(words[start + 1 :], debug=start == 1)
             if exit_code is not None:
                 os._exit(exit_code)
-        from thv.cli import fast
+        command = fast_command(words)
+        if command is None:
+            from thv.cli.app import main as full_main
 
-        command = fast.command(words)
-        if command is not None:
-            from thv.cli.ending import ended
+            return full_main(words)
+        from thv.cli.ending import ended
 
-            exit_code = ended(command, debug=False)
-            if argv is None:
-                os._exit(exit_code)
-            return exit_code
-        from thv.cli.app import main as full_main
-
-        return full_main(words)
+        exit_code = ended(command, debug=False)
+        if argv is None:
+            os._exit(exit_code)
+        return exit_code
     except KeyboardInterrupt:  # while importing, or before the session heeds signals
         os._exit(130)  # 128 + SIGINT, as a shell gives it
+
+
+def fast_command(words: Sequence[str]) -> Callable[[], None] | None:
+    """What these words ask for, or None if that is for the full command line to find out. Does nothing yet."""
+    for begin in range(1, len(words) + 1):
+        known = FAST.get(tuple(words[:begin]))
+        if known is not None:
+            name, count, handed = known
+            # What begins with a dash may be an option; what is empty may be missing.
+            if len(words) != count or any(not word or word[0] == "-" for word in words[begin:]):
+                return None
+            from thv.cli import verbs
+
+            return lambda: getattr(verbs, name)(*words[count - handed :])
+    return None
 
 
 def _run(words: Sequence[str], *, debug: bool) -> int | None:

@@ -1,6 +1,6 @@
 """What the commands that are asked all day do, once their words are understood: the answers, whoever reads the words.
 
-`thv.cli.fast` and the full command line both end here, so the two cannot answer differently. Imports nothing slow:
+`thv.__main__` and the full command line both end here, so the two cannot answer differently. Imports nothing slow:
 `get` is done as soon as the interpreter is up, `set` as soon as YAML can be edited. Also joins what the settings
 commands say to who decides on usage analytics.
 """
