@@ -168,7 +168,8 @@ def main(words: Sequence[str]) -> int:
 
 def _run_command(words: list[str]) -> object:
     try:
-        return app(args=words, prog_name="thv", standalone_mode=False)
+        # No variable of the environment makes an answer another one: completion is not Typer's.
+        return app(args=words, prog_name="thv", standalone_mode=False, complete_var="")
     except typer.TyperException as error:
         say(complaint(error))
         return error.exit_code
