@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.conftest import PATIENT
-from thv.analytics.consent import Consent, decide
+from thv.analytics.consent import Consent, answers, decide
 from thv.ports import BooleanReading
 
 SILENT = BooleanReading(value=None, where="/home/u/.toolhive/config.yaml")
@@ -116,14 +116,31 @@ def test_the_file_is_not_read_when_a_variable_has_decided() -> None:
     assert decide({"CI": "1"}, fail).source == "CI is set"
 
 
-@PATIENT
-@given(
-    environ=st.dictionaries(
-        st.sampled_from(["DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"]),
-        st.sampled_from(["", "0", "1", "true", "false", "yes", "no", "maybe"]) | st.text(max_size=5),
-    ),
-    reading=st.sampled_from([SILENT, YES, NO, BROKEN]),
+environs = st.dictionaries(
+    st.sampled_from(["DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"]),
+    st.sampled_from(["", "0", "1", "true", "false", "yes", "no", "maybe"]) | st.text(max_size=5),
 )
+readings = st.sampled_from([SILENT, YES, NO, BROKEN])
+
+
+@PATIENT
+@given(environ=environs, reading=readings)
+def test_every_source_that_says_no_is_told_the_deciding_one_first(
+    environ: dict[str, str], reading: BooleanReading
+) -> None:
+    told = [(one.enabled, one.source) for one in answers(environ, lambda: reading)]
+    alone = [decided({name: value}) for name, value in environ.items()] + [decided({}, reading)]
+    refusals = {one.source for one in alone if not one.enabled}
+    first = decided(environ, reading)
+    assert told[0] == (first.enabled, first.source)
+    if first.enabled:
+        assert len(told) == 1
+    else:
+        assert sorted(told) == sorted((False, source) for source in refusals)
+
+
+@PATIENT
+@given(environ=environs, reading=readings)
 def test_off_always_wins(environ: dict[str, str], reading: BooleanReading) -> None:
     each = [decided({name: value}).enabled for name, value in environ.items()] + [decided({}, reading).enabled]
     assert decided(environ, reading).enabled == all(each)
