@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FAST = {
     ("--version",): ("version", 1, 0),
+    ("completion",): ("completion", 2, 1),
     ("config", "path"): ("path", 2, 0),
     ("config", "otel", "get"): ("get", 4, 1),
     ("config", "otel", "set"): ("set_", 5, 2),
@@ -37,16 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             if exit_code is not None:
                 os._exit(exit_code)
         command = fast_command(words)
-        if command is None:
-            from thv.cli.app import main as full_main
+        if command is not None:
+            from thv.cli.ending import ended
 
-            return full_main(words)
-        from thv.cli.ending import ended
+            exit_code = ended(command, debug=False)
+            return exit_code if argv is not None else os._exit(exit_code)
+        from thv.cli.app import main as full_main
 
-        exit_code = ended(command, debug=False)
-        if argv is None:
-            os._exit(exit_code)
-        return exit_code
+        return full_main(words)
     except KeyboardInterrupt:  # while importing, or before the session heeds signals
         os._exit(130)  # 128 + SIGINT, as a shell gives it
 
