@@ -1,0 +1,182 @@
+"""Every command that the README, the pages of docs/ or a ``--help`` shows is one that works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from tests import packages
+from thv.cli.app import app
+from thv.servers.registry import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the examples are written for a POSIX shell")
+
+ROOT = Path(__file__).parents[1]
+
+NOT_RUN = {
+    "thv completion powershell | Out-String | Invoke-Expression": "PowerShell is in no registry that tests may use",
+}
+"""The examples that no test runs, and why."""
+
+SHELLS = {"zsh": "autoload -U compinit && compinit -u && ", "fish": ""}
+"""Shells that an example can be for, and what comes before it in theirs; the others are for bash."""
+
+FETCHED = {name for name, entry in entries().items() if entry.runner in {"uvx", "npx"}}
+
+
+def in_pages() -> Iterator[str]:
+    """The lines of shell blocks that use thv, and the first column of the README's tables."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = page.read_text()
+        for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            # The lines that install thv first are run by tests/test_readme.py and by CI.
+            commands = (line.partition("  #")[0].strip() for line in block.splitlines())
+            yield from (command for command in commands if re.search(r"(?:^|[ (])thv ", command))
+        yield from (
+            words for words in re.findall(r"^\| `(thv [^`]*)` \|", text, re.MULTILINE) if not is_a_pattern(words)
+        )
+
+
+def is_a_pattern(words: str) -> bool:
+    """Whether it stands for many commands: ``thv mcp list SERVER``, ``bash|zsh``."""
+    return bool(re.search(r"\b[A-Z]{3,}\b|[\[|]", words))
+
+
+def in_helps() -> Iterator[str]:
+    """What stands under Examples in every help."""
+    todo: list[Any] = [typer.main.get_command(app)]
+    while todo:
+        command = todo.pop()
+        todo += getattr(command, "commands", {}).values()
+        _, _, rows = (command.epilog or "").partition("\n  ")
+        # A comment stands two spaces or more behind the command.
+        yield from (re.split(r" {2,}", row.strip())[0] for row in rows.split("\n  ") if row.strip())
+
+
+EXAMPLES = list(dict.fromkeys((*in_helps(), *in_pages())))
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+
+ENDED_BY_THV = 128 + signal.SIGTERM
+"""The exit code of a session whose server does not end by itself when its client is gone."""
+
+
+def is_fetched(example: str) -> bool:
+    """Whether the example's server comes from a package registry."""
+    words = shlex.split(example, comments=True)
+    return any(word.startswith(("uvx://", "npx://")) or word in FETCHED for word in words)
+
+
+def examples(*, fetched: bool) -> list[str]:
+    return [example for example in EXAMPLES if example not in NOT_RUN and is_fetched(example) is fetched]
+
+
+def shell(example: str) -> list[str]:
+    for name, before in SHELLS.items():
+        if f"thv completion {name}" in example:
+            if shutil.which(name) is None:
+                pytest.skip(f"{name} is not installed")
+            return [name, "-c", before + example]
+    return ["bash", "-c", example]
+
+
+@pytest.fixture
+def place(tmp_path: Path, home: Path) -> Path:
+    """A directory in which the examples make sense: with a server, a checkout's own examples, and an editor."""
+    (home / "notes").mkdir()
+    place = tmp_path / "place"
+    shutil.copytree(ROOT / "examples", place / "examples")
+    for name in ("my-server", "bin/code"):
+        program = place / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\ncat > /dev/null\n")
+        program.chmod(0o755)
+    (place / "my_server.py").write_text("import sys\nsys.stdin.read()\n")
+    return place
+
+
+def environment(place: Path) -> dict[str, str]:
+    environ = os.environ | packages.variables() | {"EDITOR": "true"}
+    return environ | {"PATH": f"{place / 'bin'}{os.pathsep}{environ['PATH']}"}
+
+
+def holds(example: str, place: Path) -> None:
+    """The example ends well, with a client, or a person, that has nothing to say."""
+    done = subprocess.run(
+        shell(example),
+        cwd=place,
+        env=environment(place),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "internal error" not in done.stderr
+
+
+def serves(example: str, place: Path) -> None:
+    """The example starts a server that greets its client, and ends when the client is gone."""
+    with (
+        (place / "stderr").open("w+") as log,
+        subprocess.Popen(
+            shell(example),
+            cwd=place,
+            env=environment(place),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(HELLO) + "\n")
+        process.stdin.flush()
+        reply = process.stdout.readline()
+        process.stdin.close()
+        code = process.wait()
+    said = (place / "stderr").read_text()
+    assert reply, said
+    assert json.loads(reply)["result"]["serverInfo"]["name"]
+    assert code in {0, ENDED_BY_THV}, said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("example", examples(fetched=False))
+def test_an_example_works_as_it_is_shown(example: str, place: Path) -> None:
+    holds(example, place)
+
+
+@pytest.mark.registry
+@pytest.mark.slow
+@pytest.mark.parametrize("example", examples(fetched=True))
+def test_an_example_with_a_published_server_works_as_it_is_shown(example: str, place: Path) -> None:
+    with packages.only_one_fetches():
+        (serves if example.startswith("thv run ") else holds)(example, place)
+
+
+def test_the_examples_were_found_and_what_is_not_run_is_still_shown() -> None:
+    assert {"thv run time", "thv config edit", "thv mcp call demo add a=2 b=3"} <= set(EXAMPLES)
+    assert set(NOT_RUN) <= set(EXAMPLES)
