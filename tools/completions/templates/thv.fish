@@ -110,6 +110,8 @@ function __thv_complete
             __fish_complete_directories $cur | string replace -r '^' -- $prefix
         case '*'
             __thv_words $kind
+            # A prefix that is there already: fish would put a blank behind it.
+            contains -- $cur 'uvx://' 'npx://'; and return
             string replace -r '^' -- "$prefix" $found
     end
 end

@@ -1,0 +1,89 @@
+"""TAB does what a person expects, in real shells that sit in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.completions.shells import KINDS, MARK, PROMPT, candidates, start
+from thv.cli.completion import FILES
+from thv.cli.run_options import OPTIONS
+from thv.config.settings import KEYS
+from thv.servers.registry import entries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's"),
+    pytest.mark.parametrize("name", KINDS),
+]
+
+LINES = [
+    # What is typed; what thv then gets. An X that stands by itself tells of a blank behind what was completed.
+    ("thv ru\tti\tX", "run time X"),
+    ("thv --debug ru\tti\tX", "--debug run time X"),
+    ("thv run uv\tX", "run uvx://X"),
+    ("thv run uvx:\tX", "run uvx://X"),
+    ("thv run uvx://\tX", "run uvx://X"),
+    ("thv run uvx://mc\tX", "run uvx://mcX"),
+    ("thv run npx://@scope/mc\tX", "run npx://@scope/mcX"),
+    ("thv mcp call n\tX", "mcp call npx://X"),
+    ("thv run --nam\tx seq\tX", "run --name x sequentialthinking X"),
+    ("thv run time --env-\tpr\tX", "run time --env-file prod.env X"),
+    ("thv run --env-file=pr\tX", "run --env-file=prod.env X"),
+    ("thv run time --cwd no\tX", "run time --cwd notes/X"),
+    ("thv run --cwd=no\tX", "run --cwd=notes/X"),
+    ("thv run -e ti\t tim\tX", "run -e ti time X"),
+    ("thv run -eti=1 ti\tX", "run -eti=1 time X"),
+    ("thv run --env a=b:c ti\tX", "run --env a=b:c time X"),
+    ("thv run ./my\tX", "run ./my server X"),
+    ("thv run -- frobn\tX", "run -- frobnicate X"),
+    ("thv run time -- no\tX", "run time -- notes/X"),
+    ("thv mcp list git -- pr\tX", "mcp list git -- prod.env X"),
+    ("thv mcp list git --format=j\tX", "mcp list git --format=json X"),
+    ("thv mcp list --format j\tgi\tX", "mcp list --format json git X"),
+    ("thv config otel set ins\tf\tX", "config otel set insecure false X"),
+    ("thv config otel set proto\tg\tX", "config otel set protocol grpc X"),
+    ("thv completion p\tX", "completion powershell X"),
+    ("thv nonsense r\tX", "nonsense rX"),
+    ("thv config otel set service-name t\tX", "config otel set service-name tX"),
+]
+
+
+def test_tab_completes_the_word_and_mangles_none(name: str, tmp_path: Path) -> None:
+    with start(name, tmp_path) as shell:
+        for typed, wanted in LINES:
+            assert " ".join(shell.line_of(typed)) == wanted, typed
+            shell.until(PROMPT)
+    assert not (tmp_path / MARK).exists(), "TAB started thv"
+
+
+def test_every_candidate_is_offered_and_no_other(name: str, tmp_path: Path) -> None:
+    run = {flag for option in OPTIONS for flag in option.flags} | {"--help", "-h", "--"}
+    with start(name, tmp_path) as shell:
+        for line, wanted in [
+            ("thv run ", {*entries(), "uvx://", "npx://"}),
+            ("thv mcp list ", {*entries(), "uvx://", "npx://"}),
+            ("thv mcp call ", {*entries(), "uvx://", "npx://"}),
+            ("thv config otel get ", set(KEYS)),
+            ("thv config otel set ", set(KEYS)),
+            ("thv config otel unset ", set(KEYS)),
+            ("thv config otel set tracing-enabled ", {"true", "false"}),
+            ("thv config otel set protocol ", {"http/protobuf", "grpc"}),
+            ("thv mcp list --format ", {"text", "json"}),
+            ("thv completion ", set(FILES)),
+            ("thv run time ", run),
+            # Given and not to be repeated: not offered again, on whichever side of SERVER it stands.
+            ("thv run --name x --debug -e A=b time --cwd=notes ", run - {"--name", "--debug", "--cwd"}),
+            ("thv config otel list --reveal ", {"--format", "--help", "-h"}),
+            ("thv mcp call demo add ", set()),
+        ]:
+            if wanted:
+                assert candidates(name, shell, line) == wanted, line
+            else:
+                assert shell.line_of(f"{line}\tX")[-1] == "X", line
+            shell.until(PROMPT)
+    assert not (tmp_path / MARK).exists(), "TAB started thv"
