@@ -7,10 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from thv.cli.app import app
+from thv.cli.editor import VARIABLES
 from thv.cli.run_options import OPTIONS
+from thv.config.settings import KEYS
 from thv.servers.registry import entries
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +65,27 @@ def test_every_option_and_every_registry_name_is_told() -> None:
             assert f"`{flag}" in README, flag
     for name in entries():
         assert f"`{name}`" in README, name
+
+
+def test_every_key_and_every_variable_is_told() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \|(?: (.*?))? \|(?: (.*))? \|$", README, re.MULTILINE)
+    told = {key: (default, re.findall(r"`([A-Z_]+)`", variables)) for key, default, variables in rows}
+    assert list(told) == list(KEYS)
+    for name, known in KEYS.items():
+        default, variables = told[name]
+        assert not known.default or default == f"`{known.default}`", name
+        assert tuple(variables) == known.env, name
+    for variable in (*VARIABLES, "TOOLHIVE_CONFIG", "NO_COLOR"):
+        assert f"`{variable}`" in README, variable
+
+
+def test_every_command_is_told() -> None:
+    todo: list[tuple[str, Any]] = [("thv", typer.main.get_command(app))]
+    while todo:
+        name, command = todo.pop()
+        inner = getattr(command, "commands", {})
+        todo += [(f"{name} {word}", below) for word, below in inner.items()]
+        assert inner or name in README, name
 
 
 @pytest.mark.parametrize(

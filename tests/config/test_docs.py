@@ -17,6 +17,13 @@ def test_the_page_lists_every_key_with_its_default() -> None:
     assert rows == [(known.name, known.default) for known in KEYS.values()]
 
 
+def test_the_page_lists_the_variables_of_every_key_the_strongest_first() -> None:
+    _, _, table = PAGE.partition("| key | variables, the strongest first |")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", table, re.MULTILINE)
+    found = {key: tuple(re.findall(r"`([A-Z_]{2,})`", text)) for key, text in rows}
+    assert found == {known.name: known.env for known in KEYS.values() if known.env}
+
+
 def test_the_page_names_every_boolean_word_and_the_limits() -> None:
     assert [word for word in BOOLEANS if f"`{word}`" not in PAGE] == []
     assert f"larger than {MAX_BYTES >> 10} KiB" in PAGE
