@@ -84,10 +84,11 @@ def main() -> int:
         total, used, own = (after - earlier for after, earlier in zip(machine.cpu_seconds(), before, strict=True))
     others = (used - own) / total
     print(f"{machine.line()}\n{options.pairs} pairs; other programs took {others:.0%} of the CPU time\n")
-    print(f"{'':<38}{'ms':>8}{'x bare':>9}{'aim':>8}")
+    width = max(len(row.name) for row in rows)
+    print(f"{'':<{width}}{'ms':>8}{'x bare':>9}{'aim':>8}")
     for row in rows:
         aim = "" if row.aim is None else f"<= {row.aim:g}"
-        print(f"{row.name:<38}{median(row.took):>8.1f}{row.ratio(bare, direct):>9.2f}{aim:>8}")
+        print(f"{row.name:<{width}}{median(row.took):>8.1f}{row.ratio(bare, direct):>9.2f}{aim:>8}".rstrip())
     if options.json:
         figures = {
             row.name: {"took_ms": row.took, "ratio": row.ratio(bare, direct), "aim": row.aim, "argv": [*row.argv]}
