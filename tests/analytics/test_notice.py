@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thv.analytics.notice import MARKER, NOTICE, shown
+from thv.analytics.notice import MARKER, NOTICE, shown, was_shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +29,22 @@ def test_the_notice_says_what_where_and_how_to_stop_in_four_lines() -> None:
         "https://analytics.toolhive.stacklok.dev/v1/traces",
         "thv config otel set usage-analytics-enabled false",
         "DO_NOT_TRACK=1",
+        "thv analytics show",
         "docs/usage-analytics.md",
     ):
         assert words in NOTICE
+
+
+def test_asking_whether_it_was_shown_shows_and_records_nothing(tmp_path: Path) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("could not determine home directory")
+
+    state = tmp_path / "state"
+    assert not was_shown(lambda: state)
+    assert not state.exists()
+    assert shown(lambda _: None, lambda: state)
+    assert was_shown(lambda: state)
+    assert not was_shown(nowhere)
 
 
 def test_a_notice_that_cannot_be_shown_is_neither_shown_nor_recorded(tmp_path: Path) -> None:
