@@ -22,7 +22,7 @@ NOTICE = f"""\
 Anonymous usage analytics are on. thv reports how many tool calls succeeded and how many failed, nothing else,
 to {ENDPOINT}: no names, arguments, results, paths or identifiers.
 To turn this off: thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)
-Byte by byte: thv analytics show; docs/usage-analytics.md, https://docs.toolhive.dev/usage-analytics. Shown only once."""
+Byte by byte: thv analytics show, docs/usage-analytics.md, https://docs.toolhive.dev/usage-analytics. Shown once."""
 
 
 def shown(say: Callable[[str], None], state_dir: Callable[[], Path] | None = None) -> bool:
