@@ -10,7 +10,7 @@ function __thv_look -S # COMMAND: what may follow it
         case ''
             set verbs \
                 'run'\t'Run an MCP server behind the relay' \
-                'completion'\t'Print the script that completes thv\'s words when you press TAB' \
+                'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent'

@@ -8,7 +8,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands[''] = @{
         verbs = @(
             @('run', 'Run an MCP server behind the relay'),
-            @('completion', 'Print the script that completes thv''s words when you press TAB'),
+            @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent')

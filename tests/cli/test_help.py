@@ -14,7 +14,7 @@ from thv.servers.registry import entries
 THV = [sys.executable, "-P", "-m", "thv"]
 VERBS = ["", "run", "mcp", "mcp list", "mcp call", "config", "config path", "config edit", "config otel"]
 VERBS += [f"config otel {verb}" for verb in ("get", "set", "unset", "list")]
-VERBS += ["analytics", "analytics status", "analytics show", "analytics clear"]
+VERBS += ["completion", "analytics", "analytics status", "analytics show", "analytics clear"]
 
 
 def thv(words: str) -> subprocess.CompletedProcess[str]:

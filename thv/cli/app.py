@@ -138,8 +138,8 @@ RUN_EXAMPLES = (
 
 COMPLETION_EXAMPLES = (
     ('eval "$(thv completion bash)"', "in ~/.bashrc"),
-    ("source <(thv completion zsh)", "in ~/.zshrc, after compinit"),
-    ("thv completion fish | source", "in ~/.config/fish/config.fish"),
+    ("source <(thv completion zsh)", "in ~/.zshrc"),
+    ("thv completion fish | source", "in config.fish"),
     ("thv completion powershell | Out-String | Invoke-Expression", "in $PROFILE"),
 )
 
@@ -154,9 +154,10 @@ app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 def print_completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.", show_default=False)],
 ) -> None:
-    """Print the script that completes thv's words when you press TAB.
+    """Print the script that makes TAB complete. It is for one shell.
 
-    It goes to stdout and nowhere else: where your shell finds it is yours to say. The script starts no process.
+    It goes to stdout and nowhere else: where your shell finds it is yours to say. In zsh, that is after compinit. The
+    script never starts thv.
     """
     verbs.completion(shell)
 
