@@ -51,6 +51,21 @@ def test_the_benchmark_measures_every_figure_of_its_peers(tmp_path: Path) -> Non
     assert "cat | server | cat" in done.stdout
 
 
+def test_the_start_benchmark_measures_every_command(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = run("startup.py", "--pairs", "2", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())["rows"]
+    assert {name: row["aim"] for name, row in rows.items() if row["aim"] is not None} == {
+        "thv run, over no relay": 2.5,
+        "thv config otel get usage-analytics-enabled": 1.5,
+        "thv config otel set usage-analytics-enabled": 6,
+        "thv --help": 8,
+    }
+    assert all(len(row["took_ms"]) == 2 and row["ratio"] > 0 for row in rows.values())
+    assert all(name in done.stdout for name in rows)
+
+
 def test_the_echo_server_answers_with_the_very_id_and_fails_when_asked(tmp_path: Path) -> None:
     server = tmp_path / "echo_server"
     subprocess.run(["cc", "-O1", "-o", str(server), str(BENCHMARKS / "servers" / "echo_server.c")], check=True)

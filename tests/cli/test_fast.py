@@ -292,3 +292,22 @@ def test_a_change_loads_a_yaml_library_and_help_the_command_line_and_neither_any
     assert {name.partition(".")[0] for name in packages(["config", "otel", "set", KEY, "no"])} == {"ruamel"}
     assert {name.partition(".")[0] for name in packages(["--help"])} == {"typer"}
     assert {name.partition(".")[0] for name in packages(["config", "otel", "set", "--help"])} == {"typer"}
+
+
+def test_a_server_is_started_before_anything_slow_is_imported() -> None:
+    code = (
+        "import sys; from os import _exit, write; before = set(sys.modules)\n"
+        "from thv.__main__ import main\n"
+        "import thv.session\n"
+        "class Server:\n"
+        "    def spawn(*_arguments):\n"
+        "        write(1, ' '.join(set(sys.modules) - before).encode())\n"
+        "        _exit(0)\n"
+        "thv.session.ServerProcess = Server\n"
+        "main(['run', '--', sys.executable])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60
+    )
+    found = {name for name in done.stdout.decode().split() if name.partition(".")[0] not in {"thv", "__future__"}}
+    assert found <= {"errno", "select", "fcntl", "pwd", "_posixsubprocess"}, found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -108,6 +109,7 @@ def test_people_may_write_lists_and_maps_as_yaml_or_as_text(name: str, text: str
         ("env-vars", "[A B]"),
         ("headers", "[a]"),
         ("headers", "{a: [b]}"),
+        ("headers", '{a: "b\\r\\nInjected: c"}'),
         ("sampling-rate", "2"),
         ("sampling-rate", "[0.1]"),
         ("insecure", ""),
@@ -133,6 +135,27 @@ def test_any_text_is_taken_or_refused_and_what_is_taken_survives_the_file(name: 
     node = get(written, ("otel", name), path="f")
     assert node is not None
     assert from_node(KEYS[name], node, path="f") == value
+
+
+WRITTEN = st.text(alphabet="019eE+-._aZ[]:é१ ", max_size=8)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(WRITTEN)
+def test_what_is_taken_for_a_number_a_place_or_a_name_is_what_the_rules_say(text: str) -> None:
+    def taken(name: str) -> bool:
+        try:
+            parse(KEYS[name], text)
+        except SettingError:
+            return False
+        return True
+
+    stripped = text.strip()
+    number = re.fullmatch(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", stripped, re.ASCII)
+    assert taken("sampling-rate") == bool(number and 0 <= float(stripped) <= 1)
+    place = re.fullmatch(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", stripped, re.ASCII)
+    assert taken("endpoint") == bool(place and 1 <= int(place[1]) <= 65535)
+    assert taken("env-vars") == (not stripped or bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", stripped, re.ASCII)))
 
 
 @pytest.mark.parametrize("name", [name for name, known in KEYS.items() if known.default])
