@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness import lineup, machine, native
+from harness import lineup, machine, native, tab
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,12 +89,18 @@ def main() -> int:
     for row in rows:
         aim = "" if row.aim is None else f"<= {row.aim:g}"
         print(f"{row.name:<{width}}{median(row.took):>8.1f}{row.ratio(bare, direct):>9.2f}{aim:>8}".rstrip())
+    tabs = tab.measure(options.pairs)
+    print(f"\n{'TAB, more than the shell itself takes':<38}{'ms':>8}{'floor':>9}{'more':>8}{'aim':>9}")
+    for shell, times in tabs.items():
+        more = median(ours - floor for ours, floor in zip(times["thv"], times["floor"], strict=True))
+        shown = f"{median(times['thv']):>8.1f}{median(times['floor']):>9.1f}{more:>8.1f}"
+        print(f"{shell:<38}{shown}{f'<= {tab.AIM_MS}':>9}")
     if options.json:
         figures = {
             row.name: {"took_ms": row.took, "ratio": row.ratio(bare, direct), "aim": row.aim, "argv": [*row.argv]}
             for row in rows
         }
-        report = {"machine": machine.line(), "others_share": others, "rows": figures}
+        report = {"machine": machine.line(), "others_share": others, "rows": figures, "tab_ms": tabs}
         Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 

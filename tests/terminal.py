@@ -78,6 +78,12 @@ class Shell:
         assert text is not None
         return text
 
+    def settle(self, seconds: float) -> None:
+        """Reads on until the screen stayed as it is for `seconds`; forgets what led to it."""
+        while select.select([self._ours], [], [], seconds)[0]:
+            os.read(self._ours, 1 << 16)
+        self.seen = b""
+
     def line_of(self, keys: str) -> list[str]:
         """Types `keys` and Enter; the words that `thv` was given then."""
         self.type(f"{keys}\r")
