@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.commands import Command
+from thv.config import tree
 from thv.config.settings import BOOLEAN, FRACTION, KEYS, MAP, NAMES
 from thv.config.values import HIDDEN
 
@@ -177,3 +178,17 @@ def test_get_returns_what_set_was_given(thv: Command, setting: tuple[str, str]) 
     dashes = ["--"] if value.startswith("-") else []
     assert thv("otel", "set", name, *dashes, value)[0] == 0
     assert thv("otel", "get", name, "--reveal") == (0, f"{value}\n" if value else "", "")
+
+
+def test_a_file_is_parsed_once_however_many_settings_are_listed(thv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    thv.write("otel: {insecure: yes, 'env-vars': [A]}\n")
+    parsed = []
+
+    def parse(text: str, path: str) -> list[tree.Document]:
+        parsed.append(text)
+        return really_parse(text, path)
+
+    really_parse = tree.parse
+    monkeypatch.setattr(tree, "parse", parse)
+    assert origins(thv)["env-vars"] == ("A", f"{thv.path}:1")
+    assert len(parsed) == 1

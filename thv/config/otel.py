@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from thv.config.render import Value
+    from thv.config.tree import Document
 
     Refused: TypeAlias = Callable[[Mapping[str, str]], str | None]
     """Says in a few words, the variable's name first, which variable keeps usage analytics off; None if none does."""
+
+    Read: TypeAlias = tuple[Value | None, int | None]
+    """What the file says of a setting, and on which line; None and None where it is silent."""
 
 HEADER = """\
 # Settings of thv. Edit freely: thv changes only the value it is asked to change, and keeps comments.
@@ -62,7 +66,8 @@ def get(path: str, name: str, environ: Mapping[str, str], *, refused: Refused, r
         ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
     known = setting(name)
-    return _shown(known, _read(known, source.read_text(path) or "", path), environ, refused=refused, reveal=reveal)
+    read = _reader(source.read_text(path) or "", path)
+    return _shown(known, read(known), environ, refused=refused, reveal=reveal)
 
 
 def listing(path: str, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False) -> list[Shown]:
@@ -71,8 +76,8 @@ def listing(path: str, environ: Mapping[str, str], *, refused: Refused, reveal: 
     Raises:
         ConfigError: as `get`.
     """
-    text = source.read_text(path) or ""
-    return [_shown(known, _read(known, text, path), environ, refused=refused, reveal=reveal) for known in KEYS.values()]
+    read = _reader(source.read_text(path) or "", path)
+    return [_shown(known, read(known), environ, refused=refused, reveal=reveal) for known in KEYS.values()]
 
 
 def put(path: str, name: str, text: str, environ: Mapping[str, str], *, refused: Refused) -> Shown:
@@ -131,52 +136,52 @@ def problems(path: str) -> list[str]:
 
     A key that thv does not know is one of them: whoever has just typed it will want to hear of it.
     """
-    found: dict[str, None] = {}  # a broken file is broken for every setting in the same words
-    try:
-        text = source.read_text(path) or ""
-    except ConfigError as error:
-        return [str(error)]
-    for known in KEYS.values():
-        try:
-            _read(known, text, path)
-        except ConfigError as error:
-            found[str(error)] = None
-    return [*found, *_unknown(text, path)]
-
-
-def _unknown(text: str, path: str) -> list[str]:
     from thv.config import document, tree
 
+    found: dict[str, None] = {}  # what is no section is wrong for every setting in the same words
     try:
+        text = source.read_text(path) or ""
         section = document.get(text, (SECTION,), path=path)
-    except ConfigError:
-        return []
-    found = []
+    except ConfigError as error:
+        return [str(error)]
+    read = _reader(text, path)
+    for known in KEYS.values():
+        try:
+            read(known)
+        except ConfigError as error:
+            found[str(error)] = None
     for entry in section.entries if isinstance(section, tree.Mapping) else ():
         if not isinstance(entry.key, tree.Scalar) or entry.key.value == document.MERGE_KEY:
             continue
         try:
             setting(entry.key.value)
         except SettingError as error:
-            found.append(f"{path}:{entry.key.line}:{entry.key.column}: {error}")
-    return found
+            found[f"{path}:{entry.key.line}:{entry.key.column}: {error}"] = None
+    return list(found)
 
 
-def _read(known: Setting, text: str, path: str) -> tuple[Value | None, int | None]:
-    """What the file says, and on which line; (None, None) where it is silent."""
-    found = plain.entries(text)
-    if found is not None:
-        answer = _read_plain(known, found)
+def _reader(text: str, path: str) -> Callable[[Setting], Read]:
+    """Reads one setting after the other out of a text that is parsed once."""
+    entries = plain.entries(text)
+    documents: list[Document] | None = None
+
+    def read(known: Setting) -> Read:
+        nonlocal documents
+        answer = None if entries is None else _read_plain(known, entries)
         if answer is not None:
             return answer
-    from thv.config import document, values
+        from thv.config import document, tree, values
 
-    node = document.get(text, (SECTION, known.name), path=path)
-    value = None if node is None else values.from_node(known, node, path=path)
-    return (None, None) if node is None or value is None else (value, node.line)
+        if documents is None:
+            documents = tree.parse(text, path)
+        node = document.find(documents, (SECTION, known.name), path=path)
+        value = None if node is None else values.from_node(known, node, path=path)
+        return (None, None) if node is None or value is None else (value, node.line)
+
+    return read
 
 
-def _read_plain(known: Setting, found: plain.Entries) -> tuple[Value | None, int | None] | None:
+def _read_plain(known: Setting, found: plain.Entries) -> Read | None:
     """The same for a file of the plain subset; None for what needs the real parser, if only for its words."""
     text = line = None
     for keys, value, number in found:
@@ -203,7 +208,7 @@ def _read_plain(known: Setting, found: plain.Entries) -> tuple[Value | None, int
 
 def _shown(
     known: Setting,
-    read: tuple[Value | None, int | None],
+    read: Read,
     environ: Mapping[str, str],
     *,
     refused: Refused,

@@ -97,8 +97,10 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
         text = ",".join(_scalar_text(item, where, path) for item in node.items)
     elif isinstance(node, Mapping) and setting.kind == MAP:
         # Not joined and parsed: in the file, unlike on the command line, a value may hold a comma.
-        pairs = [(_scalar_text(e.key, where, path), _scalar_text(e.value, where, path)) for e in node.entries]
-        return dict(pairs)
+        pairs = {_scalar_text(e.key, where, path): _scalar_text(e.value, where, path) for e in node.entries}
+        if has_control("".join(map("".join, pairs.items()))):  # a header with a line break would be two
+            raise refusal(f"{where} holds a control character", node, path)
+        return pairs
     else:
         kind = "a list" if isinstance(node, Sequence) else "a section"
         raise refusal(f"{where} is {kind}, which it cannot be", node, path)
