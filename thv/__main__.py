@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = 1 if words[:1] == ["--debug"] else 0
     try:
         if words[start : start + 1] == ["run"]:
+            _let_ctrl_c_end_us()
             exit_code = _run(words[start + 1 :], debug=start == 1)
             if exit_code is not None:
                 os._exit(exit_code)
@@ -46,8 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         from thv.cli.app import main as full_main
 
         return full_main(words)
-    except KeyboardInterrupt:  # while importing, or before the session heeds signals
+    except KeyboardInterrupt:
         os._exit(130)  # 128 + SIGINT, as a shell gives it
+
+
+def _let_ctrl_c_end_us() -> None:
+    """Until the session heeds signals, die of Ctrl-C at once and without a word, unless it is to be ignored.
+
+    Python would raise an exception in whatever it imports at that moment, and lose it if that is a callback.
+    """
+    import _signal  # type: ignore[import-not-found]  # `signal` without the enums, which cost 5 ms before the spawn
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 def fast_command(words: Sequence[str]) -> Callable[[], None] | None:

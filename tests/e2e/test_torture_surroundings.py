@@ -129,7 +129,7 @@ def test_ctrl_c_while_thv_is_being_imported_is_no_traceback(tmp_path: Path, modu
         assert receive(run.stdout, line=True) == b"importing\n"
         time.sleep(0.01)  # into the sleep; earlier is as good
         run.process.send_signal(signal.SIGINT)
-        assert run.finish() == (130, b"", b"")
+        assert run.finish() == (-signal.SIGINT, b"", b"")
 
 
 def _refused(fd: int) -> bool:
