@@ -1,4 +1,4 @@
-# Completion of thv for fish 3 and later. Made by `python -m tools.completions`; do not edit.
+# Completion of thv for fish 3 and later. Made by `python -m completions.maker`; do not edit.
 # To use it:  thv completion fish | source  in ~/.config/fish/config.fish
 
 function __thv_look -S # COMMAND: what may follow it

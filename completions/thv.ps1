@@ -1,4 +1,4 @@
-# Completion of thv for PowerShell 5.1 and later. Made by `python -m tools.completions`; do not edit.
+# Completion of thv for PowerShell 5.1 and later. Made by `python -m completions.maker`; do not edit.
 # To use it:  thv completion powershell | Out-String | Invoke-Expression  in the file that $PROFILE names
 
 Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from completions.maker.tree import build
+from completions.maker.writers import scripts
 from thv.cli.completion import FILES, script
 from thv.cli.run_options import OPTIONS
 from thv.config.settings import KEYS
 from thv.errors import UsageError
 from thv.servers.registry import entries
-from tools.completions.tree import build
-from tools.completions.writers import scripts
 
 ROOT = Path(__file__).parents[2]
 THV = [sys.executable, "-P", "-m", "thv"]
@@ -25,7 +25,7 @@ THV = [sys.executable, "-P", "-m", "thv"]
 @pytest.mark.parametrize("name", FILES.values())
 def test_the_committed_script_is_the_one_this_version_makes(name: str) -> None:
     committed = (ROOT / "completions" / name).read_bytes().decode()
-    assert committed == scripts(build())[name], "run: python -m tools.completions, and commit completions/"
+    assert committed == scripts(build())[name], "run: python -m completions.maker, and commit completions/"
 
 
 @pytest.mark.parametrize("shell", FILES)

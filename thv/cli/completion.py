@@ -1,6 +1,6 @@
 """`thv completion`: prints the script that completes thv's words in one shell.
 
-The scripts are made by `tools/completions` and ship as files, so that printing one imports nothing slow. No rc file is
+The scripts are made by `completions/maker` and ship as files, so that printing one imports nothing slow. No rc file is
 ever touched: where a script goes is the user's to say.
 """
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.completions.tree import build
-from tools.completions.writers import scripts
+from completions.maker.tree import build
+from completions.maker.writers import scripts
 
-FOLDER = Path(__file__).parents[2] / "completions"
+FOLDER = Path(__file__).parents[1]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-# Completion of thv for bash 3.2 and later. Made by `python -m tools.completions`; do not edit.
+# Completion of thv for bash 3.2 and later. Made by `python -m completions.maker`; do not edit.
 # To use it:  eval "$(thv completion bash)"  in ~/.bashrc
 
 @TABLES@

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tools.completions.tree import Command, Option, Tree, Word
+    from completions.maker.tree import Command, Option, Tree, Word
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKER = "@TABLES@"

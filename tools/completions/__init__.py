@@ -1,1 +1,0 @@
-"""Makes the completion scripts in `completions/` from thv's own tables: `python -m tools.completions`."""
