@@ -61,7 +61,7 @@ def test_no_script_starts_thv_or_writes_a_file(shell: str) -> None:
 
 def test_the_wheel_puts_each_script_where_its_shell_looks() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["force-include"] == {"completions": "thv/completions"}
+    assert wheel["force-include"] == {f"completions/{name}": f"thv/completions/{name}" for name in FILES.values()}
     assert wheel["shared-data"] == {
         "completions/thv.bash": "share/bash-completion/completions/thv",
         "completions/_thv": "share/zsh/site-functions/_thv",
