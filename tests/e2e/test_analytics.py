@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.sink import PATIENCE, Sink
 from thv.analytics.contract import ENDPOINT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 DEMO = (sys.executable, "-IS", str(ROOT / "thv" / "servers" / "demo.py"))
@@ -65,6 +66,28 @@ def request(number: int, name: str, **arguments: object) -> bytes:
 ONE_OF_EACH = request(1, "add", a=2, b=3) + request(2, "fail", message="on purpose")
 
 
+def command(sink: Sink, server: Sequence[str], *options: str, endpoint: str | None = None) -> list[str]:
+    """The launcher's command line: `options` are the launcher's, `server` follows ``run``."""
+    launcher = [sys.executable, str(ROOT / "tests" / "launch.py"), "--endpoint", endpoint or sink.endpoint]
+    return [*launcher, "--ca", str(sink.ca_file), *options, "--", "run", *server]
+
+
+@contextmanager
+def started(
+    sink: Sink, server: Sequence[str], *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
+    """A session to talk to step by step: the process, its stdin and its stdout."""
+    with subprocess.Popen(
+        command(sink, ["--", *server], *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process, process.stdin, process.stdout
+
+
 class Run:
     """What one `thv run` did."""
 
@@ -91,8 +114,7 @@ def launch(tmp_path: Path, analytics_on: None) -> Any:
         words: Sequence[str] = (),
     ) -> Run:
         audit = tmp_path / "audit"
-        argv = [sys.executable, str(ROOT / "tests" / "launch.py"), "--endpoint", endpoint or sink.endpoint]
-        argv += ["--ca", str(sink.ca_file), "--audit", str(audit), *options, "--", "run", *words, "--", *server]
+        argv = command(sink, [*words, "--", *server], "--audit", str(audit), *options, endpoint=endpoint)
         start = time.monotonic()
         done = subprocess.run(
             argv,
@@ -114,27 +136,16 @@ def test_every_outcome_of_a_session_arrives_at_the_endpoint(launch: Any) -> None
         assert [received.counts for received in sink.wait_for(1)] == [{"success": 41, "error": 1}]
 
 
-def test_a_session_of_thirty_seconds_and_more_reports_as_it_goes_and_counts_nothing_twice(
-    tmp_path: Path, analytics_on: None
-) -> None:
-    with Sink() as sink:
-        argv = [sys.executable, str(ROOT / "tests" / "launch.py"), "--endpoint", sink.endpoint]
-        argv += ["--ca", str(sink.ca_file), "--interval", "0.2", "--quiet", "0.05", "--budget", "60"]
-        with subprocess.Popen(
-            [*argv, "--", "run", "--", *DEMO],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            for number in range(1, 4):
-                process.stdin.write(request(number, "add", a=1, b=1))
-                process.stdin.flush()
-                process.stdout.readline()
-                sink.wait_for(number)
-            process.stdin.close()
-            assert process.wait(PATIENCE) == 0
+def test_a_long_session_reports_as_it_goes_and_counts_nothing_twice(analytics_on: None) -> None:
+    options = ("--interval", "0.2", "--quiet", "0.05", "--budget", "60")
+    with Sink() as sink, started(sink, DEMO, *options) as (process, stdin, stdout):
+        for number in range(1, 4):
+            stdin.write(request(number, "add", a=1, b=1))
+            stdin.flush()
+            stdout.readline()
+            sink.wait_for(number)
+        stdin.close()
+        assert process.wait(PATIENCE) == 0
         assert sum(received.counts["success"] for received in sink.requests) == 3
 
 
@@ -342,49 +353,20 @@ def test_debug_shows_each_request_with_its_destination_and_result(launch: Any) -
         assert "thv: tool calls: 1 success, 1 error" in ran.stderr
 
 
-def test_a_dead_server_leaves_its_open_calls_counted_as_errors(tmp_path: Path, analytics_on: None) -> None:
-    with Sink() as sink:
-        argv = [
-            sys.executable,
-            str(ROOT / "tests" / "launch.py"),
-            "--endpoint",
-            sink.endpoint,
-            "--ca",
-            str(sink.ca_file),
-        ]
-        with subprocess.Popen(
-            [*argv, "--budget", "60", "--", "run", "--", "sh", "-c", "read call; read call; exit 3"],
-            stdin=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ) as process:
-            assert process.stdin is not None
-            process.stdin.write(ONE_OF_EACH)
-            process.stdin.flush()
-            assert process.wait(PATIENCE) == 3
+def test_a_dead_server_leaves_its_open_calls_counted_as_errors(analytics_on: None) -> None:
+    server = ("sh", "-c", "read call; read call; exit 3")
+    with Sink() as sink, started(sink, server, "--budget", "60") as (process, stdin, _stdout):
+        stdin.write(ONE_OF_EACH)
+        stdin.flush()
+        assert process.wait(PATIENCE) == 3
         assert sink.wait_for(1)[0].counts == {"error": 2}
 
 
 def test_a_signal_to_thv_leaves_open_calls_uncounted_and_sends_the_rest(analytics_on: None) -> None:
-    with Sink() as sink:
-        argv = [
-            sys.executable,
-            str(ROOT / "tests" / "launch.py"),
-            "--endpoint",
-            sink.endpoint,
-            "--ca",
-            str(sink.ca_file),
-        ]
-        with subprocess.Popen(
-            [*argv, "--budget", "60", "--", "run", "--", *DEMO],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(request(1, "add", a=1, b=2) + request(2, "wait", seconds=50))
-            process.stdin.flush()
-            assert b'"id":1' in process.stdout.readline()
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+    with Sink() as sink, started(sink, DEMO, "--budget", "60") as (process, stdin, stdout):
+        stdin.write(request(1, "add", a=1, b=2) + request(2, "wait", seconds=50))
+        stdin.flush()
+        assert b'"id":1' in stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
         assert sink.wait_for(1)[0].counts == {"success": 1}
