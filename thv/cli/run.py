@@ -18,7 +18,7 @@ from thv.session import Session
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thv.servers.spec import LaunchSpec
-    from thv.session import MakeAnalytics
+    from thv.accounting import MakeAnalytics
 
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 """The values that Python may give LC_CTYPE (PEP 538)."""

@@ -1,0 +1,168 @@
+"""Who is told what of the tool calls that pass: the one place where the ledger meets those who count.
+
+Usage analytics are handed outcomes and nothing else; consent is asked before anything of that pipeline is imported. The
+user of a session sees a tally where that was asked for. Every verb that carries MCP traffic uses this, so that the
+same is counted everywhere. Imports msgspec: `thv run` imports it once its server runs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from thv.console import say, say_or_raise
+from thv.jsonrpc.ledger import ToolCallLedger
+from thv.jsonrpc.tap import Tap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.analytics.consent import Consent
+    from thv.analytics.pipeline import UsageAnalytics
+    from thv.ports import BooleanReading, CallObserver, Outcome
+
+    MakeAnalytics = Callable[..., UsageAnalytics]
+
+
+class Tally:
+    """Counts outcomes, to be shown to the user of this process and to nobody else."""
+
+    def __init__(self) -> None:
+        self.success = 0
+        self.error = 0
+
+    def record(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        if outcome == "success":
+            self.success += 1
+        else:
+            self.error += 1
+
+    def __bool__(self) -> bool:
+        return self.success + self.error > 0
+
+    def __str__(self) -> str:
+        errors = "error" if self.error == 1 else "errors"
+        return f"{self.success} success, {self.error} {errors}"
+
+
+class SessionAccount:
+    """The account of one MCP session: its ledger, and the tap that reads its bytes."""
+
+    def __init__(self, ledger: ToolCallLedger, tap: Tap) -> None:
+        self._ledger = ledger
+        self.from_client = tap.from_client
+        self.from_server = tap.from_server
+
+    @property
+    def awaiting_reply(self) -> int:
+        """How many requests that can bring an outcome still wait for the server's reply."""
+        return self._ledger.awaiting_reply
+
+    def server_gone(self) -> None:
+        """The server ended with the client still there: every open call ended in error."""
+        self._ledger.server_gone()
+
+    def abandon(self) -> None:
+        """The client left or thv was told to stop: what is open is not counted."""
+        self._ledger.abandon()
+
+
+class Accounting:
+    """What one thv process owes to those who count.
+
+    Import `threading` on the main thread before constructing it elsewhere. Nothing here says anything before
+    `say_remarks`, which may find nobody to listen.
+
+    Args:
+        activity: a number that changes whenever traffic passes; heavy imports wait until it rests.
+        is_demo: the server is thv's own demo, whose calls are no real usage: they are shown, never sent.
+        debug: say what is decided and counted, and every analytics payload, on stderr.
+        make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        activity: Callable[[], int],
+        is_demo: bool = False,
+        debug: bool = False,
+        make_analytics: MakeAnalytics | None = None,
+    ) -> None:
+        self._debug = debug
+        self._is_demo = is_demo
+        self._remarks: list[str] = []
+        self._observers: list[CallObserver] = []
+        self._tally = Tally() if debug or is_demo else None
+        if self._tally is not None:
+            self._observers.append(self._tally.record)
+        self._consent = self._ask_consent()
+        self._analytics: UsageAnalytics | None = None
+        if self._consent.enabled and not is_demo:
+            if make_analytics is None:
+                from thv.analytics.pipeline import UsageAnalytics
+
+                make_analytics = UsageAnalytics
+            self._analytics = make_analytics(activity=activity, say=say_or_raise, debug=debug)
+            self._observers.append(self._analytics.record)
+
+    def say_remarks(self) -> None:
+        """Say what was noticed while this was made."""
+        remarks, self._remarks = self._remarks, []
+        try:
+            for remark in remarks:
+                say_or_raise(remark)
+        except OSError:
+            pass  # nobody is there to be told
+
+    def open_session(self) -> SessionAccount:
+        """The account of a session that begins now."""
+        ledger = ToolCallLedger(self._observers)
+        return SessionAccount(ledger, Tap(ledger, report=say if self._debug else None))
+
+    def client_gone(self) -> None:
+        """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""
+        if self._analytics is not None:
+            self._analytics.client_gone()
+
+    def close(self) -> None:
+        """Send what is left, within a budget, and say what was counted where that was asked for."""
+        if self._analytics is not None:
+            self._analytics.close()
+        if self._tally is not None and self._debug:
+            say(f"tool calls: {self._tally}")
+        if self._is_demo and self._tally:
+            _show_demo(self._tally, self._consent)
+
+    def _ask_consent(self) -> Consent:
+        from thv.analytics.consent import decide
+        from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean, unknown_keys
+
+        path = config_path(os.environ)
+
+        def read_setting() -> BooleanReading:
+            self._remarks.extend(unknown_keys(path))
+            return read_boolean(path, USAGE_ANALYTICS_ENABLED)
+
+        consent = decide(os.environ, read_setting)
+        if consent.warning is not None:
+            self._remarks.append(consent.warning)
+        if self._debug:
+            self._remarks.append(f"usage analytics are {'on' if consent.enabled else 'off'} ({consent.source})")
+        return consent
+
+
+def _show_demo(tally: Tally, consent: Consent) -> None:
+    """Tell what a real session like this one would have sent. The demo's calls are no real usage and stay here."""
+    say(f"the demo server's tool calls: {tally}. They are counted and shown, never sent.")
+    if not consent.enabled:
+        say(f"usage analytics are off ({consent.source}): a real server's calls would not be sent either.")
+    else:
+        from thv.analytics.preview import request_for
+
+        request = request_for(tally.success, tally.error)
+        headers = "\n".join(f"{name}: {value}" for name, value in request.headers)
+        say(
+            f"a real server's calls would be sent so, and nothing else:\n{request.method} {request.url}\n{headers}\n\n"
+            f"{request.readable_body()}"
+        )
