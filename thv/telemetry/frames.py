@@ -1,0 +1,167 @@
+"""What the recorder says to the agent: frames on a pipe, each a length and a MessagePack body.
+
+A frame is four bytes of length, little-endian, and one of `Configure`, `Spans`, `Metrics` or `Flush`. The pipe goes one
+way, `Configure` comes first, and its end of file is the end of the session. Both sides are of one version: the recorder
+starts the agent that stands beside it. Nothing here knows OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct, msgpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+Attribute: TypeAlias = str | int | float | bool
+"""The value of a span's attribute."""
+
+LENGTH_BYTES = 4
+"""Bytes of the length before each body, little-endian."""
+
+MAX_FRAME = 64 << 20
+"""Bytes of a body beyond which the stream cannot be ours: the largest real ones, full snapshots, stay under 4 MiB."""
+
+
+class Signal(Struct, array_like=True, frozen=True):
+    """Where one signal, traces or metrics, goes.
+
+    `endpoint` is the full URL for http/protobuf (`https://host/v1/traces`), `host:port` or a URL for gRPC.
+    `timeout_s` is in seconds. The three files are PEM: trust roots, and a client's certificate and key.
+    """
+
+    endpoint: str
+    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    headers: dict[str, str] = {}
+    insecure: bool = False
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    timeout_s: float = 10.0
+    compression: Literal["gzip", "none"] = "none"
+
+
+class AgentSettings(Struct, array_like=True, frozen=True):
+    """Everything the agent is told of the user's wishes; it reads no variable of the environment.
+
+    A signal that is None is off. `export_interval_s` is the time between two exports of metrics, in seconds.
+    `temporality` is what `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` may say.
+    """
+
+    traces: Signal | None = None
+    metrics: Signal | None = None
+    prometheus_port: int | None = None
+    resource: dict[str, str] = {}
+    export_interval_s: float = 60.0
+    debug: bool = False
+    server: str = ""
+    temporality: Literal["cumulative", "delta", "lowmemory"] = "cumulative"
+
+
+class Configure(Struct, array_like=True, frozen=True, tag="configure"):
+    """The first frame, and the only one of its kind."""
+
+    agent: AgentSettings
+
+
+class SpanRecord(Struct, array_like=True, frozen=True, gc=False):
+    """One finished span of kind SERVER. Times are nanoseconds since the epoch.
+
+    `error_type` set means status ERROR, and stands in the attributes as `error.type` too. `trace_state` is the
+    header's text, "" for none. `parent_span_id` is None for a root; `parent_is_remote` says that it came by the wire.
+    """
+
+    name: str
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes | None
+    trace_state: str
+    start_ns: int
+    end_ns: int
+    attributes: dict[str, Attribute]
+    error_type: str | None = None
+    parent_is_remote: bool = True
+
+
+class Spans(Struct, array_like=True, frozen=True, tag="spans"):
+    """Finished spans. `dropped` is how many had no room before they got here, since the session began."""
+
+    spans: list[SpanRecord]
+    dropped: int = 0
+
+
+class HistogramPoint(Struct, array_like=True, frozen=True, gc=False, tag="histogram"):
+    """One series of a histogram: `bucket_counts` has one more entry than the instrument has bounds."""
+
+    name: str
+    attributes: dict[str, str]
+    count: int
+    sum: float
+    min: float
+    max: float
+    bucket_counts: list[int]
+
+
+class SumPoint(Struct, array_like=True, frozen=True, gc=False, tag="sum"):
+    """One series of a counter or of an up-down counter."""
+
+    name: str
+    attributes: dict[str, str]
+    value: int
+
+
+class Metrics(Struct, array_like=True, frozen=True, tag="metrics"):
+    """Every series as it stands at `time_ns`, cumulative since `start_ns` (nanoseconds since the epoch)."""
+
+    start_ns: int
+    time_ns: int
+    points: list[HistogramPoint | SumPoint]
+
+
+class Flush(Struct, array_like=True, frozen=True, tag="flush"):
+    """Export what there is, now: the client has left, and the end of file is near."""
+
+
+Frame: TypeAlias = Configure | Spans | Metrics | Flush
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(Frame).decode
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame as it goes down the pipe, its length included."""
+    return framed(_encode(frame))
+
+
+def framed(body: bytes) -> bytes:
+    """A body that is encoded already, with its length before it."""
+    return len(body).to_bytes(LENGTH_BYTES, "little") + body
+
+
+def metrics_frame(start_ns: int, time_ns: int, points: Sequence[bytes]) -> bytes:
+    """A `Metrics` frame of points that were encoded one by one, so that no single step takes long."""
+    head = _encode(Metrics(start_ns, time_ns, []))[:-1]  # an empty array is its last byte
+    return framed(b"".join((head, b"\xdd", len(points).to_bytes(4, "big"), *points)))
+
+
+def encode_point(point: HistogramPoint | SumPoint) -> bytes:
+    """A point for `metrics_frame`."""
+    return _encode(point)
+
+
+def read_frames(stream: BinaryIO) -> Iterator[Frame]:
+    """The frames in a stream until it ends; what an end in the middle of a frame leaves over is dropped.
+
+    Raises:
+        ValueError: this is no stream of ours.
+    """
+    while len(head := stream.read(LENGTH_BYTES)) == LENGTH_BYTES:
+        size = int.from_bytes(head, "little")
+        if size > MAX_FRAME:
+            raise ValueError(f"a frame of {size} bytes")
+        body = stream.read(size)
+        if len(body) < size:
+            return
+        yield _decode(body)
