@@ -1,10 +1,11 @@
-"""Measures what a relay costs, in one run: nothing, `cat | server | cat`, thv with and without analytics, mcp-proxy.
+"""Measures what a relay costs, in one run: nothing, `cat | server | cat`, thv in each of its states, mcp-proxy.
 
     python benchmarks/relay.py [--quick] [--json FILE] [--mcp-proxy PATH]
 
 Every peer has the same fast C server behind it and the same C driver before it; the rounds are interleaved. thv with
-analytics on runs its whole pipeline against a sink on this machine, never the real endpoint. docs/benchmarks.md says
-what each figure means. Exits 1 if thv failed at anything it was asked to do, whatever the figures are.
+analytics on runs its whole pipeline against a sink on this machine, never the real endpoint; thv with telemetry sends
+traces and metrics to a real collector on this machine. docs/benchmarks.md says what each figure means. Exits 1 if thv
+failed at anything it was asked to do, whatever the figures are.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import lineup, machine, measures, native, report
+from harness.collector import Collector
 from harness.endpoint import Endpoint
 from harness.peers import Effort, Peer, PeerFailedError
 
@@ -42,7 +44,7 @@ class Plan:
 
 
 MCP_PROXY = "mcp-proxy"
-ALL = f"{report.DIRECT},{report.CAT},{report.THV_ON},{report.THV_OFF},{MCP_PROXY}"
+ALL = ",".join((report.DIRECT, report.CAT, report.THV_ON, report.THV_OFF, *report.TELEMETRY_PEERS, MCP_PROXY))
 
 TOO_BUSY = 0.1
 """Two relays that wait for a CPU look alike, and medians no longer help when the waiting is everywhere."""
@@ -70,7 +72,9 @@ def main() -> int:
         bench = measures.Bench(native.compiled(workspace), workspace / "stderr.log")
         wanted = frozenset(options.peers.split(","))
         endpoint = stack.enter_context(Endpoint(workspace)) if report.THV_ON in wanted else None
-        peers, notes = line_up(options, plan, bench, endpoint)
+        telemetry = wanted & set(report.TELEMETRY_PEERS)
+        collector = stack.enter_context(Collector(workspace)) if telemetry else None
+        peers, notes = line_up(options, plan, bench, endpoint, collector)
         figures = report.Figures(
             machine.line(), {peer.name: peer.title for peer in peers}, plan.fast.rounds, notes=notes
         )
@@ -95,7 +99,11 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def line_up(
-    options: argparse.Namespace, plan: Plan, bench: measures.Bench, endpoint: Endpoint | None
+    options: argparse.Namespace,
+    plan: Plan,
+    bench: measures.Bench,
+    endpoint: Endpoint | None,
+    collector: Collector | None,
 ) -> tuple[list[Peer], list[str]]:
     """The peers asked for and available, and notes that say why one is left out."""
     wanted = options.peers.split(",")
@@ -107,6 +115,11 @@ def line_up(
     if endpoint is not None:
         peers.append(lineup.thv_on(thv, server, environment, plan.fast, endpoint=endpoint))
     peers.append(lineup.thv_off(thv, server, environment, plan.fast))
+    if collector is not None:
+        peers += [
+            lineup.thv_otel(thv, server, environment, plan.fast, endpoint=collector.endpoint, sampling_rate=rate)
+            for rate in (1, 0.1)
+        ]
     if MCP_PROXY in wanted and options.quick and not options.mcp_proxy:
         notes.append("mcp-proxy is left out: --quick measures it only with --mcp-proxy PATH")
     elif MCP_PROXY in wanted:

@@ -27,7 +27,7 @@ MCP_PROXY = "mcp-proxy==0.13.0"
 
 SWITCHES = ("CI", "DO_NOT_TRACK")
 """Variables that turn analytics off: the benchmark wants them on, against its own sink."""
-OURS = {report.THV_ON, report.THV_OFF}
+OURS = {report.THV_ON, report.THV_OFF, report.THV_OTEL, report.THV_OTEL_TENTH}
 OFF = {"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "false"}
 
 
@@ -86,6 +86,27 @@ def thv_on(
         effort,
         installed=((*thv, "run", "--", str(server)),),
         loads_opentelemetry=True,
+    )
+
+
+def thv_otel(
+    thv: tuple[str, ...],
+    server: Path,
+    environment: Mapping[str, str],
+    effort: Effort,
+    *,
+    endpoint: str,
+    sampling_rate: float,
+) -> Peer:
+    """The installed thv with the user's telemetry sent to a real collector, analytics switched off."""
+    flags = (f"--otel-endpoint={endpoint}", f"--otel-sampling-rate={sampling_rate}")
+    return Peer(
+        report.THV_OTEL if sampling_rate == 1 else report.THV_OTEL_TENTH,
+        f"thv, telemetry {sampling_rate:g}",
+        ((*thv, "run", *flags, "--", str(server)),),
+        server,
+        {**environment, **OFF},
+        effort,
     )
 
 

@@ -177,8 +177,8 @@ def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
 
     with bench.session(peer) as session:
         session.greet()
-        relays = session.relays()
         traffic(session)
+        relays = session.relays()  # a helper process may have started with the first call
         peak()
         if peer.loads_opentelemetry:
             wait_until(lambda: any(map(machine.has_opentelemetry, relays)), LOADED_LIMIT_S, "OpenTelemetry")

@@ -20,6 +20,8 @@ DIRECT = "direct"
 CAT = "cat"
 THV_ON = "thv-on"
 THV_OFF = "thv-off"
+THV_OTEL = "thv-otel"
+THV_OTEL_TENTH = "thv-otel-0.1"
 START = "start_ms"
 P50 = "round_trip_p50_us"
 P99 = "round_trip_p99_us"
@@ -130,6 +132,19 @@ def aims(figures: Figures) -> list[Aim]:
     ]
 
 
+TELEMETRY_PEERS = (THV_OTEL, THV_OTEL_TENTH)
+
+
+def telemetry_aims(figures: Figures, peer: str) -> list[Aim]:
+    """What a session with the user's telemetry must reach: nobody is delayed, whatever the SDK can take."""
+    peaks = [table[peer].at_exit for table in (figures.small, figures.large) if peer in table]
+    return [
+        Aim("round trip p50, over cat", figures.ratio(P50, peer), 2, at_most=True),
+        Aim("pipelined calls/s", figures.of(PIPELINED, peer), 25_000, at_most=False),
+        Aim("memory with its agent, worst, MiB", max(peaks, default=None), 64, at_most=True),
+    ]
+
+
 def _before(table: Mapping[str, Memory]) -> float | None:
     return table[THV_ON].before if THV_ON in table else None
 
@@ -179,12 +194,19 @@ def as_text(figures: Figures) -> str:
             f"context switches of all relay threads in {figures.idle_s:g} idle s: fresh, and after the first export"
         )
         parts.append(_table(head, usage))
-    if any(figures.values[P50][THV_ON]):
-        rows = [
-            [aim.name, _cell(aim.value, "{:,.2f}"), ("≤ " if aim.at_most else "≥ ") + f"{aim.bound:,g}", aim.verdict]
-            for aim in aims(figures)
-        ]
-        parts += ["aims, for thv with analytics on", _table(["", "measured", "aim", ""], rows)]
+    judged = [(THV_ON, aims(figures)), *((peer, telemetry_aims(figures, peer)) for peer in TELEMETRY_PEERS)]
+    for peer, its_aims in judged:
+        if any(figures.values[P50][peer]):
+            rows = [
+                [
+                    aim.name,
+                    _cell(aim.value, "{:,.2f}"),
+                    ("≤ " if aim.at_most else "≥ ") + f"{aim.bound:,g}",
+                    aim.verdict,
+                ]
+                for aim in its_aims
+            ]
+            parts += [f"aims, for {title[peer]}", _table(["", "measured", "aim", ""], rows)]
     return "\n\n".join([*parts, *(f"note: {note}" for note in figures.notes)])
 
 
@@ -213,6 +235,10 @@ def as_json(figures: Figures) -> dict[str, object]:
         "others_share_of_cpu_time": figures.others_share,
         "idle_s": figures.idle_s,
         "aims": [{**asdict(aim), "verdict": aim.verdict} for aim in aims(figures)],
+        "telemetry_aims": {
+            peer: [{**asdict(aim), "verdict": aim.verdict} for aim in telemetry_aims(figures, peer)]
+            for peer in TELEMETRY_PEERS
+        },
         "notes": figures.notes,
         "failed": sorted(figures.failed),
     }
