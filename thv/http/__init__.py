@@ -1,0 +1,1 @@
+"""MCP over HTTP, on both sides. Nothing here is imported unless HTTP is asked for."""
