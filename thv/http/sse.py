@@ -1,7 +1,7 @@
 """Server-sent events (WHATWG HTML, section 9.2): bytes cut anywhere become events, and events become bytes.
 
-Promises: the time spent is linear in the bytes seen; no event grows beyond a limit; the payload's bytes are kept as they
-are. It knows nothing of MCP or HTTP.
+Promises: the time spent is linear in the bytes seen; no event grows beyond a limit; the payload's bytes are kept as
+they are. It knows nothing of MCP or HTTP.
 """
 
 from __future__ import annotations
