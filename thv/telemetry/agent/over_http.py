@@ -1,0 +1,261 @@
+"""OTLP over HTTP/1.1: one kept connection, one deadline for a whole exchange, bounded answers.
+
+Written on `http.client` rather than on `requests`: a header the user set is sent as it is (no ~/.netrc), a server that
+drips bytes cannot hold an export beyond its timeout, and no more of an answer is read than is needed. Proxies are taken
+from the environment as everywhere (`HTTPS_PROXY`, `NO_PROXY`), except for loopback addresses, which no proxy can reach.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import ssl
+from base64 import b64encode
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from ipaddress import ip_address
+from math import isfinite
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from thv import __version__
+from thv.telemetry.agent.causes import of_error, of_status, unusable
+from thv.telemetry.agent.sending import Delivery
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+    from urllib.parse import SplitResult
+
+    from thv.telemetry.agent.causes import Cause
+    from thv.telemetry.frames import Signal
+
+USER_AGENT = f"thv/{__version__} OTel-OTLP-Exporter-Python/{__version__}"
+"""OTLP Exporter, "User Agent": the exporter, its language and its version; a product before it."""
+
+RETRYABLE = {429, 502, 503, 504}
+"""OTLP/HTTP, "Retryable Response Codes"."""
+
+LARGEST_ANSWER = 64 * 1024
+"""Bytes of an answer's body that are read: a partial success is smaller by far."""
+
+SUCCESS = range(200, 300)
+
+
+class HttpTransport:
+    """Posts to one URL. The TLS files are read at the first request, so that what is wrong with them is a `Cause`."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self._url = urlsplit(signal.endpoint)
+        self._proxy = _proxy_for(self._url, os.environ)
+        self._headers = {
+            "content-type": "application/x-protobuf",
+            "user-agent": USER_AGENT,
+            **_authorization(self._url, "authorization"),
+            **{name.lower(): value for name, value in signal.headers.items()},
+        }
+        self._target = f"{self._url.path or '/'}{'?' if self._url.query else ''}{self._url.query}"
+        if self._proxy is not None and self._url.scheme == "http":
+            self._target = f"http://{self._url.netloc.rpartition('@')[2]}{self._target}"
+            self._headers |= _authorization(self._proxy, "proxy-authorization")
+        if signal.compression == "gzip":
+            self._headers["content-encoding"] = "gzip"
+        self._connection: HTTPConnection | None = None
+
+    def post(self, body: bytes, timeout_s: float) -> Delivery:
+        """See `sending.Transport`."""
+        if self._signal.compression == "gzip":
+            from gzip import compress
+
+            body = compress(body, mtime=0)
+        deadline = _Deadline(timeout_s)
+        if self._connection is not None:
+            try:
+                return self._exchange(self._connection, body, deadline)
+            except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                self._drop()  # the server had closed the kept connection: nothing was answered, so once more
+            except (OSError, HTTPException, ValueError) as error:
+                return self._failure(error)
+        try:
+            self._connection = self._connect(deadline)
+            return self._exchange(self._connection, body, deadline)
+        except _SetUpError as error:
+            return Delivery(error.cause)
+        except (OSError, HTTPException, ValueError) as error:
+            return self._failure(error)
+
+    def _connect(self, deadline: _Deadline) -> HTTPConnection:
+        secure = self._url.scheme == "https"
+        first = self._url if self._proxy is None else self._proxy
+        host = first.hostname or ""
+        default = 443 if first.scheme == "https" else 80
+        port = first.port or default
+        connection: HTTPConnection
+        if secure:
+            connection = HTTPSConnection(host, port, timeout=deadline.left(), context=self._context())
+            if self._proxy is not None:
+                headers = _authorization(self._proxy, "Proxy-Authorization")
+                connection.set_tunnel(self._url.hostname or "", self._url.port or 443, headers)
+        else:
+            connection = HTTPConnection(host, port, timeout=deadline.left())
+        connection.connect()
+        return connection
+
+    def _context(self) -> ssl.SSLContext:
+        signal = self._signal
+        context = ssl.create_default_context()
+        try:
+            file = signal.ca_file
+            if file is not None:
+                context = ssl.create_default_context(cafile=file)
+            elif not _has_trust() and (bundle := _bundled_trust()):
+                context.load_verify_locations(bundle)
+            file = signal.certificate_file
+            if file is not None:
+                # A key behind a pass phrase must be an error, not a prompt on the user's terminal.
+                context.load_cert_chain(file, signal.key_file, password="")
+        except OSError as error:
+            raise _SetUpError(unusable(file or "", error)) from None
+        return context
+
+    def _exchange(self, connection: HTTPConnection, body: bytes, deadline: _Deadline) -> Delivery:
+        if connection.sock is not None:
+            connection.sock.settimeout(deadline.left())
+        connection.response_class = deadline.bound_response  # type: ignore[assignment]  # it is only called
+        connection.request("POST", self._target, body, self._headers)
+        response = connection.getresponse()
+        answer = response.read(LARGEST_ANSWER)
+        if not response.isclosed():
+            self._drop()
+        if response.status in SUCCESS:
+            return Delivery(rejected=rejected_in(answer))
+        return Delivery(
+            of_status(response.status),
+            again=response.status in RETRYABLE,
+            after_s=_retry_after(response.headers.get("Retry-After")),
+        )
+
+    def _failure(self, error: Exception) -> Delivery:
+        self._drop()
+        passing = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+        return Delivery(of_error(error, self._signal.timeout_s), again=passing)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _SetUpError(Exception):
+    """What was asked for cannot be set up on this machine."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.text)
+        self.cause = cause
+
+
+class _Deadline:
+    """The end of one exchange, which no sequence of small reads puts off."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = monotonic() + seconds
+
+    def left(self) -> float:
+        left = self._until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def bound_response(self, connection: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
+        """An `HTTPResponse` whose reads all end in time."""
+        response = HTTPResponse(connection, *arguments, **options)
+        response.fp.close()
+        response.fp = io.BufferedReader(_BoundReads(connection, self))
+        return response
+
+
+class _BoundReads(io.RawIOBase):
+    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
+        self._connection = connection
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(self._deadline.left())
+        return self._connection.recv_into(buffer)
+
+
+def rejected_in(answer: bytes) -> int:
+    """How many spans or points a server took back; the two messages have the same fields."""
+    if not answer:
+        return 0
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf has no stubs
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    try:
+        rejected: int = ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans
+    except DecodeError:
+        return 0  # taken all the same: the status said so
+    return max(0, rejected)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that a `Retry-After` asks for (RFC 9110, 10.2.3: a number, or a date); None if it does not say."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if isfinite(seconds) else None
+
+
+def _authorization(url: SplitResult, header: str) -> dict[str, str]:
+    """What the user information of a URL means as a header (RFC 7617)."""
+    if url.username is None:
+        return {}
+    credentials = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
+    return {header: f"Basic {b64encode(credentials).decode()}"}
+
+
+def _proxy_for(url: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:
+    host = url.hostname or ""
+    if _is_loopback(host) or not any(name.lower().endswith("_proxy") and value for name, value in environ.items()):
+        return None
+    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # not in the stubs
+
+    proxies = getproxies_environment()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    where = f"{host}:{url.port}" if url.port else host
+    if not proxy or proxy_bypass_environment(where, proxies):
+        return None
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts if parts.scheme == "http" and parts.hostname else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _has_trust() -> bool:
+    paths = ssl.get_default_verify_paths()
+    return os.name == "nt" or bool(paths.cafile or paths.capath)
+
+
+def _bundled_trust() -> str | None:
+    """The certificates that come with `certifi`, for a Python without a trust store (python.org's for macOS)."""
+    try:
+        import certifi
+    except ImportError:
+        return None
+    return certifi.where()

@@ -1,0 +1,29 @@
+"""What an installation may lack for the telemetry asked for: known before the server is started, in one line."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+def missing(agent: Mapping[str, Any]) -> str | None:
+    """The extra that `AgentSettings`, given as a plain dict, need and that is not installed: what to do, in one line.
+
+    Looks for the packages and imports none of them.
+    """
+    for name in ("traces", "metrics"):
+        signal = agent.get(name)
+        if signal and signal.get("protocol") == "grpc" and not _is_installed("grpc"):
+            remedy = "pip install 'thv[grpc]', or set `protocol` to http/protobuf (port 4318)"
+            return f"telemetry by gRPC to an endpoint like host:4317 needs an extra: {remedy}"
+    if agent.get("prometheus_port") is not None and not _is_installed("prometheus_client"):
+        return "Prometheus metrics need an extra: pip install 'thv[prometheus]'"
+    return None
+
+
+def _is_installed(module: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
