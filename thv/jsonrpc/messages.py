@@ -205,7 +205,7 @@ class _LooseResult(Struct, frozen=True, gc=False, rename="camel"):
 
 
 _ID = Decoder(int | float | str)
-_TEXT = Decoder(str)
+TEXT = Decoder(str)
 _TRUTH = Decoder(bool)
 _ERROR = Decoder(ErrorObject)
 _OBJECT = Decoder(AnyObject)
@@ -219,7 +219,7 @@ def _first_byte(part: Raw) -> bytes:
     return bytes(memoryview(part)[:1])
 
 
-def _read(decoder: Decoder[T], part: Raw) -> T | None:
+def read_part(decoder: Decoder[T], part: Raw) -> T | None:
     """The part as the decoder's type, or None when it is absent, null, or of another type."""
     try:
         return decoder.decode(part)
@@ -233,49 +233,51 @@ def _is_there(part: Raw) -> bool:
 
 def _read_method(part: Raw) -> str | None:
     """A method that is no string still makes the line a request or a notification: of a method nobody knows."""
-    return (_read(_TEXT, part) or "") if _is_there(part) else None
+    return (read_part(TEXT, part) or "") if _is_there(part) else None
 
 
 def _read_error(part: Raw) -> ErrorObject | None:
-    return (_read(_ERROR, part) or ErrorObject()) if _is_there(part) else None
+    return (read_part(_ERROR, part) or ErrorObject()) if _is_there(part) else None
 
 
-def _loose_client(line: Raw) -> ClientMessage:
+def loose_client(line: Raw) -> ClientMessage:
+    """What can be read of a line from the client."""
     seen = _LOOSE_CLIENT.decode(line)
-    params = _read(_LOOSE_PARAMS, seen.params)
+    params = read_part(_LOOSE_PARAMS, seen.params)
     return ClientMessage(
-        id=_read(_ID, seen.id),
+        id=read_part(_ID, seen.id),
         method=_read_method(seen.method),
         params=None
         if params is None
         else ClientParams(
-            task_id=_read(_TEXT, params.task_id),
-            request_id=_read(_ID, params.request_id),
-            task=_read(_OBJECT, params.task),
+            task_id=read_part(TEXT, params.task_id),
+            request_id=read_part(_ID, params.request_id),
+            task=read_part(_OBJECT, params.task),
         ),
     )
 
 
 def _loose_result(part: Raw) -> Result | None:
-    seen = _read(_LOOSE_RESULT, part)
+    seen = read_part(_LOOSE_RESULT, part)
     if seen is None:
         return None
     inner = _loose_result(seen.result)
     return Result(
-        task_id=_read(_TEXT, seen.task_id),
-        status=_read(_TEXT, seen.status),
+        task_id=read_part(TEXT, seen.task_id),
+        status=read_part(TEXT, seen.status),
         result=None if inner is None else CallResult(is_error=inner.is_error),
         error=_read_error(seen.error),
-        is_error=_read(_TRUTH, seen.is_error),
-        result_type=_read(_TEXT, seen.result_type),
+        is_error=read_part(_TRUTH, seen.is_error),
+        result_type=read_part(TEXT, seen.result_type),
         task=_loose_result(seen.task),
     )
 
 
-def _loose_server(line: Raw) -> ServerMessage:
+def loose_server(line: Raw) -> ServerMessage:
+    """What can be read of a line from the server."""
     seen = _LOOSE_SERVER.decode(line)
     return ServerMessage(
-        id=_read(_ID, seen.id),
+        id=read_part(_ID, seen.id),
         method=_read_method(seen.method),
         result=_loose_result(seen.result) if _first_byte(seen.result) else UNSET,
         error=_read_error(seen.error),
@@ -323,9 +325,9 @@ def _flattened(text: bytes | bytearray) -> bytes:
 
 def client_reader() -> LineReader[ClientMessage]:
     """A reader for what the client sends."""
-    return LineReader(Decoder(ClientMessage).decode, _loose_client)
+    return LineReader(Decoder(ClientMessage).decode, loose_client)
 
 
 def server_reader() -> LineReader[ServerMessage]:
     """A reader for what the server sends; a line given up gives `UNREADABLE`."""
-    return LineReader(Decoder(ServerMessage).decode, _loose_server, UNREADABLE)
+    return LineReader(Decoder(ServerMessage).decode, loose_server, UNREADABLE)

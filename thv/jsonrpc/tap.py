@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thv.jsonrpc.ledger import ToolCallLedger
+    from thv.jsonrpc.messages import ClientMessage, ServerMessage
     from thv.ports import Look
 
 
@@ -23,6 +24,7 @@ class Tap:
     Args:
         ledger: told what was seen. It is abandoned if looking has to stop, so that nobody waits for replies unseen.
         report: told in one line, once, that looking had to stop.
+        readers: what reads the lines of the client and of the server, where more is wanted than the ledger needs.
     """
 
     from_client: Look
@@ -34,11 +36,18 @@ class Tap:
     from_server: Look
     """Shown what the server sent, after it was forwarded: looking must not delay it."""
 
-    def __init__(self, ledger: ToolCallLedger, *, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        ledger: ToolCallLedger,
+        *,
+        report: Callable[[str], None] | None = None,
+        readers: tuple[LineReader[ClientMessage], LineReader[ServerMessage]] | None = None,
+    ) -> None:
+        client, server = readers or (client_reader(), server_reader())
         self._ledger = ledger
         self._report = report
-        self._client = _Direction(client_reader(), ledger.client_sent, self._stop)
-        self._server = _Direction(server_reader(), ledger.server_sent, self._stop)
+        self._client = _Direction(client, ledger.client_sent, self._stop)
+        self._server = _Direction(server, ledger.server_sent, self._stop)
         self.from_client = self._client.see
         self.from_server = self._server.see
 
