@@ -63,7 +63,8 @@ def test_list_says_of_each_value_whether_it_is_the_defaults_the_files_or_the_env
     assert found["tracing-enabled"] == ("false", "environment OTEL_SDK_DISABLED")
     assert found["usage-analytics-enabled"] == ("false", "environment OTEL_SDK_DISABLED")
     assert found["endpoint"] == (None, "default")
-    assert found["enable-prometheus-metrics-path"] == ("false", "default")
+    assert found["enable-prometheus-metrics-path"] == ("false", "environment OTEL_SDK_DISABLED")
+    assert found["env-vars"] == (None, "default")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def get(path: str, name: str, environ: Mapping[str, str], *, refused: Refused, r
         ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
     known = setting(name)
-    read = _reader(source.read_text(path) or "", path)
+    read = reader(source.read_text(path) or "", path)
     return _shown(known, read(known), environ, refused=refused, reveal=reveal)
 
 
@@ -76,7 +76,7 @@ def listing(path: str, environ: Mapping[str, str], *, refused: Refused, reveal: 
     Raises:
         ConfigError: as `get`.
     """
-    read = _reader(source.read_text(path) or "", path)
+    read = reader(source.read_text(path) or "", path)
     return [_shown(known, read(known), environ, refused=refused, reveal=reveal) for known in KEYS.values()]
 
 
@@ -144,7 +144,7 @@ def problems(path: str) -> list[str]:
         section = document.get(text, (SECTION,), path=path)
     except ConfigError as error:
         return [str(error)]
-    read = _reader(text, path)
+    read = reader(text, path)
     for known in KEYS.values():
         try:
             read(known)
@@ -160,8 +160,11 @@ def problems(path: str) -> list[str]:
     return list(found)
 
 
-def _reader(text: str, path: str) -> Callable[[Setting], Read]:
-    """Reads one setting after the other out of a text that is parsed once."""
+def reader(text: str, path: str) -> Callable[[Setting], Read]:
+    """Reads one setting after the other out of a text that is parsed once.
+
+    What it returns raises ConfigError: the text is no YAML, or holds what the setting cannot be.
+    """
     entries = plain.entries(text)
     documents: list[Document] | None = None
 
@@ -225,7 +228,7 @@ def _shown(
         return shown
     from thv.config import environment
 
-    found = environment.read(known, environ)
+    found = environment.over(known, read[0], environ)
     if found is not None:
         shown.variable, shown.effective = found[0], _text(known, found[1], reveal=reveal)
         # Compared as they are: two secrets look alike when they are hidden.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SECTION: Final = "otel"
 USAGE_ANALYTICS_ENABLED: Final = "usage-analytics-enabled"
+CUSTOM_ATTRIBUTES: Final = "custom-attributes"
 
 BOOLEANS: Final = {
     "true": True,
@@ -44,6 +45,10 @@ ENDPOINT: Final = "endpoint"
 PROTOCOL: Final = "protocol"
 NAMES: Final = "names"
 MAP: Final = "map"
+MILLISECONDS: Final = "milliseconds"
+COMPRESSION: Final = "compression"
+TEMPORALITY: Final = "temporality"
+PORT: Final = "port"
 
 
 class Setting:
@@ -136,18 +141,31 @@ KEYS: Final = {
         ),
         Setting("env-vars", NAMES, "", "Environment variables put on spans, as NAME,NAME."),
         Setting(
-            "custom-attributes",
+            CUSTOM_ATTRIBUTES,
             MAP,
             "",
             "Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE.",
             env=("OTEL_RESOURCE_ATTRIBUTES",),
         ),
         Setting(
-            "enable-prometheus-metrics-path", BOOLEAN, "false", "Serve your metrics at /metrics on 127.0.0.1:9464."
+            "enable-prometheus-metrics-path",
+            BOOLEAN,
+            "false",
+            "Serve your metrics at /metrics on 127.0.0.1:9464.",
+            env=("OTEL_SDK_DISABLED",),
         ),
     )
 }
 """Every key under `otel:`, in the order in which they are listed."""
+
+SWITCHES: Final = {
+    switch.name: switch
+    for switch in (
+        Setting("capture-arguments", BOOLEAN, "false", "Put tool arguments and results on spans, redacted and cut."),
+        Setting("propagate", BOOLEAN, "false", "Pass our trace context to the server: changes params._meta."),
+    )
+}
+"""What only a flag of `thv run` can ask for: it touches what is said between client and server."""
 
 
 def setting(name: str) -> Setting:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from thv.config.settings import (
     BOOLEAN,
     BOOLEANS,
+    COMPRESSION,
     ENDPOINT,
     FRACTION,
     MAP,
+    MILLISECONDS,
     NAMES,
+    PORT,
     PROTOCOL,
     SECTION,
+    TEMPORALITY,
     boolean_in,
 )
 from thv.errors import SettingError
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from thv.config.tree import Node
 
 PROTOCOLS = ("http/protobuf", "grpc")
+COMPRESSIONS = ("gzip", "none")
+TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 HIDDEN = "********"
 """What is shown in place of a secret; its length tells nothing."""
 
@@ -35,6 +41,8 @@ _DIGITS = frozenset("0123456789")
 _HOST = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-")
 _ADDRESS = _DIGITS | frozenset("abcdefABCDEF:.")
 _MAX_PORT = 65535
+_MAX_INTEGER = 2**31 - 1
+"""What a number in a variable may be ("Environment Variable Specification", "Integer")."""
 
 
 def parse(setting: Setting, text: str) -> Value:
@@ -164,10 +172,25 @@ def _endpoint(text: str) -> str:
     return text
 
 
-def _protocol(text: str) -> str:
-    if text.lower() not in PROTOCOLS:
-        raise ValueError(f"write {' or '.join(PROTOCOLS)}")
-    return text.lower()
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"write {', '.join(words[:-1])} or {words[-1]}")
+        return text.lower()
+
+    return read
+
+
+def _milliseconds(text: str) -> float:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_INTEGER)) and int(text) <= _MAX_INTEGER):
+        raise ValueError(f"write milliseconds, a whole number from 0 to {_MAX_INTEGER}")
+    return float(text)
+
+
+def _port(text: str) -> float:
+    if not _is_port(text):
+        raise ValueError(f"write a port, from 1 to {_MAX_PORT}")
+    return float(text)
 
 
 def _names(text: str) -> list[str]:
@@ -210,7 +233,11 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     BOOLEAN: _boolean,
     FRACTION: _fraction,
     ENDPOINT: _endpoint,
-    PROTOCOL: _protocol,
+    PROTOCOL: _one_of(PROTOCOLS),
+    COMPRESSION: _one_of(COMPRESSIONS),
+    TEMPORALITY: _one_of(TEMPORALITIES),
+    MILLISECONDS: _milliseconds,
+    PORT: _port,
     NAMES: _names,
     MAP: _map,
 }
