@@ -9,7 +9,7 @@ _thv_look() { # COMMAND: what may follow it
         flags='--version --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='server'
         tail='command'
         ;;
@@ -82,6 +82,7 @@ _thv_words() { # KIND: the words of it
     'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx://' ;;
     'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes enable-prometheus-metrics-path' ;;
     'shell') found='bash zsh fish powershell' ;;
+    'protocol') found='http/protobuf grpc' ;;
     'value usage-analytics-enabled') found='true false' ;;
     'value protocol') found='http/protobuf grpc' ;;
     'value insecure') found='true false' ;;

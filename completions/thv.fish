@@ -25,6 +25,20 @@ function __thv_look -S # COMMAND: what may follow it
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
+                '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
+                '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
+                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
+                '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
+                '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
+                '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail command
@@ -159,6 +173,10 @@ function __thv_words -S # KIND: the words of it
                 'zsh' \
                 'fish' \
                 'powershell'
+        case 'protocol'
+            set found \
+                'http/protobuf' \
+                'grpc'
         case 'value usage-analytics-enabled'
             set found \
                 'true' \

@@ -29,6 +29,20 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
+            @('--otel-protocol=protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset'),
+            @('+--otel-headers=nothing', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE'),
+            @('--otel-insecure', 'No TLS for an endpoint that is written without a scheme'),
+            @('--otel-tracing-enabled', '=false: do not send traces to your collector'),
+            @('--otel-metrics-enabled', '=false: do not send metrics to your collector'),
+            @('--otel-sampling-rate=nothing', 'The share of traces that is recorded, from 0.0 to 1.0'),
+            @('--otel-service-name=nothing', 'The service your traces belong to; thv-<server> when unset'),
+            @('+--otel-env-vars=nothing', 'Environment variables put on spans, as NAME,NAME'),
+            @('+--otel-custom-attributes=nothing', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
+            @('--otel-enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
+            @('--otel-capture-arguments', 'Put tool arguments and results on spans, redacted and cut'),
+            @('--otel-propagate', 'Pass our trace context to the server: changes params._meta'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server')
@@ -208,6 +222,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('zsh', ''),
         @('fish', ''),
         @('powershell', '')
+    )
+    $kinds['protocol'] = @(
+        @('http/protobuf', ''),
+        @('grpc', '')
     )
     $kinds['value usage-analytics-enabled'] = @(
         @('true', ''),

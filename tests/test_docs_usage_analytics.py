@@ -15,6 +15,8 @@ from thv.analytics.history import BEGUN, HISTORY, Export, append
 from thv.analytics.notice import MARKER
 from thv.analytics.pipeline import EXIT_BUDGET
 from thv.analytics.preview import request_for
+from thv.cli.run_options import parse
+from thv.cli.telemetry import usage_analytics
 from thv.config.settings import BOOLEANS
 from thv.ports import BooleanReading
 
@@ -98,6 +100,14 @@ def test_each_switch_works_as_the_page_says(name: str, value: str, rest: str) ->
     assert set(exceptions) == {word for word, meaning in BOOLEANS.items() if not meaning}
     assert all(enabled(word) for word in exceptions)
     assert not enabled("anything")
+
+
+def test_the_option_on_the_page_turns_it_off() -> None:
+    words = re.findall(r"`thv (run --otel\S+)`", section("How to turn it off"))
+    assert words == [f"run {contract.FLAG}=false"]
+    request = parse([*words[0].split()[1:], "demo"])
+    assert usage_analytics(request) is False
+    assert not decide({}, lambda: BooleanReading(value=True), flag=usage_analytics(request)).enabled
 
 
 def test_what_must_be_said_is_said() -> None:

@@ -14,7 +14,7 @@ import typer
 
 from thv.cli.app import app
 from thv.cli.editor import VARIABLES
-from thv.cli.run_options import OPTIONS
+from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.servers.registry import entries
 
@@ -60,7 +60,7 @@ def test_the_second_command_installs_and_runs_what_ci_does() -> None:
 
 
 def test_every_option_and_every_registry_name_is_told() -> None:
-    for option in OPTIONS:
+    for option in all_options():
         for flag in option.flags:
             assert f"`{flag}" in README, flag
     for name in entries():

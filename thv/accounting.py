@@ -78,6 +78,7 @@ class Accounting:
         activity: a number that changes whenever traffic passes; heavy imports wait until it rests.
         is_demo: the server is thv's own demo, whose calls are no real usage: they are shown, never sent.
         debug: say what is decided and counted, and every analytics payload, on stderr.
+        usage_analytics: what the command line says of usage analytics; None where it is silent.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
 
@@ -87,6 +88,7 @@ class Accounting:
         activity: Callable[[], int],
         is_demo: bool = False,
         debug: bool = False,
+        usage_analytics: bool | None = None,
         make_analytics: MakeAnalytics | None = None,
     ) -> None:
         self._debug = debug
@@ -96,7 +98,7 @@ class Accounting:
         self._tally = Tally() if debug or is_demo else None
         if self._tally is not None:
             self._observers.append(self._tally.record)
-        self._consent = self._ask_consent()
+        self._consent = self._ask_consent(usage_analytics)
         self._analytics: UsageAnalytics | None = None
         if self._consent.enabled and not is_demo:
             if make_analytics is None:
@@ -134,7 +136,7 @@ class Accounting:
         if self._is_demo and self._tally:
             _show_demo(self._tally, self._consent)
 
-    def _ask_consent(self) -> Consent:
+    def _ask_consent(self, flag: bool | None) -> Consent:
         from thv.analytics.consent import decide
         from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean, unknown_keys
 
@@ -144,7 +146,7 @@ class Accounting:
             self._remarks.extend(unknown_keys(path))
             return read_boolean(path, USAGE_ANALYTICS_ENABLED)
 
-        consent = decide(os.environ, read_setting)
+        consent = decide(os.environ, read_setting, flag=flag)
         if consent.warning is not None:
             self._remarks.append(consent.warning)
         if self._debug:

@@ -29,12 +29,21 @@ class Session:
     Args:
         spec: what to start.
         debug: say what the session does, and every analytics payload, on stderr.
+        usage_analytics: what the command line says of usage analytics; None where it is silent.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
 
-    def __init__(self, spec: LaunchSpec, *, debug: bool = False, make_analytics: MakeAnalytics | None = None) -> None:
+    def __init__(
+        self,
+        spec: LaunchSpec,
+        *,
+        debug: bool = False,
+        usage_analytics: bool | None = None,
+        make_analytics: MakeAnalytics | None = None,
+    ) -> None:
         self._spec = spec
         self._debug = debug
+        self._usage_analytics = usage_analytics
         self._make_analytics = make_analytics
         self._accounting: Accounting | None = None
         self._account: SessionAccount | None = None
@@ -94,6 +103,7 @@ class Session:
                 activity=relay.activity,
                 is_demo=self._spec.is_demo,
                 debug=self._debug,
+                usage_analytics=self._usage_analytics,
                 make_analytics=self._make_analytics,
             )
             self._account = self._accounting.open_session()

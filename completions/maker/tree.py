@@ -36,6 +36,9 @@ KIND_OF = {
     "JSON": NOTHING,
     "NAME": NOTHING,
     "TOOL": NOTHING,
+    "ADDRESS": NOTHING,
+    "RATE": NOTHING,
+    "PROTOCOL": PROTOCOL,
 }
 """What a metavar in the help stands for. Whoever brings a new one says here how it completes."""
 
@@ -104,6 +107,7 @@ def build() -> Tree:
         ),
         KEY: tuple(Word(setting.name, _line(setting.help)) for setting in KEYS.values()),
         SHELL: tuple(map(Word, FILES)),
+        PROTOCOL: tuple(map(Word, PROTOCOLS)),
     }
     for setting in KEYS.values():
         values = {BOOLEAN: ("true", "false"), PROTOCOL: PROTOCOLS}.get(setting.kind)

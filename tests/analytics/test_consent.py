@@ -116,6 +116,20 @@ def test_the_file_is_not_read_when_a_variable_has_decided() -> None:
     assert decide({"CI": "1"}, fail).source == "CI is set"
 
 
+@pytest.mark.parametrize("reading", [SILENT, YES, NO, BROKEN])
+def test_the_flag_turns_analytics_off_for_the_run_whatever_else_is_said(reading: BooleanReading) -> None:
+    consent = decide({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "true"}, lambda: reading, flag=False)
+    assert (consent.enabled, consent.source) == (False, "--otel-usage-analytics-enabled=false")
+
+
+@pytest.mark.parametrize("environ", [{"CI": "1"}, {"DO_NOT_TRACK": "1"}, {"OTEL_SDK_DISABLED": "true"}, {}])
+def test_the_flag_turns_on_nothing_that_another_source_turned_off(environ: dict[str, str]) -> None:
+    for reading in (SILENT, YES, NO, BROKEN):
+        silent, asked = decide(environ, lambda: reading), decide(environ, lambda: reading, flag=True)  # noqa: B023  called at once
+        assert asked.enabled == silent.enabled
+        assert silent.enabled or (asked.source, asked.warning) == (silent.source, silent.warning)
+
+
 environs = st.dictionaries(
     st.sampled_from(["DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"]),
     st.sampled_from(["", "0", "1", "true", "false", "yes", "no", "maybe"]) | st.text(max_size=5),

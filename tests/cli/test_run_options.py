@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.cli.run_options import OPTIONS, RunRequest, parse
+from thv.cli.run_options import RunRequest, all_options, parse
+from thv.config.settings import KEYS, SWITCHES
 from thv.errors import UsageError
 
 
@@ -35,6 +36,14 @@ def told(request: RunRequest) -> dict[str, Any]:
         ("--name -x demo", {"server": "demo", "name": "-x"}),
         ("--env= demo", {"server": "demo", "env": [""]}),
         ("-", {"server": "-"}),
+        ("--otel-endpoint h:1 demo", {"server": "demo", "otel": {"endpoint": "h:1"}}),
+        ("--otel-endpoint=h:1 demo --otel-endpoint h:2", {"server": "demo", "otel": {"endpoint": "h:2"}}),
+        ("demo --otel-insecure", {"server": "demo", "otel": {"insecure": "true"}}),
+        ("--otel-tracing-enabled=NO demo", {"server": "demo", "otel": {"tracing-enabled": "NO"}}),
+        ("--otel-headers a=b demo --otel-headers=c=d,e=f", {"server": "demo", "otel": {"headers": "a=b,c=d,e=f"}}),
+        ("--otel-env-vars A --otel-env-vars B,C demo", {"server": "demo", "otel": {"env-vars": "A,B,C"}}),
+        ("--otel-propagate demo", {"server": "demo", "otel": {"propagate": "true"}}),
+        ("demo -- --otel-insecure", {"server": "demo", "args": ("--otel-insecure",)}),
         ("uvx://mcp-server-time", {"server": "uvx://mcp-server-time"}),
         ("--help", {"wants_help": True}),
         ("demo -h", {"server": "demo", "wants_help": True}),
@@ -57,6 +66,16 @@ def test_options_stand_on_either_side_of_the_server_up_to_two_dashes(words: str,
         ("demo --name -- x", "--name needs a value"),
         ("--debug=1 demo", "--debug takes no value"),
         ("demo --verbose=3", "--verbose"),
+        ("demo --otel-insekure", "--otel-insekure; did you mean --otel-insecure?"),
+        ("demo --otel-", "no such option: --otel-"),
+        ("demo --otel-endpoint", "--otel-endpoint needs a value: --otel-endpoint ADDRESS"),
+        ("demo --otel-endpoint nowhere", "--otel-endpoint cannot be 'nowhere': write host:port"),
+        ("demo --otel-endpoint=", "--otel-endpoint cannot be ''"),
+        ("demo --otel-sampling-rate 7", "--otel-sampling-rate cannot be '7': write a number from 0.0 to 1.0"),
+        ("demo --otel-protocol http/json", "--otel-protocol cannot be 'http/json': write http/protobuf or grpc"),
+        ("demo --otel-tracing-enabled=perhaps", "--otel-tracing-enabled cannot be 'perhaps': write true or false"),
+        ("demo --otel-usage-analytics-enabled=", "--otel-usage-analytics-enabled cannot be ''"),
+        ("--otel-insecure true demo", "a switch takes its value after =, as in --otel-insecure=true"),
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_line_that_says_what_to_do(words: str, said: str) -> None:
@@ -66,8 +85,39 @@ def test_a_wrong_command_line_is_told_in_one_line_that_says_what_to_do(words: st
     assert "\n" not in str(caught.value)
 
 
+def test_every_setting_has_an_option_of_its_name_and_nothing_else_begins_so() -> None:
+    assert [option.setting for option in all_options() if option.setting] == [*KEYS, *SWITCHES]
+    for option in all_options():
+        assert option.flags[0].startswith("--otel-") is (option.setting is not None)
+        assert option.setting is None or option.flags == (f"--otel-{option.setting}",)
+
+
+def test_a_secret_of_an_option_is_named_in_no_complaint() -> None:
+    for words in (["--otel-headers=a=hunter2,hunter2"], ["--otel-endpoint", "https://me:hunter2@:x"]):
+        with pytest.raises(UsageError) as caught:
+            parse(["demo", *words])
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_request_is_made_again_of_its_own_words() -> None:
+    words = [
+        "-e",
+        "A=b c",
+        "--otel-headers",
+        "a=b",
+        "--otel-insecure",
+        "--otel-headers=c=d",
+        "--debug",
+        "x",
+        "--",
+        "-y",
+    ]
+    request = parse(words)
+    assert told(parse(request.words())) == told(request)
+
+
 WORD = st.text(max_size=6) | st.sampled_from(
-    [*(flag for option in OPTIONS for flag in option.flags), "--", "-", "-h", ""]
+    [*(flag for option in all_options() for flag in option.flags), "--", "-", "-h", ""]
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.completions.shells import KINDS, MARK, PROMPT, candidates, start
 from thv.cli.completion import FILES
-from thv.cli.run_options import OPTIONS
+from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.servers.registry import entries
 
@@ -34,6 +34,7 @@ LINES = [
     ("thv run --nam\tx seq\tX", "run --name x sequentialthinking X"),
     ("thv run time --env-\tpr\tX", "run time --env-file prod.env X"),
     ("thv run --env-file=pr\tX", "run --env-file=prod.env X"),
+    ("thv run --otel-prot\tg\tX", "run --otel-protocol grpc X"),
     ("thv run time --cwd no\tX", "run time --cwd notes/X"),
     ("thv run --cwd=no\tX", "run --cwd=notes/X"),
     ("thv run -e ti\t tim\tX", "run -e ti time X"),
@@ -62,7 +63,7 @@ def test_tab_completes_the_word_and_mangles_none(name: str, tmp_path: Path) -> N
 
 
 def test_every_candidate_is_offered_and_no_other(name: str, tmp_path: Path) -> None:
-    run = {flag for option in OPTIONS for flag in option.flags} | {"--help", "-h", "--"}
+    run = {flag for option in all_options() for flag in option.flags} | {"--help", "-h", "--"}
     with start(name, tmp_path) as shell:
         for line, wanted in [
             ("thv run ", {*entries(), "uvx://", "npx://"}),

@@ -13,7 +13,7 @@ import pytest
 from completions.maker.tree import build
 from completions.maker.writers import scripts
 from thv.cli.completion import FILES, script
-from thv.cli.run_options import OPTIONS
+from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.errors import UsageError
 from thv.servers.registry import entries
@@ -31,7 +31,7 @@ def test_the_committed_script_is_the_one_this_version_makes(name: str) -> None:
 @pytest.mark.parametrize("shell", FILES)
 def test_each_script_knows_every_option_key_and_server(shell: str) -> None:
     text = script(shell)
-    for word in [*KEYS, *entries(), *FILES, *(flag for option in OPTIONS for flag in option.flags)]:
+    for word in [*KEYS, *entries(), *FILES, *(flag for option in all_options() for flag in option.flags)]:
         assert word in text, word
 
 

@@ -6,7 +6,7 @@ import, so it imports words and the table of booleans, and it reads the config f
 
 from __future__ import annotations
 
-from thv.analytics.contract import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
+from thv.analytics.contract import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH
 from thv.config.settings import BOOLEANS
 
 TYPE_CHECKING = False
@@ -44,21 +44,29 @@ class Consent:
         return f"Consent(enabled={self.enabled}, source={self.source!r}, warning={self.warning!r})"
 
 
-def decide(environ: Mapping[str, str], read_setting: Callable[[], BooleanReading]) -> Consent:
+def decide(
+    environ: Mapping[str, str], read_setting: Callable[[], BooleanReading], *, flag: bool | None = None
+) -> Consent:
     """Ask every source in turn; the first that says no decides.
 
     Args:
         environ: the process's environment. A variable that is empty counts as unset.
-        read_setting: reads `otel.usage-analytics-enabled`; called only when no variable has said no already.
+        read_setting: reads `otel.usage-analytics-enabled`; called only when nothing has said no already.
+        flag: what the command line says; None where it is silent.
 
     Never raises: a source that cannot be read means off, with a warning.
     """
-    return next(answers(environ, read_setting))
+    return next(answers(environ, read_setting, flag=flag))
 
 
-def answers(environ: Mapping[str, str], read_setting: Callable[[], BooleanReading]) -> Iterator[Consent]:
+def answers(
+    environ: Mapping[str, str], read_setting: Callable[[], BooleanReading], *, flag: bool | None = None
+) -> Iterator[Consent]:
     """The decision, and behind it every further source that says no: what would decide if those before it were gone."""
     refused = False
+    if flag is False:
+        refused = True
+        yield Consent(enabled=False, source=f"{FLAG}=false")
     for refusal in _refusals_of_environment(environ):
         refused = True
         yield refusal
@@ -73,6 +81,8 @@ def answers(environ: Mapping[str, str], read_setting: Callable[[], BooleanReadin
         yield Consent(enabled=False, source=reading.where)
     elif refused:
         return
+    elif flag is True:
+        yield Consent(enabled=True, source=FLAG)
     elif reading.value is True:
         yield Consent(enabled=True, source=reading.where)
     elif _word(environ, SWITCH):

@@ -36,3 +36,6 @@ DO_NOT_TRACK = "DO_NOT_TRACK"
 CI = "CI"
 SDK_DISABLED = "OTEL_SDK_DISABLED"
 """The environment variables that turn usage analytics off; none can turn it on against another."""
+
+FLAG = "--otel-usage-analytics-enabled"
+"""The option of `thv run` that turns usage analytics off for one run; it cannot turn it on against another source."""

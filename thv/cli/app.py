@@ -10,7 +10,7 @@ import typer
 from thv.cli import analytics, config, mcp, verbs
 from thv.cli.ending import INTERRUPTED, ended
 from thv.cli.help import Command, Group, complaint, listed
-from thv.cli.run_options import OPTIONS, parse
+from thv.cli.run_options import all_options, parse
 from thv.console import say
 from thv.servers import registry
 
@@ -89,7 +89,7 @@ def _run_parameters() -> list[inspect.Parameter]:
             ],
         ),
     ]
-    for option in OPTIONS:
+    for option in all_options():
         kind: Any = list[str] | None if option.multiple else bool if option.metavar is None else str | None
         parameters.append(
             inspect.Parameter(

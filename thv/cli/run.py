@@ -9,6 +9,7 @@ import os
 import sys
 
 from thv.cli.run_options import RunRequest
+from thv.cli.telemetry import usage_analytics, without_secrets
 from thv.console import report, report_unexpected, say
 from thv.errors import ThvError
 from thv.servers.command import find, has_separator
@@ -17,8 +18,8 @@ from thv.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.servers.spec import LaunchSpec
     from thv.accounting import MakeAnalytics
+    from thv.servers.spec import LaunchSpec
 
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 """The values that Python may give LC_CTYPE (PEP 538)."""
@@ -42,7 +43,9 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
         )
         if os.isatty(0):
             say(_introduction(spec, request))
-        return Session(spec, debug=request.debug, make_analytics=make_analytics).run()
+        return Session(
+            spec, debug=request.debug, usage_analytics=usage_analytics(request), make_analytics=make_analytics
+        ).run()
     except ThvError as error:
         return report(error, debug=request.debug)
     except OSError as error:  # no descriptor, thread or memory left
@@ -70,10 +73,11 @@ def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
     import shlex
 
     command = _own_command()
-    anywhere = _with_the_file_in_full(request, spec)
+    anywhere = without_secrets(_with_the_file_in_full(request, spec))
     config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *anywhere.words()]}}}
     if anywhere.server is None:  # `thv mcp` takes a file, and no command after --
         anywhere.server, anywhere.args = _absolute(spec.executable), tuple(spec.argv[1:])
+    anywhere.otel = {}  # `thv mcp` has no options of telemetry
     return (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}\n"

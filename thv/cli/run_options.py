@@ -22,13 +22,21 @@ class Option:
         metavar: the name of its value, or None for a switch.
         multiple: may be given several times.
         heading: what it stands under in ``--help``, or None for the heading of all the rest.
+        setting: the setting of the user's telemetry that it gives for this run, or None.
     """
 
-    __slots__ = ("flags", "heading", "help", "metavar", "multiple")
+    __slots__ = ("flags", "heading", "help", "metavar", "multiple", "setting")
 
     def __init__(
-        self, *flags: str, text: str, metavar: str | None = None, multiple: bool = False, heading: str | None = None
+        self,
+        *flags: str,
+        text: str,
+        metavar: str | None = None,
+        multiple: bool = False,
+        heading: str | None = None,
+        setting: str | None = None,
     ) -> None:
+        self.setting = setting
         self.flags = flags
         self.help = text
         self.metavar = metavar
@@ -71,9 +79,26 @@ OPTIONS = (
 
 BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
 
+OTEL = "--otel-"
+"""What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
+
 HELP_FLAGS = ("-h", "--help")
 
 SEE_HELP = "; see thv run --help"
+
+
+def all_options() -> tuple[Option, ...]:
+    """Every option, those of the user's telemetry included."""
+    return (*OPTIONS, *_otel_options())
+
+
+def _otel_options() -> list[Option]:
+    from thv.cli.otel_options import YOUR_TELEMETRY, rows
+
+    return [
+        Option(OTEL + name, text=text, metavar=metavar, multiple=multiple, heading=YOUR_TELEMETRY, setting=name)
+        for name, text, metavar, multiple in rows()
+    ]
 
 
 class RunRequest:
@@ -84,6 +109,7 @@ class RunRequest:
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, debug: the options of the table.
+        otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
     def __init__(self) -> None:
@@ -95,6 +121,7 @@ class RunRequest:
         self.name: str | None = None
         self.cwd: str | None = None
         self.debug = False
+        self.otel: dict[str, str] = {}
 
     def words(self) -> list[str]:
         """The words that `parse` makes this request of; without ``run``."""
@@ -107,6 +134,7 @@ class RunRequest:
                 words += [f"{option.flags[0]}={each}" for each in value]
             elif value is not None:
                 words.append(f"{option.flags[0]}={value}")
+        words += [f"{OTEL}{name}={text}" for name, text in self.otel.items()]
         words += [self.server] if self.server is not None else []
         return [*words, "--", *self.args] if self.args else words
 
@@ -133,7 +161,9 @@ def parse(words: Sequence[str]) -> RunRequest:
         elif request.server is None:
             request.server = word
         else:
-            raise UsageError(f"unexpected argument {word!r}; put the server's own arguments after --{SEE_HELP}")
+            raise UsageError(f"unexpected argument {word!r}; {_meant(request)}{SEE_HELP}")
+    if request.otel:
+        _check(request.otel)
     if request.server is None and not request.args:
         raise UsageError(f"no server; give a SERVER, or -- and a command. `thv run demo` is one to try{SEE_HELP}")
     return request
@@ -143,28 +173,57 @@ def _take_option(request: RunRequest, words: Sequence[str], position: int) -> in
     """Read the option before `position`; the position after its value."""
     word = words[position - 1]
     flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
-    option = BY_FLAG.get(flag)
+    option = _find(flag)
     if option is None:
         raise UsageError(f"no such option: {flag}{_nearest(flag)} put the server's own options after --{SEE_HELP}")
     if option.metavar is None:
-        if given:
+        if option.setting is not None:
+            request.otel[option.setting] = value if given else "true"
+        elif given:
             raise UsageError(f"option {flag} takes no value")
-        setattr(request, option.name, True)
+        else:
+            setattr(request, option.name, True)
         return position
     if not given:
         if position == len(words) or words[position] == "--":
             raise UsageError(f"option {flag} needs a value: {flag} {option.metavar}")
         value = words[position]
         position += 1
-    if option.multiple:
+    if option.setting is not None:
+        before = request.otel.get(option.setting) if option.multiple else None
+        request.otel[option.setting] = value if before is None else f"{before},{value}"
+    elif option.multiple:
         getattr(request, option.name).append(value)
     else:
         setattr(request, option.name, value)
     return position
 
 
+def _find(flag: str) -> Option | None:
+    if not flag.startswith(OTEL):
+        return BY_FLAG.get(flag)
+    return next((option for option in _otel_options() if flag in option.flags), None)
+
+
+def _check(otel: dict[str, str]) -> None:
+    from thv.config.effective import parse_flags
+    from thv.errors import SettingError
+
+    try:
+        parse_flags(otel)
+    except SettingError as error:
+        raise UsageError(f"{OTEL}{error}{SEE_HELP}") from None
+
+
+def _meant(request: RunRequest) -> str:
+    """What to do about one word too many: it may be the value of a switch, which only ``=`` gives."""
+    if request.otel and request.server in {"true", "false"}:
+        return f"a switch takes its value after =, as in {OTEL}{list(request.otel)[-1]}={request.server}"
+    return "put the server's own arguments after --"
+
+
 def _nearest(flag: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(flag, BY_FLAG, n=1)
+    near = get_close_matches(flag, [flag for option in all_options() for flag in option.flags], n=1)
     return f"; did you mean {near[0]}? If not," if near else ";"
