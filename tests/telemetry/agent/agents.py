@@ -1,0 +1,143 @@
+"""Starts the agent as the relay does, and speaks frames to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.sink import PATIENCE
+from thv.telemetry.frames import (
+    AgentSettings,
+    Configure,
+    HistogramPoint,
+    Metrics,
+    Signal,
+    SpanRecord,
+    Spans,
+    SumPoint,
+    encode,
+)
+from thv.telemetry.instruments import DURATION_BOUNDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thv.telemetry.frames import Frame
+
+START_NS = 1_700_000_000_000_000_000
+SECOND = 1_000_000_000
+
+LABELS = {"server": "demo", "tool": "add", "status": "success"}
+
+
+def span(number: int = 1, **changes: Any) -> SpanRecord:
+    """A span of a tool call."""
+    fields: dict[str, Any] = {
+        "name": "tools/call add",
+        "trace_id": number.to_bytes(16, "big"),
+        "span_id": number.to_bytes(8, "big"),
+        "parent_span_id": None,
+        "trace_state": "",
+        "start_ns": START_NS,
+        "end_ns": START_NS + SECOND,
+        "attributes": {"mcp.method.name": "tools/call", "gen_ai.tool.name": "add"},
+    }
+    return SpanRecord(**(fields | changes))
+
+
+def spans(count: int) -> Spans:
+    """Spans with the ids 1 to `count`."""
+    return Spans([span(number) for number in range(1, count + 1)])
+
+
+def calls(value: int, **labels: str) -> SumPoint:
+    """The counter of tool calls."""
+    return SumPoint("toolhive_mcp_tool_calls", {**LABELS, **labels}, value)
+
+
+def durations(*seconds: float) -> HistogramPoint:
+    """The histogram of operations that took so long."""
+    buckets = [0] * (len(DURATION_BOUNDS) + 1)
+    for value in seconds:
+        buckets[next((n for n, bound in enumerate(DURATION_BOUNDS) if value <= bound), len(DURATION_BOUNDS))] += 1
+    return HistogramPoint(
+        "mcp.server.operation.duration",
+        {"mcp.method.name": "tools/call", "network.transport": "pipe"},
+        len(seconds),
+        sum(seconds),
+        min(seconds),
+        max(seconds),
+        buckets,
+    )
+
+
+def snapshot(*points: HistogramPoint | SumPoint, after_s: int = 1) -> Metrics:
+    """A snapshot taken so long after the start."""
+    return Metrics(START_NS, START_NS + after_s * SECOND, list(points))
+
+
+def to(url: str, **changes: Any) -> AgentSettings:
+    """Settings that send both signals to an HTTP endpoint."""
+    return AgentSettings(
+        traces=Signal(f"{url}/v1/traces", **changes),
+        metrics=Signal(f"{url}/v1/metrics", **changes),
+        resource={"service.name": "thv-demo"},
+        server="demo",
+    )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an agent ended."""
+
+    code: int
+    stdout: str
+    lines: list[str]
+    seconds: float
+
+
+class AgentProcess:
+    """A running agent, as a context manager; killed if a test leaves it."""
+
+    def __init__(self, settings: AgentSettings, env: Mapping[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "thv.telemetry.agent"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
+        self.send(Configure(settings))
+
+    def send(self, *frames: Frame) -> None:
+        assert self.process.stdin is not None
+        for frame in frames:
+            self.process.stdin.write(encode(frame))
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        """The next line of its stderr."""
+        assert self.process.stderr is not None
+        return self.process.stderr.readline().decode().rstrip("\n")
+
+    def end(self) -> Ended:
+        """Close its stdin and wait for its end."""
+        begun = time.monotonic()
+        out, err = self.process.communicate(timeout=PATIENCE)
+        seconds = time.monotonic() - begun
+        return Ended(self.process.returncode, out.decode(), err.decode().splitlines(), seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None and not stream.closed:
+                stream.close()

@@ -1,0 +1,315 @@
+"""The agent as a process: a real collector takes what it sends, and nothing a collector does makes it late or loud."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from msgspec.structs import replace
+
+from tests.collector import Answer, Backend, collector, free_port
+from tests.sink import PATIENCE, Sink
+from tests.telemetry.agent.agents import AgentProcess, calls, durations, snapshot, span, spans, to
+from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sink import Mode
+
+IN_TIME = 5.0
+"""Seconds after the end of stdin: 0.7 on any machine, and time for one that is busy with other tests."""
+
+needs_rotel = pytest.mark.skipif(
+    sys.platform != "linux", reason="the collector's package has no binary for this system"
+)
+
+
+@needs_rotel
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_real_collector_takes_spans_and_metrics(protocol: str, compression: str, tmp_path: Path) -> None:
+    with Backend() as backend, collector(backend, tmp_path) as ports:
+        if protocol == "grpc":
+            one = Signal(f"127.0.0.1:{ports.grpc}", protocol="grpc", insecure=True, compression=compression)  # type: ignore[arg-type]  # a parameter
+            settings = AgentSettings(traces=one, metrics=one, resource={"service.name": "thv-demo"})
+        else:
+            settings = to(f"http://127.0.0.1:{ports.http}", compression=compression)
+        with AgentProcess(settings) as agent:
+            agent.send(
+                Spans([span(1), span(2, error_type="-32601", parent_span_id=b"parent!!", trace_state="a=1")]),
+                snapshot(calls(7), durations(0.015, 400.0)),
+            )
+            ended = agent.end()
+        assert (ended.code, ended.stdout, ended.lines) == (0, "", [])
+        backend.wait_for(lambda: len(backend.spans()) == 2 and bool(backend.points("toolhive_mcp_tool_calls")))
+        first, second = sorted(backend.spans(), key=lambda one: one["spanId"])
+        assert first["kind"] == "SPAN_KIND_SERVER"
+        assert first["attributes"] == {"mcp.method.name": "tools/call", "gen_ai.tool.name": "add"}
+        assert second["status"]["code"] == "STATUS_CODE_ERROR"
+        assert second["traceState"] == "a=1"
+        [counter] = backend.points("toolhive_mcp_tool_calls")
+        assert counter["asInt"] == "7"
+        [histogram] = backend.points("mcp.server.operation.duration")
+        assert (histogram["count"], histogram["sum"], histogram["max"]) == ("2", 400.015, 400.0)
+        traces = next(post for post in backend.posts if post.path == "/v1/traces")
+        resource = traces.decoded()["resourceSpans"][0]["resource"]
+        names = {pair["key"] for pair in resource["attributes"]}
+        assert names == {"service.name", "telemetry.sdk.name", "telemetry.sdk.language", "telemetry.sdk.version"}
+
+
+def test_a_flush_exports_before_the_end() -> None:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(1), snapshot(calls(1)), Flush())
+        backend.wait_for(lambda: len(backend.posts) == 2)
+        ended = agent.end()
+        assert ended.lines == []
+        assert len(backend.posts) == 2, "what was delivered is not sent again"
+
+
+def test_a_full_batch_travels_at_once_and_the_rest_at_the_end() -> None:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(600))
+        backend.wait_for(lambda: len(backend.posts) == 1)
+        assert len(backend.spans()) == 512
+        agent.end()
+        assert len(backend.spans()) == 600
+
+
+def test_metrics_are_exported_at_the_interval_even_when_nothing_changes() -> None:
+    with Backend() as backend, AgentProcess(replace(to(backend.url), export_interval_s=0.05)) as agent:
+        agent.send(snapshot(calls(1)))
+        backend.wait_for(lambda: len(backend.posts) >= 3)
+        agent.end()
+        points = backend.points("toolhive_mcp_tool_calls")
+        assert {point["asInt"] for point in points} == {"1"}
+        times = [int(point["timeUnixNano"]) for point in points]
+        assert times == sorted(set(times))
+
+
+def test_deltas_add_up_to_the_whole() -> None:
+    with Backend() as backend:
+        settings = replace(to(backend.url), export_interval_s=0.05, temporality="delta")
+        with AgentProcess(settings) as agent:
+            agent.send(snapshot(calls(3), durations(0.5)))
+            backend.wait_for(lambda: bool(backend.points("toolhive_mcp_tool_calls")))
+            agent.send(snapshot(calls(5), durations(0.5, 0.5), after_s=2))
+            agent.end()
+        assert [point["asInt"] for point in backend.points("toolhive_mcp_tool_calls")] == ["3", "2"]
+        first, second = backend.points("mcp.server.operation.duration")
+        assert (first["count"], second["count"], second["sum"]) == ("1", "1", 0.5)
+        assert second["startTimeUnixNano"] == first["timeUnixNano"]
+        assert "max" not in second
+
+
+def test_a_collector_that_is_busy_gets_everything_later_and_nothing_is_said() -> None:
+    busy = Answer(503, {"Retry-After": "0"})
+    with Backend([busy, busy, busy]) as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(512))
+        backend.wait_for(lambda: len(backend.posts) == 4)
+        assert agent.end().lines == []
+        assert len({post.body for post in backend.posts}) == 1
+
+
+def endings(*, down: int) -> list[tuple[str, AgentSettings, str]]:
+    """Endpoints that do not take telemetry, each with what is said of it."""
+    plain, secure = f"127.0.0.1:{down}", AgentSettings(traces=Signal(f"127.0.0.1:{down}", protocol="grpc"))
+    return [
+        ("http", to(f"http://user:secret@{plain}"), f"http://{plain} refuses connections"),
+        ("https", to(f"https://{plain}"), f"https://{plain} refuses connections"),
+        ("grpc", replace(secure, metrics=secure.traces), f"{plain} refuses connections"),
+    ]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["http", "https", "grpc"])
+def test_a_collector_that_is_down_costs_one_line_and_no_time(which: int) -> None:
+    _, settings, said = endings(down=free_port())[which]
+    with AgentProcess(settings) as agent:
+        agent.send(spans(3), snapshot(calls(3)))
+        ended = agent.end()
+    [line] = ended.lines
+    assert line.startswith(f"thv: telemetry: {said}: ")
+    assert line.endswith("; 3 spans and the last metrics were lost")
+    assert "secret" not in line
+    assert ended.code == 0
+    assert ended.seconds < IN_TIME
+
+
+@pytest.mark.parametrize("mode", ["blackhole", "silent", "drip", "drip-tls", "flood"])
+def test_a_collector_that_never_finishes_does_not_hold_the_end_up(mode: Mode) -> None:
+    with Sink(mode=mode) as sink:
+        settings = AgentSettings(traces=Signal(sink.endpoint, ca_file=str(sink.ca_file)))
+        with AgentProcess(settings) as agent:
+            agent.send(spans(2), Flush())
+            sink.wait_for_connections(1)
+            ended = agent.end()
+    [line] = ended.lines
+    assert line.endswith("2 spans were lost")
+    assert ended.seconds < IN_TIME
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("tls-bad-cert", "shows a certificate that is not trusted"),
+        ("not-http", "answers something that is not HTTP/1"),
+        ("redirect", "answers 308 Permanent Redirect: redirects are not followed"),
+        ("503", "answers 503 Service Unavailable"),
+        ("404", "answers 404 Not Found: check the path of the endpoint"),
+        ("close-after-request", "ends the connection without an answer"),
+    ],
+)
+def test_a_collector_that_refuses_costs_one_line(mode: Mode, said: str) -> None:
+    with Sink(mode=mode) as sink:
+        one = Signal(sink.endpoint, ca_file=str(sink.ca_file), headers={"x-token": "hunter2"})
+        with AgentProcess(AgentSettings(traces=one, metrics=one)) as agent:
+            agent.send(spans(1), snapshot(calls(1)))
+            ended = agent.end()
+    [line] = ended.lines
+    assert f"https://127.0.0.1:{sink.port} {said}" in line
+    assert line.endswith("1 span and the last metrics were lost")
+    assert "hunter2" not in line
+    assert ended.seconds < IN_TIME
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_tls_towards_plaintext_names_the_key_that_helps(protocol: str) -> None:
+    with Backend() as backend:
+        place = f"127.0.0.1:{backend.server_port}"
+        endpoint = place if protocol == "grpc" else f"https://{place}/v1/traces"
+        with AgentProcess(AgentSettings(traces=Signal(endpoint, protocol=protocol))) as agent:  # type: ignore[arg-type]  # a parameter
+            agent.send(spans(1))
+            [line] = agent.end().lines
+    assert "set `insecure`" in line
+    assert line.endswith("1 span was lost")
+
+
+def test_a_cause_is_said_once_while_the_session_lasts() -> None:
+    with Backend([Answer(401)] * 4) as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(512))
+        assert agent.line() == f"thv: telemetry: {backend.url} answers 401 Unauthorized: check `headers`"
+        agent.send(spans(512))
+        backend.wait_for(lambda: len(backend.posts) == 2)
+        agent.send(spans(1))
+        [line] = agent.end().lines
+        assert line == "thv: telemetry: 1025 spans were lost"
+
+
+def test_what_has_no_room_is_dropped_and_counted() -> None:
+    with Sink(mode="blackhole") as sink:
+        settings = AgentSettings(traces=Signal(sink.endpoint, ca_file=str(sink.ca_file)))
+        with AgentProcess(settings) as agent:
+            for _ in range(10):
+                agent.send(spans(1000))
+            sink.wait_for(1)
+            ended = agent.end()
+        assert ended.lines[-1].endswith("10000 spans were lost")
+
+
+def test_spans_the_recorder_dropped_are_counted_too() -> None:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(Spans([span()], dropped=41))
+        [line] = agent.end().lines
+    assert line == "thv: telemetry: 41 spans were lost"
+
+
+def test_debug_tells_of_each_export_and_never_of_a_header() -> None:
+    with Backend() as backend:
+        settings = replace(to(backend.url, headers={"authorization": "Bearer hunter2"}), debug=True)
+        with AgentProcess(settings) as agent:
+            agent.send(spans(2), snapshot(calls(1)))
+            lines = agent.end().lines
+        assert backend.posts[0].headers["authorization"] == "Bearer hunter2"
+    assert sorted(line.split(" to ")[0] for line in lines) == ["thv: telemetry: 2 spans", "thv: telemetry: metrics"]
+    assert all(line.endswith(": taken") for line in lines)
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_header_that_cannot_be_sent_is_not_quoted(protocol: str) -> None:
+    with Backend() as backend:
+        endpoint = f"{backend.url}/v1/traces"
+        one = Signal(endpoint, protocol=protocol, headers={"x-token": "hunter2\nx: y"})  # type: ignore[arg-type]  # a parameter
+        with AgentProcess(AgentSettings(traces=one, debug=True)) as agent:
+            agent.send(spans(1))
+            lines = agent.end().lines
+    assert any("`headers` holds characters that cannot be sent" in line for line in lines)
+    assert "hunter2" not in "".join(lines)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_signals_to_the_terminal_do_not_end_it() -> None:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(512))
+        backend.wait_for(lambda: bool(backend.posts))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            agent.process.send_signal(number)
+        agent.send(spans(1))
+        assert agent.end().code == 0
+        assert len(backend.spans()) == 513
+
+
+def test_nobody_reading_stderr_does_not_keep_it_alive() -> None:
+    with AgentProcess(to(f"http://127.0.0.1:{free_port()}")) as agent:
+        assert agent.process.stderr is not None
+        agent.process.stderr.close()
+        agent.process.stderr = None
+        agent.send(spans(1))
+        assert agent.end().code == 0
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", b"\x02\0\0\0\x92\xc0", b"\x05\0\0\0hello"])
+def test_what_is_no_frame_ends_it_with_one_line(garbage: bytes) -> None:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
+        assert agent.process.stdin is not None
+        agent.process.stdin.write(garbage)
+        ended = agent.end()
+    assert ended.code == 1
+    [line] = ended.lines
+    assert line.startswith("thv: telemetry: internal error")
+
+
+def test_a_netrc_does_not_replace_the_users_header(home: Path) -> None:
+    netrc = home / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.chmod(0o600)
+    with Backend() as backend:
+        with AgentProcess(to(backend.url, headers={"Authorization": "Bearer mine"})) as agent:
+            agent.send(spans(1))
+            agent.end()
+        assert backend.posts[0].headers["authorization"] == "Bearer mine"
+
+
+def test_the_environment_changes_nothing() -> None:
+    hostile = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-stranger=1",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "bogus",
+        "OTEL_RESOURCE_ATTRIBUTES": "stranger=1",
+        "OTEL_PROPAGATORS": "bogus",
+        "OTEL_PYTHON_CONTEXT": "bogus",
+        "OTEL_SDK_DISABLED": "true",
+        "OTEL_BSP_MAX_QUEUE_SIZE": "bogus",
+    }
+    with Backend() as backend:
+        with AgentProcess(to(backend.url), env=hostile) as agent:
+            agent.send(spans(1), snapshot(calls(1)))
+            assert agent.end().lines == []
+        assert len(backend.spans()) == 1
+        for post in backend.posts:
+            assert "x-stranger" not in post.headers
+            assert b"stranger" not in post.body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="proportional memory is known on Linux only")
+def test_it_stays_small() -> None:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
+        for _ in range(20):
+            agent.send(spans(500), snapshot(calls(1), durations(0.1)))
+        agent.send(Flush())
+        backend.wait_for(lambda: {post.path for post in backend.posts} == {"/v1/traces", "/v1/metrics"})
+        mib = psutil.Process(agent.process.pid).memory_full_info().pss / 2**20
+        agent.process.communicate(timeout=PATIENCE)
+        assert mib < 37
