@@ -1,0 +1,117 @@
+"""`thv operator run`: the Kubernetes operator. Joins who consents to usage analytics to the manifests it makes.
+
+The operator itself counts and sends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thv.cli import verbs
+from thv.cli.help import Command, Group, listed
+from thv.config.settings import BOOLEANS
+from thv.errors import ThvError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NEEDED = "kopf"
+"""What the extra brings."""
+
+IMAGE_VARIABLE = "THV_OPERATOR_IMAGE"
+"""Names thv's image where the operator runs in it: a pod cannot ask which image it is."""
+
+app = typer.Typer(
+    cls=Group,
+    help="Run MCP servers on Kubernetes: one MCPServer resource each.",
+    epilog=listed("Examples:", [("kubectl apply -k deploy/kustomize/cluster-wide", "install it in a cluster")]),
+)
+
+
+@app.callback()
+def operator() -> None:
+    """Run MCP servers on Kubernetes: one MCPServer resource each."""
+
+
+@app.command(
+    "run",
+    cls=Command,
+    epilog=listed(
+        "Examples:",
+        [
+            ("thv operator run --all-namespaces", ""),
+            ("thv operator run --namespace team-a --usage-analytics-enabled false", ""),
+        ],
+    ),
+)
+def run(
+    *,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", help="Look after the MCPServers of the whole cluster.")
+    ] = False,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", metavar="NAMESPACE", help="Look after those of one namespace; repeatable."),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--thv-image", metavar="IMAGE", help=f"thv's own image, for the pods it makes; else {IMAGE_VARIABLE}."
+        ),
+    ] = None,
+    usage_analytics_enabled: Annotated[
+        str,
+        typer.Option(
+            "--usage-analytics-enabled",
+            metavar="BOOLEAN",
+            help="false turns anonymous usage analytics off for every server.",
+        ),
+    ] = "true",
+    allowed_origins: Annotated[
+        str | None,
+        typer.Option(
+            "--allowed-origins",
+            metavar="ORIGINS",
+            help="Web origins whose pages may talk to the servers: ORIGIN,ORIGIN.",
+        ),
+    ] = None,
+    resync: Annotated[
+        float, typer.Option("--resync", metavar="SECONDS", min=1, help="How often everything is looked through.")
+    ] = 120.0,
+    liveness: Annotated[
+        str | None,
+        typer.Option("--liveness", metavar="URL", help="Serve a liveness probe, as http://0.0.0.0:8081/healthz."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Say more on stderr.")] = False,
+) -> None:
+    """Run the operator until it is stopped. It needs the extra `operator`: pip install 'thv[operator]'."""
+    if all_namespaces == bool(namespace):
+        raise UsageError("say either --all-namespaces or --namespace NAMESPACE; see thv operator run --help")
+    if usage_analytics_enabled.lower() not in BOOLEANS:
+        raise UsageError(f"--usage-analytics-enabled is {usage_analytics_enabled!r}; write true or false")
+    image = image or os.environ.get(IMAGE_VARIABLE)
+    if not image:
+        raise UsageError(f"which image is thv's? say it by --thv-image or {IMAGE_VARIABLE}")
+    try:
+        import kopf  # noqa: F401  the extra's face
+    except ImportError as error:
+        if not (error.name or "").startswith(NEEDED):
+            raise
+        raise ThvError("the operator needs packages that are not installed; pip install 'thv[operator]'") from error
+    import asyncio
+
+    from thv.operator.controller import Run, log_to_stderr, operate
+    from thv.operator.settings import Options
+
+    enabled = BOOLEANS[usage_analytics_enabled.lower()] and verbs.refused(os.environ) is None
+    origins = tuple(origin for origin in (allowed_origins or "").split(",") if origin)
+    options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=origins)
+    log_to_stderr(debug=debug)
+    asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
+
+
+def _refusal(environ: Mapping[str, str]) -> str | None:
+    return verbs.refused(environ)

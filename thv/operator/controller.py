@@ -1,0 +1,195 @@
+"""Runs the operator: kopf watches, `reconcile` works.
+
+Promises: no finalizer is ever put on an object, so that nothing hangs when the operator is gone; no handler's result
+goes into a status; what kopf must remember stands in annotations under our own prefix. One replica only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from thv.errors import ThvError
+from thv.operator import names
+from thv.operator.api import ApiError, Cluster
+from thv.operator.reconcile import Reconciler
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from thv.operator.settings import Options
+
+logger = logging.getLogger("thv.operator")
+
+PREFIX = f"kopf.{names.GROUP}"
+"""Before the slash in the annotations in which kopf keeps what it has handled."""
+
+INACTIVITY_SECONDS = 70.0
+SERVER_SECONDS = 300
+CLIENT_SECONDS = 330
+"""A watch without even a bookmark (one a minute) is dead. The server ends each watch, and the client if that fails."""
+
+RETRY_SECONDS = 15.0
+"""After a refusal that may pass, or that somebody can lift, such as a missing permission."""
+
+EXIT_SECONDS = 5.0
+
+WATCHED = (("apps", "v1", "statefulsets"), ("apps", "v1", "deployments"), ("", "v1", "pods"))
+
+DELETED = "DELETED"
+
+OWNED: dict[str, str | Any] = {names.MANAGED_BY: names.FIELD_MANAGER, names.SERVER_LABEL: kopf.PRESENT}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How one operator runs.
+
+    Attributes:
+        options: what holds for every server.
+        namespaces: where to look for MCPServers; everywhere if empty.
+        resync: seconds between two rounds over all of them, which repair what no event tells.
+        liveness: where a liveness probe may ask, as ``http://0.0.0.0:8080/healthz``; nowhere if empty.
+    """
+
+    options: Options
+    namespaces: tuple[str, ...] = ()
+    resync: float = 120.0
+    liveness: str = ""
+
+
+def login() -> kopf.ConnectionInfo:
+    """The pod's own service account, else what KUBECONFIG or ~/.kube/config says.
+
+    Raises:
+        ThvError: there is neither.
+    """
+    settings = kopf.OperatorSettings()
+    found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    if found is None:
+        raise ThvError("no cluster: neither a pod's service account nor a kubeconfig; set KUBECONFIG")
+    return found
+
+
+def log_to_stderr(*, debug: bool) -> None:
+    """What the operator does, for `kubectl logs`: one line each, with its time."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if not debug:
+        logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # each liveness probe
+
+
+async def operate(
+    run: Run,
+    *,
+    connect: Callable[[], kopf.ConnectionInfo] = login,
+    stop: asyncio.Event | None = None,
+    ready: asyncio.Event | None = None,
+) -> None:
+    """Run the operator until `stop` is set or a signal ends it.
+
+    Raises:
+        ThvError: there is no cluster to talk to.
+    """
+    async with Cluster(connect) as cluster:
+        registry = _registry(_Handlers(Reconciler(cluster, run.options), run), connect)
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            standalone=True,
+            clusterwide=not run.namespaces,
+            namespaces=run.namespaces,
+            liveness_endpoint=run.liveness or None,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=PREFIX)
+    settings.watching.inactivity_timeout = INACTIVITY_SECONDS
+    settings.watching.server_timeout = SERVER_SECONDS
+    settings.watching.client_timeout = CLIENT_SECONDS
+    for kind in WATCHED:  # asked of the API server: all other pods stay where they are
+        settings.watching.label_selectors[kind] = f"{names.MANAGED_BY}={names.FIELD_MANAGER}"
+    settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+    settings.posting.enabled = False  # the status tells it all, and stays
+    return settings
+
+
+class _Handlers:
+    """What is done when kopf tells of something."""
+
+    def __init__(self, reconciler: Reconciler, run: Run) -> None:
+        self._reconciler = reconciler
+        self._run = run
+        self._rounds: asyncio.Task[None] | None = None
+        self._generations: dict[str, int] = {}
+
+    async def start(self, **_: Any) -> None:
+        self._rounds = asyncio.create_task(self._resync())
+
+    async def stop(self, **_: Any) -> None:
+        if self._rounds is not None:
+            self._rounds.cancel()
+            await asyncio.gather(self._rounds, return_exceptions=True)
+
+    async def server_changed(self, *, namespace: str | None, name: str, **_: Any) -> None:
+        try:
+            await self._reconciler.reconcile(namespace or "", name)
+        except ApiError as error:
+            raise kopf.TemporaryError(str(error), delay=RETRY_SECONDS) from error
+
+    async def workload_changed(self, *, type: str, body: Any, namespace: str | None, **_: Any) -> None:  # noqa: A002  kopf's name
+        """A workload is repaired if its spec changed or it is gone; else only the status follows."""
+        meta = body["metadata"]
+        name, uid, generation = meta["labels"][names.SERVER_LABEL], meta["uid"], meta.get("generation", 0)
+        known = self._generations.pop(uid, generation)
+        if type != DELETED:
+            self._generations[uid] = generation
+        if type == DELETED or known != generation:
+            await _quietly(self._reconciler.reconcile(namespace or "", name))
+        else:
+            await _quietly(self._reconciler.refresh(namespace or "", name))
+
+    async def pod_changed(self, *, body: Any, namespace: str | None, **_: Any) -> None:
+        await _quietly(self._reconciler.refresh(namespace or "", body["metadata"]["labels"][names.SERVER_LABEL]))
+
+    async def _resync(self) -> None:
+        while True:
+            await _quietly(self._reconciler.reconcile_all(self._run.namespaces))
+            await asyncio.sleep(self._run.resync)
+
+
+def _registry(handlers: _Handlers, connect: Callable[[], kopf.ConnectionInfo]) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return connect()
+
+    kopf.on.login(registry=registry)(log_in)
+    kopf.on.startup(registry=registry)(handlers.start)
+    kopf.on.cleanup(registry=registry)(handlers.stop)
+    ours = (names.GROUP, names.VERSION, names.PLURAL)
+    kopf.on.create(*ours, id="reconcile", registry=registry)(handlers.server_changed)
+    kopf.on.resume(*ours, id="reconcile", registry=registry)(handlers.server_changed)
+    kopf.on.update(*ours, field="spec", id="reconcile", registry=registry)(handlers.server_changed)
+    for kind in WATCHED:
+        changed = handlers.pod_changed if kind[-1] == "pods" else handlers.workload_changed
+        kopf.on.event(*kind, labels=OWNED, registry=registry)(changed)
+    return registry
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    """An event is not repeated; what fails now is in the status, and done again in the next round."""
+    try:
+        await work
+    except ApiError as error:
+        logger.warning("%s", error)

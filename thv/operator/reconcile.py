@@ -1,0 +1,199 @@
+"""Brings the cluster to what an MCPServer says, and the MCPServer's status to what the cluster says.
+
+Promises: `reconcile` may be called at any time, any number of times, by anyone, also at once; it reads everything anew,
+changes only objects that belong to the MCPServer, and puts whatever hinders it into the status. Knows nothing of kopf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from thv.errors import ThvError
+from thv.operator import names
+from thv.operator.api import CONFLICT, FORBIDDEN, ApiError
+from thv.operator.resources import leftovers, manifests, workload
+from thv.operator.settings import usage_analytics
+from thv.operator.spec import SpecError, read
+from thv.operator.status import Observed, Problem, invalid, status, terminating
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from thv.operator.api import Cluster
+    from thv.operator.settings import Options
+    from thv.operator.spec import Server
+
+MCP_SERVER = (names.API_VERSION, names.KIND)
+POD = ("v1", "Pod")
+
+AT_ONCE = 8
+"""Servers worked on at the same time: the API server's fairness gives one client about this many seats."""
+
+CONFLICTS = 5
+"""How often a status is written anew because somebody else, such as kopf, changed the object in between."""
+
+
+class NotOursError(ThvError):
+    """An object of this name belongs to somebody else; nothing of it is changed."""
+
+
+class Reconciler:
+    """Works on one server at a time per name, and on a few names at once."""
+
+    def __init__(self, cluster: Cluster, options: Options, *, now: Callable[[], datetime] | None = None) -> None:
+        self._cluster = cluster
+        self._options = options
+        self._now = now or (lambda: datetime.now(UTC))
+        self._seats = asyncio.Semaphore(AT_ONCE)
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._waiting: set[tuple[str, str, bool]] = set()
+
+    async def reconcile(self, namespace: str, name: str) -> None:
+        """Bring everything of one MCPServer to what its spec says, then say in its status how it is.
+
+        Raises:
+            ApiError: the API server refused something that may succeed later; the status says so as well, if it could.
+        """
+        async with self._turn(namespace, name, apply=True) as is_ours:
+            if is_ours:
+                await self._work(namespace, name, apply=True)
+
+    async def refresh(self, namespace: str, name: str) -> None:
+        """Say in the status of one MCPServer how it is.
+
+        Raises:
+            ApiError: as for `reconcile`.
+        """
+        async with self._turn(namespace, name, apply=False) as is_ours:
+            if is_ours:
+                await self._work(namespace, name, apply=False)
+
+    async def reconcile_all(self, namespaces: tuple[str, ...]) -> None:
+        """Reconcile every MCPServer in `namespaces`, everywhere if there are none; one that fails stops no other.
+
+        Raises:
+            ApiError: the MCPServers cannot be listed.
+        """
+        for namespace in namespaces or (None,):
+            found = await self._cluster.list(MCP_SERVER, namespace)
+            keys = [(body["metadata"]["namespace"], body["metadata"]["name"]) for body in found]
+            await asyncio.gather(*(self.reconcile(*key) for key in keys), return_exceptions=True)
+
+    @asynccontextmanager
+    async def _turn(self, namespace: str, name: str, *, apply: bool) -> AsyncIterator[bool]:
+        """Waits until nobody works on this server; False if whoever waited before will do the same work."""
+        wish = (namespace, name, apply)
+        if wish in self._waiting:
+            yield False
+            return
+        lock = self._locks.setdefault((namespace, name), asyncio.Lock())
+        self._waiting.add(wish)
+        try:
+            await lock.acquire()
+        finally:
+            self._waiting.discard(wish)
+        try:
+            async with self._seats:
+                yield True
+        finally:
+            lock.release()
+            if not any((namespace, name, kind) in self._waiting for kind in (True, False)):
+                self._locks.pop((namespace, name), None)
+
+    async def _work(self, namespace: str, name: str, *, apply: bool) -> None:
+        body = await self._cluster.get(MCP_SERVER, namespace, name)
+        if body is None:
+            return
+        if body["metadata"].get("deletionTimestamp"):
+            await self._say(body, terminating)
+            return
+        try:
+            server = read(body)
+        except SpecError as error:
+            problem = Problem("InvalidSpec", str(error))
+            await self._say(body, lambda newest: invalid(newest, problem, self._time()))
+            return
+        refused, failure = await self._applied(server) if apply else (None, None)
+        try:
+            observed = Observed(*await self._observe(server), refused)
+        except ApiError as error:
+            failure = failure or error
+            observed = Observed(refused=refused or Problem(error.reason, _explained(error)))
+        enabled = usage_analytics(server, self._options)
+
+        def newest(latest: Mapping[str, Any]) -> dict[str, Any]:
+            before = latest.get("status") or {}
+            return status(server, observed, usage_analytics=enabled, before=before, now=self._time())
+
+        await self._say(body, newest)
+        if failure is not None:
+            raise failure
+
+    async def _applied(self, server: Server) -> tuple[Problem | None, ApiError | None]:
+        """Why the cluster could not be brought to what `server` says, and what may be tried again."""
+        try:
+            await self._apply(server)
+        except NotOursError as error:
+            return Problem("NameTaken", str(error)), None
+        except ApiError as error:
+            return Problem(error.reason, _explained(error)), error
+        return None, None
+
+    async def _apply(self, server: Server) -> None:
+        for manifest in manifests(server, self._options):
+            kind = (manifest["apiVersion"], manifest["kind"])
+            found = await self._cluster.get(kind, server.namespace, server.name)
+            if found is not None and not _is_owned(found, server.uid):
+                raise NotOursError(
+                    f"the {kind[1]} {server.name} belongs to somebody else and is left as it is; "
+                    f"delete it, or call this {names.KIND} otherwise"
+                )
+            await self._cluster.apply(manifest)
+        for kind in leftovers(server):
+            found = await self._cluster.get(kind, server.namespace, server.name)
+            if found is not None and _is_owned(found, server.uid):
+                uid = found["metadata"]["uid"]
+                await self._cluster.delete(kind, server.namespace, server.name, uid=uid)
+
+    async def _observe(self, server: Server) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        wanted = workload(server, self._options)
+        kind = (wanted["apiVersion"], wanted["kind"])
+        found = await self._cluster.get(kind, server.namespace, server.name)
+        label = f"{names.SERVER_LABEL}={server.name}"
+        return found, await self._cluster.list(POD, server.namespace, label=label)
+
+    async def _say(self, body: dict[str, Any], make: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        """Write the status that `make` makes of the object's newest form, if it is another one."""
+        for _ in range(CONFLICTS):
+            wanted = make(body)
+            if wanted == body.get("status"):
+                return
+            try:
+                await self._cluster.put_status(body, wanted)
+            except ApiError as error:
+                if error.status != CONFLICT:
+                    raise
+            else:
+                return
+            meta = body["metadata"]
+            newer = await self._cluster.get(MCP_SERVER, meta["namespace"], meta["name"])
+            # A newer spec has an event of its own, which says how that one is.
+            if newer is None or newer["metadata"]["uid"] != meta["uid"]:
+                return
+            body = newer
+
+    def _time(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_owned(found: Mapping[str, Any], uid: str) -> bool:
+    return any(owner.get("uid") == uid for owner in found["metadata"].get("ownerReferences") or ())
+
+
+def _explained(error: ApiError) -> str:
+    if error.status == FORBIDDEN:
+        return f"the operator may not do what this needs: {error}; compare its role with deploy/kustomize"
+    return str(error)
