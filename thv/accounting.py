@@ -15,11 +15,12 @@ from thv.jsonrpc.ledger import ToolCallLedger
 from thv.jsonrpc.tap import Tap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
     from thv.ports import BooleanReading, CallObserver, Outcome
+    from thv.telemetry.settings import TelemetrySettings
 
     MakeAnalytics = Callable[..., UsageAnalytics]
 
@@ -79,6 +80,8 @@ class Accounting:
         is_demo: the server is thv's own demo, whose calls are no real usage: they are shown, never sent.
         debug: say what is decided and counted, and every analytics payload, on stderr.
         usage_analytics: what the command line says of usage analytics; None where it is silent.
+        telemetry: what the user's own telemetry is to do; None for nothing.
+        remarks: lines for `say_remarks`, to be said before its own.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
 
@@ -89,11 +92,14 @@ class Accounting:
         is_demo: bool = False,
         debug: bool = False,
         usage_analytics: bool | None = None,
+        telemetry: TelemetrySettings | None = None,
+        remarks: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
     ) -> None:
         self._debug = debug
         self._is_demo = is_demo
-        self._remarks: list[str] = []
+        self._remarks: list[str] = list(remarks)
+        self._telemetry_settings = telemetry
         self._observers: list[CallObserver] = []
         self._tally = Tally() if debug or is_demo else None
         if self._tally is not None:

@@ -15,9 +15,12 @@ from thv.relay.relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thv.accounting import Accounting, MakeAnalytics, SessionAccount
     from thv.ports import Look
     from thv.servers.spec import LaunchSpec
+    from thv.telemetry.settings import TelemetrySettings
 
 LOAD_GRACE = 5.0
 """Seconds a finished session waits for its decoder, so that even the shortest session is counted."""
@@ -30,6 +33,8 @@ class Session:
         spec: what to start.
         debug: say what the session does, and every analytics payload, on stderr.
         usage_analytics: what the command line says of usage analytics; None where it is silent.
+        telemetry: what the user's own telemetry is to do; None for nothing.
+        remarks: lines to be said once the server runs.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
 
@@ -39,11 +44,15 @@ class Session:
         *,
         debug: bool = False,
         usage_analytics: bool | None = None,
+        telemetry: TelemetrySettings | None = None,
+        remarks: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
     ) -> None:
         self._spec = spec
         self._debug = debug
         self._usage_analytics = usage_analytics
+        self._telemetry = telemetry
+        self._remarks = remarks
         self._make_analytics = make_analytics
         self._accounting: Accounting | None = None
         self._account: SessionAccount | None = None
@@ -104,6 +113,8 @@ class Session:
                 is_demo=self._spec.is_demo,
                 debug=self._debug,
                 usage_analytics=self._usage_analytics,
+                telemetry=self._telemetry,
+                remarks=self._remarks,
                 make_analytics=self._make_analytics,
             )
             self._account = self._accounting.open_session()

@@ -9,7 +9,7 @@ import os
 import sys
 
 from thv.cli.run_options import RunRequest
-from thv.cli.telemetry import usage_analytics, without_secrets
+from thv.cli.telemetry import ask, usage_analytics, without_secrets
 from thv.console import report, report_unexpected, say
 from thv.errors import ThvError
 from thv.servers.command import find, has_separator
@@ -41,10 +41,16 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             name=request.name,
             cwd=request.cwd,
         )
+        telemetry, remarks = ask(request, server=spec.name)
         if os.isatty(0):
             say(_introduction(spec, request))
         return Session(
-            spec, debug=request.debug, usage_analytics=usage_analytics(request), make_analytics=make_analytics
+            spec,
+            debug=request.debug,
+            usage_analytics=usage_analytics(request),
+            telemetry=telemetry,
+            remarks=remarks,
+            make_analytics=make_analytics,
         ).run()
     except ThvError as error:
         return report(error, debug=request.debug)

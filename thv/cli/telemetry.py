@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from thv.errors import ConfigError
+from thv.errors import ConfigError, ThvError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
 
     Raises:
         SettingError: what is asked for contradicts itself.
+        ThvError: this installation lacks what it needs.
     """
     from thv.config import effective
     from thv.config.settings import config_path
@@ -40,6 +41,7 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
         values, remarks = effective.read(path, flags, environ)
     except ConfigError as error:
         return None, [f"{error}; your telemetry is off until this is corrected"]
+    from thv.telemetry.requirements import missing
     from thv.telemetry.settings import resolve
 
     settings, further = resolve(
@@ -50,6 +52,8 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
         propagate=bool(flags.get("propagate")),
         debug=request.debug,
     )
+    if settings is not None and (lack := missing(settings.agent)) is not None:
+        raise ThvError(lack)
     return settings, remarks + further
 
 
