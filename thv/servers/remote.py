@@ -1,0 +1,236 @@
+"""What an ``http://`` or ``https://`` SERVER means: where it is, and what is said to it with every request.
+
+It is a value, built once and never changed. Its `repr`, and every message made here, names headers and files and never
+shows a value: a header is often a secret, and so are the user and the query of a URL. Nothing is contacted here. Loaded
+before anything else of `thv run` is known, so it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from thv.errors import ThvError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Final, NoReturn
+    from urllib.parse import SplitResult
+
+SCHEMES: Final = ("http", "https")
+
+TOKEN_VARIABLE: Final = "TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN"  # noqa: S105  the name of a variable, as ToolHive has it
+"""The variable that holds a bearer token, for those who do not want a file."""
+
+OURS: Final = frozenset(
+    {
+        "accept",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that a request cannot have two of, and that thv has to set itself."""
+
+_TOKEN_SYMBOLS: Final = frozenset("!#$%&'*+-.^_`|~")
+"""What a field name may hold besides letters and digits (RFC 9110, section 5.6.2)."""
+
+
+class RemoteSpec:
+    """How to reach one remote server.
+
+    Args:
+        name: what people call it: its host, unless they gave a name.
+        url: where it is, as it was typed.
+        headers: what to send with every request, in order.
+        token_file: the file whose content is the bearer token; read anew when the server refuses the token.
+        ca_file: certificates of authorities to trust on top of the system's.
+    """
+
+    __slots__ = ("ca_file", "headers", "name", "token_file", "url")
+
+    name: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    token_file: str | None
+    ca_file: str | None
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        token_file: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        for field, value in zip(self.__slots__, (ca_file, headers, name, token_file, url), strict=True):
+            object.__setattr__(self, field, value)
+
+    @property
+    def place(self) -> str:
+        """The URL without what may be secret in it."""
+        return shown(self.url)
+
+    @property
+    def has_authorization(self) -> bool:
+        """Whether requests carry credentials."""
+        return self.token_file is not None or any(name.lower() == "authorization" for name, _ in self.headers)
+
+    def __setattr__(self, field: str, value: object) -> NoReturn:
+        raise AttributeError(f"a RemoteSpec does not change: {field!r} is fixed")
+
+    def __repr__(self) -> str:
+        names = [name for name, _ in self.headers]
+        return f"RemoteSpec(name={self.name!r}, url={self.place!r}, headers={names}, token_file={self.token_file!r})"
+
+
+def is_remote(server: str | None) -> bool:
+    """Whether SERVER is the URL of a remote server."""
+    return server is not None and server.partition("://")[0].lower() in SCHEMES and "://" in server
+
+
+def resolve_remote(
+    server: str,
+    *,
+    environ: Mapping[str, str],
+    header: Sequence[str] = (),
+    header_file: Sequence[str] = (),
+    bearer_token_file: str | None = None,
+    ca_file: str | None = None,
+    name: str | None = None,
+) -> RemoteSpec:
+    """What the user typed, as a value. Files are read here once, so that a mistake is told before a client waits.
+
+    Args:
+        server: the URL.
+        environ: where a token may be, under `TOKEN_VARIABLE`.
+        header: each ``--header``: ``NAME=VALUE`` or ``NAME: VALUE``.
+        header_file: each ``--header-file``, a file of such lines. ``--header`` wins.
+        bearer_token_file: ``--bearer-token-file``.
+        ca_file: ``--ca-file``.
+        name: ``--name``.
+
+    Raises:
+        ThvError: it is no URL, a header or a file is not what it should be, or there are two tokens.
+    """
+    parts = _split(server)
+    headers: dict[str, tuple[str, str]] = {}
+    for path in header_file:
+        for number, line in enumerate(_lines(path, "--header-file"), 1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                _add(headers, line.strip(), f"{path}:{number}")
+    for text in header:
+        _add(headers, text, "--header")
+    token_file = None if bearer_token_file is None else os.path.abspath(os.path.expanduser(bearer_token_file))
+    if token_file is not None:
+        if "authorization" in headers:
+            raise ThvError("there are two credentials: give --bearer-token-file or an Authorization header, not both")
+        read_token(token_file)
+    elif "authorization" not in headers and parts.username is None and environ.get(TOKEN_VARIABLE):
+        headers["authorization"] = ("Authorization", _bearer(environ[TOKEN_VARIABLE], TOKEN_VARIABLE))
+    if ca_file is not None:
+        ca_file = os.path.abspath(os.path.expanduser(ca_file))
+        _lines(ca_file, "--ca-file")
+    return RemoteSpec(
+        name=name or str(parts.hostname),
+        url=server,
+        headers=tuple(headers.values()),
+        token_file=token_file,
+        ca_file=ca_file,
+    )
+
+
+def read_token(path: str) -> str:
+    """The value of `Authorization` that the file's token makes.
+
+    Raises:
+        ThvError: the file cannot be read, or holds no token.
+    """
+    return _bearer("\n".join(_lines(path, "--bearer-token-file")), f"--bearer-token-file {path}")
+
+
+def shown(url: str) -> str:
+    """The URL as it may be shown: without a user, a password, a query and a fragment."""
+    head, _, _ = url.partition("#")
+    head, question, _ = head.partition("?")
+    scheme, separator, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}{'?…' if question else ''}"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether the host is this machine."""
+    return host is not None and (host in {"localhost", "::1"} or host.startswith("127.") or host.endswith(".localhost"))
+
+
+def warning(spec: RemoteSpec) -> str | None:
+    """What the user should know of before the first request, or None."""
+    parts = _split(spec.url)
+    secret = spec.has_authorization or parts.username is not None
+    if secret and parts.scheme == "http" and not is_loopback(parts.hostname):
+        return f"the credentials for {spec.place} are sent in the clear: use https://"
+    return None
+
+
+def _split(server: str) -> SplitResult:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(server)
+        port_is_fine = parts.port != 0  # reading it checks it
+    except ValueError:
+        parts, port_is_fine = urlsplit(""), False
+    host = parts.hostname or ""
+    if not host or not port_is_fine or any(character.isspace() or ord(character) < ord(" ") for character in server):
+        raise ThvError(f"{shown(server)}: not a URL of a server: write https://HOST[:PORT]/PATH")
+    return parts
+
+
+def _lines(path: str, flag: str) -> list[str]:
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
+            return file.read().splitlines()
+    except OSError as error:
+        raise ThvError(f"cannot read {flag} {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ThvError(f"cannot read {flag} {path}: it is not UTF-8") from None
+
+
+def _add(headers: dict[str, tuple[str, str]], text: str, where: str) -> None:
+    """Take one header; the later wins."""
+    end = next((position for position, character in enumerate(text) if character in ":="), 0)
+    name, value = text[:end].strip(), text[end + 1 :].strip()
+    if not name or not _all_token(name):
+        raise ThvError(f"{where}: expected NAME=VALUE or NAME: VALUE, where NAME is a header's name")
+    if name.lower() in OURS:
+        raise ThvError(f"{where}: {name} is a header that thv sets itself")
+    _check(value, f"{where}: the value of {name}")
+    headers[name.lower()] = (name, value)
+
+
+def _all_token(text: Iterable[str]) -> bool:
+    return all(character in _TOKEN_SYMBOLS or (character.isascii() and character.isalnum()) for character in text)
+
+
+def _bearer(text: str, where: str) -> str:
+    token = text.strip()
+    if not token:
+        raise ThvError(f"{where} holds no token")
+    _check(token, f"{where}: the token")
+    return f"Bearer {token}"
+
+
+def _check(value: str, what: str) -> None:
+    if not all(character == "\t" or " " <= character <= "~" for character in value):
+        raise ThvError(f"{what} holds a character that no header can")
