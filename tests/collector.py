@@ -54,7 +54,7 @@ class Answer:
 
 
 class Backend(ThreadingHTTPServer):
-    """Records each POST. `answers` are given in order, then 200; `close_after` ends each connection after its answer."""
+    """Records each POST. `answers` are given in order, then 200; `close_after`: one request a connection."""
 
     daemon_threads = True
 
@@ -75,10 +75,10 @@ class Backend(ThreadingHTTPServer):
         self._thread.start()
         return self
 
-    def __exit__(self, *args: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.shutdown()
         self._thread.join()
-        super().__exit__(*args)
+        self.server_close()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Returns once `condition` holds, looked at after each request; raises TimeoutError."""

@@ -129,7 +129,7 @@ class AgentProcess:
         begun = time.monotonic()
         out, err = self.process.communicate(timeout=PATIENCE)
         seconds = time.monotonic() - begun
-        return Ended(self.process.returncode, out.decode(), err.decode().splitlines(), seconds)
+        return Ended(self.process.returncode, out.decode(), (err or b"").decode().splitlines(), seconds)
 
     def __enter__(self) -> Self:
         return self

@@ -91,7 +91,8 @@ def of_error(error: Exception, timeout_s: float) -> Cause:
         if isinstance(error, kind):
             return cause
     if isinstance(error, ssl.SSLError):
-        return NO_TLS if error.reason in NOT_A_RECORD else Cause("tls", f"fails the TLS handshake ({error.reason})")
+        reason = getattr(error, "reason", None) or "no reason given"
+        return NO_TLS if reason in NOT_A_RECORD else Cause("tls", f"fails the TLS handshake ({reason})")
     if isinstance(error, OSError):
         # `http.client` reports a proxy's refusal without a number.
         return NO_TUNNEL if error.errno is None else Cause("unreached", f"is not reached: {os.strerror(error.errno)}")
@@ -112,6 +113,8 @@ def of_rpc(code: str, details: str, timeout_s: float) -> Cause:
     """What a gRPC status means; `details` are looked through for the core library's account of a connection."""
     if code == "DEADLINE_EXCEEDED":
         return slow(timeout_s)
+    if code == "INTERNAL" and details == "Invalid metadata":
+        return BAD_HEADER
     if code != "UNAVAILABLE":
         return Cause(f"status {code}", f"answers {code}{RPC_REMEDIES.get(code, '')}")
     account = details.lower().replace("_", " ")

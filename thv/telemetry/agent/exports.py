@@ -11,6 +11,7 @@ from collections import deque
 from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING
 
+from thv.telemetry.agent.causes import Cause
 from thv.telemetry.agent.sending import Sender, place, transport_for
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class _Export:
         self._changed = Condition()
         self._hurry = False
         self._sender: Sender | None = None
-        self._thread = Thread(target=self._run, name=f"thv-{service}", daemon=True)
+        self._thread = Thread(target=self._run_or_tell, name=f"thv-{service}", daemon=True)
         self._thread.start()
 
     def flush(self) -> None:
@@ -61,6 +62,16 @@ class _Export:
     def join(self, timeout_s: float) -> None:
         """Wait for the last export, at most `timeout_s` seconds."""
         self._thread.join(max(0.0, timeout_s))
+
+    def _run_or_tell(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - nobody else hears of it; its text may quote what is secret
+            name = type(error).__name__
+            self._complaints.failed(self._where, Cause("internal", f"gets nothing more: internal error, {name}"))
+        finally:
+            if self._sender is not None:
+                self._sender.close()
 
     def _run(self) -> None:
         raise NotImplementedError

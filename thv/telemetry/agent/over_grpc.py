@@ -40,7 +40,7 @@ class GrpcTransport:
     def __init__(self, signal: Signal, service: str) -> None:
         self._signal = signal
         self._method = METHODS[service]
-        self._export: Any = None
+        self._channel: Any = None
 
     def post(self, body: bytes, timeout_s: float) -> Delivery:
         """See `sending.Transport`."""
@@ -49,14 +49,14 @@ class GrpcTransport:
         os.environ["GRPC_VERBOSITY"] = "NONE"
         import grpc  # type: ignore[import-untyped]  # an optional extra without stubs
 
-        if self._export is None:
+        if self._channel is None:
             try:
-                self._export = self._channel(grpc).unary_unary(self._method)
+                self._channel = self._open(grpc)
             except OSError as error:
                 return Delivery(unusable(str(error.filename), error))
         metadata = [(name.lower(), value) for name, value in self._signal.headers.items()]
         try:
-            answer: bytes = self._export(body, timeout=timeout_s, metadata=metadata)
+            answer: bytes = self._channel.unary_unary(self._method)(body, timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             code = error.code().name
             cause = of_rpc(code, error.details() or "", self._signal.timeout_s)
@@ -65,7 +65,13 @@ class GrpcTransport:
             return Delivery(BAD_HEADER)
         return Delivery(rejected=rejected_in(answer))
 
-    def _channel(self, grpc: Any) -> Any:
+    def close(self) -> None:
+        """Let go of the connection; the next request opens another."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _open(self, grpc: Any) -> Any:
         signal = self._signal
         target, plaintext = target_of(signal)
         options: dict[str, Any] = {

@@ -75,7 +75,7 @@ class HttpTransport:
             try:
                 return self._exchange(self._connection, body, deadline)
             except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-                self._drop()  # the server had closed the kept connection: nothing was answered, so once more
+                self.close()  # the server had closed the kept connection: nothing was answered, so once more
             except (OSError, HTTPException, ValueError) as error:
                 return self._failure(error)
         try:
@@ -128,7 +128,7 @@ class HttpTransport:
         response = connection.getresponse()
         answer = response.read(LARGEST_ANSWER)
         if not response.isclosed():
-            self._drop()
+            self.close()
         if response.status in SUCCESS:
             return Delivery(rejected=rejected_in(answer))
         return Delivery(
@@ -138,11 +138,12 @@ class HttpTransport:
         )
 
     def _failure(self, error: Exception) -> Delivery:
-        self._drop()
+        self.close()
         passing = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
         return Delivery(of_error(error, self._signal.timeout_s), again=passing)
 
-    def _drop(self) -> None:
+    def close(self) -> None:
+        """Let go of the connection; the next request opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

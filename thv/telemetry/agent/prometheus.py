@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a scrape."""
         if not _is_this_machine(self.headers.get("Host", "")):
             self._answer(HTTPStatus.FORBIDDEN, b"this address is for this machine only\n")
-        elif urlsplit(self.path).path not in {"/metrics", "/metrics/"}:
+        elif self.path.partition("?")[0] not in {"/metrics", "/metrics/"}:
             self._answer(HTTPStatus.NOT_FOUND, b"metrics are at /metrics\n")
         else:
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
@@ -186,10 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _is_this_machine(host: str) -> bool:
     """Whether a `Host` header names this machine; an empty one is HTTP/1.0's."""
-    name = urlsplit(f"//{host}").hostname
-    if not name or name == "localhost":
-        return True
     try:
-        return ip_address(name).is_loopback
+        name = urlsplit(f"//{host}").hostname
+        return not name or name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False

@@ -50,6 +50,9 @@ class Transport(Protocol):
     def post(self, body: bytes, timeout_s: float) -> Delivery:
         """Send an encoded export request; never raises for what a network or a server does."""
 
+    def close(self) -> None:
+        """Let go of the connection."""
+
 
 def place(endpoint: str) -> str:
     """What of an endpoint may be shown: scheme, host and port. A path or a query may hold a token."""
@@ -84,6 +87,10 @@ class Sender:
         self._timeout_s = timeout_s
         self._ending = ending
         self._not_before = 0.0
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
 
     def send(self, body: bytes) -> Delivery:
         """Deliver `body`, or say why that failed in the end."""
