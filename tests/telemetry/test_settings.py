@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -223,7 +224,18 @@ def test_prometheus_needs_no_endpoint_and_wants_metrics_alone() -> None:
 def test_the_resource_is_named_by_the_user_or_after_the_server(
     flags: dict[str, str], environ: dict[str, str], resource: dict[str, str]
 ) -> None:
-    assert settings({"endpoint": "h:1", **flags}, environ).agent["resource"] == resource
+    found = settings({"endpoint": "h:1", **flags}, environ).agent["resource"]
+    assert found.pop("service.instance.id")
+    assert found == resource
+
+
+def test_two_runs_are_told_apart_unless_the_user_names_them() -> None:
+    first, second = (settings({"endpoint": "h:1"}).agent["resource"]["service.instance.id"] for _ in range(2))
+    assert first != second
+    for text in (first, second):
+        assert (str(UUID(text)), UUID(text).version, UUID(text).variant) == (text, 4, RFC_4122)
+    named = settings({"endpoint": "h:1", "custom-attributes": "service.instance.id=mine"})
+    assert named.agent["resource"]["service.instance.id"] == "mine"
 
 
 def test_sampling_follows_the_parent_unless_a_sampler_says_otherwise() -> None:
