@@ -5,13 +5,17 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run completion mcp config analytics'
+        verbs='run proxy completion mcp config analytics'
         flags='--version --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing +--allowed-origins=nothing +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='server'
         tail='command'
+        ;;
+    'proxy')
+        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing --debug --help,-h'
+        places='nothing'
         ;;
     'completion')
         flags='--help,-h'
@@ -79,7 +83,7 @@ _thv_look() { # COMMAND: what may follow it
 
 _thv_words() { # KIND: the words of it
     case $1 in
-    'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx://' ;;
+    'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx:// https://' ;;
     'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes enable-prometheus-metrics-path' ;;
     'shell') found='bash zsh fish powershell' ;;
     'protocol') found='http/protobuf grpc' ;;

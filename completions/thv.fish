@@ -10,6 +10,7 @@ function __thv_look -S # COMMAND: what may follow it
         case ''
             set verbs \
                 'run'\t'Run an MCP server behind the relay' \
+                'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'config'\t'Read and change the config file' \
@@ -24,6 +25,15 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
+                '--transport=stdio/streamable-http/sse'\t'What the server itself speaks: stdio, streamable-http or sse' \
+                '--target-port=nothing'\t'Tell the server to listen on PORT; by default a free one' \
+                '--proxy-port=nothing'\t'Serve clients over HTTP on PORT, not on stdio' \
+                '--host=nothing'\t'Listen on ADDRESS; by default 127.0.0.1' \
+                '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
+                '+--header=nothing'\t'Send a header with every request. Others may see the command line: secrets belong in a file' \
+                '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
+                '--bearer-token-file=file'\t'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
+                '--ca-file=file'\t'Trust the authorities in FILE, too' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
@@ -42,6 +52,15 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail command
+        case 'proxy'
+            set flags \
+                '--target-uri=nothing'\t'Where the server is' \
+                '--port=nothing'\t'Listen on PORT; by default a free one' \
+                '--host=nothing'\t'Listen on ADDRESS' \
+                '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
+                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--help,-h'\t'Show this message and exit'
+            set places nothing
         case 'completion'
             set flags \
                 '--help,-h'\t'Show this message and exit'
@@ -152,7 +171,8 @@ function __thv_words -S # KIND: the words of it
                 'everything'\t'Exercises every feature of the protocol: made for testing clients' \
                 'sequentialthinking'\t'Breaks a problem into thoughts that can be revised' \
                 'uvx://'\t'a PyPI package' \
-                'npx://'\t'an npm package'
+                'npx://'\t'an npm package' \
+                'https://'\t'a remote server'
         case 'key'
             set found \
                 'usage-analytics-enabled'\t'Anonymous usage analytics: how many tool calls went well' \

@@ -8,6 +8,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands[''] = @{
         verbs = @(
             @('run', 'Run an MCP server behind the relay'),
+            @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('config', 'Read and change the config file'),
@@ -28,6 +29,15 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
+            @('--transport=stdio/streamable-http/sse', 'What the server itself speaks: stdio, streamable-http or sse'),
+            @('--target-port=nothing', 'Tell the server to listen on PORT; by default a free one'),
+            @('--proxy-port=nothing', 'Serve clients over HTTP on PORT, not on stdio'),
+            @('--host=nothing', 'Listen on ADDRESS; by default 127.0.0.1'),
+            @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
+            @('+--header=nothing', 'Send a header with every request. Others may see the command line: secrets belong in a file'),
+            @('+--header-file=file', 'Read headers from FILE, one NAME: VALUE a line'),
+            @('--bearer-token-file=file', 'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN'),
+            @('--ca-file=file', 'Trust the authorities in FILE, too'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
@@ -47,6 +57,19 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         )
         places = @('server')
         tail = 'command'
+    }
+    $commands['proxy'] = @{
+        verbs = @()
+        flags = @(
+            @('--target-uri=nothing', 'Where the server is'),
+            @('--port=nothing', 'Listen on PORT; by default a free one'),
+            @('--host=nothing', 'Listen on ADDRESS'),
+            @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
+            @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('nothing')
+        tail = ''
     }
     $commands['completion'] = @{
         verbs = @()
@@ -201,7 +224,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('everything', 'Exercises every feature of the protocol: made for testing clients'),
         @('sequentialthinking', 'Breaks a problem into thoughts that can be revised'),
         @('uvx://', 'a PyPI package'),
-        @('npx://', 'an npm package')
+        @('npx://', 'an npm package'),
+        @('https://', 'a remote server')
     )
     $kinds['key'] = @(
         @('usage-analytics-enabled', 'Anonymous usage analytics: how many tool calls went well'),

@@ -32,11 +32,16 @@ KIND_OF = {
     "FILE": FILE,
     "DIR": DIRECTORY,
     "KEY=VALUE": NOTHING,
+    "NAME=VALUE": NOTHING,
     "[KEY=VALUE]...": NOTHING,
     "JSON": NOTHING,
     "NAME": NOTHING,
     "TOOL": NOTHING,
     "ADDRESS": NOTHING,
+    "PORT": NOTHING,
+    "ORIGIN": NOTHING,
+    "URI": NOTHING,
+    "TRANSPORT": "stdio/streamable-http/sse",
     "RATE": NOTHING,
     "PROTOCOL": PROTOCOL,
 }
@@ -44,7 +49,7 @@ KIND_OF = {
 
 AFTER_DASHES = "[-- ARGS...]"
 
-PREFIXES = (("uvx://", "a PyPI package"), ("npx://", "an npm package"))
+PREFIXES = (("uvx://", "a PyPI package"), ("npx://", "an npm package"), ("https://", "a remote server"))
 """What a SERVER may begin with; what follows cannot be known, so no blank is put behind them."""
 
 

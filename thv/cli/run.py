@@ -32,6 +32,17 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
         The exit code of the server, 128 + N if signal N ended it, or that of the error that was reported.
     """
     try:
+        if request.server is not None and "://" in request.server:
+            from thv.servers.remote import is_remote
+
+            if is_remote(request.server):
+                from thv.cli.run_remote import run_remote
+
+                return run_remote(request, _own_command(), make_analytics=make_analytics)
+        if request.header or request.header_file or request.bearer_token_file or request.ca_file:
+            from thv.cli.run_remote import refuse_remote_options
+
+            refuse_remote_options(request)
         spec = resolve(
             request.server,
             request.args,
@@ -42,6 +53,10 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             cwd=request.cwd,
         )
         telemetry, remarks = ask(request, server=spec.name)
+        if request.transport is not None and request.transport != "stdio":
+            from thv.cli.proxy import run_behind_proxy
+
+            return run_behind_proxy(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
         if os.isatty(0):
             say(_introduction(spec, request))
         return Session(

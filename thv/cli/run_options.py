@@ -50,6 +50,8 @@ class Option:
 
 
 THE_SERVER = "The server"
+A_REMOTE_SERVER = "A remote server"
+OVER_HTTP = "Over HTTP"
 
 OPTIONS = (
     Option(
@@ -74,6 +76,53 @@ OPTIONS = (
         text="Call the server NAME; by default its registry or package name.",
     ),
     Option("--cwd", metavar="DIR", heading=THE_SERVER, text="Start the server in DIR."),
+    Option(
+        "--transport",
+        metavar="TRANSPORT",
+        heading=OVER_HTTP,
+        text="What the server itself speaks: stdio, streamable-http or sse.",
+    ),
+    Option(
+        "--target-port",
+        metavar="PORT",
+        heading=OVER_HTTP,
+        text="Tell the server to listen on PORT; by default a free one.",
+    ),
+    Option("--proxy-port", metavar="PORT", heading=OVER_HTTP, text="Serve clients over HTTP on PORT, not on stdio."),
+    Option("--host", metavar="ADDRESS", heading=OVER_HTTP, text="Listen on ADDRESS; by default 127.0.0.1."),
+    Option(
+        "--allowed-origins",
+        metavar="ORIGIN",
+        multiple=True,
+        heading=OVER_HTTP,
+        text="Let web pages of ORIGIN call, too.",
+    ),
+    Option(
+        "--header",
+        metavar="NAME=VALUE",
+        multiple=True,
+        heading=A_REMOTE_SERVER,
+        text="Send a header with every request. Others may see the command line: secrets belong in a file.",
+    ),
+    Option(
+        "--header-file",
+        metavar="FILE",
+        multiple=True,
+        heading=A_REMOTE_SERVER,
+        text="Read headers from FILE, one NAME: VALUE a line.",
+    ),
+    Option(
+        "--bearer-token-file",
+        metavar="FILE",
+        heading=A_REMOTE_SERVER,
+        text="Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN.",
+    ),
+    Option(
+        "--ca-file",
+        metavar="FILE",
+        heading=A_REMOTE_SERVER,
+        text="Trust the authorities in FILE, too.",
+    ),
     Option("--debug", text="Say on stderr what thv does, and show each usage analytics payload."),
 )
 
@@ -108,7 +157,8 @@ class RunRequest:
         server: SERVER, or None when a whole command was given after ``--``.
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
-        env, env_file, name, cwd, debug: the options of the table.
+        env, env_file, name, cwd, transport, target_port, proxy_port, host, allowed_origins, debug: the options of the
+            table.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
@@ -120,6 +170,15 @@ class RunRequest:
         self.env_file: list[str] = []
         self.name: str | None = None
         self.cwd: str | None = None
+        self.transport: str | None = None
+        self.target_port: str | None = None
+        self.proxy_port: str | None = None
+        self.host: str | None = None
+        self.allowed_origins: list[str] = []
+        self.header: list[str] = []
+        self.header_file: list[str] = []
+        self.bearer_token_file: str | None = None
+        self.ca_file: str | None = None
         self.debug = False
         self.otel: dict[str, str] = {}
 

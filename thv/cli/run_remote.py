@@ -1,0 +1,158 @@
+"""`thv run https://…`: a remote server, for a client on stdin and stdout.
+
+What is wrong with the words is said before the client's first message is read. A server that cannot be reached is no
+reason to end: the client is told with each request, and the session goes on once the server is there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
+from thv.cli.telemetry import ask, usage_analytics, without_secrets
+from thv.console import say
+from thv.errors import ThvError
+from thv.servers.remote import TOKEN_VARIABLE, RemoteSpec, resolve_remote, shown, warning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from thv.accounting import MakeAnalytics
+    from thv.http.remote import RemoteClient
+
+HIDDEN = "********"
+
+ENDING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+"""The ways to ask a program to end, where the system has them."""
+
+LOCAL_ONLY = ("env", "env_file", "cwd")
+"""What only a server that thv starts can be given."""
+
+
+def refuse_remote_options(request: RunRequest) -> None:
+    """Refuse what only a remote server can be told, for one that is none.
+
+    Raises:
+        ThvError: the request has such options.
+    """
+    for option in OPTIONS:
+        if option.heading == A_REMOTE_SERVER and getattr(request, option.name):
+            raise ThvError(f"{option.flags[0]} is for a remote server: thv run https://HOST/PATH")
+
+
+def spec_of(request: RunRequest) -> RemoteSpec:
+    """The remote server that the request names.
+
+    Raises:
+        ThvError: it cannot be one, or was given what only a local server can be.
+    """
+    place = shown(str(request.server))
+    for option in OPTIONS:
+        if option.name in LOCAL_ONLY and getattr(request, option.name):
+            raise ThvError(f"{option.flags[0]} is for a server that thv starts; {place} runs already")
+        if option.heading == OVER_HTTP and getattr(request, option.name):
+            raise ThvError(f"{option.flags[0]}: to serve {place} over HTTP: thv proxy NAME --target-uri URL")
+    if request.args:
+        raise ThvError(f"{place} runs already: it takes no arguments after --")
+    return resolve_remote(
+        str(request.server),
+        environ=os.environ,
+        header=request.header,
+        header_file=request.header_file,
+        bearer_token_file=request.bearer_token_file,
+        ca_file=request.ca_file,
+        name=request.name,
+    )
+
+
+def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalytics | None = None) -> int:
+    """Run the session that `request` asks for. Call it on the main thread.
+
+    Args:
+        request: its SERVER is a URL.
+        command: how thv is started, to be shown to a person at a terminal.
+        make_analytics: as for `thv.session.Session`.
+
+    Returns:
+        0 once the client left, or 128 + N if signal N ended the session.
+
+    Raises:
+        ThvError: something on the command line cannot be used, or a package is missing.
+    """
+    spec = spec_of(request)
+    telemetry, remarks = ask(request, server=spec.name)
+    unsafe = warning(spec)
+    if unsafe is not None:
+        remarks = [unsafe, *remarks]
+    if os.isatty(0):
+        say(_introduction(spec, request, command))
+    import asyncio
+    import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
+
+    try:
+        import httpx  # noqa: F401  so that its lack is told of in one line
+    except ImportError as error:
+        raise ThvError('a remote server needs the http extra: pip install "thv[http]"') from error
+    from thv.accounting import Accounting
+    from thv.http.remote import RemoteClient
+
+    passed: list[RemoteClient] = []
+    accounting = Accounting(
+        activity=lambda: passed[0].activity() if passed else 0,
+        debug=request.debug,
+        usage_analytics=usage_analytics(request),
+        telemetry=telemetry,
+        remarks=remarks,
+        make_analytics=make_analytics,
+    )
+    accounting.say_remarks()
+    try:
+        client = RemoteClient(
+            spec,
+            accounting.open_session(),
+            environ=os.environ,
+            say=say,
+            debug=request.debug,
+            client_gone=accounting.client_gone,
+        )
+        passed.append(client)
+        return asyncio.run(_heeding_signals(client))
+    finally:
+        accounting.close()
+
+
+async def _heeding_signals(client: RemoteClient) -> int:
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for name in ENDING:
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background
+            continue
+        if sys.platform == "win32":
+            signal.signal(number, lambda told, _frame: loop.call_soon_threadsafe(client.stop, told))
+        else:
+            loop.add_signal_handler(number, client.stop, number)
+    return await client.run()
+
+
+def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
+    """What to say to a person who started it by hand: it waits for a program, not for them."""
+    import json
+    import shlex
+
+    showable = without_secrets(request)
+    showable.header = [f"{name}={HIDDEN}" for name in map(_header_name, request.header)]
+    config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *showable.words()]}}}
+    text = (
+        f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
+        f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}"
+    )
+    if any(getattr(request, option.name) for option in OPTIONS if option.heading == A_REMOTE_SERVER):
+        return f"{text}\nA token may stand in {TOKEN_VARIABLE}, too."
+    return f"{text}\nTo try it by hand: {shlex.join([command, 'mcp', 'list', str(request.server)])}"
+
+
+def _header_name(text: str) -> str:
+    return text[: min((text + ":").find(":"), (text + "=").find("="))].strip()
