@@ -166,8 +166,8 @@ def test_a_missing_runner_is_named_with_how_to_get_it(server: str, runner: str, 
 
 
 @pytest.mark.parametrize("server", ["https://example.com/mcp", "http://127.0.0.1:1/mcp", "HTTPS://example.com"])
-def test_a_remote_server_is_refused_in_one_clear_line(server: str) -> None:
-    with pytest.raises(ThvError, match="remote servers are not supported by this version of thv"):
+def test_what_cannot_be_started_is_not_resolved_to_a_command(server: str) -> None:
+    with pytest.raises(ThvError, match="a remote server is not started; only `thv run` and `thv mcp` take a URL"):
         resolve(server, [], environ={})
 
 

@@ -10,7 +10,7 @@ import typer
 from thv.cli import analytics, config, mcp, verbs
 from thv.cli.ending import INTERRUPTED, ended
 from thv.cli.help import Command, Group, complaint, listed
-from thv.cli.run_options import all_options, parse
+from thv.cli.run_options import BY_FLAG, all_options, parse
 from thv.console import say
 from thv.servers import registry
 
@@ -123,17 +123,23 @@ Run an MCP server behind the relay. Its client is on stdin and stdout.
             ("uvx://PACKAGE[@VERSION]", "a PyPI package"),
             ("npx://PACKAGE[@VERSION]", "an npm package"),
             ("PATH", "an executable, such as ./my-server"),
+            ("https://HOST/PATH", "a remote server"),
         ],
     )
 }
 
-The exit code is the server's own; 128 + N if signal N ended it; 127 if the command is not found.
+The exit code is the server's own, 0 for a remote one; 128 + N if signal N ended it; 127 if the command is not found.
 """
 
 RUN_EXAMPLES = (
     ("thv run time -- --local-timezone Europe/Zurich", ""),
     ("thv run npx://@modelcontextprotocol/server-filesystem -- ~/notes", ""),
     ("thv run -e TOKEN=secret -- ./my-server --stdio", ""),
+)
+
+PROXY_EXAMPLES = (
+    ("thv proxy weather --target-uri http://127.0.0.1:9000/mcp", ""),
+    ("thv proxy weather --target-uri https://mcp.example.com/mcp --port 8080", ""),
 )
 
 COMPLETION_EXAMPLES = (
@@ -148,6 +154,27 @@ app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN
 app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
+
+
+@app.command("proxy", cls=Command, epilog=listed("Examples:", PROXY_EXAMPLES))
+def run_proxy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the server.", show_default=False)],
+    *,
+    target_uri: Annotated[
+        str, typer.Option("--target-uri", metavar="URI", help="Where the server is.", show_default=False)
+    ],
+    port: Annotated[int, typer.Option("--port", metavar="PORT", help="Listen on PORT; by default a free one.")] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")] = "127.0.0.1",
+    allowed_origins: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-origins", metavar="ORIGIN", help=BY_FLAG["--allowed-origins"].help),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help=BY_FLAG["--debug"].help)] = False,
+) -> int:
+    """Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted."""
+    from thv.cli.proxy import proxy
+
+    return proxy(name, target_uri, host=host, port=port, allowed_origins=allowed_origins or (), debug=debug)
 
 
 @app.command("completion", cls=Command, epilog=listed("Examples:", COMPLETION_EXAMPLES))

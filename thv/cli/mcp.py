@@ -20,6 +20,7 @@ from thv.cli.mcp_arguments import schema_types, split_word, tool_arguments
 from thv.cli.run_options import BY_FLAG, THE_SERVER, RunRequest
 from thv.console import say
 from thv.errors import UsageError
+from thv.servers.remote import is_remote
 from thv.servers.resolve import resolve
 
 if TYPE_CHECKING:
@@ -205,7 +206,20 @@ def _launch(
 def _talk(request: RunRequest, work: Callable[[Client], Awaitable[T]]) -> T:
     from thv.cli.mcp_client import ServerEndedError, talk
 
-    # Resolved here first: what is wrong with the words is said once, and nothing is started.
+    try:
+        return talk(request.words(), _starting(request), work)
+    except ServerEndedError as error:
+        if error.is_told:
+            raise typer.Exit(error.exit_code) from None
+        raise
+
+
+def _starting(request: RunRequest) -> str:
+    """What is being started. Resolved here first: what is wrong with the words is said once, and nothing is started."""
+    if is_remote(request.server):
+        from thv.cli.run_remote import spec_of
+
+        return spec_of(request).name
     spec = resolve(
         request.server,
         request.args,
@@ -215,13 +229,7 @@ def _talk(request: RunRequest, work: Callable[[Client], Awaitable[T]]) -> T:
         name=request.name,
         cwd=request.cwd,
     )
-    starting = f"{spec.name} ({spec.runner} may be downloading it)" if spec.runner else spec.name
-    try:
-        return talk(request.words(), starting, work)
-    except ServerEndedError as error:
-        if error.is_told:
-            raise typer.Exit(error.exit_code) from None
-        raise
+    return f"{spec.name} ({spec.runner} may be downloading it)" if spec.runner else spec.name
 
 
 async def _all_tools(client: Client) -> list[Tool]:

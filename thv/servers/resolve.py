@@ -30,7 +30,7 @@ RUNNERS: Final = {
 }
 """Runner -> its command, its own options, and how to get it."""
 
-_FORMS: Final = "a name, uvx://PACKAGE, npx://PACKAGE, or the path of an executable"
+_FORMS: Final = "a name, uvx://PACKAGE, npx://PACKAGE, the path of an executable, or the URL of a remote server"
 
 
 def resolve(
@@ -128,7 +128,9 @@ def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | No
     scheme, _, package = server.partition("://")
     scheme = scheme.lower()
     if scheme in {"http", "https"}:
-        raise ThvError(f"{server}: remote servers are not supported by this version of thv")
+        from thv.servers.remote import shown
+
+        raise ThvError(f"{shown(server)}: a remote server is not started; only `thv run` and `thv mcp` take a URL")
     if scheme not in RUNNERS:
         near = _near(scheme, list(RUNNERS))
         hint = f"did you mean {near[0]}://{package}?" if near else f"SERVER is {_FORMS}"
