@@ -30,6 +30,9 @@ REPLY_COMES_ELSEWHERE = 202
 
 NOT_FOUND, FIRST_FAILURE = 404, 400
 
+UNREACHABLE = -32000
+"""The code of the proxy's own errors: the one that the SDKs use for a connection that is gone."""
+
 
 class Watch:
     """Looks at nothing: what is no MCP, and what could not be understood."""
@@ -166,11 +169,9 @@ class PostWatch(Watch):
 
     def error_reply(self, problem: str) -> bytes:
         """One error for each request."""
-        from thv.http.remote_messages import REMOTE_FAILED
-
-        replies = [wire.error_reply(REMOTE_FAILED, problem, id_) for id_ in self._asked]
+        replies = [wire.error_reply(UNREACHABLE, problem, id_) for id_ in self._asked]
         if not replies:
-            return wire.error_reply(REMOTE_FAILED, problem)
+            return wire.error_reply(UNREACHABLE, problem)
         return b"[%b]" % b",".join(replies) if self._is_batch else replies[0]
 
     def _show(self, line: bytes) -> None:
