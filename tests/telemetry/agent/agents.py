@@ -103,12 +103,14 @@ class Ended:
 class AgentProcess:
     """A running agent, as a context manager; killed if a test leaves it."""
 
-    def __init__(self, settings: AgentSettings, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: AgentSettings, env: Mapping[str, str] | None = None, stderr: int = subprocess.PIPE
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "thv.telemetry.agent"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env={**os.environ, **(env or {})},
         )
         self.send(Configure(settings))

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from tests.collector import Backend, free_port
+from thv.telemetry.agent.causes import of_rpc
 from thv.telemetry.agent.over_grpc import GrpcTransport, target_of
 from thv.telemetry.frames import Signal
 
@@ -169,6 +170,21 @@ def test_causes_are_told_apart(tmp_path: Path) -> None:
     assert kind_of(Signal(f"127.0.0.1:{free_port()}", protocol="grpc", insecure=True)) == "refused"
     missing = str(tmp_path / "missing.pem")
     assert kind_of(Signal("127.0.0.1:9", protocol="grpc", ca_file=missing)) == f"file {missing}"
+
+
+@pytest.mark.parametrize(
+    ("details", "kind"),
+    [
+        ("errors resolving c:1: [address lookup failed for c:1: Domain name not found]", "address"),
+        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection refused", "refused"),
+        ("Ssl handshake failed: SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED: self signed certificate", "untrusted"),
+        ("Ssl handshake failed: SSL_ERROR_SSL: error:0A00010B:SSL routines::WRONG_VERSION_NUMBER", "no tls"),
+        ("tcp handshaker shutdown: handshake timed out", "tls"),
+        ("words of tomorrow", "unavailable"),
+    ],
+)
+def test_the_cores_account_of_a_connection_is_understood(details: str, kind: str) -> None:
+    assert of_rpc("UNAVAILABLE", details, 1).kind == kind
 
 
 @pytest.mark.parametrize(

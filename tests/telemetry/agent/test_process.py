@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -258,6 +260,26 @@ def test_nobody_reading_stderr_does_not_keep_it_alive() -> None:
         agent.process.stderr = None
         agent.send(spans(1))
         assert agent.end().code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="whether a pipe is full is known on POSIX only")
+def test_a_stderr_that_nobody_drains_does_not_stop_the_exports() -> None:
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+        with Backend([Answer(401)]) as backend, AgentProcess(to(backend.url), stderr=writing) as agent:
+            agent.send(spans(512))
+            backend.wait_for(lambda: len(backend.posts) == 1)
+            agent.send(spans(512))
+            backend.wait_for(lambda: len(backend.posts) == 2)
+            assert agent.end().seconds < IN_TIME
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", b"\x02\0\0\0\x92\xc0", b"\x05\0\0\0hello"])

@@ -18,7 +18,7 @@ from thv.telemetry.frames import Configure, read_frames
 NICENESS = 10
 """The relay and its server come first."""
 
-OVERTIME_S = 0.85
+OVERTIME_S = 0.8
 """Seconds after the end of stdin at which the process ends, whatever it does: even if stderr takes no more words."""
 
 STDERR = 2

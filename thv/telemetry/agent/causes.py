@@ -126,6 +126,6 @@ def of_rpc(code: str, details: str, timeout_s: float) -> Cause:
         return Cause("tls", "fails the TLS handshake: for plaintext set `insecure`")
     if "connection refused" in account:
         return REFUSED
-    if "dns" in account or "name resolution" in account:
+    if any(words in account for words in ("address lookup failed", "domain name not found", "dns resolution failed")):
         return NO_ADDRESS
     return UNAVAILABLE

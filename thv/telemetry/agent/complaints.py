@@ -7,11 +7,16 @@ cannot be written is nobody's concern.
 from __future__ import annotations
 
 import os
+import select
+import sys
 from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thv.telemetry.agent.causes import Cause
+
+PATIENCE_S = 0.1
+"""Seconds that words wait for somebody to read stderr: exports must go on where nobody does."""
 
 
 class Complaints:
@@ -33,6 +38,8 @@ class Complaints:
         """One line, now."""
         line = f"thv: {text}\n".encode("utf-8", "replace")
         try:
+            if sys.platform != "win32" and not select.select([], [self._descriptor], [], PATIENCE_S)[1]:
+                return
             os.write(self._descriptor, line)
         except OSError:
             return

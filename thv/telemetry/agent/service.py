@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from thv.telemetry.agent.prometheus import PrometheusEndpoint
     from thv.telemetry.frames import AgentSettings, Frame
 
-FAREWELL_S = 0.7
-"""Seconds for the last exports. The relay waits 0.9 for the process, which also has to read, speak and leave."""
+FAREWELL_S = 0.65
+"""Seconds for the last exports. The relay waits 0.9 for the process, which may have to start, and has to speak."""
 
 
 class Agent:
