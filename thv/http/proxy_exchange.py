@@ -7,6 +7,7 @@ its end is sent, a response after it was handed on. Looking that fails ends the 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from contextlib import suppress
 from functools import partial
@@ -232,4 +233,6 @@ class ProxyExchange:
 def _in_words(error: OSError | ssl.CertificateError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio's own words repeat the address
     return error.strerror or str(error)

@@ -1,0 +1,139 @@
+"""`thv proxy`, and `thv run --transport`: a reverse proxy in front of a server that speaks HTTP itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading  # noqa: F401  here, on the main thread: its first importer becomes what Python takes for that
+from typing import TYPE_CHECKING, Self
+
+from thv.accounting import Accounting
+from thv.cli.run_options import RunRequest
+from thv.cli.telemetry import ask, usage_analytics
+from thv.console import say
+from thv.errors import ThvError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thv.accounting import MakeAnalytics
+    from thv.http.proxy import ReverseProxy
+    from thv.http.proxy_target import Target
+    from thv.servers.spec import LaunchSpec
+    from thv.telemetry.settings import TelemetrySettings
+
+MISSING = "HTTP needs packages that are not installed: pip install 'thv[http]'"
+
+
+def proxy(
+    name: str,
+    target_uri: str,
+    *,
+    host: str,
+    port: int,
+    allowed_origins: Sequence[str],
+    debug: bool,
+    make_analytics: MakeAnalytics | None = None,
+) -> int:
+    """Run `thv proxy`; returns its exit code.
+
+    Raises:
+        ThvError: it cannot run.
+    """
+    _require_http()
+    from thv.http.proxy_run import serve
+    from thv.http.proxy_target import parse_target
+
+    target = parse_target(target_uri)
+    request = RunRequest()
+    request.debug = debug
+    telemetry, remarks = ask(request, server=name)
+    with _Counted(request, telemetry, remarks, make_analytics) as counted:
+        made = counted.proxy(target, host, port, allowed_origins)
+        return asyncio.run(serve(made, name, say=say, client_gone=counted.accounting.client_gone))
+
+
+def run_behind_proxy(
+    request: RunRequest,
+    spec: LaunchSpec,
+    *,
+    telemetry: TelemetrySettings | None = None,
+    remarks: Sequence[str] = (),
+    make_analytics: MakeAnalytics | None = None,
+) -> int:
+    """Run `thv run --transport streamable-http` or ``sse``; returns the server's exit code.
+
+    Args:
+        request: what the command line asked for.
+        spec: the server.
+        telemetry: what the user's own telemetry is to do.
+        remarks: what to say about that.
+        make_analytics: as for `Accounting`.
+
+    Raises:
+        ThvError: it cannot run.
+    """
+    _require_http()
+    from thv.http.backend import ProcessBackend
+    from thv.http.proxy_run import PATHS, checked_port, free_port, local_target, serve_with, told_where_to_listen
+
+    transport = request.transport or ""
+    if transport not in PATHS:
+        raise UsageError(f"--transport {transport}: a server speaks stdio, {' or '.join(PATHS)}")
+    if spec.is_demo:
+        raise UsageError(f"the demo server speaks stdio only: leave --transport {transport} out")
+    port = checked_port(request.target_port, "--target-port") if request.target_port else 0
+    port = port or free_port()
+    with _Counted(request, telemetry, remarks, make_analytics) as counted:
+        made = counted.proxy(
+            local_target(transport, port),
+            request.host or "127.0.0.1",
+            checked_port(request.proxy_port, "--proxy-port") if request.proxy_port else 0,
+            request.allowed_origins,
+        )
+        backend = ProcessBackend(told_where_to_listen(spec, transport, port))
+        return asyncio.run(serve_with(made, backend, spec.name, say=say, client_gone=counted.accounting.client_gone))
+
+
+class _Counted:
+    """The accounting of one proxy, closed when it ends."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        telemetry: TelemetrySettings | None,
+        remarks: Sequence[str],
+        make_analytics: MakeAnalytics | None,
+    ) -> None:
+        self._proxy: ReverseProxy | None = None
+        self._report: Callable[[str], None] | None = say if request.debug else None
+        self.accounting = Accounting(
+            activity=lambda: self._proxy.passed if self._proxy is not None else 0,
+            debug=request.debug,
+            usage_analytics=usage_analytics(request),
+            telemetry=telemetry,
+            remarks=remarks,
+            make_analytics=make_analytics,
+        )
+
+    def proxy(self, target: Target, host: str, port: int, allowed_origins: Sequence[str]) -> ReverseProxy:
+        """A proxy that is counted here."""
+        from thv.http.proxy import ReverseProxy
+
+        self._proxy = ReverseProxy(
+            target, self.accounting, host=host, port=port, allowed_origins=allowed_origins, report=self._report
+        )
+        return self._proxy
+
+    def __enter__(self) -> Self:
+        self.accounting.say_remarks()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.accounting.close()
+
+
+def _require_http() -> None:
+    try:
+        import h11  # noqa: F401  is it there?
+    except ModuleNotFoundError:
+        raise ThvError(MISSING) from None
