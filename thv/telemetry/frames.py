@@ -7,12 +7,12 @@ starts the agent that stands beside it. Nothing here knows OpenTelemetry.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import Struct, msgpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
 
 Attribute: TypeAlias = str | int | float | bool
@@ -128,6 +128,12 @@ Frame: TypeAlias = Configure | Spans | Metrics | Flush
 
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Frame).decode
+
+
+def agent_settings(plain: Mapping[str, Any]) -> AgentSettings:
+    """The agent's settings from a dict by the same names, its signals being dicts or None."""
+    signals = {name: None if plain[name] is None else Signal(**plain[name]) for name in ("traces", "metrics")}
+    return AgentSettings(**{**plain, **signals})
 
 
 def encode(frame: Frame) -> bytes:

@@ -1,0 +1,58 @@
+"""Starts the agent: a process of its own, which no signal meant for thv reaches and which holds nothing of ours.
+
+It gets a pipe on stdin, the null device on stdout and our stderr, no other descriptor, the module path that we have
+ourselves (however thv was installed), and none of the `OTEL_*` variables: it is told everything by frames.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AGENT = "thv.telemetry.agent"
+
+
+def agent_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the agent."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        # PYTHON* variables that we were told to ignore are not for it either.
+        if not name.upper().startswith("OTEL_") and not (sys.flags.ignore_environment and name.startswith("PYTHON"))
+    }
+    kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return kept
+
+
+def start_agent() -> subprocess.Popen[bytes]:
+    """Start it; its `stdin` is for frames.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    # -P: a module of the current directory is nothing of ours.
+    command = [sys.executable, "-P", "-m", AGENT]
+    environment = agent_environment(os.environ)
+    if sys.platform == "win32":
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            bufsize=0,
+            env=environment,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
+        )
+    else:  # noqa: RET505 - a type checker for one system skips the other's branch
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            bufsize=0,
+            env=environment,
+            start_new_session=True,
+        )

@@ -1,0 +1,137 @@
+"""Arguments and results as a span may show them: secrets taken out by their keys, each value cut, and the whole cut.
+
+Promises: what stands under a key that sounds secret is never shown, at any depth, in JSON inside a string, too; at most
+`SHOWN` characters come out; the work is bounded, because only the first `READ` bytes are read. Never raises. What is
+not JSON, or is cut off, is shown as far as it goes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+READ: Final = 16 << 10
+"""Bytes of raw JSON that are read: 200 characters of output seldom need more than a few hundred."""
+
+VALUE_SHOWN: Final = 100
+"""Characters of one value that are shown."""
+
+SHOWN: Final = 200
+"""Characters shown in all."""
+
+REDACTED: Final = '"[redacted]"'
+ELLIPSIS: Final = "…"
+
+NESTED: Final = 3
+"""How deep JSON in strings in JSON is read; beyond, such a string is redacted whole."""
+
+_SECRET: Final = re.compile(
+    "token|passw|pwd|passphrase|secret|key|auth|credential|cookie|bearer|signature|private|session|jwt|otp|pincode"
+)
+"""Parts of keys, letters only and in lower case, whose values are secret. Too many are better than too few."""
+
+_NOT_A_LETTER: Final = re.compile("[^a-z]+")
+_OPENING: Final = frozenset("{[")
+_CLOSING: Final = frozenset("}]")
+_PIECE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def show(raw: bytes) -> str:
+    """The raw JSON as a span may show it. Only its first `READ` bytes need to be handed in."""
+    return _cut(_Reading(raw[:READ].decode("utf-8", "replace"), nested=0).redacted(), SHOWN)
+
+
+def is_secret(key: str) -> bool:
+    """Whether what stands under the key is not to be shown."""
+    return _SECRET.search(_NOT_A_LETTER.sub("", key.lower())) is not None
+
+
+class _EnoughError(Exception):
+    """As much was read as can be shown."""
+
+
+class _Reading:
+    """One pass over one JSON text. It goes no deeper than what it shows is long."""
+
+    def __init__(self, text: str, *, nested: int) -> None:
+        self._pieces = (match[0] for match in _PIECE.finditer(text))
+        self._nested = nested
+        self._shown: list[str] = []
+        self._room = SHOWN
+
+    def redacted(self) -> str:
+        try:
+            for piece in self._pieces:
+                self._element(piece, secret=False)
+        except _EnoughError:
+            pass
+        return "".join(self._shown)
+
+    def _show(self, piece: str) -> None:
+        self._shown.append(piece)
+        self._room -= len(piece)
+        if self._room < 0:
+            raise _EnoughError
+
+    def _element(self, piece: str, *, secret: bool) -> None:
+        if secret:
+            if piece in _OPENING:
+                self._skip()
+            self._show(REDACTED)
+        elif piece in _OPENING:
+            self._show(piece)
+            self._members(in_object=piece == "{")
+        else:
+            self._show(self._value(piece))
+
+    def _members(self, *, in_object: bool) -> None:
+        is_key, secret = in_object, False
+        for piece in self._pieces:
+            if piece in _CLOSING:
+                self._show(piece)
+                return
+            if piece == ",":
+                is_key, secret = in_object, False
+                self._show(piece)
+            elif piece == ":":
+                self._show(piece)
+            elif is_key:
+                key = _text(piece)
+                is_key, secret = False, is_secret(key)
+                self._show(_quoted(key))
+            else:
+                self._element(piece, secret=secret)
+
+    def _skip(self) -> None:
+        depth = 1
+        for piece in self._pieces:
+            depth += (piece in _OPENING) - (piece in _CLOSING)
+            if not depth:
+                return
+
+    def _value(self, piece: str) -> str:
+        if not piece.startswith('"'):
+            return _cut(piece, VALUE_SHOWN)
+        text = _text(piece)
+        if text.lstrip()[:1] in _OPENING:
+            text = _Reading(text, nested=self._nested + 1).redacted() if self._nested < NESTED else "[redacted]"
+        return _quoted(text)
+
+
+def _text(piece: str) -> str:
+    """The text of a string; of a broken one, what stands there."""
+    try:
+        text = json.loads(piece, strict=False)
+    except ValueError:
+        text = piece.strip('"')
+    return _LONE_SURROGATE.sub("\ufffd", text) if isinstance(text, str) else piece
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(_cut(text, VALUE_SHOWN), ensure_ascii=False)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + ELLIPSIS
