@@ -101,6 +101,8 @@ class Pump:
         look_first: look before forwarding. Requests need it: a reply must not be read before its request is known.
         widen: called once with each end when traffic turns out to be heavy.
         wait: sleeps until the sink, found non-blocking, takes bytes again.
+        rewrite: gives what is forwarded in place of each chunk that was looked at, and of the empty one at the end. It
+            must not raise.
 
     Attributes:
         taken: chunks read so far.
@@ -108,7 +110,18 @@ class Pump:
         sink_gone: the sink refused bytes.
     """
 
-    __slots__ = ("_look_first", "_sink", "_source", "_wait", "_widen", "given", "look", "sink_gone", "taken")
+    __slots__ = (
+        "_look_first",
+        "_rewrite",
+        "_sink",
+        "_source",
+        "_wait",
+        "_widen",
+        "given",
+        "look",
+        "sink_gone",
+        "taken",
+    )
 
     def __init__(
         self,
@@ -119,12 +132,14 @@ class Pump:
         look_first: bool,
         widen: Callable[[int], None] | None = None,
         wait: Callable[[int], None] = wait_writable,
+        rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
         self._look_first = look_first
         self._widen = widen
         self._wait = wait
+        self._rewrite = rewrite
         self.look = look
         self.taken = 0
         self.given = 0
@@ -142,8 +157,12 @@ class Pump:
                 wait_readable(source)
                 continue
             except OSError:  # a terminal that hung up (EIO), a socket that was reset
+                chunk = b""
+            if not chunk:
+                if self._rewrite is not None:
+                    self._write(self._rewrite(b""))
                 return
-            if not chunk or not forward(chunk):
+            if not forward(chunk):
                 return
             if len(chunk) == READ_SIZE and self._widen is not None:
                 self._widen(source)
@@ -161,16 +180,19 @@ class Pump:
         self.taken += 1
         if self._look_first:
             self._show(chunk)
-        accepted = True
-        try:
-            write_all(self._sink, chunk, self._wait)
-        except OSError:
-            accepted = False
-            self.sink_gone = True
+        accepted = self._write(chunk if self._rewrite is None else self._rewrite(chunk))
         self.given += 1
         if not self._look_first:
             self._show(chunk)
         return accepted
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            write_all(self._sink, data, self._wait)
+        except OSError:
+            self.sink_gone = True
+            return False
+        return True
 
     def _show(self, chunk: bytes) -> None:
         try:
