@@ -29,6 +29,9 @@ function __thv_look -S # COMMAND: what may follow it
                 '--target-port=nothing'\t'Tell the server to listen on PORT; by default a free one' \
                 '--proxy-port=nothing'\t'Serve clients over HTTP on PORT, not on stdio' \
                 '--host=nothing'\t'Listen on ADDRESS; by default 127.0.0.1' \
+                '--shared'\t'Let all sessions share one server; by default each has its own' \
+                '--max-sessions=nothing'\t'Refuse more sessions than N; by default 256' \
+                '--session-ttl=nothing'\t'End a session that is not used for SECONDS; by default 1800' \
                 '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
                 '+--header=nothing'\t'Send a header with every request. Others may see the command line: secrets belong in a file' \
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \

@@ -40,6 +40,8 @@ KIND_OF = {
     "ADDRESS": NOTHING,
     "PORT": NOTHING,
     "ORIGIN": NOTHING,
+    "N": NOTHING,
+    "SECONDS": NOTHING,
     "URI": NOTHING,
     "TRANSPORT": "stdio/streamable-http/sse",
     "RATE": NOTHING,

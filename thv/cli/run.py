@@ -57,6 +57,10 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             from thv.cli.proxy import run_behind_proxy
 
             return run_behind_proxy(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
+        if request.proxy_port is not None:
+            from thv.cli.serve import serve
+
+            return serve(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
         if os.isatty(0):
             say(_introduction(spec, request))
         return Session(

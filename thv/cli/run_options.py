@@ -90,6 +90,14 @@ OPTIONS = (
     ),
     Option("--proxy-port", metavar="PORT", heading=OVER_HTTP, text="Serve clients over HTTP on PORT, not on stdio."),
     Option("--host", metavar="ADDRESS", heading=OVER_HTTP, text="Listen on ADDRESS; by default 127.0.0.1."),
+    Option("--shared", heading=OVER_HTTP, text="Let all sessions share one server; by default each has its own."),
+    Option("--max-sessions", metavar="N", heading=OVER_HTTP, text="Refuse more sessions than N; by default 256."),
+    Option(
+        "--session-ttl",
+        metavar="SECONDS",
+        heading=OVER_HTTP,
+        text="End a session that is not used for SECONDS; by default 1800.",
+    ),
     Option(
         "--allowed-origins",
         metavar="ORIGIN",
@@ -157,8 +165,8 @@ class RunRequest:
         server: SERVER, or None when a whole command was given after ``--``.
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
-        env, env_file, name, cwd, transport, target_port, proxy_port, host, allowed_origins, debug: the options of the
-            table.
+        env, env_file, name, cwd, transport, target_port, proxy_port, host, shared, max_sessions, session_ttl,
+            allowed_origins, debug: the options of the table.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
@@ -174,6 +182,9 @@ class RunRequest:
         self.target_port: str | None = None
         self.proxy_port: str | None = None
         self.host: str | None = None
+        self.shared = False
+        self.max_sessions: str | None = None
+        self.session_ttl: str | None = None
         self.allowed_origins: list[str] = []
         self.header: list[str] = []
         self.header_file: list[str] = []

@@ -170,10 +170,13 @@ class Place:
     def replaced(self, line: bytes, new: bytes) -> bytes | None:
         """The message with this member's value replaced by the JSON text `new`; None when it has no such member.
 
-        The value must be another one than before. Where a text that looks like the member stands elsewhere, in a
-        string or deeper, each candidate is tried: the one whose change is seen from the path is it.
+        Where a text that looks like the member stands elsewhere, in a string or deeper, each candidate is tried: the
+        one whose change is seen from the path is it.
         """
         wanted = json.loads(new)
+        before = read(line)
+        if before is None or self._get(before) == wanted:
+            return None if before is None else line
         for start, end in self._candidates(line):
             changed = b"%b%b%b" % (line[:start], new, line[end:])
             message = read(changed)

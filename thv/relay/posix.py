@@ -151,13 +151,34 @@ class ServerProcess:
             The exit code as a shell gives it: the server's own, or 128 + N if signal N ended it.
         """
         status = self._reap()
-        if self._watchdog_pid >= 0 and not self._group_lives():
+        if not self.has_others():
+            self._dismiss_watchdog()
+        return status if status >= 0 else 128 - status
+
+    def has_others(self) -> bool:
+        """Whether something that the server started in its group lives on; to be asked once the server is reaped."""
+        return self._group_lives()
+
+    def release(self) -> None:
+        """Let go of every descriptor, and of the watchdog: for whoever runs many servers. The group must have ended."""
+        self._dismiss_watchdog()
+        for fd in (self.stdin, self.stdout):
+            try:
+                os.close(fd)
+            except OSError:  # whoever read it has closed it
+                pass
+
+    def _dismiss_watchdog(self) -> None:
+        if self._watchdog_pid >= 0:
             try:
                 os.write(self._watchdog, b"\n")
                 os.waitpid(self._watchdog_pid, 0)
             except OSError:
                 pass
-        return status if status >= 0 else 128 - status
+            self._watchdog_pid = -1
+        if self._watchdog >= 0:
+            os.close(self._watchdog)
+            self._watchdog = -1
 
     def _reap(self) -> int:
         if self._reaped is None:

@@ -122,6 +122,19 @@ if sys.platform == "win32":
             """The exit code of the server, which must have exited."""
             return self._process.wait()
 
+        def has_others(self) -> bool:
+            """Whether something that the server started lives on: nothing that `release` would not end."""
+            return False
+
+        def release(self) -> None:
+            """Let go of every handle: for whoever runs many servers. The job's last one ends what is left in it."""
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
+            if self._job is not None:
+                ctypes.windll.kernel32.CloseHandle(wintypes.HANDLE(self._job))
+                self._job = None
+
     def _join_new_job(process: subprocess.Popen[bytes]) -> int | None:
         """Put `process` into a job that dies with us; None where the system refuses (a job that forbids nesting)."""
         kernel32 = ctypes.windll.kernel32

@@ -1,0 +1,75 @@
+"""`thv run SERVER --proxy-port N`: a stdio server for many clients over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import threading  # noqa: F401  here, on the main thread: its first importer becomes what Python takes for that
+from typing import TYPE_CHECKING
+
+from thv.accounting import Accounting
+from thv.cli.telemetry import usage_analytics
+from thv.console import say
+from thv.errors import ThvError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.accounting import MakeAnalytics
+    from thv.cli.run_options import RunRequest
+    from thv.servers.spec import LaunchSpec
+    from thv.telemetry.settings import TelemetrySettings
+
+MISSING = "serving over HTTP needs packages that are not installed: pip install 'thv[http]'"
+
+
+def serve(
+    request: RunRequest,
+    spec: LaunchSpec,
+    *,
+    telemetry: TelemetrySettings | None = None,
+    remarks: Sequence[str] = (),
+    make_analytics: MakeAnalytics | None = None,
+) -> int:
+    """Serve until a signal comes; returns the exit code. Call it on the main thread.
+
+    Args:
+        request: what the command line asked for.
+        spec: the server.
+        telemetry: what the user's own telemetry is to do.
+        remarks: what to say about that.
+        make_analytics: as for `Accounting`.
+
+    Raises:
+        ThvError: it cannot run.
+    """
+    try:
+        import httptools  # noqa: F401  are they there?
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError:
+        raise ThvError(MISSING) from None
+    from thv.http.serve import FrontOptions, Service
+
+    options = FrontOptions(
+        request.proxy_port or "",
+        host=request.host,
+        shared=request.shared,
+        max_sessions=request.max_sessions,
+        session_ttl=request.session_ttl,
+        allowed_origins=request.allowed_origins,
+    )
+    served: list[Service] = []
+    accounting = Accounting(
+        activity=lambda: served[0].activity() if served else 0,
+        is_demo=spec.is_demo,
+        debug=request.debug,
+        usage_analytics=usage_analytics(request),
+        telemetry=telemetry,
+        remarks=remarks,
+        make_analytics=make_analytics,
+    )
+    accounting.say_remarks()
+    try:
+        served.append(Service(spec, options, accounting, say=say, debug=request.debug))
+        return asyncio.run(served[0].run())
+    finally:
+        accounting.close()

@@ -1,0 +1,252 @@
+"""A server's stdin and stdout as whole lines, for asyncio.
+
+Where the system lets a loop wait for a pipe, the loop does, with nothing between it and the pipe: a thread a server
+would cost a hand-over at each line. On Windows, where it cannot, threads do the waiting. Backpressure holds both ways:
+lines that nobody takes stop the reading, and a server that does not read makes its writer wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import deque
+
+from thv.relay.process import widen
+
+READ_SIZE = 64 * 1024
+"""Bytes asked for at a time; more would make malloc map and unmap memory at each read."""
+
+QUEUE_LIMIT = 1 << 20
+"""Bytes of lines that may wait to be taken before reading stops. One line may be larger."""
+
+MAX_LINE = 128 << 20
+"""Bytes of one line: a server that never ends its line must not take all memory."""
+
+
+class LineTooLongError(OSError):
+    """The server wrote more than `MAX_LINE` bytes without a newline."""
+
+
+class LineSource:
+    """The lines of a pipe.
+
+    Args:
+        fd: our end; its owner closes it, after `close`.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._lines: deque[bytes] = deque()
+        self._waiting = 0
+        self._pieces: list[bytes] = []
+        self._unfinished = 0
+        self._ended = False
+        self._error: OSError | None = None
+        self._taker: asyncio.Future[None] | None = None
+        self._reading = False
+        self._widened = False
+        if sys.platform != "win32":
+            os.set_blocking(fd, False)  # our end alone: the server's is another description
+        self._resume()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pipe ended; lines may still wait to be taken."""
+        return self._ended
+
+    async def take(self) -> bytes:
+        """The next line with its newline; empty at the end. One taker at a time.
+
+        Raises:
+            LineTooLongError: a line has more than `MAX_LINE` bytes.
+        """
+        while not self._lines:
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            self._taker = self._loop.create_future()
+            await self._taker
+        line = self._lines.popleft()
+        self._waiting -= len(line)
+        if not self._reading and not self._ended and self._waiting <= QUEUE_LIMIT // 2:
+            self._resume()
+        return line
+
+    def finish(self) -> None:
+        """Read no more: this is the end."""
+        self._ended = True
+        self._pause()
+        self._wake()
+
+    def _feed(self, chunk: bytes) -> None:
+        """Add what was read; nothing is the end."""
+        if not chunk:
+            if self._pieces:  # a last line without newline is a line for whoever reads lines
+                self._add(b"".join(self._pieces) + b"\n")
+                self._pieces = []
+            self.finish()
+            return
+        if len(chunk) == READ_SIZE and not self._widened:
+            self._widened = True
+            widen(self._fd)
+        end = chunk.find(b"\n") + 1
+        if not end:
+            self._keep(chunk)
+            return
+        if self._pieces:
+            self._pieces.append(chunk[:end])
+            self._add(b"".join(self._pieces))
+            self._pieces, self._unfinished = [], 0
+        else:
+            self._add(chunk if end == len(chunk) else chunk[:end])
+        while end < len(chunk):
+            start, end = end, chunk.find(b"\n", end) + 1
+            if not end:
+                self._keep(chunk[start:])
+                break
+            self._add(chunk[start:end])
+        if self._waiting > QUEUE_LIMIT:
+            self._pause()
+        self._wake()
+
+    def _add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._waiting += len(line)
+
+    def _keep(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._unfinished += len(piece)
+        if self._unfinished > MAX_LINE:
+            self._pieces = []
+            self._error = LineTooLongError(f"a line of more than {MAX_LINE >> 20} MiB")
+            self.finish()
+
+    def _wake(self) -> None:
+        taker, self._taker = self._taker, None
+        if taker is not None and not taker.done():
+            taker.set_result(None)
+
+    if sys.platform != "win32":
+
+        def _resume(self) -> None:
+            self._reading = True
+            self._loop.add_reader(self._fd, self._on_readable)
+
+        def _pause(self) -> None:
+            if self._reading:
+                self._reading = False
+                self._loop.remove_reader(self._fd)
+
+        def _on_readable(self) -> None:
+            try:
+                chunk = os.read(self._fd, READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError:
+                chunk = b""
+            self._feed(chunk)
+
+    else:
+
+        def _resume(self) -> None:
+            self._reading = True
+            self._loop.run_in_executor(None, self._read_one)
+
+        def _pause(self) -> None:
+            self._reading = False
+
+        def _read_one(self) -> None:
+            try:
+                chunk = os.read(self._fd, READ_SIZE)
+            except OSError:
+                chunk = b""
+            self._loop.call_soon_threadsafe(self._read_came, chunk)
+
+        def _read_came(self, chunk: bytes) -> None:
+            self._feed(chunk)
+            if self._reading and not self._ended:
+                self._resume()
+
+
+class LineSink:
+    """The writing end of a pipe.
+
+    Args:
+        fd: our end, non-blocking where the system has that; its owner closes it.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._lock = asyncio.Lock()
+        self._queued = 0
+        self._blocked: asyncio.Future[None] | None = None
+        self._closed = False
+
+    async def write(self, line: bytes) -> None:
+        """Write one whole line; lines of several callers do not mix.
+
+        Raises:
+            OSError: nobody reads any more.
+        """
+        if sys.platform != "win32" and not self._queued:
+            # Nobody writes or is about to: most lines go at once, and what is left of one keeps its place below.
+            self._refuse_when_closed()
+            rest = memoryview(line)[self._write(line) :]
+            if not rest:
+                return
+        else:
+            rest = memoryview(line)
+        self._queued += 1
+        try:
+            async with self._lock:
+                self._refuse_when_closed()
+                await self._write_rest(rest)
+        finally:
+            self._queued -= 1
+
+    def close(self) -> None:
+        """Write no more; whoever waits to write fails."""
+        self._closed = True
+        self._go_on()
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise BrokenPipeError("the server ended")
+
+    if sys.platform != "win32":
+
+        def _write(self, data: bytes | memoryview) -> int:
+            try:
+                return os.write(self._fd, data)
+            except BlockingIOError:
+                return 0
+
+        async def _write_rest(self, rest: memoryview) -> None:
+            while True:
+                rest = rest[self._write(rest) :]
+                if not rest:
+                    return
+                self._blocked = self._loop.create_future()
+                self._loop.add_writer(self._fd, self._go_on)
+                await self._blocked
+                self._refuse_when_closed()
+
+        def _go_on(self) -> None:
+            blocked, self._blocked = self._blocked, None
+            if blocked is not None:
+                self._loop.remove_writer(self._fd)
+                if not blocked.done():
+                    blocked.set_result(None)
+
+    else:
+
+        async def _write_rest(self, rest: memoryview) -> None:
+            while rest:
+                rest = rest[await self._loop.run_in_executor(None, os.write, self._fd, rest) :]
+
+        def _go_on(self) -> None:
+            """A thread that waits in a write wakes when the pipe is closed."""
