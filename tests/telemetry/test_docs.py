@@ -1,0 +1,115 @@
+"""docs/telemetry.md says what the code does: every metric, attribute, variable and limit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import thv.telemetry
+from thv.config.exporter import KEYED, SIGNALS, VARIABLES
+from thv.telemetry import aggregates, redaction, settings
+from thv.telemetry.agent.prometheus import family_name
+from thv.telemetry.courier import CLOSE_S
+from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind
+
+PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
+PROSE = " ".join(PAGE.split())
+SOURCES = Path(thv.telemetry.__file__).parent
+
+ATTRIBUTE = r"(?:mcp|gen_ai|rpc|jsonrpc|error|network)\.[a-z_.]*[a-z]"
+"""What an attribute of the semantic conventions looks like; the metrics of theirs, which begin so too, are left out."""
+
+
+def rows(head: str) -> list[list[str]]:
+    """The cells of the table that begins with `head`."""
+    _, _, rest = PAGE.partition(f"| {head} |")
+    table = rest.partition("\n\n")[0]
+    return [
+        [cell.strip() for cell in line.strip("| ").split(" | ")]
+        for line in table.splitlines()
+        if line.startswith("| `")
+    ]
+
+
+def ticked(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_the_page_lists_every_metric_with_its_name_in_prometheus_its_kind_and_its_unit() -> None:
+    told = [cells[:4] for cells in rows("metric | in Prometheus")]
+    assert told == [
+        [
+            f"`{one.name}`",
+            f"`{family_name(one)}{'_total' if one.kind is Kind.COUNTER else ''}`",
+            one.kind.value,
+            one.unit,
+        ]
+        for one in INSTRUMENTS.values()
+    ]
+
+
+def attributes_in(*modules: str) -> set[str]:
+    text = "\n".join((SOURCES / f"{module}.py").read_text(encoding="utf-8") for module in modules)
+    return set(re.findall(rf'"({ATTRIBUTE})"', text)) - set(INSTRUMENTS)
+
+
+def test_the_page_names_every_attribute_of_the_conventions_and_no_other() -> None:
+    on_metrics = {name for cells in rows("metric | in Prometheus") for name in ticked(cells[4])}
+    on_spans = {name for cells in rows("attribute | value") for name in ticked(cells[0])}
+    on_spans |= set(re.findall(r"`(network\.[a-z.]+)`", PAGE))
+    told = {name for name in on_metrics | on_spans if re.fullmatch(ATTRIBUTE, name)}
+    assert told == attributes_in("aggregates", "recorder")
+    # What is only on spans is named by the recorder alone.
+    assert {name for name in on_metrics if re.fullmatch(ATTRIBUTE, name)} <= attributes_in("aggregates")
+
+
+def test_the_page_names_every_label_of_the_toolhive_metrics() -> None:
+    labels = {name for cells in rows("metric | in Prometheus")[2:] for name in ticked(cells[4])}
+    counted = aggregates.Aggregates("s", "streamable-http")
+    counted.session_opened()
+    counted.request(("tools/call", "add", None, None, None), 1)
+    counted.call("add", "success")
+    seen = {name for point in counted.points() if point.name.startswith("toolhive_") for name in point.attributes}
+    assert labels == seen
+
+
+def test_the_examples_of_the_page_hold_only_names_that_it_explains() -> None:
+    scrape, span = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    families = {f"{family_name(one)}{'_total' if one.kind is Kind.COUNTER else ''}" for one in INSTRUMENTS.values()}
+    for line in scrape.splitlines():
+        name = re.split(r"[ {]", line.removeprefix("# TYPE "))[0]
+        assert name == "target_info" or re.sub("_(count|sum)$", "", name) in families, line
+    shown = set(re.findall(r"^  (\S+) ", span, re.MULTILINE))
+    assert shown <= {name for cells in rows("attribute | value") for name in ticked(cells[0])}
+
+
+def test_the_page_lists_every_variable_that_has_no_key_and_how_those_of_one_signal_are_called() -> None:
+    told = {name for cells in rows("variable | meaning") for name in ticked(cells[0])}
+    general = {"OTEL_SDK_DISABLED"}
+    for known in VARIABLES:
+        signal, _, option = known.name.partition(".")
+        if not option:
+            general |= set(known.env)
+            continue
+        assert signal in SIGNALS
+        words = option.replace("-", "_").upper()
+        assert known.env[0] == f"OTEL_EXPORTER_OTLP_{signal.upper()}_{words}"
+        if option not in KEYED:
+            general.add(f"OTEL_EXPORTER_OTLP_{words}")
+    assert told == general
+
+
+def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
+    bounds = [format(bound, "g") for bound in DURATION_BOUNDS]
+    assert f"Buckets end at {', '.join(bounds[:-1])} and {bounds[-1]} seconds" in PROSE
+    assert f"{settings.TIMEOUT_S * 1000:.0f} by default" in PROSE
+    assert f"{settings.INTERVAL_S * 1000:.0f} by default" in PROSE
+    assert f"in place of {settings.PROMETHEUS_PORT}" in PROSE
+    assert f"cut to {aggregates.LABEL_BYTES} bytes" in PROSE
+    assert f"each value is cut to {redaction.VALUE_SHOWN} characters and the whole to {redaction.SHOWN}" in PROSE
+    assert CLOSE_S <= 1
+    assert "delayed by at most one second" in PROSE
+    for word in ("token", "password", "secret", "key", "authorization"):
+        assert redaction.is_secret(word)
+        assert f"`{word}`" in PROSE
+    assert f"`{redaction.REDACTED.strip(chr(34))}`" in PROSE
