@@ -71,11 +71,9 @@ def run(
         ),
     ] = "true",
     allowed_origins: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--allowed-origins",
-            metavar="ORIGINS",
-            help="Web origins whose pages may talk to the servers: ORIGIN,ORIGIN.",
+            "--allowed-origins", metavar="ORIGIN", help="Let web pages of ORIGIN talk to the servers; repeatable."
         ),
     ] = None,
     resync: Annotated[
@@ -107,8 +105,7 @@ def run(
     from thv.operator.settings import Options
 
     enabled = BOOLEANS[usage_analytics_enabled.lower()] and verbs.refused(os.environ) is None
-    origins = tuple(origin for origin in (allowed_origins or "").split(",") if origin)
-    options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=origins)
+    options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
     log_to_stderr(debug=debug)
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
 

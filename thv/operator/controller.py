@@ -19,6 +19,7 @@ from thv.operator.api import ApiError, Cluster
 from thv.operator.reconcile import Reconciler
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Awaitable, Callable
 
     from thv.operator.settings import Options
@@ -88,8 +89,8 @@ async def operate(
     run: Run,
     *,
     connect: Callable[[], kopf.ConnectionInfo] = login,
-    stop: asyncio.Event | None = None,
-    ready: asyncio.Event | None = None,
+    stop: asyncio.Event | threading.Event | None = None,
+    ready: asyncio.Event | threading.Event | None = None,
 ) -> None:
     """Run the operator until `stop` is set or a signal ends it.
 

@@ -197,8 +197,8 @@ def _served(server: Server) -> Manifest:
 
 
 def _listening(options: Options) -> list[str]:
-    words = ["--host", names.EVERYWHERE]
-    return [*words, "--allowed-origins", ",".join(options.allowed_origins)] if options.allowed_origins else words
+    origins = [word for origin in options.allowed_origins for word in ("--allowed-origins", origin)]
+    return ["--host", names.EVERYWHERE, *origins]
 
 
 def _server_variables(server: Server) -> list[Manifest]:

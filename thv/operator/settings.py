@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
     from thv.operator.spec import Server
 
-SAFE_IN_HEADERS = "!#$&'()*+-./:<>?@[]^_`{|}~ "
-"""What a header value may hold unencoded in OTEL_EXPORTER_OTLP_HEADERS (W3C baggage, without `=`)."""
+SAFE_IN_HEADERS = "!#&'()*+-./:<>?@[]^_`{|}~"
+"""What a header value may hold unencoded in OTEL_EXPORTER_OTLP_HEADERS (W3C baggage, section 3.3.2.4).
+
+Without ``=``, which separates, and without ``$``, which Kubernetes would expand.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,7 @@ def _headers(server: Server) -> list[dict[str, Any]]:
             found.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
             words.append(f"{header.name}=$({name})")
         else:
-            # Kubernetes expands $(NAME) in values; a doubled dollar stands for itself.
-            words.append(f"{header.name}={quote(header.value, safe=SAFE_IN_HEADERS).replace('$(', '$$(')}")
+            words.append(f"{header.name}={quote(header.value, safe=SAFE_IN_HEADERS)}")
     # Kubernetes expands only what stands before it in the list.
     return [*found, {"name": HEADERS_VARIABLE, "value": ",".join(words)}] if words else []
 
