@@ -16,9 +16,6 @@ SIGNALS: Final = ("traces", "metrics")
 
 PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 
-ENDPOINTS: Final = (f"{PREFIX}ENDPOINT", *(f"{PREFIX}{signal.upper()}_ENDPOINT" for signal in SIGNALS))
-"""The variables that can bring the user's telemetry to life."""
-
 KEYED: Final = ("endpoint", "protocol", "headers", "insecure")
 """Options of an exporter that have a key in the file, and so a flag."""
 
