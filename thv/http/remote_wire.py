@@ -173,10 +173,7 @@ class Wire:
 
     def _redirected(self, response: httpx.Response, method: str) -> httpx.URL:
         """Where a redirect leads, if it is one to follow."""
-        try:
-            url = response.url.join(response.headers.get("Location", ""))
-        except (httpx.InvalidURL, ValueError):
-            raise RemoteProblem(f"{self.place} redirects to what is no URL", status=response.status_code) from None
+        url = response.url.join(response.headers.get("Location", ""))  # httpx has refused what is no URL
         where = shown(str(url))
         if response.status_code not in FOLLOWED[method] or (url.scheme, url.host, url.port) != (
             self.url.scheme,
@@ -251,8 +248,11 @@ class Wire:
             return f"{self.place} cannot be reached{via}"
         if isinstance(error, httpx.DecodingError):
             return f"{self.place} answers with a body that is not encoded as it says"
-        if isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error):
-            return f"{self.place} does not speak HTTP"
+        if isinstance(error, httpx.RemoteProtocolError):  # nothing but its words tells the cases apart
+            if "illegal" in str(error):
+                return f"{self.place} does not speak HTTP"
+            if "location header" in str(error):
+                return f"{self.place} redirects to what is no URL"
         return f"{self.place} broke off before its answer was whole"
 
 
