@@ -81,7 +81,14 @@ def wire(model: Any) -> Any:
 async def session(
     argv: list[str], scenario: Scenario, *, env: dict[str, str], mode: str, roots: list[str], log: Path
 ) -> Recorder:
-    """Play a scenario with a client that offers roots, sampling and elicitation; `log` gets the server's stderr."""
+    """Play a scenario with a server of one's own on stdio; `log` gets its stderr."""
+    parameters = StdioServerParameters(command=argv[0], args=argv[1:], env=env)
+    with log.open("w") as errlog:
+        return await play(stdio_client(parameters, errlog=errlog), scenario, mode=mode, roots=roots)
+
+
+async def play(transport: Any, scenario: Scenario, *, mode: str, roots: list[str]) -> Recorder:
+    """Play a scenario with a client that offers roots, sampling and elicitation."""
     seen: dict[str, list[Any]] = {"roots": [], "sampling": [], "elicitation": [], "log": [], "notification": []}
 
     async def list_roots(context: Any) -> mcp_types.ListRootsResult:
@@ -106,22 +113,20 @@ async def session(
         if not isinstance(message, mcp_types.ProgressNotification | mcp_types.LoggingMessageNotification):
             seen["notification"].append(wire(message))
 
-    parameters = StdioServerParameters(command=argv[0], args=argv[1:], env=env)
-    with log.open("w") as errlog:
-        async with Client(
-            stdio_client(parameters, errlog=errlog),
-            mode=mode,
-            list_roots_callback=list_roots,
-            sampling_callback=sample,
-            elicitation_callback=elicit,
-            logging_callback=hear_log,
-            message_handler=hear,
-        ) as client:
-            recorder = Recorder(client, seen, roots)
-            recorder.exchanged.append(["protocol", client.protocol_version, wire(client.server_capabilities)])
-            recorder.exchanged.append(["server", wire(client.server_info), client.instructions])
-            await recorder.ask("tools/list", client.list_tools())
-            await scenario(recorder)
+    async with Client(
+        transport,
+        mode=mode,
+        list_roots_callback=list_roots,
+        sampling_callback=sample,
+        elicitation_callback=elicit,
+        logging_callback=hear_log,
+        message_handler=hear,
+    ) as client:
+        recorder = Recorder(client, seen, roots)
+        recorder.exchanged.append(["protocol", client.protocol_version, wire(client.server_capabilities)])
+        recorder.exchanged.append(["server", wire(client.server_info), client.instructions])
+        await recorder.ask("tools/list", client.list_tools())
+        await scenario(recorder)
     return recorder
 
 
@@ -317,58 +322,63 @@ def test_the_filesystem_server_is_the_same_through_thv_and_learns_its_roots(
     assert through.error == 3
 
 
+async def everything(recorder: Recorder) -> None:
+    """Use whatever the everything server has."""
+    client = recorder.client
+    await recorder.call("echo", {"message": '{"isError": true} \u2028 ünï'})
+    await recorder.call("get-sum", {"a": 1, "b": 2})
+    await recorder.call("get-sum", {"a": "one"})
+    await recorder.call("get-env", {})
+    await recorder.call("get-tiny-image", {})
+    await recorder.call("get-annotated-message", {"messageType": "error", "includeImage": True})
+    await recorder.call("get-resource-links", {"count": 3})
+    await recorder.call("get-resource-reference", {"resourceType": "Blob", "resourceId": 7})
+    await recorder.call("get-structured-content", {"location": "Chicago"})
+    await recorder.call("trigger-long-running-operation", {"duration": 0.4, "steps": 4})
+    await recorder.call("trigger-sampling-request", {"prompt": "say something", "maxTokens": 5})
+    await recorder.call("trigger-elicitation-request", {})
+    await recorder.call("get-roots-list", {})
+    await recorder.call("no-such-tool", {})
+
+    await recorder.ask("resources/list", client.list_resources())
+    await recorder.ask("resources/templates/list", client.list_resource_templates())
+    for uri in ("demo://resource/static/document/features.md", "demo://resource/dynamic/blob/3", "demo://nowhere"):
+        await recorder.ask("resources/read", client.read_resource(uri))
+    await recorder.ask("prompts/list", client.list_prompts())
+    await recorder.ask("prompts/get", client.get_prompt("args-prompt", {"city": "Zürich"}))
+    await recorder.ask("prompts/get", client.get_prompt("no-such-prompt"))
+    department = mcp_types.PromptReference(name="completable-prompt")
+    await recorder.ask("complete", client.complete(department, {"name": "department", "value": "E"}))
+
+    await recorder.until(lambda: bool(recorder.seen["roots"]) and bool(recorder.seen["log"]))
+    await recorder.call("toggle-simulated-logging", {})
+    await recorder.until(lambda: len(recorder.seen["log"]) > 1)
+    await recorder.call("toggle-simulated-logging", {})
+
+
+ALIKE = replaced(
+    {
+        r"\d{1,2}:\d\d:\d\d [AP]M": "TIME",
+        # Simulated log messages have a random level.
+        r"^(debug|info|notice|warning|error|critical|alert|emergency)$": "LEVEL",
+        r"^\w+[- ]level[- ]message$": "A LOG MESSAGE",
+    }
+)
+"""What no two runs with the everything server have in common."""
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_everything_server_is_the_same_through_thv_and_may_ask_the_client(
     mode: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    async def scenario(recorder: Recorder) -> None:
-        client = recorder.client
-        await recorder.call("echo", {"message": '{"isError": true} \u2028 ünï'})
-        await recorder.call("get-sum", {"a": 1, "b": 2})
-        await recorder.call("get-sum", {"a": "one"})
-        await recorder.call("get-env", {})
-        await recorder.call("get-tiny-image", {})
-        await recorder.call("get-annotated-message", {"messageType": "error", "includeImage": True})
-        await recorder.call("get-resource-links", {"count": 3})
-        await recorder.call("get-resource-reference", {"resourceType": "Blob", "resourceId": 7})
-        await recorder.call("get-structured-content", {"location": "Chicago"})
-        await recorder.call("trigger-long-running-operation", {"duration": 0.4, "steps": 4})
-        await recorder.call("trigger-sampling-request", {"prompt": "say something", "maxTokens": 5})
-        await recorder.call("trigger-elicitation-request", {})
-        await recorder.call("get-roots-list", {})
-        await recorder.call("no-such-tool", {})
-
-        await recorder.ask("resources/list", client.list_resources())
-        await recorder.ask("resources/templates/list", client.list_resource_templates())
-        for uri in ("demo://resource/static/document/features.md", "demo://resource/dynamic/blob/3", "demo://nowhere"):
-            await recorder.ask("resources/read", client.read_resource(uri))
-        await recorder.ask("prompts/list", client.list_prompts())
-        await recorder.ask("prompts/get", client.get_prompt("args-prompt", {"city": "Zürich"}))
-        await recorder.ask("prompts/get", client.get_prompt("no-such-prompt"))
-        department = mcp_types.PromptReference(name="completable-prompt")
-        await recorder.ask("complete", client.complete(department, {"name": "department", "value": "E"}))
-
-        await recorder.until(lambda: bool(recorder.seen["roots"]) and bool(recorder.seen["log"]))
-        await recorder.call("toggle-simulated-logging", {})
-        await recorder.until(lambda: len(recorder.seen["log"]) > 1)
-        await recorder.call("toggle-simulated-logging", {})
-
-    settle = replaced(
-        {
-            r"\d{1,2}:\d\d:\d\d [AP]M": "TIME",
-            # Simulated log messages have a random level.
-            r"^(debug|info|notice|warning|error|critical|alert|emergency)$": "LEVEL",
-            r"^\w+[- ]level[- ]message$": "A LOG MESSAGE",
-        }
-    )
     through = compare(
         "npx://@modelcontextprotocol/server-everything",
         [],
-        scenario,
+        everything,
         mode=mode,
         env=environment,
         logs=tmp_path,
-        settle=settle,
+        settle=ALIKE,
     )
     assert through.seen["roots"] == ["asked"]
     assert len(through.seen["sampling"]) == 1
