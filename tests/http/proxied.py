@@ -1,4 +1,4 @@
-"""A reverse proxy in this process between raw connections: what stands behind it is a function, what was sent is kept."""
+"""A reverse proxy in this process between raw connections: behind it stands a function, and what that got is kept."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Behind:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.opened += 1
-        with suppress(OSError, EOFError):
+        with suppress(OSError, EOFError, ValueError):
             while True:
                 received = Received((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
                 self.got.append(received)
@@ -65,8 +65,10 @@ class Behind:
                 await writer.drain()
                 if writer.is_closing():
                     break
-        self.connections -= 1
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        self.connections -= 1
 
 
 @dataclass
@@ -197,6 +199,8 @@ async def proxied(handler: Handler, *, path: str = "/mcp", origins: Sequence[str
     finally:
         await proxy.close()
         server.close()
+        await until(lambda: behind.connections == 0)
+        await asyncio.sleep(0)  # its transports close one step later
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -25,6 +25,7 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
+from thv.http import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +132,7 @@ def test_what_is_no_call_is_not_counted() -> None:
         ) as setup:
             await setup.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
             await setup.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
-            assert (await setup.post(b"no json at all", "X: 1")).status in {0, 502}
+            assert (await setup.post(b"no json at all")).status == 502
             assert setup.counted == (0, 0)
 
     asyncio.run(scenario())
@@ -407,12 +408,10 @@ def test_a_gigantic_reply_is_counted_and_arrives_whole() -> None:
 
 
 def test_a_bug_in_looking_breaks_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    from thv.http import proxy_watch
-
     def broken(_line: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(proxy_watch.wire, "read", broken)
+    monkeypatch.setattr(wire, "read", broken)
 
     async def scenario() -> None:
         async with proxied(answering(lambda got: as_json(reply(got.message["id"])))) as setup:

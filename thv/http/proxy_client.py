@@ -96,7 +96,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
             if self._http.trailing_data[0]:
                 asyncio.get_running_loop().call_soon(self._advance)
-        elif theirs is h11.SEND_BODY:
+        elif theirs in {h11.SEND_BODY, h11.ERROR}:
+            if theirs is h11.ERROR:
+                self._transport.write_eof()
             self._deadline = self._proxy.now() + LINGER_TIMEOUT
             self._transport.resume_reading()
         else:
@@ -134,6 +136,7 @@ class ClientConnection(asyncio.Protocol):
         """Bytes of a request."""
         self._proxy.passed += 1
         if self._http.their_state is h11.ERROR:
+            self._linger(len(data))
             return
         if self._http.their_state is h11.IDLE and not self._http.trailing_data[0]:
             self._deadline = self._proxy.now() + HEAD_TIMEOUT
@@ -189,8 +192,11 @@ class ClientConnection(asyncio.Protocol):
     def _body(self, event: h11.Data) -> None:
         if self._exchange is not None:
             self._exchange.request_body(event)
-            return
-        self._lingered += len(event.data)
+        else:
+            self._linger(len(event.data))
+
+    def _linger(self, size: int) -> None:
+        self._lingered += size
         if self._lingered > LINGER_BYTES:
             self._transport.close()
 
@@ -204,20 +210,22 @@ class ClientConnection(asyncio.Protocol):
         self._deadline = None
         self._lingered = 0
         self.speaks_1_1 = request.http_version == b"1.1"
-        request = _in_origin_form(request)
-        refusal = self._proxy.refusal(request)
-        if refusal is not None:
+        plain = _in_origin_form(request)
+        if plain is None:
+            self.answer(501, b"", "this is no proxy for other servers\n")
+        elif (refusal := self._proxy.refusal(plain)) is not None:
             self.answer(refusal[0], b"", f"{refusal[1]}\n")
-        elif self._proxy.is_health(request):
+        elif self._proxy.is_health(plain):
             self._proxy.answer_health(self)
         else:
-            self._exchange = ProxyExchange(self, request, self._proxy.pool, self._proxy.watch(request))
+            self._exchange = ProxyExchange(self, plain, self._proxy.pool, self._proxy.watch(plain))
 
     def _refuse(self, error: h11.RemoteProtocolError) -> None:
         self._leave()
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             self.answer(error.error_status_hint, b"", f"{error}\n")
-        self._transport.close()
+        else:
+            self._transport.close()
 
 
 _REASONS = {
@@ -232,16 +240,19 @@ _REASONS = {
 }
 
 
-def _in_origin_form(request: h11.Request) -> h11.Request:
-    """The request without the proxy's own name in its target, which then counts as its `Host` (RFC 9112, 3.2.2)."""
+def _in_origin_form(request: h11.Request) -> h11.Request | None:
+    """The request without the proxy's own name in its target, which then counts as its `Host` (RFC 9112, 3.2.2).
+
+    None if it asks for a tunnel, or for what no web server has.
+    """
     if request.target[:1] in b"/*":
         return request
     try:
         parts = urlsplit(request.target)
     except ValueError:
-        raise h11.RemoteProtocolError("the target of this request is no URI") from None
+        return None
     if request.method == b"CONNECT" or parts.scheme not in {b"http", b"https"} or not parts.netloc:
-        raise h11.RemoteProtocolError("this is no proxy for other servers", error_status_hint=501)
+        return None
     target = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
     fields = [
         (spelled, parts.netloc if name == b"host" else value)
