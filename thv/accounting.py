@@ -1,13 +1,15 @@
 """Who is told what of the tool calls that pass: the one place where the ledger meets those who count.
 
 Usage analytics are handed outcomes and nothing else; consent is asked before anything of that pipeline is imported. The
-user of a session sees a tally where that was asked for. Every verb that carries MCP traffic uses this, so that the
+user's own telemetry is handed requests and replies, and neither pipeline knows of the other. A tally is shown where
+that was asked for. Every verb that carries MCP traffic uses this, so that the
 same is counted everywhere. Imports msgspec: `thv run` imports it once its server runs.
 """
 
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from thv.console import say, say_or_raise
@@ -20,9 +22,13 @@ if TYPE_CHECKING:
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
     from thv.ports import BooleanReading, CallObserver, Outcome
+    from thv.telemetry.recorder import Telemetry
     from thv.telemetry.settings import TelemetrySettings
 
     MakeAnalytics = Callable[..., UsageAnalytics]
+
+CLOSE_BUDGET = 0.9
+"""Seconds that both pipelines together may hold up the end of thv: with what else ends, less than one."""
 
 
 class Tally:
@@ -48,12 +54,23 @@ class Tally:
 
 
 class SessionAccount:
-    """The account of one MCP session: its ledger, and the tap that reads its bytes."""
+    """The account of one MCP session: its ledger, and the tap that reads its bytes.
 
-    def __init__(self, ledger: ToolCallLedger, tap: Tap) -> None:
+    `rewrite` is None, unless the user's trace context is to be passed on to the server.
+    """
+
+    def __init__(self, ledger: ToolCallLedger, tap: Tap, rewrite: Callable[[bytes], bytes] | None = None) -> None:
         self._ledger = ledger
         self.from_client = tap.from_client
         self.from_server = tap.from_server
+        self.rewrite = rewrite
+
+    def outgoing(self, lines: bytes) -> bytes:
+        """Shows what the client sent; returns what is to be forwarded in its place: nearly always the same bytes."""
+        if self.rewrite is not None:
+            return self.rewrite(lines)
+        self.from_client(lines)
+        return lines
 
     @property
     def awaiting_reply(self) -> int:
@@ -81,6 +98,7 @@ class Accounting:
         debug: say what is decided and counted, and every analytics payload, on stderr.
         usage_analytics: what the command line says of usage analytics; None where it is silent.
         telemetry: what the user's own telemetry is to do; None for nothing.
+        transport: how clients reach the server, for that telemetry: `stdio`, `streamable-http` or `sse`.
         remarks: lines for `say_remarks`, to be said before its own.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
@@ -93,13 +111,13 @@ class Accounting:
         debug: bool = False,
         usage_analytics: bool | None = None,
         telemetry: TelemetrySettings | None = None,
+        transport: str = "stdio",
         remarks: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
     ) -> None:
         self._debug = debug
         self._is_demo = is_demo
         self._remarks: list[str] = list(remarks)
-        self._telemetry_settings = telemetry
         self._observers: list[CallObserver] = []
         self._tally = Tally() if debug or is_demo else None
         if self._tally is not None:
@@ -113,6 +131,14 @@ class Accounting:
                 make_analytics = UsageAnalytics
             self._analytics = make_analytics(activity=activity, say=say_or_raise, debug=debug)
             self._observers.append(self._analytics.record)
+        self._captures = telemetry is not None and telemetry.capture_arguments
+        self._propagates = telemetry is not None and telemetry.propagate
+        self._telemetry: Telemetry | None = None
+        if telemetry is not None:
+            from thv.telemetry.recorder import Telemetry
+
+            self._telemetry = Telemetry(telemetry, transport=transport, say=say_or_raise)
+            self._telemetry.start()
 
     def say_remarks(self) -> None:
         """Say what was noticed while this was made."""
@@ -123,20 +149,39 @@ class Accounting:
         except OSError:
             pass  # nobody is there to be told
 
-    def open_session(self) -> SessionAccount:
-        """The account of a session that begins now."""
-        ledger = ToolCallLedger(self._observers)
-        return SessionAccount(ledger, Tap(ledger, report=say if self._debug else None))
+    def open_session(self, session_id: str | None = None) -> SessionAccount:
+        """The account of a session that begins now; `session_id` is what its transport calls it, if anything."""
+        report = say if self._debug else None
+        if self._telemetry is None:
+            ledger = ToolCallLedger(self._observers, report=report)
+            return SessionAccount(ledger, Tap(ledger, report=report))
+        from thv.jsonrpc.details import detailed_readers
+
+        recorder = self._telemetry.open_session(session_id)
+        ledger = ToolCallLedger(self._observers, requests=recorder, report=report)
+        tap = Tap(ledger, report=report, readers=detailed_readers(capture=self._captures))
+        if not self._propagates:
+            return SessionAccount(ledger, tap)
+        from thv.jsonrpc.propagation import Propagation
+
+        return SessionAccount(ledger, tap, Propagation(tap.from_client, recorder.take_contexts).rewrite)
 
     def client_gone(self) -> None:
         """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""
         if self._analytics is not None:
             self._analytics.client_gone()
+        if self._telemetry is not None:
+            self._telemetry.client_gone()
 
     def close(self) -> None:
-        """Send what is left, within a budget, and say what was counted where that was asked for."""
+        """Send what is left, within a second in all, and say what was counted where that was asked for."""
+        deadline = monotonic() + CLOSE_BUDGET
+        if self._telemetry is not None:
+            self._telemetry.end()
         if self._analytics is not None:
-            self._analytics.close()
+            self._analytics.close()  # it has a budget of its own, of a third of a second
+        if self._telemetry is not None:
+            self._telemetry.close(deadline - monotonic())
         if self._tally is not None and self._debug:
             say(f"tool calls: {self._tally}")
         if self._is_demo and self._tally:

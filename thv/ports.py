@@ -129,6 +129,9 @@ if TYPE_CHECKING:
         def from_server(self) -> Look:
             """Shown lines after they were handed on to the client."""
 
+        def outgoing(self, lines: bytes) -> bytes:
+            """Shows whole lines of the client, as `from_client` does; returns what to forward in their place."""
+
         @property
         def awaiting_reply(self) -> int:
             """How many requests that can bring an outcome still wait for the server's reply."""
@@ -142,8 +145,8 @@ if TYPE_CHECKING:
     class Accounting(Protocol):
         """What one thv process owes to those who count."""
 
-        def open_session(self) -> SessionAccount:
-            """The account of a session that begins now."""
+        def open_session(self, session_id: str | None = None) -> SessionAccount:
+            """The account of a session that begins now; `session_id` is what its transport calls it, if anything."""
 
         def client_gone(self) -> None:
             """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""

@@ -58,6 +58,8 @@ class Session:
         self._account: SessionAccount | None = None
         self._loaded = _thread.allocate_lock()
         self._loaded.acquire()
+        self._listening = _thread.allocate_lock()
+        self._listening.acquire()
 
     def run(self) -> int:
         """Run the session to its end. Call it on the main thread.
@@ -73,7 +75,13 @@ class Session:
         events.heed_signals()  # before there is a server that a signal could leave behind
         server = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
         try:
-            relay = Relay(server, events, awaiting_reply=self._awaiting_reply, client_gone=self._client_gone)
+            relay = Relay(
+                server,
+                events,
+                awaiting_reply=self._awaiting_reply,
+                client_gone=self._client_gone,
+                rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
+            )
             relay.start()
             server.watch()
         except BaseException:  # no thread or descriptor left
@@ -101,6 +109,14 @@ class Session:
         if self._accounting is not None:
             self._accounting.client_gone()
 
+    def _rewrite(self, chunk: bytes) -> bytes:
+        """What is to be forwarded to the server in place of `chunk`; it waits until somebody can tell."""
+        self._listening.acquire()
+        self._listening.release()
+        if self._account is not None and self._account.rewrite is not None:
+            return self._account.rewrite(chunk)
+        return chunk
+
     def _load(self, relay: Relay) -> None:
         """Import what looks at the traffic, and show it the session from its first byte. Runs on a thread."""
         looks: tuple[Look, Look] = (_ignore, _ignore)
@@ -122,6 +138,7 @@ class Session:
         except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
         relay.listen(*looks)
+        self._listening.release()
         if problem is not None:
             say(problem)
         elif self._accounting is not None:

@@ -102,6 +102,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         debug=request.debug,
         usage_analytics=usage_analytics(request),
         telemetry=telemetry,
+        transport="streamable-http",
         remarks=remarks,
         make_analytics=make_analytics,
     )

@@ -64,6 +64,7 @@ def serve(
         debug=request.debug,
         usage_analytics=usage_analytics(request),
         telemetry=telemetry,
+        transport="streamable-http",
         remarks=remarks,
         make_analytics=make_analytics,
     )

@@ -16,7 +16,7 @@ import time
 from thv.relay.events import CLIENT_EOF, CLIENT_GONE, CLIENT_HUNG_UP, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
 from thv.relay.hearing import Hearing
 from thv.relay.process import widen
-from thv.relay.pump import Pump, wait_writable, wait_writable_watching
+from thv.relay.pump import Pump, ignore, wait_writable, wait_writable_watching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Relay:
         events: where what ends is told, and signals to thv.
         awaiting_reply: how many calls the server still has to answer.
         client_gone: called once, at the client's EOF or a signal to thv, before anything is ended.
+        rewrite: gives what is forwarded to the server in place of each chunk of the client's, an empty one being the
+            end; it looks at the chunk itself, so nobody else is shown it.
 
     Attributes:
         ended_by_server: once `run` has returned, whether the server ended while the client was there.
@@ -62,14 +64,22 @@ class Relay:
         *,
         awaiting_reply: Callable[[], int],
         client_gone: Callable[[], None],
+        rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._server = server
         self._awaiting_reply = awaiting_reply
         self._client_gone = client_gone
         self._events = events
         self._hearing = Hearing()
+        self._rewrites = rewrite is not None
         self._upward = Pump(
-            0, server.stdin, self._hearing.from_client, look_first=True, widen=widen, wait=self._wait_for_server
+            0,
+            server.stdin,
+            ignore if self._rewrites else self._hearing.from_client,
+            look_first=True,
+            widen=widen,
+            wait=self._wait_for_server,
+            rewrite=rewrite,
         )
         self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, widen=widen)
         self._client_is_there = True
@@ -94,7 +104,9 @@ class Relay:
             from_server: shown each chunk after it was forwarded to the client.
         """
         self._hearing.begin(from_client, from_server)
-        self._upward.look, self._downward.look = from_client, from_server
+        self._downward.look = from_server
+        if not self._rewrites:
+            self._upward.look = from_client
 
     def activity(self) -> int:
         """A number that changes whenever something passes."""

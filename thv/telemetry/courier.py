@@ -117,12 +117,16 @@ class Courier:
         self._hurry.set()
         self._bell.set()
 
-    def close(self, budget_s: float = CLOSE_S) -> None:
-        """Bring what is left, and wait for the agent to end, so many seconds in all; then end it."""
-        deadline = time.monotonic() + budget_s
+    def end(self) -> None:
+        """Bring what is left and nothing more after it. Returns at once."""
         self._closing.set()
         self._hurry.set()
         self._bell.set()
+
+    def close(self, budget_s: float = CLOSE_S) -> None:
+        """Bring what is left, and wait for the agent to end, so many seconds in all; then end it."""
+        deadline = time.monotonic() + budget_s
+        self.end()
         if self._thread.is_alive():
             self._thread.join(max(0.0, deadline - time.monotonic()))
         agent = self._agent

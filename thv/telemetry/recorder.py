@@ -145,6 +145,10 @@ class Telemetry:
         """The last client left: what is recorded may be exported now. Returns at once."""
         self._courier.flush()
 
+    def end(self) -> None:
+        """Nothing more will be recorded: begin to export what is left. Returns at once."""
+        self._courier.end()
+
     def close(self, budget_s: float = CLOSE_S) -> None:
         """Export what is left, in so many seconds at most."""
         self._courier.close(budget_s)

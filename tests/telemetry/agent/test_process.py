@@ -200,6 +200,13 @@ def test_a_cause_is_said_once_while_the_session_lasts() -> None:
         assert line == "thv: telemetry: 1025 spans were lost"
 
 
+def test_the_last_metrics_get_one_try_and_no_storm() -> None:
+    with Backend([Answer(401)] * 50) as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(snapshot(calls(1)))
+        agent.end()
+        assert len(backend.posts) == 1
+
+
 def test_what_has_no_room_is_dropped_and_counted() -> None:
     with Sink(mode="blackhole") as sink:
         settings = AgentSettings(traces=Signal(sink.endpoint, ca_file=str(sink.ca_file)))

@@ -175,7 +175,9 @@ class MetricExport(_Export):
         from thv.telemetry.agent.encoding import encode_metrics, resource_of
 
         resource = resource_of(self._attributes)
-        while (snapshot := self._next_snapshot()) is not None:
+        last = False
+        while not last and (snapshot := self._next_snapshot()) is not None:
+            last = self._ending.is_set()  # there is one try then, whatever becomes of it
             # A cumulative value that did not change holds until now; of a delta there is nothing new to tell.
             unchanged = snapshot is self._delivered and not self._delta
             as_of = time.time_ns() if unchanged else snapshot.time_ns
