@@ -343,3 +343,26 @@ def test_a_non_blocking_descriptor_with_a_high_number_is_waited_for() -> None:
     finish(thread)
     for fd in (*high, source.near, sink.near, sink.far):
         os.close(fd)
+
+
+def test_what_is_forwarded_can_be_rewritten_and_what_was_held_back_comes_at_the_end() -> None:
+    source, client = os.pipe()
+    server, sink = os.pipe()
+    held = bytearray()
+
+    def rewrite(chunk: bytes) -> bytes:
+        if not chunk:
+            return b"(" + bytes(held) + b")"
+        held.extend(chunk)
+        return b""
+
+    os.write(client, b"a line without an end")
+    os.close(client)
+    pump = Pump(source, sink, look_first=True, rewrite=rewrite)
+    pump.run()
+    os.close(sink)
+    assert os.read(server, 100) == b"(a line without an end)"
+    assert not os.read(server, 100)
+    os.close(server)
+    os.close(source)
+    assert pump.taken == pump.given == 1

@@ -34,7 +34,10 @@ _SECRET: Final = re.compile(
 _NOT_A_LETTER: Final = re.compile("[^a-z]+")
 _OPENING: Final = frozenset("{[")
 _CLOSING: Final = frozenset("}]")
-_PIECE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
+_PIECE: Final = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
+_LONGEST_ESCAPE: Final = 6
+"""Characters of `\\u0000`."""
+
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -121,12 +124,18 @@ class _Reading:
 
 
 def _text(piece: str) -> str:
-    """The text of a string; of a broken one, what stands there."""
-    try:
-        text = json.loads(piece, strict=False)
-    except ValueError:
-        text = piece.strip('"')
-    return _LONE_SURROGATE.sub("\ufffd", text) if isinstance(text, str) else piece
+    """The text of a string, or of as much of it as was read."""
+    if not piece.startswith('"'):
+        return piece
+    if len(piece) > 1 and piece.endswith('"') and (len(piece) - len(piece[:-1].rstrip("\\"))) % 2:
+        piece = piece[:-1]
+    for ending in range(_LONGEST_ESCAPE):
+        # A string that was cut off, perhaps in the middle of an escape.
+        try:
+            return _LONE_SURROGATE.sub("\ufffd", str(json.loads(f'{piece[: len(piece) - ending]}"', strict=False)))
+        except ValueError:
+            continue
+    return "[unreadable]"
 
 
 def _quoted(text: str) -> str:

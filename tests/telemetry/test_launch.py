@@ -1,0 +1,68 @@
+"""The agent's process gets what it needs and nothing else, wherever thv was started from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thv.telemetry.frames import AgentSettings, Configure, encode
+from thv.telemetry.process import agent_environment, start_agent
+
+PATIENCE = 60.0
+
+
+def test_no_variable_of_opentelemetry_reaches_it() -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=1",
+        "OTEL_PYTHON_CONTEXT": "x",
+        "HTTPS_PROXY": "p",
+        "PATH": "/bin",
+    }
+    kept = agent_environment(environ)
+    assert {name for name in kept if name != "PYTHONPATH"} == {"HTTPS_PROXY", "PATH"}
+
+
+def test_it_starts_in_a_directory_full_of_namesakes_and_ends_with_its_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("thv", "msgspec", "signal", "opentelemetry"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    agent = start_agent()
+    assert agent.stdin is not None
+    agent.stdin.write(encode(Configure(AgentSettings(server="demo"))))
+    agent.stdin.close()
+    assert agent.wait(PATIENCE) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+def test_it_leads_a_session_of_its_own_and_holds_nothing_of_ours(tmp_path: Path) -> None:
+    inherited = os.open(tmp_path / "held", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(inherited, True)
+    agent = start_agent()
+    try:
+        _, _, _, session, *_ = Path(f"/proc/{agent.pid}/stat").read_text().rpartition(") ")[2].split()
+        assert int(session) == agent.pid
+        held = {entry.readlink().name for entry in Path(f"/proc/{agent.pid}/fd").iterdir()}
+        assert "held" not in held
+    finally:
+        os.close(inherited)
+        agent.kill()
+        agent.communicate()
+
+
+def test_it_is_found_where_only_pythonpath_leads_to_it(tmp_path: Path) -> None:
+    code = (
+        "from thv.telemetry.process import start_agent\n"
+        "agent = start_agent()\n"
+        "agent.stdin.close()\n"
+        "raise SystemExit(agent.wait(60))"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, env=environ, timeout=PATIENCE, check=False)
+    assert done.returncode == 0
