@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.harness import PATIENCE, Run, receive
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -76,8 +76,8 @@ def parse_events(data: bytes) -> tuple[list[Any], list[str]]:
 class Listening:
     """An open stream of events."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._connection = connection
+    def __init__(self, sock: socket.socket, response: http.client.HTTPResponse) -> None:
+        self._sock = sock
         self._response = response
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
@@ -94,6 +94,7 @@ class Listening:
     def rest(self) -> list[Any]:
         """Read to the end."""
         self._data += self._response.read()
+        self.cut()
         return self.messages
 
     @property
@@ -104,12 +105,17 @@ class Listening:
     def ids(self) -> list[str]:
         return parse_events(self._data)[1]
 
+    def until_primed(self) -> None:
+        """Read until an event's id came."""
+        while not self.ids:
+            chunk = self._response.read1(65536)
+            assert chunk, "the stream ended"
+            self._data += chunk
+
     def cut(self) -> None:
         """Lose the connection."""
-        if self._connection.sock is not None:
-            self._connection.sock.shutdown(socket.SHUT_RDWR)
         self._response.close()
-        self._connection.close()
+        self._sock.close()
 
 
 class FrontRun(Run):
@@ -132,19 +138,21 @@ class FrontRun(Run):
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
 
-    def request(self, method: str, body: Any = None, path: str = "/mcp", **headers: str | None) -> Reply:
+    def request(self, method: str, body: Any = None, path: str = "/mcp", **headers: Any) -> Reply:
         connection = self.connection()
         try:
             return Reply(self._send(connection, method, body, path, headers))
         finally:
             connection.close()
 
-    def post(self, body: Any, **headers: str | None) -> Reply:
+    def post(self, body: Any, **headers: Any) -> Reply:
         return self.request("POST", body, **headers)
 
-    def open(self, method: str, body: Any = None, **headers: str | None) -> Listening:
+    def open(self, method: str, body: Any = None, **headers: Any) -> Listening:
         connection = self.connection()
-        return Listening(connection, self._send(connection, method, body, "/mcp", headers))
+        connection.connect()
+        sock = connection.sock
+        return Listening(sock, self._send(connection, method, body, "/mcp", headers))
 
     def begin(self, version: str = "2025-11-25") -> str:
         """A new session's id."""

@@ -35,9 +35,12 @@ async def play(streams: Any) -> list[Any]:
     async def list_roots(_context: Any) -> Any:
         return types.ListRootsResult(roots=[types.Root(uri="file:///thv-test-root", name="r")])  # type: ignore[arg-type,unused-ignore]
 
-    async with ClientSession(
-        streams[0], streams[1], sampling_callback=sample, elicitation_callback=elicit, list_roots_callback=list_roots
-    ) as session:
+    callbacks: Any = {
+        "sampling_callback": sample,
+        "elicitation_callback": elicit,
+        "list_roots_callback": list_roots,
+    }
+    async with ClientSession(streams[0], streams[1], **callbacks) as session:
 
         async def ask(what: str, request: Any) -> None:
             try:
