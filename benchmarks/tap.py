@@ -1,17 +1,23 @@
 """What looking costs: microseconds per line for small messages, milliseconds and memory for large ones.
 
 Run it by path: ``python benchmarks/tap.py``. Every figure is the best of several rounds, with one observer attached.
-The figures for large lines leave out allocating the chunks, which the relay does anyway.
+The figures for large lines leave out allocating the chunks, which the relay does anyway. With telemetry, the figures are
+what the relay's threads pay for a request and its reply; spans go to a program that drops them.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
+from thv.jsonrpc.details import detailed_readers
 from thv.jsonrpc.ledger import ToolCallLedger
 from thv.jsonrpc.tap import Tap
+from thv.telemetry.recorder import Telemetry
+from thv.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +77,34 @@ def small_lines(title: str, requests: list[bytes], replies: list[bytes], count: 
     print(f"{title:32} {asked / count * 1e6:10.2f} {answered / count * 1e6:10.2f}")
 
 
+def drops_spans() -> subprocess.Popen[bytes]:
+    code = "import sys; b = sys.stdin.buffer\nwhile b.read(65536): pass"
+    return subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, bufsize=0)
+
+
+def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: list[bytes]) -> None:
+    signal = {"endpoint": "http://127.0.0.1:4318/unused"}
+    agent = {"traces": signal, "metrics": signal, "prometheus_port": None, "resource": {}, "server": "echo"}
+    settings = TelemetrySettings(
+        agent, parent_based=True, ratio=ratio, span_environment={}, capture_arguments=False, propagate=False
+    )
+    telemetry = Telemetry(settings, transport="stdio", say=print, launch=drops_spans)
+    telemetry.start()
+    outcomes: list[Outcome] = []
+    ledger = ToolCallLedger([outcomes.append], requests=telemetry.open_session())
+    tap = Tap(ledger, readers=detailed_readers(capture=False))
+    count = len(requests)
+    asked = answered = float("inf")
+    for _ in range(200):
+        asked = min(asked, seconds(tap.from_client, requests))
+        answered = min(answered, seconds(tap.from_server, replies))
+        time.sleep(0.005)  # the courier has its turn
+    telemetry.close()
+    if len(outcomes) != 200 * count:
+        raise AssertionError(f"{title}: {len(outcomes)} outcomes")
+    print(f"{title:32} {asked / count * 1e6:10.2f} {answered / count * 1e6:10.2f}")
+
+
 def large_line(title: str, content: bytes, size: int) -> None:
     chunks = cut(b'{"id":1,"result":{"content":[' + content + b'],"isError":true}}\n', size)
     best = float("inf")
@@ -101,6 +135,8 @@ def main() -> None:
     noisy = [b"INFO served request %d\n" % number + replies[number] for number in numbers]
     small_lines("600 a chunk, a log line each", [b"".join(requests)], [b"".join(noisy)], len(numbers))
     small_lines("one batch of 600", [batch(requests)], [batch(replies)], len(numbers))
+    for ratio in (0.0, 0.1, 1.0):
+        with_telemetry(f"one a chunk, telemetry at {ratio}", ratio, requests, replies)
     print(f"\n{'one line of 16 MiB':24} {'chunk':>7} {'ms':>10} {'peak, MiB':>10}")
     for title, content in LARGE_RESULTS.items():
         for size in (64 * KIB, MIB):

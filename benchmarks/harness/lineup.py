@@ -107,6 +107,7 @@ def thv_otel(
         server,
         {**environment, **OFF},
         effort,
+        has_agent=True,
     )
 
 

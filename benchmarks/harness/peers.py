@@ -85,6 +85,8 @@ class Peer:
     installed: tuple[tuple[str, ...], ...] = ()
     """The chain as a user has it, where `stages` needs a launcher: run without a network, and never to an export."""
     loads_opentelemetry: bool = False
+    has_agent: bool = False
+    """Whether a helper process with OpenTelemetry belongs to it from the first call on."""
 
 
 @dataclass
