@@ -1,8 +1,8 @@
 """What looking costs: microseconds per line for small messages, milliseconds and memory for large ones.
 
 Run it by path: ``python benchmarks/tap.py``. Every figure is the best of several rounds, with one observer attached.
-The figures for large lines leave out allocating the chunks, which the relay does anyway. With telemetry, the figures are
-what the relay's threads pay for a request and its reply; spans go to a program that drops them.
+The figures for large lines leave out allocating the chunks, which the relay does anyway. Telemetry's figures are what
+the relay's threads pay for a request and its reply; spans go to a program that drops them.
 """
 
 from __future__ import annotations
