@@ -105,12 +105,10 @@ class HttpTransport:
 
     def _context(self) -> ssl.SSLContext:
         signal = self._signal
-        context = ssl.create_default_context()
+        file = signal.ca_file
         try:
-            file = signal.ca_file
-            if file is not None:
-                context = ssl.create_default_context(cafile=file)
-            elif not _has_trust() and (bundle := _bundled_trust()):
+            context = ssl.create_default_context(cafile=file)
+            if file is None and not _has_trust() and (bundle := _bundled_trust()):
                 context.load_verify_locations(bundle)
             file = signal.certificate_file
             if file is not None:

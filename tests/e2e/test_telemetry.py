@@ -1,0 +1,346 @@
+"""`thv run` as a process, with the user's telemetry on: a collector learns exactly what happened, and nobody waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from base64 import b64decode
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.collector import Backend, collector, free_port, plain
+from tests.e2e.harness import PATIENCE, Run, behind_thv, until
+from tests.e2e.test_analytics import HOSTILE
+from tests.sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+DEMO = (sys.executable, "-IS", str(ROOT / "thv" / "servers" / "demo.py"))
+
+SLOW_EXIT = 8.0
+"""Seconds that no exit may take on the slowest machine: one for telemetry, and those of the session itself."""
+
+ALL = ("--otel-sampling-rate", "1")
+
+OURS = "thv: "
+
+needs_rotel = pytest.mark.skipif(
+    sys.platform != "linux", reason="the collector's package has no binary for this system"
+)
+
+
+def message(number: int, method: str, **params: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n"
+
+
+def call(number: int, tool: str, **arguments: Any) -> bytes:
+    return message(number, "tools/call", name=tool, arguments=arguments)
+
+
+INITIALIZE = message(
+    1,
+    "initialize",
+    protocolVersion="2025-06-18",
+    capabilities={},
+    clientInfo={"name": "the-test", "version": "1"},
+)
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
+
+SESSION = b"".join(
+    [
+        INITIALIZE,
+        INITIALIZED,
+        message(2, "tools/list"),
+        *[call(number, "add", a=number, b=1) for number in range(3, 10)],
+        call(10, "fail", message="on purpose"),
+        message(11, "no/such/method"),
+    ]
+)
+SPANS = Counter(
+    {
+        ("initialize", None): 1,
+        ("tools/list", None): 1,
+        ("tools/call add", None): 7,
+        ("tools/call fail", "tool_error"): 1,
+        ("no/such/method", "-32601"): 1,
+    }
+)
+
+
+def seen(backend: Backend) -> Counter[tuple[str, str | None]]:
+    return Counter((span["name"], span["attributes"].get("error.type")) for span in backend.spans())
+
+
+def tool_calls(backend: Backend) -> dict[tuple[str, str], int]:
+    """The last value of each series of the counter."""
+    points = backend.points("toolhive_mcp_tool_calls")
+    return {(one["attributes"]["tool"], one["attributes"]["status"]): int(one["asInt"]) for one in points}
+
+
+CALLS = {("add", "success"): 7, ("fail", "error"): 1}
+
+
+def ours(stderr: bytes) -> list[str]:
+    return [line for line in stderr.decode().splitlines() if line.startswith(OURS)]
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with Backend() as server:
+        yield server
+
+
+@needs_rotel
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--otel-endpoint", "http://127.0.0.1:{http}"),
+        ("--otel-endpoint", "127.0.0.1:{http}", "--otel-insecure"),
+        ("--otel-endpoint", "127.0.0.1:{grpc}", "--otel-protocol", "grpc", "--otel-insecure"),
+    ],
+    ids=["http", "http without scheme", "grpc"],
+)
+def test_a_real_collector_learns_exactly_the_calls_made(
+    options: tuple[str, ...], backend: Backend, tmp_path: Path
+) -> None:
+    with collector(backend, tmp_path) as ports:
+        words = [word.format(http=ports.http, grpc=ports.grpc) for word in options]
+        with Run(behind_thv(DEMO, *words, *ALL), tmp_path) as run:
+            code, out, err = run.finish(SESSION)
+        assert code == 0
+        assert out.count(b"\n") == 11
+        assert ours(err) == []
+        backend.wait_for(lambda: seen(backend).total() >= 11 and bool(tool_calls(backend)))
+        assert seen(backend) == SPANS
+        assert tool_calls(backend) == CALLS
+        durations = backend.points("mcp.server.operation.duration")
+        assert sum(int(one["count"]) for one in durations) == 11
+        [session] = backend.points("mcp.server.session.duration")
+        assert session["attributes"]["mcp.protocol.version"] == "2025-06-18"
+        assert {span["attributes"].get("mcp.client.name") for span in backend.spans()} == {"the-test"}
+
+
+def test_the_clients_trace_goes_on_in_ours(backend: Backend, tmp_path: Path) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    request = message(1, "tools/call", name="add", arguments={}, _meta={"traceparent": f"00-{trace}-{parent}-01"})
+    with Run(behind_thv(DEMO, "--otel-endpoint", backend.url, "--otel-sampling-rate", "0"), tmp_path) as run:
+        assert run.finish(request)[0] == 0
+    [span] = backend.spans()
+    assert b64decode(span["traceId"]).hex() == trace
+    assert b64decode(span["parentSpanId"]).hex() == parent
+
+
+def down(_: Sink) -> list[str]:
+    return [f"http://127.0.0.1:{free_port()}"]
+
+
+def grpc_down(_: Sink) -> list[str]:
+    return [f"127.0.0.1:{free_port()}", "--otel-protocol", "grpc", "--otel-insecure"]
+
+
+def trusting(sink: Sink) -> list[str]:
+    return [f"https://127.0.0.1:{sink.port}"]
+
+
+def plain_for_tls(sink: Sink) -> list[str]:
+    return [f"http://127.0.0.1:{sink.port}"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "said"),
+    [
+        ("ok", down, "refuses connections"),
+        ("ok", grpc_down, "refuses connections"),
+        ("blackhole", trusting, "lost"),
+        ("silent", trusting, "lost"),
+        ("drip", trusting, "lost"),
+        ("503", trusting, "answers 503"),
+        ("tls-bad-cert", trusting, "not trusted"),
+        ("ok", plain_for_tls, "lost"),
+    ],
+    ids=["down", "grpc down", "black hole", "silent", "drip", "503", "tls untrusted", "plain for tls"],
+)
+def test_a_collector_that_does_not_take_it_costs_one_line_and_hardly_a_second(
+    mode: Any, options: Any, said: str, tmp_path: Path
+) -> None:
+    with Sink(mode=mode) as sink:
+        env = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(sink.ca_file)}
+        command = behind_thv(DEMO, "--otel-endpoint", *options(sink), *ALL)
+        with Run(command, tmp_path, env=env) as run:
+            begun = time.monotonic()
+            code, out, err = run.finish(SESSION)
+            took = time.monotonic() - begun
+    assert code == 0
+    assert out.count(b"\n") == 11
+    [line] = ours(err)
+    assert said in line
+    assert took < SLOW_EXIT
+
+
+@contextmanager
+def talking(directory: Path, endpoint: str, env: dict[str, str] | None = None) -> Iterator[Run]:
+    with Run(behind_thv(DEMO, "--otel-endpoint", endpoint, *ALL), directory, env=env) as run:
+        yield run
+
+
+def round_trips(run: Run, first: int, count: int) -> list[float]:
+    """Seconds of each of so many calls, one after the other."""
+    times = []
+    for number in range(first, first + count):
+        begun = time.perf_counter()
+        run.send(call(number, "add", a=1, b=1))
+        answer = b""
+        while not answer.endswith(b"\n"):
+            answer += os.read(run.stdout, 65536)
+        times.append(time.perf_counter() - begun)
+    return times
+
+
+def test_a_black_hole_delays_no_message(tmp_path: Path) -> None:
+    with Sink(mode="blackhole") as sink, Backend() as healthy:
+        env = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(sink.ca_file)}
+        good: list[float] = []
+        bad: list[float] = []
+        with talking(tmp_path, healthy.url) as one, talking(tmp_path, f"https://127.0.0.1:{sink.port}", env) as other:
+            for run in (one, other):
+                round_trips(run, 1, 600)  # more than a batch: an export is under way
+            for turn in range(10):  # by turns, so that both meet the same machine
+                good += round_trips(one, 1000 + 100 * turn, 50)
+                bad += round_trips(other, 1000 + 100 * turn, 50)
+            for run in (one, other):
+                assert run.finish()[0] == 0
+        assert statistics.median(bad) < 2 * statistics.median(good) + 0.002
+        assert sorted(bad)[-6] < 3 * sorted(good)[-6] + 0.05
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_the_agent_goes_with_a_killed_thv(backend: Backend, tmp_path: Path) -> None:
+    with Run(behind_thv(DEMO, "--otel-endpoint", backend.url, *ALL), tmp_path) as run:
+        run.send(SESSION)
+        until(lambda: len([one for one in run.family() if "thv.telemetry.agent" in one.cmdline()]) == 1, "the agent")
+        run.process.send_signal(signal.SIGKILL)
+        run.wait()
+        until(run.all_gone, "the end of every process")
+
+
+def test_prometheus_sees_the_session_while_it_lasts(tmp_path: Path) -> None:
+    command = behind_thv(DEMO, "--otel-enable-prometheus-metrics-path")
+    with Run(command, tmp_path, env={"OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port())}) as run:
+        told = b""
+        while b"/metrics" not in told:
+            told += os.read(run.stderr, 4096)
+        found = re.search(rb"http://127\.0\.0\.1:\d+/metrics", told)
+        assert found is not None
+        run.send(SESSION)
+
+        def scraped() -> dict[tuple[str, str], float]:
+            with urlopen(found[0].decode(), timeout=PATIENCE) as response:
+                text = response.read().decode()
+            return {
+                (sample.labels["tool"], sample.labels["status"]): sample.value
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+                if sample.name == "toolhive_mcp_tool_calls_total"
+            }
+
+        until(lambda: scraped() == CALLS, "the numbers of the session")
+        assert run.finish()[0] == 0
+
+
+LAUNCH = (sys.executable, str(ROOT / "tests" / "launch.py"))
+
+
+def both(sink: Sink, backend: Backend, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """A session with usage analytics towards `sink` and the user's telemetry towards `backend`."""
+    options = ["--endpoint", sink.endpoint, "--ca", str(sink.ca_file), "--budget", "60"]
+    words = ["run", "--otel-endpoint", backend.url, *ALL, "--", *DEMO]
+    return subprocess.run(
+        [*LAUNCH, *options, "--", *words],
+        input=SESSION,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        timeout=PATIENCE,
+        check=True,
+    )
+
+
+def test_both_pipelines_agree_in_a_hostile_environment(backend: Backend, analytics_on: None) -> None:
+    with Sink() as sink:
+        ran = both(sink, backend, HOSTILE)
+        assert ran.stdout.count(b"\n") == 11
+        [received] = sink.wait_for(1)
+    assert received.counts == {"success": 7, "error": 1}
+    assert {key for point in points_of(received.message) for key in plain(point["attributes"])} == {"status"}
+    assert b"SECRET" not in received.head.encode() + received.body
+    assert seen(backend) == SPANS
+    by_status: Counter[str] = Counter()
+    for (_, status), count in tool_calls(backend).items():
+        by_status[status] += count
+    assert by_status == received.counts
+
+
+def points_of(sent: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every point of an analytics request."""
+    return [
+        point
+        for resource in sent["resourceMetrics"]
+        for scope in resource["scopeMetrics"]
+        for metric in scope["metrics"]
+        for point in metric["sum"]["dataPoints"]
+    ]
+
+
+OF_ONE_RUN = {"traceId", "spanId", "startTimeUnixNano", "endTimeUnixNano", "timeUnixNano", "sum", "min", "max"}
+"""Ids, times and durations. `bucketCounts` of durations, too, but for their sum."""
+
+
+def normalised(backend: Backend) -> dict[str, list[str]]:
+    """Everything a collector was sent, without what differs between any two runs; paths, headers and all."""
+    stream: dict[str, list[str]] = {"posts": sorted({post.path for post in backend.posts}), "headers": []}
+    for post in backend.posts:
+        stream["headers"].append(str(sorted(set(post.headers) - {"content-length"})))
+        post_stream = stream.setdefault(post.path, [])
+        post_stream.append(json.dumps(without_ids(post.decoded()), sort_keys=True))
+    stream["headers"] = sorted(set(stream["headers"]))
+    stream["/v1/traces"] = sorted(str(without_ids(span)) for span in backend.spans())
+    stream["/v1/metrics"] = stream["/v1/metrics"][-1:]
+    return stream
+
+
+def without_ids(value: Any) -> Any:
+    if isinstance(value, list):
+        return sorted((without_ids(one) for one in value), key=str)
+    if not isinstance(value, dict):
+        return value
+    if value.get("key") in {"mcp.session.id", "service.instance.id"}:
+        return {"key": value["key"]}
+    if isinstance(value.get("attributes"), dict):
+        value = {**value, "attributes": {**value["attributes"], "mcp.session.id": ""}}
+    if "bucketCounts" in value:
+        value = {**value, "bucketCounts": sum(int(one) for one in value["bucketCounts"])}
+    return {key: without_ids(one) for key, one in value.items() if key not in OF_ONE_RUN or isinstance(one, dict)}
+
+
+def test_the_users_stream_is_the_same_with_analytics_on_and_off(analytics_on: None) -> None:
+    streams = []
+    for env in ({}, {"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "false"}):
+        with Sink() as sink, Backend() as backend:
+            both(sink, backend, env)
+            assert len(sink.requests) == (0 if env else 1)
+            streams.append(normalised(backend))
+    assert streams[0] == streams[1]
+    assert len(streams[0]["/v1/traces"]) == 11
