@@ -27,6 +27,9 @@ MIN_DELAY: Final = 0.1
 MAX_DELAY: Final = 30.0
 """Seconds that the delay grows to while attempts fail."""
 
+MAX_DOUBLINGS: Final = 16
+"""Doublings of the delay, by when the longest one is reached; a server may be away for weeks."""
+
 MAX_RETRY: Final = 300.0
 """Seconds up to which the server's own `retry` is heeded."""
 
@@ -61,7 +64,7 @@ class Cursor:
             return first
         longest = max(first, MAX_DELAY)
         # Many clients of one server that restarts must not come back all at once.
-        return max(first, min(first * 2.0**failures, longest) * random.uniform(0.5, 1.0))  # noqa: S311  no secret
+        return max(first, min(first * 2.0 ** min(failures, MAX_DOUBLINGS), longest) * random.uniform(0.5, 1.0))  # noqa: S311  no secret
 
 
 class Exchange:

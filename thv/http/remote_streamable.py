@@ -42,8 +42,8 @@ ERROR_BODY: Final = 1 << 20
 LINGER: Final = 1.0
 """Seconds a stream is read on after its reply: it ends by then, and its connection can be used again."""
 
-MAX_RESUMES: Final = 8
-"""Attempts without any event after which a request's stream is given up: about two minutes."""
+MAX_RESUMES: Final = 4
+"""Attempts without any event after which one more is the last: a request is given up after about half a minute."""
 
 MAX_PAGES: Final = 64
 """Pages of `tools/list` that are read to learn which headers a tool wants."""
