@@ -1,4 +1,4 @@
-"""`thv run SERVER --proxy-port N`: a stdio server for many clients over HTTP."""
+"""A server that speaks lines, for many clients over HTTP: `thv run SERVER --proxy-port N`, and what else serves one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from thv.console import say
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from thv.accounting import MakeAnalytics
     from thv.cli.run_options import RunRequest
+    from thv.http.health import HealthCheck
+    from thv.http.server import StoppableBackend
     from thv.servers.spec import LaunchSpec
     from thv.telemetry.settings import TelemetrySettings
 
@@ -30,7 +32,7 @@ def serve(
     remarks: Sequence[str] = (),
     make_analytics: MakeAnalytics | None = None,
 ) -> int:
-    """Serve until a signal comes; returns the exit code. Call it on the main thread.
+    """Serve child processes until a signal comes; returns the exit code. Call it on the main thread.
 
     Args:
         request: what the command line asked for.
@@ -42,11 +44,55 @@ def serve(
     Raises:
         ThvError: it cannot run.
     """
+    require_http()
+    from thv.http.backend import ProcessBackend
+
+    return serve_backends(
+        request,
+        spec.name,
+        lambda: ProcessBackend(spec),
+        is_demo=spec.is_demo,
+        telemetry=telemetry,
+        remarks=remarks,
+        make_analytics=make_analytics,
+    )
+
+
+def require_http() -> None:
+    """Raise `ThvError` where this installation cannot serve HTTP."""
     try:
         import httptools  # noqa: F401  are they there?
         import uvicorn  # noqa: F401
     except ModuleNotFoundError:
         raise ThvError(MISSING) from None
+
+
+def serve_backends(
+    request: RunRequest,
+    name: str,
+    make_backend: Callable[[], StoppableBackend],
+    *,
+    health: HealthCheck | None = None,
+    is_demo: bool = False,
+    telemetry: TelemetrySettings | None = None,
+    remarks: Sequence[str] = (),
+    make_analytics: MakeAnalytics | None = None,
+) -> int:
+    """The same for whatever reaches a server.
+
+    Args:
+        request: what the command line asked for.
+        name: what people call the server.
+        make_backend: makes what reaches a new server.
+        health: whether it can be used; by default it is tried.
+        is_demo: it is thv's own demo.
+        telemetry: what the user's own telemetry is to do.
+        remarks: what to say about that.
+        make_analytics: as for `Accounting`.
+
+    Raises:
+        ThvError: it cannot run.
+    """
     from thv.http.serve import FrontOptions, Service
 
     options = FrontOptions(
@@ -60,7 +106,7 @@ def serve(
     served: list[Service] = []
     accounting = Accounting(
         activity=lambda: served[0].activity() if served else 0,
-        is_demo=spec.is_demo,
+        is_demo=is_demo,
         debug=request.debug,
         usage_analytics=usage_analytics(request),
         telemetry=telemetry,
@@ -70,7 +116,7 @@ def serve(
     )
     accounting.say_remarks()
     try:
-        served.append(Service(spec, options, accounting, say=say, debug=request.debug))
+        served.append(Service(name, make_backend, options, accounting, health=health, say=say, debug=request.debug))
         return asyncio.run(served[0].run())
     finally:
         accounting.close()

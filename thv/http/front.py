@@ -19,7 +19,7 @@ from thv.http.streams import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from thv.http.health import Health
+    from thv.http.health import HealthCheck
     from thv.http.hub import Hub
     from thv.http.requests import Receive, Scope
     from thv.http.security import HostPolicy
@@ -86,7 +86,7 @@ class Front:
         passed: a number that changes whenever a message passes.
     """
 
-    def __init__(self, hub: Hub, health: Health, policy: HostPolicy, *, say: Callable[[str], None]) -> None:
+    def __init__(self, hub: Hub, health: HealthCheck, policy: HostPolicy, *, say: Callable[[str], None]) -> None:
         self._hub = hub
         self._health = health
         self._policy = policy

@@ -7,7 +7,7 @@ taken to be well until one fails.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from thv.errors import ThvError
 from thv.http import wire
@@ -28,6 +28,23 @@ GREETING = (
     b'"capabilities":{},"clientInfo":{"name":"thv-health","version":"1"}}}\n'
 )
 """Any reply will do: a server without sessions refuses this, and has answered."""
+
+
+class HealthCheck(Protocol):
+    """Whether a server can be used."""
+
+    @property
+    def problem(self) -> str:
+        """Why not, where it cannot."""
+
+    def look(self) -> bool:
+        """Whether it can, as far as is known; finds out if it is not known."""
+
+    def failed(self, problem: str) -> None:
+        """Somebody could not use it."""
+
+    async def close(self) -> None:
+        """Stop finding out."""
 
 
 class Health:

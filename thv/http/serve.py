@@ -12,7 +12,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from thv.errors import UsageError
-from thv.http.backend import ProcessBackend
 from thv.http.front import Front
 from thv.http.health import Health
 from thv.http.hub import Hub, Limits
@@ -22,8 +21,9 @@ from thv.http.security import HostPolicy, is_loopback
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from thv.http.health import HealthCheck
+    from thv.http.server import StoppableBackend
     from thv.ports import Accounting
-    from thv.servers.spec import LaunchSpec
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 """The ways to ask a program to end, where the system has them."""
@@ -86,23 +86,29 @@ class Service:
     """One front, from start to end.
 
     Args:
-        spec: the server.
+        name: what people call the server.
+        make_backend: makes what reaches a new server.
         options: where and how to serve it.
         accounting: told of every session.
+        health: whether the server can be used; by default one that starts a server to find out.
         say: told what the user should know.
         debug: tell more.
     """
 
     def __init__(
         self,
-        spec: LaunchSpec,
+        name: str,
+        make_backend: Callable[[], StoppableBackend],
         options: FrontOptions,
         accounting: Accounting,
         *,
+        health: HealthCheck | None = None,
         say: Callable[[str], None],
         debug: bool = False,
     ) -> None:
-        self._spec = spec
+        self._name = name
+        self._make_backend = make_backend
+        self._health = health
         self._options = options
         self._accounting = accounting
         self._say = say
@@ -123,12 +129,12 @@ class Service:
         _heed_signals(asked_to_end)
         options = self._options
         policy = HostPolicy(options.host, options.port, options.allowed_origins)
-        health = Health(self._make_backend, say=self._say)
+        health = self._health or Health(self._make_backend, say=self._say)
         hub = Hub(self._make_backend, self._accounting, options.limits, say=self._debug, on_failure=health.failed)
         self._front = Front(hub, health, policy, say=self._say)
         listener = Listener(self._front, options.host, options.port)
         await listener.start()
-        self._say(f"{self._spec.name} is served at {listener.url}/mcp")
+        self._say(f"{self._name} is served at {listener.url}/mcp")
         if not is_loopback(options.host):
             self._say(f"whoever reaches {options.host} can use it: put something that asks who they are in front of it")
         health.look()
@@ -141,9 +147,6 @@ class Service:
             await asyncio.gather(hub.close(), health.close())
             await listener.close()
         return 0
-
-    def _make_backend(self) -> ProcessBackend:
-        return ProcessBackend(self._spec)
 
 
 def _say_nothing(_text: str) -> None:

@@ -9,6 +9,8 @@ the oldest one open.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 FIRST_ID = 1 << 40
 """Our ids begin where no client's counter is, so that one is never taken for the other."""
+
+_ids = itertools.count(FIRST_ID + (secrets.randbits(32) << 20))
+"""One sequence for all, since several may lead to one process; begun anywhere, since a process may outlive us and still
+answer those who were here before. Below 2**53: JSON's numbers are exact up to there.
+"""
 
 
 class Member(Protocol):
@@ -83,7 +90,6 @@ class SharedServer:
         self._say = say
         self._members: dict[Member, SessionAccount] = {}
         self._routes: dict[int, _Route] = {}
-        self._last_id = FIRST_ID
         self._asked: dict[Id, Member] = {}
         self._greeting: asyncio.Future[bytes] | None = None
         self._greeted = False
@@ -158,8 +164,7 @@ class SharedServer:
             await self._server.send(line)
 
     async def _send_request(self, member: Member, line: bytes, message: Message, account: SessionAccount) -> None:
-        self._last_id += 1
-        ours = self._last_id
+        ours = next(_ids)
         route = _Route(member, line, message, account)
         changed = self._changed(wire.ID, line, b"%d" % ours)
         if route.raw_token is not None:

@@ -84,7 +84,8 @@ class AttachedServer:
         return self._link is not None
 
     def look(self) -> bool:
-        """The same, for whoever asks for its health."""
+        """The same, for whoever asks for its health; begins to attach if that was not begun."""
+        self.start()
         return self.is_ready
 
     def failed(self, problem: str) -> None:
@@ -105,8 +106,8 @@ class AttachedServer:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
-        if self._life is not None:
-            self._over(self._life, "thv is stopping", 0)
+        self._cancel_timers()
+        self.problem = "thv is stopping"
 
     async def join(self) -> tuple[Life, Inbox]:
         """Begin to use the process that runs now.
@@ -237,14 +238,17 @@ class AttachedServer:
         self._timers.add(timer)
 
     def _over(self, life: Life, reason: str, exit_code: int) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        self._cancel_timers()
         self._life = None
         self.problem = f"{self._what}: {reason}"
         if life.ended is None:
             self._say(self.problem)
         life.end(reason, exit_code)
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
 
 
 class AttachBackend:
