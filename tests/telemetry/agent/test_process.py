@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,8 +20,6 @@ from tests.telemetry.agent.agents import AgentProcess, calls, durations, snapsho
 from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sink import Mode
 
 IN_TIME = 5.0
@@ -330,6 +330,28 @@ def test_the_environment_changes_nothing() -> None:
         for post in backend.posts:
             assert "x-stranger" not in post.headers
             assert b"stranger" not in post.body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="switches of each thread are known on Linux only")
+def test_it_sleeps_while_nothing_happens() -> None:
+    def switches() -> int:
+        return sum(
+            int(line.split()[1])
+            for status in Path(f"/proc/{agent.process.pid}/task").glob("*/status")
+            for line in status.read_text().splitlines()
+            if "ctxt_switches" in line
+        )
+
+    with Backend() as backend, AgentProcess(replace(to(backend.url), prometheus_port=free_port())) as agent:
+        agent.send(spans(1), snapshot(calls(1)), Flush())
+        backend.wait_for(lambda: len(backend.posts) == 2)
+        until = time.monotonic() + PATIENCE
+        before = None
+        while (now := switches()) != before:
+            assert time.monotonic() < until
+            before = now
+            time.sleep(1)
+        assert agent.end().code == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="proportional memory is known on Linux only")

@@ -100,6 +100,7 @@ class HttpTransport:
                 connection.set_tunnel(self._url.hostname or "", self._url.port or 443, headers)
         else:
             connection = HTTPConnection(host, port, timeout=deadline.left())
+        connection.response_class = deadline.bound_response  # type: ignore[assignment]  # it is only called
         connection.connect()
         return connection
 

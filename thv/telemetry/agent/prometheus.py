@@ -7,6 +7,7 @@ resource as `target_info`. Read-only; a page of the web that points its own name
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,12 @@ PORTS_TRIED = 100
 
 PATIENCE_S = 5.0
 """Seconds a connection may stay silent."""
+
+NEVER_S = 3600.0
+"""Seconds between two looks of the server at whether it is to stop: a machine at rest is not woken for that."""
+
+SHORT_S = 0.01
+"""Seconds between two calls that make it look."""
 
 UNITS = {"s": "seconds", "By": "bytes", "ms": "milliseconds"}
 """UCUM units in Prometheus' words; "1" and annotations in braces have none."""
@@ -122,7 +129,7 @@ class PrometheusEndpoint:
                 self._server = _Server(candidate, registry)
             except (OSError, OverflowError):
                 continue
-            Thread(target=self._server.serve_forever, name="thv-prometheus", daemon=True).start()
+            Thread(target=self._server.serve_forever, args=(NEVER_S,), name="thv-prometheus", daemon=True).start()
             say(f"Prometheus metrics are at {self.address}")
             return
         say(f"telemetry: no Prometheus metrics: the ports {port} to {port + PORTS_TRIED - 1} of {HOST} are taken")
@@ -138,7 +145,11 @@ class PrometheusEndpoint:
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
+        stopping = Thread(target=self._server.shutdown)
+        stopping.start()
+        while stopping.is_alive():
+            socket.create_connection((HOST, self._server.server_port)).close()  # it looks up when somebody calls
+            stopping.join(SHORT_S)
         self._server.server_close()
 
 
