@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, config, mcp, verbs
+from thv.cli import analytics, config, mcp, operator, verbs
 from thv.cli.ending import INTERRUPTED, ended
 from thv.cli.help import Command, Group, complaint, listed
 from thv.cli.run_options import BY_FLAG, all_options, parse
 from thv.console import say
+from thv.operator.names import ATTACH_VERB, SERVER_CONTAINER, TOKEN_DIR
 from thv.servers import registry
 
 if TYPE_CHECKING:
@@ -154,16 +155,20 @@ app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN
 app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
+app.add_typer(operator.app, name="operator", context_settings=HELP_NAMES)
 
 
 @app.command("proxy", cls=Command, epilog=listed("Examples:", PROXY_EXAMPLES))
 def run_proxy(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the server.", show_default=False)],
     *,
     target_uri: Annotated[
         str, typer.Option("--target-uri", metavar="URI", help="Where the server is.", show_default=False)
     ],
-    port: Annotated[int, typer.Option("--port", metavar="PORT", help="Listen on PORT; by default a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", help="Listen on PORT; by default a free one.", show_default=False)
+    ] = 0,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")] = "127.0.0.1",
     allowed_origins: Annotated[
         list[str] | None,
@@ -174,7 +179,48 @@ def run_proxy(
     """Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted."""
     from thv.cli.proxy import proxy
 
-    return proxy(name, target_uri, host=host, port=port, allowed_origins=allowed_origins or (), debug=debug)
+    asked = bool(context.find_root().params.get("debug"))
+    return proxy(name, target_uri, host=host, port=port, allowed_origins=allowed_origins or (), debug=debug or asked)
+
+
+@app.command(ATTACH_VERB, cls=Command, hidden=True)
+def run_attached(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the server.", show_default=False)],
+    *,
+    namespace: Annotated[
+        str, typer.Option("--namespace", metavar="NAMESPACE", help="The pod's namespace.", show_default=False)
+    ],
+    pod: Annotated[str, typer.Option("--pod", metavar="POD", help="The server's pod.", show_default=False)],
+    container: Annotated[
+        str, typer.Option("--container", metavar="CONTAINER", help="The server's container in it.")
+    ] = SERVER_CONTAINER,
+    proxy_port: Annotated[str, typer.Option("--proxy-port", metavar="PORT", help="Listen on PORT.")] = "8080",
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")] = "127.0.0.1",
+    allowed_origins: Annotated[
+        list[str] | None,
+        typer.Option("--allowed-origins", metavar="ORIGIN", help=BY_FLAG["--allowed-origins"].help),
+    ] = None,
+    credentials: Annotated[
+        str, typer.Option("--credentials", metavar="DIR", help="Where the token and the cluster's CA are.")
+    ] = TOKEN_DIR,
+    debug: Annotated[bool, typer.Option("--debug", help=BY_FLAG["--debug"].help)] = False,
+) -> int:
+    """Serve a container of a pod by its stdin and stdout; thv's operator runs this."""
+    from thv.cli.attach import attach
+
+    asked = bool(context.find_root().params.get("debug"))
+    return attach(
+        name,
+        namespace=namespace,
+        pod=pod,
+        container=container,
+        proxy_port=proxy_port,
+        host=host,
+        allowed_origins=allowed_origins or (),
+        credentials=credentials,
+        debug=debug or asked,
+    )
 
 
 @app.command("completion", cls=Command, epilog=listed("Examples:", COMPLETION_EXAMPLES))

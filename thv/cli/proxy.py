@@ -76,7 +76,9 @@ def run_behind_proxy(
     from thv.http.backend import ProcessBackend
     from thv.http.proxy_run import PATHS, checked_port, free_port, local_target, serve_with, told_where_to_listen
 
-    transport = request.transport or ""
+    transport = request.transport or "stdio"
+    if transport == "stdio":
+        raise UsageError("--target-port is for a server that speaks HTTP: give --transport streamable-http, too")
     if transport not in PATHS:
         raise UsageError(f"--transport {transport}: a server speaks stdio, {' or '.join(PATHS)}")
     if spec.is_demo:

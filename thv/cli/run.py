@@ -53,7 +53,7 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             cwd=request.cwd,
         )
         telemetry, remarks = ask(request, server=spec.name)
-        if request.transport is not None and request.transport != "stdio":
+        if request.transport not in {None, "stdio"} or request.target_port is not None:
             from thv.cli.proxy import run_behind_proxy
 
             return run_behind_proxy(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
