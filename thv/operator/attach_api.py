@@ -56,8 +56,12 @@ class ApiServer:
     credentials: Path = Path(TOKEN_DIR)
 
     @classmethod
-    def of_this_pod(cls, environ: Mapping[str, str]) -> ApiServer:
+    def of_this_pod(cls, environ: Mapping[str, str], credentials: Path = Path(TOKEN_DIR)) -> ApiServer:
         """The API server of the cluster that we run in.
+
+        Args:
+            environ: our variables.
+            credentials: the folder of token and CA.
 
         Raises:
             ThvError: we run in none.
@@ -67,7 +71,7 @@ class ApiServer:
             raise ThvError(f"{HOST} is not set: thv attaches from inside a Kubernetes pod only")
         if ":" in host:  # an IPv6 address
             host = f"[{host}]"
-        return cls(f"https://{host}:{environ.get(PORT) or 443}")
+        return cls(f"https://{host}:{environ.get(PORT) or 443}", credentials)
 
     def token(self) -> str:
         """The token of this moment.
