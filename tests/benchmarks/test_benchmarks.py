@@ -66,6 +66,15 @@ def test_the_start_benchmark_measures_every_command(tmp_path: Path) -> None:
     assert all(name in done.stdout for name in rows)
 
 
+def test_the_http_benchmark_measures_every_figure_of_its_peers(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = run("http_front.py", "--quick", "--clients", "1,4", "--peers", "thv,thv-shared", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    for figures in json.loads(file.read_text()).values():
+        assert all(figures[name][count][0] > 0 for name in ("rates", "p50", "p99") for count in ("1", "4"))
+        assert figures["base"][0] > 0
+
+
 def test_the_echo_server_answers_with_the_very_id_and_fails_when_asked(tmp_path: Path) -> None:
     server = tmp_path / "echo_server"
     subprocess.run(["cc", "-O1", "-o", str(server), str(BENCHMARKS / "servers" / "echo_server.c")], check=True)
