@@ -112,16 +112,16 @@ class Talk:
             command=sys.executable, args=["-P", "-m", "thv", "--debug", "run", url], env=dict(os.environ)
         )
 
-    async def _sample(self, _context: Any, params: Any) -> mcp_types.CreateMessageResult:
+    async def _sample(self, context: Any, params: Any) -> mcp_types.CreateMessageResult:
         self.heard["sampling"].append(params)
         words = mcp_types.TextContent(type="text", text="a sample")
         return mcp_types.CreateMessageResult(role="assistant", content=words, model="none", stop_reason="endTurn")
 
-    async def _elicit(self, _context: Any, params: Any) -> mcp_types.ElicitResult:
+    async def _elicit(self, context: Any, params: Any) -> mcp_types.ElicitResult:
         self.heard["elicitation"].append(params)
         return mcp_types.ElicitResult(action="decline")
 
-    async def _roots(self, _context: Any) -> mcp_types.ListRootsResult:
+    async def _roots(self, context: Any) -> mcp_types.ListRootsResult:
         return mcp_types.ListRootsResult(roots=[mcp_types.Root.model_validate({"uri": "file:///r", "name": "r"})])
 
     async def _hear_log(self, params: Any) -> None:
