@@ -149,6 +149,7 @@ def test_a_collector_that_never_finishes_does_not_hold_the_end_up(mode: Mode) ->
             sink.wait_for_connections(1)
             ended = agent.end()
     [line] = ended.lines
+    assert line.startswith(f"thv: telemetry: https://127.0.0.1:{sink.port} ")
     assert line.endswith("2 spans were lost")
     assert ended.seconds < IN_TIME
 

@@ -25,6 +25,7 @@ class Cause(Struct, frozen=True):
 REFUSED = Cause("refused", "refuses connections: start the collector there, or correct the endpoint")
 NO_ADDRESS = Cause("address", "has no address: correct the endpoint")
 NO_TLS = Cause("no tls", "does not speak TLS: for plaintext set `insecure`, or write http:// before the endpoint")
+LATE = Cause("late", "did not answer before the session ended: see that a collector is there and can be reached")
 BROKEN = Cause("broken", "ends the connection without an answer")
 NOT_HTTP = Cause("not http", "answers something that is not HTTP/1: if it is a gRPC port, set `protocol` to grpc")
 NO_TUNNEL = Cause("proxy", "is not reached: the proxy does not connect to it")

@@ -11,7 +11,7 @@ from collections import deque
 from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING
 
-from thv.telemetry.agent.causes import Cause
+from thv.telemetry.agent.causes import LATE, Cause
 from thv.telemetry.agent.sending import Sender, place, transport_for
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class _Export:
     def join(self, timeout_s: float) -> None:
         """Wait for the last export, at most `timeout_s` seconds."""
         self._thread.join(max(0.0, timeout_s))
+        if self._thread.is_alive():
+            self._complaints.failed(self._where, LATE)
 
     def _run_or_tell(self) -> None:
         try:
