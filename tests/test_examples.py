@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from thv.cli.app import app
 from thv.servers.registry import entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the examples are written for a POSIX shell")
 
@@ -164,9 +165,45 @@ def serves(example: str, place: Path) -> None:
     assert "Traceback" not in said
 
 
+def listens(example: str) -> bool:
+    """Whether the example serves clients over HTTP until a signal comes."""
+    return bool(re.search(r"^thv (proxy|run .*--(proxy-port|transport) )", example))
+
+
+def stays(example: str, place: Path) -> None:
+    """The example says where it listens, and ends well at a signal. Any port does: others run examples, too."""
+    command = re.sub(r"(--(?:proxy-)?port) \d+", r"\1 0", example)
+    with (
+        (place / "stderr").open("w+") as log,
+        subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=place,
+            env=environment(place),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        ) as process,
+    ):
+        deadline = time.monotonic() + 240
+        while " is served at http://127.0.0.1:" not in (said := (place / "stderr").read_text()):
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+        process.terminate()
+        out, _ = process.communicate()
+    assert process.returncode in {0, ENDED_BY_THV}, said
+    assert out == b""
+
+
+def way_to_run(example: str) -> Callable[[str, Path], None]:
+    if listens(example):
+        return stays
+    return serves if is_fetched(example) and example.startswith("thv run ") else holds
+
+
 @pytest.mark.parametrize("example", examples(fetched=False))
 def test_an_example_works_as_it_is_shown(example: str, place: Path) -> None:
-    holds(example, place)
+    way_to_run(example)(example, place)
 
 
 @pytest.mark.registry
@@ -174,7 +211,7 @@ def test_an_example_works_as_it_is_shown(example: str, place: Path) -> None:
 @pytest.mark.parametrize("example", examples(fetched=True))
 def test_an_example_with_a_published_server_works_as_it_is_shown(example: str, place: Path) -> None:
     with packages.only_one_fetches():
-        (serves if example.startswith("thv run ") else holds)(example, place)
+        way_to_run(example)(example, place)
 
 
 def test_the_examples_were_found_and_what_is_not_run_is_still_shown() -> None:
