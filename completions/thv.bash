@@ -5,7 +5,7 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy completion mcp config analytics'
+        verbs='run proxy completion mcp config analytics operator'
         flags='--version --debug --help,-h'
         ;;
     'run')
@@ -76,6 +76,13 @@ _thv_look() { # COMMAND: what may follow it
         ;;
     'analytics clear')
         flags='--help,-h'
+        ;;
+    'operator')
+        verbs='run'
+        flags='--help,-h'
+        ;;
+    'operator run')
+        flags='--all-namespaces +--namespace=nothing --thv-image=nothing --usage-analytics-enabled=true/false +--allowed-origins=nothing --resync=nothing --liveness=nothing --debug --help,-h'
         ;;
     *) return 1 ;;
     esac

@@ -14,7 +14,8 @@ function __thv_look -S # COMMAND: what may follow it
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'config'\t'Read and change the config file' \
-                'analytics'\t'See whether usage analytics are on, and what is sent'
+                'analytics'\t'See whether usage analytics are on, and what is sent' \
+                'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each'
             set flags \
                 '--version'\t'Print the version' \
                 '--debug'\t'Show what thv does, and tracebacks' \
@@ -153,6 +154,22 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
         case 'analytics clear'
             set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'operator'
+            set verbs \
+                'run'\t'Run the operator until it is stopped'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'operator run'
+            set flags \
+                '--all-namespaces'\t'Look after the MCPServers of the whole cluster' \
+                '+--namespace=nothing'\t'Look after those of one namespace; repeatable' \
+                '--thv-image=nothing'\t'thv\'s own image, for the pods it makes; else THV_OPERATOR_IMAGE' \
+                '--usage-analytics-enabled=true/false'\t'false turns anonymous usage analytics off for every server' \
+                '+--allowed-origins=nothing'\t'Let web pages of ORIGIN talk to the servers; repeatable' \
+                '--resync=nothing'\t'How often everything is looked through' \
+                '--liveness=nothing'\t'Serve a liveness probe, as http://0.0.0.0:8081/healthz' \
+                '--debug'\t'Say more on stderr' \
                 '--help,-h'\t'Show this message and exit'
         case '*'
             return 1

@@ -12,7 +12,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('config', 'Read and change the config file'),
-            @('analytics', 'See whether usage analytics are on, and what is sent')
+            @('analytics', 'See whether usage analytics are on, and what is sent'),
+            @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each')
         )
         flags = @(
             @('--version', 'Print the version'),
@@ -213,6 +214,28 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['analytics clear'] = @{
         verbs = @()
         flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['operator'] = @{
+        verbs = @(, @('run', 'Run the operator until it is stopped'))
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['operator run'] = @{
+        verbs = @()
+        flags = @(
+            @('--all-namespaces', 'Look after the MCPServers of the whole cluster'),
+            @('+--namespace=nothing', 'Look after those of one namespace; repeatable'),
+            @('--thv-image=nothing', 'thv''s own image, for the pods it makes; else THV_OPERATOR_IMAGE'),
+            @('--usage-analytics-enabled=true/false', 'false turns anonymous usage analytics off for every server'),
+            @('+--allowed-origins=nothing', 'Let web pages of ORIGIN talk to the servers; repeatable'),
+            @('--resync=nothing', 'How often everything is looked through'),
+            @('--liveness=nothing', 'Serve a liveness probe, as http://0.0.0.0:8081/healthz'),
+            @('--debug', 'Say more on stderr'),
+            @('--help,-h', 'Show this message and exit')
+        )
         places = @()
         tail = ''
     }

@@ -91,8 +91,8 @@ class User(Cluster):
         return f"{root}/namespaces/{self.namespace}/{plural}"
 
 
-def to_the_fake(api: FakeApi) -> Callable[[], kopf.ConnectionInfo]:
-    return lambda: kopf.ConnectionInfo(server=api.url, token=api.token)
+def to_the_fake(api: FakeApi, token: str = "") -> Callable[[], kopf.ConnectionInfo]:
+    return lambda: kopf.ConnectionInfo(server=api.url, token=token or api.token)
 
 
 @asynccontextmanager

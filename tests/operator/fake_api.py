@@ -43,6 +43,9 @@ KINDS = {
     f"{GROUP}/v1alpha1": {"mcpservers": "MCPServer"},
 }
 CLUSTER_WIDE = {"namespaces", "customresourcedefinitions"}
+OPERATOR = "operator"
+"""The token of whoever has only the rights of `FakeApi.allowed`."""
+
 VERBS = ["get", "list", "watch", "create", "patch", "delete"]
 
 Key = tuple[str, str, str]
@@ -58,12 +61,20 @@ class Refused(Exception):  # noqa: N818  not an error of the test
 
 
 class FakeApi:
-    """The server; an async context manager. `denied` holds pairs such as ``("patch", "services")``."""
+    """The server; an async context manager.
+
+    Attributes:
+        denied: what nobody may do, in pairs such as ``("patch", "services")``.
+        allowed: all that may be done with the token `OPERATOR`; None if there is no such token.
+        used: what was done with it.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[Key, dict[str, Any]] = {}
         self.owners: dict[Key, dict[str, set[ssa.Path]]] = {}
         self.denied: set[tuple[str, str]] = set()
+        self.allowed: set[tuple[str, str]] | None = None
+        self.used: set[tuple[str, str]] = set()
         self.requests: list[tuple[str, str]] = []
         self.token = "first"
         self.port = 0
@@ -224,7 +235,8 @@ class FakeApi:
             return web.json_response(body, status=error.code)
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {self.token}":
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in {self.token, OPERATOR if self.allowed is not None else self.token}:
             raise Refused(401, "Unauthorized", "Unauthorized")
         words = request.path.strip("/").split("/")
         if words == ["version"]:
@@ -277,7 +289,10 @@ class FakeApi:
         if "watch" in request.query:
             verb = "watch"
         resource = f"{plural}/{subresource}" if subresource else plural
-        if (verb, resource) in self.denied:
+        limits = self.allowed if request.headers["Authorization"].endswith(OPERATOR) else None
+        if limits is not None:
+            self.used.add((verb, resource))
+        if (verb, resource) in self.denied or (limits is not None and (verb, resource) not in limits):
             raise Refused(
                 403,
                 "Forbidden",

@@ -101,7 +101,7 @@ async def operate(
         registry = _registry(_Handlers(Reconciler(cluster, run.options), run), connect)
         await kopf.operator(
             registry=registry,
-            settings=_settings(),
+            settings=_settings(run),
             standalone=True,
             clusterwide=not run.namespaces,
             namespaces=run.namespaces,
@@ -111,7 +111,7 @@ async def operate(
         )
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(run: Run) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=PREFIX)
@@ -121,6 +121,8 @@ def _settings() -> kopf.OperatorSettings:
     for kind in WATCHED:  # asked of the API server: all other pods stay where they are
         settings.watching.label_selectors[kind] = f"{names.MANAGED_BY}={names.FIELD_MANAGER}"
     settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+    # Namespaces by name are there or not: watching for new ones, or for definitions, would need rights in the cluster.
+    settings.scanning.disabled = bool(run.namespaces)
     settings.posting.enabled = False  # the status tells it all, and stays
     return settings
 

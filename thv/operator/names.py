@@ -49,11 +49,8 @@ METRICS_PORT: Final = 9464
 TREE: Final = "/opt/thv"
 """Where thv, its Python and its C library stand, in thv's image and in the container of a wrapped server."""
 
-TREE_PYTHON: Final = (f"{TREE}/lib/ld.so", "--library-path", f"{TREE}/lib", f"{TREE}/bin/python3")
-"""Runs thv's Python with thv's own loader: the server's image may have another C library, or none.
-
-The loader is called `ld.so` in the tree of every architecture.
-"""
+TREE_PYTHON: Final = f"{TREE}/bin/python3"
+"""thv's own Python, which names its own loader and libraries: the server's image may have another C library, or none."""
 
 CONFIG_DIR: Final = "/etc/thv"
 CONFIG_FILE: Final = "config.yaml"

@@ -34,6 +34,9 @@ THV_RESOURCES: Mapping[str, Any] = {
     "limits": {"memory": "512Mi"},
 }
 
+COPY = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True)"
+"""Copies a folder; thv's image has no other program than its Python."""
+
 PROBE_SECONDS = 5
 LIVENESS_FAILURES = 6
 """Half a minute without accepting a connection: hung, and not busy."""
@@ -147,7 +150,7 @@ def _install(options: Options) -> Manifest:
     return {
         "name": names.INSTALL_CONTAINER,
         "image": options.image,
-        "command": ["/bin/cp", "-R", "--preserve=mode,links", f"{names.TREE}/.", "/thv-tree/"],
+        "command": [names.TREE_PYTHON, "-I", "-c", COPY, names.TREE, "/thv-tree"],
         "resources": dict(THV_RESOURCES),
         "securityContext": dict(SECURE_AS_NOBODY),
         "volumeMounts": [{"name": "thv-tree", "mountPath": "/thv-tree"}],
@@ -157,7 +160,7 @@ def _install(options: Options) -> Manifest:
 def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
     """The server's container with thv as its command, and the server's command as thv's."""
     # Isolated: a PYTHONPATH or PYTHONHOME meant for the server must not reach thv's Python.
-    thv = [*names.TREE_PYTHON, "-I", "-m", "thv"]
+    thv = [names.TREE_PYTHON, "-I", "-m", "thv"]
     hidden = [word for name in secret_variables(server) for word in ("-e", f"{name}=")]
     words = ["run", "--name", server.name, "--proxy-port", str(server.port), *_listening(options), *hidden]
     return {
