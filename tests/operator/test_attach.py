@@ -402,6 +402,25 @@ def test_who_leaves_holds_nobody_up_and_leaves_the_container_alone(tmp_path: Pat
     play(story, tmp_path / "credentials")
 
 
+def test_who_waits_for_a_link_is_let_go_when_thv_stops(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        backend = await stage.backend()
+        stage.api.is_refusing = 503, "no"
+        stage.api.link.drop()
+        await until(lambda: not stage.server.is_ready)
+        sending = asyncio.create_task(backend.send(request(1)))
+        joining = asyncio.create_task(stage.server.backend().start())
+        await asyncio.wait({sending, joining}, timeout=0.1)
+        await stage.server.close()
+        async with asyncio.timeout(GENEROUS):
+            with pytest.raises(OSError, match="stopping"):
+                await sending
+            with pytest.raises(ThvError, match="stopping"):
+                await joining
+
+    play(story, tmp_path / "credentials", patience=10 * GENEROUS)
+
+
 def test_a_backend_that_was_not_started_ends_at_once(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         backend = stage.server.backend()

@@ -39,6 +39,8 @@ Longer than most calls take, and shorter than clients wait for an answer.
 PATIENCE = 10.0
 """Seconds that whoever wants to use the server waits for the link."""
 
+STOPPING = "thv is stopping"
+
 
 class AttachedServer:
     """Keeps one container attached. Its backends are the ways to use it.
@@ -76,6 +78,7 @@ class AttachedServer:
         self._writing = asyncio.Lock()
         self._keeping: asyncio.Task[None] | None = None
         self._timers: set[asyncio.TimerHandle] = set()
+        self._is_stopping = False
         self.problem = "not attached yet"
 
     @property
@@ -107,7 +110,9 @@ class AttachedServer:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         self._cancel_timers()
-        self.problem = "thv is stopping"
+        self.problem = STOPPING
+        self._is_stopping = True
+        self._attached.set()  # nobody needs to wait for a link any more
 
     async def join(self) -> tuple[Life, Inbox]:
         """Begin to use the process that runs now.
@@ -115,7 +120,7 @@ class AttachedServer:
         Raises:
             ThvError: there is none within a while.
         """
-        if not await self._is_attached() or self._life is None:
+        if not await self._is_attached() or self._life is None or self._is_stopping:
             raise ThvError(self.problem)
         return self._life, self._life.join()
 
@@ -123,7 +128,7 @@ class AttachedServer:
         """Hand on one line; waits while the link is down, for a while, and while the server does not read.
 
         Raises:
-            OSError: the process has ended.
+            OSError: the process has ended, or thv is stopping.
         """
         message = wire.read(line)
         if life.ended is None and life.answered_here(inbox, message):
@@ -131,8 +136,8 @@ class AttachedServer:
         while True:
             attached = await self._is_attached()
             async with self._writing:
-                if life.ended is not None:
-                    raise BrokenPipeError(life.ended)
+                if life.ended is not None or self._is_stopping:
+                    raise BrokenPipeError(life.ended or STOPPING)
                 if not attached:
                     life.refuse(inbox, message, self.problem)
                     return
