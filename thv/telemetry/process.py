@@ -25,6 +25,7 @@ def agent_environment(environ: Mapping[str, str]) -> dict[str, str]:
         # PYTHON* variables that we were told to ignore are not for it either.
         if not name.upper().startswith("OTEL_") and not (sys.flags.ignore_environment and name.startswith("PYTHON"))
     }
+    kept.setdefault("MALLOC_ARENA_MAX", "1")  # its threads take turns anyway; 3 MiB less with glibc
     kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     return kept
 
