@@ -13,6 +13,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from thv.errors import ThvError
 from thv.http.pipes import LineSink, LineSource
 from thv.relay.process import ServerProcess
 from thv.relay.relay import EOF_GRACE, LAST_GRACE, POLL, TERM_GRACE
@@ -50,7 +51,10 @@ class ProcessBackend:
             ThvError: it cannot be started.
         """
         spec = self._spec
-        process = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
+        try:
+            process = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
+        except OSError as error:  # no descriptor left
+            raise ThvError(f"the system refuses what another server needs: {error.strerror}") from None
         try:
             process.watch()
             self._exited = asyncio.get_running_loop().create_future()

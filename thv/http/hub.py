@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
+from thv.errors import ThvError
 from thv.http.server import OwnServer
 from thv.http.session import Session
 from thv.http.shared import SharedServer
@@ -128,16 +129,21 @@ class Hub:
         self._sessions[session.id] = session
         try:
             if self._limits.shared:
-                server = await self._shared_server(has_sessions=True)
-                session.link = SharedLink(server, session, self._accounting.open_session())
+                await self._link_shared(session)
             else:
                 own = OwnServer(session, self._make_backend(), self._accounting.open_session(), self._say)
                 await own.start()
                 session.link = own
         except BaseException:
-            del self._sessions[session.id]
+            self._sessions.pop(session.id, None)
             raise
         return session
+
+    async def _link_shared(self, session: Session) -> None:
+        server = await self._shared_server(has_sessions=True)
+        if session.ended is not None:
+            raise ThvError(session.ended)
+        session.link = SharedLink(server, session, self._accounting.open_session())
 
     async def stateless(self) -> tuple[SharedServer, SessionAccount]:
         """The server of every request without a session, and the account of them all.
@@ -162,9 +168,10 @@ class Hub:
 
     def _session_ended(self, session: Session) -> None:
         self._sessions.pop(session.id, None)
-        if session.version is None and session.ended != STOPPING:
+        if session.server_failed:
             self._on_failure(f"a session ended before it began: {session.ended}")
-        self._run(session.link.close(hurry=session.ended == STOPPING))
+        if session.link is not None:
+            self._run(session.link.close(hurry=session.ended == STOPPING))
 
     async def _shared_server(self, *, has_sessions: bool) -> SharedServer:
         server = self._shared.get(has_sessions)

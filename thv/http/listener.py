@@ -45,15 +45,17 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base has it
         super().connection_made(transport)
         self._in_head = True
-        self._deadline = self.loop.call_later(HEADER_PATIENCE, transport.close)
+        self._deadline = self.loop.call_later(HEADER_PATIENCE, transport.close)  # for its first byte, too
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            if self._deadline is None:
-                self._deadline = self.loop.call_later(HEADER_PATIENCE, self.transport.close)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEADERS and not self.transport.is_closing():
+        if not self._in_head or not self._head_bytes or self.transport.is_closing():
+            return
+        if self._deadline is None:  # most requests come whole, and pay for no timer
+            self._deadline = self.loop.call_later(HEADER_PATIENCE, self.transport.close)
+        if self._head_bytes > MAX_HEADERS:
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from thv.relay.process import widen
 
@@ -153,22 +156,30 @@ class LineSource:
 
         def _resume(self) -> None:
             self._reading = True
-            self._loop.run_in_executor(None, self._read_one)
+            if not hasattr(self, "_go"):
+                self._go = threading.Semaphore(0)
+                # A thread of its own: a pool would be full of readers that wait.
+                threading.Thread(target=self._read_on, daemon=True).start()
+            self._go.release()
 
         def _pause(self) -> None:
             self._reading = False
 
-        def _read_one(self) -> None:
-            try:
-                chunk = os.read(self._fd, READ_SIZE)
-            except OSError:
-                chunk = b""
-            self._loop.call_soon_threadsafe(self._read_came, chunk)
+        def _read_on(self) -> None:
+            chunk = b"-"
+            while chunk:
+                self._go.acquire()
+                try:
+                    chunk = os.read(self._fd, READ_SIZE)
+                except OSError:
+                    chunk = b""
+                with suppress(RuntimeError):  # the loop is closed
+                    self._loop.call_soon_threadsafe(self._read_came, chunk)
 
         def _read_came(self, chunk: bytes) -> None:
             self._feed(chunk)
             if self._reading and not self._ended:
-                self._resume()
+                self._go.release()
 
 
 class LineSink:
@@ -245,8 +256,10 @@ class LineSink:
     else:
 
         async def _write_rest(self, rest: memoryview) -> None:
+            if not hasattr(self, "_pool"):
+                self._pool = ThreadPoolExecutor(1)  # of its own: a write may wait for long
             while rest:
-                rest = rest[await self._loop.run_in_executor(None, os.write, self._fd, rest) :]
+                rest = rest[await self._loop.run_in_executor(self._pool, os.write, self._fd, rest) :]
 
         def _go_on(self) -> None:
             """A thread that waits in a write wakes when the pipe is closed."""

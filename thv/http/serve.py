@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thv.errors import UsageError
@@ -35,6 +36,12 @@ SESSION_TTL = 1800.0
 """Seconds: a person who comes back from lunch starts anew, one who thinks for a while does not."""
 
 MAX_PORT = 65535
+
+DESCRIPTORS_PER_SESSION = 8
+"""Two pipes to its server, one to its watchdog, one that tells of its exit, and the connections of its client."""
+
+DESCRIPTORS = 256
+"""For everything else."""
 
 
 class FrontOptions:
@@ -125,6 +132,7 @@ class Service:
         Raises:
             ThvError: the address cannot be listened on, or the server is not there.
         """
+        _allow_descriptors(self._options.limits.max_sessions * DESCRIPTORS_PER_SESSION + DESCRIPTORS)
         asked_to_end = asyncio.get_running_loop().create_future()
         _heed_signals(asked_to_end)
         options = self._options
@@ -151,6 +159,18 @@ class Service:
 
 def _say_nothing(_text: str) -> None:
     pass
+
+
+def _allow_descriptors(count: int) -> None:
+    """Ask the system for as many descriptors: 1024, a usual limit, would be reached before 256 sessions."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        if soft not in {resource.RLIM_INFINITY, -1} and soft < wanted:
+            with suppress(OSError, ValueError):  # then fewer sessions are possible
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _heed_signals(asked_to_end: asyncio.Future[None]) -> None:

@@ -171,4 +171,5 @@ class OwnServer:
 
     def _ended(self, reason: str) -> None:
         self._loop.call_soon(self._account.server_gone)
+        self._session.server_failed = self._session.version is None
         self._session.end(reason)

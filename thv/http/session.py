@@ -53,12 +53,14 @@ class Session:
 
     Attributes:
         link: set before the first message.
+        server_failed: its server ended before it had answered `initialize`.
         version: the protocol revision agreed upon, once the server has answered `initialize`.
         last_used: when the client was last heard of, by the loop's clock.
         ended: why the session is over, or None.
     """
 
-    link: Link
+    link: Link | None = None
+    server_failed = False
 
     def __init__(self, session_id: str, on_end: Callable[[Session], None]) -> None:
         self.id = session_id
@@ -117,6 +119,8 @@ class Session:
             while self._waiting and exchange.note(self._waiting[0]) is not None:
                 self._take_waiting()
         for line, message in messages:
+            if self.link is None or self.ended is not None:
+                raise BrokenPipeError(self.ended)
             await self.link.send(line, message)
             if message.method == "notifications/cancelled" and message.params is not None:
                 self._cancelled(message.params.request_id)
