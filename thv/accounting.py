@@ -56,13 +56,23 @@ class Tally:
 class SessionAccount:
     """The account of one MCP session: its ledger, and the tap that reads its bytes.
 
-    `rewrite` is None, unless the user's trace context is to be passed on to the server.
+    `rewrite` is None, unless the user's trace context is to be passed on to the server. `passed_at` is None, unless
+    somebody measures how long things take: then it can be told when what is shown now had passed, and with None that
+    things are shown as they pass.
     """
 
-    def __init__(self, ledger: ToolCallLedger, tap: Tap, rewrite: Callable[[bytes], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        ledger: ToolCallLedger,
+        tap: Tap,
+        *,
+        passed_at: Callable[[int | None], None] | None = None,
+        rewrite: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self._ledger = ledger
         self.from_client = tap.from_client
         self.from_server = tap.from_server
+        self.passed_at = passed_at
         self.rewrite = rewrite
 
     def outgoing(self, lines: bytes) -> bytes:
@@ -161,10 +171,11 @@ class Accounting:
         ledger = ToolCallLedger(self._observers, requests=recorder, report=report)
         tap = Tap(ledger, report=report, readers=detailed_readers(capture=self._captures))
         if not self._propagates:
-            return SessionAccount(ledger, tap)
+            return SessionAccount(ledger, tap, passed_at=recorder.passed_at)
         from thv.jsonrpc.propagation import Propagation
 
-        return SessionAccount(ledger, tap, Propagation(tap.from_client, recorder.take_contexts).rewrite)
+        rewrite = Propagation(tap.from_client, recorder.take_contexts).rewrite
+        return SessionAccount(ledger, tap, passed_at=recorder.passed_at, rewrite=rewrite)
 
     def client_gone(self) -> None:
         """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""

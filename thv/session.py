@@ -120,7 +120,7 @@ class Session:
     def _load(self, relay: Relay) -> None:
         """Import what looks at the traffic, and show it the session from its first byte. Runs on a thread."""
         looks: tuple[Look, Look] = (_ignore, _ignore)
-        problem = None
+        passed_at = problem = None
         try:
             from thv.accounting import Accounting
 
@@ -135,9 +135,10 @@ class Session:
             )
             self._account = self._accounting.open_session()
             looks = self._account.from_client, self._account.from_server
+            passed_at = self._account.passed_at
         except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
-        relay.listen(*looks)
+        relay.listen(*looks, passed_at)
         self._listening.release()
         if problem is not None:
             say(problem)

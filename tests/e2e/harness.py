@@ -166,7 +166,7 @@ class Run:
         return self
 
     def __exit__(self, kind: object, _error: object, _trace: object) -> None:
-        if kind is not None and not is_gone(psutil.Process(self.pid)):
+        if kind is not None and self.process.poll() is None:
             self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:

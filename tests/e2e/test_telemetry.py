@@ -144,6 +144,18 @@ def test_the_clients_trace_goes_on_in_ours(backend: Backend, tmp_path: Path) -> 
     assert b64decode(span["parentSpanId"]).hex() == parent
 
 
+SLOW_SERVER = """read line; sleep 0.3; echo '{"jsonrpc":"2.0","id":1,"result":{}}'; read line; true"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_the_first_request_lasts_as_long_as_it_did_though_nobody_looked_yet(backend: Backend, tmp_path: Path) -> None:
+    command = behind_thv(("sh", "-c", SLOW_SERVER), "--otel-endpoint", backend.url, *ALL)
+    with Run(command, tmp_path) as run:
+        assert run.finish(INITIALIZE)[0] == 0
+    [span] = backend.spans()
+    assert int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"]) >= 0.3e9
+
+
 def down(_: Sink) -> list[str]:
     return [f"http://127.0.0.1:{free_port()}"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from queue import SimpleQueue
 
 import pytest
@@ -83,6 +84,23 @@ def test_the_relay_waits_once_as_much_as_may_wait_is_waiting() -> None:
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert seen == [("client", chunk)] * 8
+
+
+def test_what_is_shown_late_is_shown_with_the_time_at_which_it_passed() -> None:
+    hearing = Hearing()
+    told: list[int | bytes | None] = []
+    before = time.perf_counter_ns()
+    hearing.from_client(b"request")
+    between = time.perf_counter_ns()
+    hearing.from_server(b"reply")
+    after = time.perf_counter_ns()
+    hearing.begin(told.append, told.append, told.append)
+    hearing.from_client(b"live")
+    request_at, request, reply_at, reply, now, live = told
+    assert (request, reply, now, live) == (b"request", b"reply", None, b"live")
+    assert isinstance(request_at, int)
+    assert isinstance(reply_at, int)
+    assert before <= request_at <= between <= reply_at <= after
 
 
 def test_a_look_that_raises_leaves_the_hearing_open_for_another_one() -> None:

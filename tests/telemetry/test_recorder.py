@@ -342,3 +342,21 @@ def test_contexts_to_pass_on_are_those_of_the_spans(tmp_path: Path) -> None:
     run.tell(OK)
     ended = next(span for span in run.spans() if span.error_type is None)
     assert sampled == f"00-{ended.trace_id.hex()}-{ended.span_id.hex()}-01"
+
+
+def test_what_is_told_late_lasts_as_long_as_it_did(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    second = 1_000_000_000
+    opened = time.perf_counter_ns()
+    for at, line in ((opened - 60 * second, INITIALIZE), (opened - 57 * second, INITIALIZED)):
+        run.recorder.passed_at(at)
+        run.tell(line)
+    run.recorder.passed_at(None)
+    run.tell(call(), OK)
+    frames = run.end()
+    first, later = [span for frame in frames if isinstance(frame, Spans) for span in frame.spans]
+    assert first.end_ns - first.start_ns == 3 * second
+    assert later.start_ns - first.end_ns >= 57 * second
+    [session] = [point for point in last_metrics(frames).points if point.name == "mcp.server.session.duration"]
+    assert isinstance(session, HistogramPoint)
+    assert session.sum >= 60

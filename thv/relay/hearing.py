@@ -1,15 +1,19 @@
 """Lets the relay start before anything is there to listen to it.
 
 Chunks that pass while the decoder is still being imported (30 ms) wait in one queue, in the order in which they were
-seen: a request always before its reply. Imports nothing.
+seen: a request always before its reply. Each keeps the time at which it passed, for those whom times concern. Imports
+next to nothing.
 """
 
 from __future__ import annotations
 
 import _thread
+from time import perf_counter_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thv.ports import Look
 
 QUEUE_LIMIT = 4 * 1024 * 1024
@@ -26,7 +30,7 @@ class Hearing:
         self._lock = _thread.allocate_lock()
         self._begun = _thread.allocate_lock()
         self._begun.acquire()
-        self._waiting: list[tuple[bool, bytes]] = []
+        self._waiting: list[tuple[bool, bytes, int]] = []
         self._size = 0
         self._from_client: Look | None = None
         self._from_server: Look | None = None
@@ -41,15 +45,28 @@ class Hearing:
         if self._hold(chunk, from_client=False) and self._from_server is not None:
             self._from_server(chunk)
 
-    def begin(self, from_client: Look, from_server: Look) -> None:
-        """Show what waited, in order, and from now on everything at once."""
+    def begin(
+        self, from_client: Look, from_server: Look, passed_at: Callable[[int | None], None] | None = None
+    ) -> None:
+        """Show what waited, in order, and from now on everything at once.
+
+        Args:
+            from_client: shown what the client sent.
+            from_server: shown what the server sent.
+            passed_at: told when a chunk that waited had passed, before it is shown, as `time.perf_counter_ns` counts;
+                told None before the first one that is shown as it passes. It must not raise.
+        """
         while True:
             with self._lock:
                 waiting, self._waiting, self._size = self._waiting, [], 0
                 if not waiting:
+                    if passed_at is not None:
+                        passed_at(None)
                     self._from_client, self._from_server = from_client, from_server
                     break
-            for is_from_client, chunk in waiting:
+            for is_from_client, chunk, at in waiting:
+                if passed_at is not None:
+                    passed_at(at)
                 (from_client if is_from_client else from_server)(chunk)
         self._begun.release()
 
@@ -59,7 +76,7 @@ class Hearing:
             if self._from_client is not None:
                 return True
             if self._size < QUEUE_LIMIT:
-                self._waiting.append((from_client, chunk))
+                self._waiting.append((from_client, chunk, perf_counter_ns()))
                 self._size += len(chunk)
                 return False
         self._begun.acquire()

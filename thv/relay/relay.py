@@ -96,14 +96,17 @@ class Relay:
         _thread.start_new_thread(self._pump_upward, ())
         _thread.start_new_thread(self._pump_downward, ())
 
-    def listen(self, from_client: Look, from_server: Look) -> None:
+    def listen(
+        self, from_client: Look, from_server: Look, passed_at: Callable[[int | None], None] | None = None
+    ) -> None:
         """Show the session to whoever looks, from its first byte on; call it once.
 
         Args:
             from_client: shown each chunk before it is forwarded to the server, and an empty one at the client's EOF.
             from_server: shown each chunk after it was forwarded to the client.
+            passed_at: told when what is shown late had passed; see `Hearing.begin`.
         """
-        self._hearing.begin(from_client, from_server)
+        self._hearing.begin(from_client, from_server, passed_at)
         self._downward.look = from_server
         if not self._rewrites:
             self._upward.look = from_client

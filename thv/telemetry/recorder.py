@@ -217,6 +217,7 @@ class SessionRecorder:
         self._contexts: deque[tuple[int | float | str | None, str]] = deque(maxlen=MAX_CONTEXTS)
         self._version: str | None = None
         self._client: str | None = None
+        self._now: Callable[[], int] = perf_counter_ns
         self._began = perf_counter_ns()
         self._is_open = True
         if aggregates is not None:
@@ -224,7 +225,7 @@ class SessionRecorder:
 
     def begun(self, request: RequestSeen) -> object:
         """A request is about to be forwarded. The hot path: what is not needed now is done later."""
-        began = perf_counter_ns()
+        began = self._now()
         method = request.method or ""
         params = request.params
         target = version = client = traceparent = tracestate = None
@@ -260,7 +261,7 @@ class SessionRecorder:
 
     def ended(self, token: object, ending: Ending, reply: ReplySeen | None) -> None:
         """The request is open no more. The hot path, too."""
-        now = perf_counter_ns()
+        now = self._now()
         if not isinstance(token, _Open):
             return
         error_type = code = result = None
@@ -309,6 +310,17 @@ class SessionRecorder:
         if self._aggregates is not None:
             self._aggregates.session_closed(self._version, error_type, perf_counter_ns() - self._began)
             self._courier.ring()
+
+    def passed_at(self, time_ns: int | None) -> None:
+        """What is told from now on happened then, a time of `perf_counter_ns`; None: it happens as it is told.
+
+        A session that is told late began when the first of it passed.
+        """
+        if time_ns is None:
+            self._now = perf_counter_ns
+        else:
+            self._began = min(self._began, time_ns)
+            self._now = lambda: time_ns
 
     def take_contexts(self) -> list[tuple[int | float | str | None, str]]:
         """Id and `traceparent` of each request begun since the last time, in order; only where they are passed on."""
