@@ -101,6 +101,7 @@ _thv_words() { # KIND: the words of it
     'value metrics-enabled') found='true false' ;;
     'value enable-prometheus-metrics-path') found='true false' ;;
     'text/json') found='text json' ;;
+    'true/false') found='true false' ;;
     *) found='' ;;
     esac
 }

@@ -245,6 +245,10 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'text' \
                 'json'
+        case 'true/false'
+            set found \
+                'true' \
+                'false'
     end
 end
 

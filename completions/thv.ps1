@@ -305,6 +305,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('text', ''),
         @('json', '')
     )
+    $kinds['true/false'] = @(
+        @('true', ''),
+        @('false', '')
+    )
 
     $find = {
         param($entry, $word)

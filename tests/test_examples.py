@@ -29,6 +29,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the examples ar
 ROOT = Path(__file__).parents[1]
 
 NOT_RUN = {
+    "thv operator run --all-namespaces": "needs a cluster; tests/operator runs it against an API server of its own",
+    "thv operator run --namespace team-a --usage-analytics-enabled false": "as above",
     "thv completion powershell | Out-String | Invoke-Expression": "PowerShell is in no registry that tests may use",
 }
 """The examples that no test runs, and why."""

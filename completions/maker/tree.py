@@ -42,7 +42,6 @@ KIND_OF = {
     "NAMESPACE": NOTHING,
     "IMAGE": NOTHING,
     "URL": NOTHING,
-    "BOOLEAN": "true/false",
     "ORIGIN": NOTHING,
     "N": NOTHING,
     "SECONDS": NOTHING,

@@ -40,7 +40,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         ([], "say either --all-namespaces or --namespace"),
         (["--all-namespaces", "--namespace", "a"], "say either --all-namespaces or --namespace"),
         (["--all-namespaces"], "which image is thv's?"),
-        (["--all-namespaces", "--thv-image", "i", "--usage-analytics-enabled", "maybe"], "write true or false"),
+        (["--all-namespaces", "--thv-image", "i", "--usage-analytics-enabled", "maybe"], "--usage-analytics-enabled"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(

@@ -6,13 +6,12 @@ The operator itself counts and sends nothing.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from thv.cli import verbs
 from thv.cli.help import Command, Group, listed
-from thv.config.settings import BOOLEANS
 from thv.errors import ThvError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ IMAGE_VARIABLE = "THV_OPERATOR_IMAGE"
 app = typer.Typer(
     cls=Group,
     help="Run MCP servers on Kubernetes: one MCPServer resource each.",
-    epilog=listed("Examples:", [("kubectl apply -k deploy/kustomize/cluster-wide", "install it in a cluster")]),
+    epilog=listed("Examples:", [("thv operator run --all-namespaces", "in a cluster: see docs/operator.md")]),
 )
 
 
@@ -63,12 +62,8 @@ def run(
         ),
     ] = None,
     usage_analytics_enabled: Annotated[
-        str,
-        typer.Option(
-            "--usage-analytics-enabled",
-            metavar="BOOLEAN",
-            help="false turns anonymous usage analytics off for every server.",
-        ),
+        Literal["true", "false"],
+        typer.Option("--usage-analytics-enabled", help="false turns anonymous usage analytics off for every server."),
     ] = "true",
     allowed_origins: Annotated[
         list[str] | None,
@@ -88,8 +83,6 @@ def run(
     """Run the operator until it is stopped. It needs the extra `operator`: pip install 'thv[operator]'."""
     if all_namespaces == bool(namespace):
         raise UsageError("say either --all-namespaces or --namespace NAMESPACE; see thv operator run --help")
-    if usage_analytics_enabled.lower() not in BOOLEANS:
-        raise UsageError(f"--usage-analytics-enabled is {usage_analytics_enabled!r}; write true or false")
     image = image or os.environ.get(IMAGE_VARIABLE)
     if not image:
         raise UsageError(f"which image is thv's? say it by --thv-image or {IMAGE_VARIABLE}")
@@ -104,7 +97,7 @@ def run(
     from thv.operator.controller import Run, log_to_stderr, operate
     from thv.operator.settings import Options
 
-    enabled = BOOLEANS[usage_analytics_enabled.lower()] and verbs.refused(os.environ) is None
+    enabled = usage_analytics_enabled == "true" and verbs.refused(os.environ) is None
     options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
     log_to_stderr(debug=debug)
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
