@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import sys
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.e2e.harness import PATIENCE, is_gone, until
+from tests.e2e.harness import PATIENCE, is_gone, receive, until
 from tests.http.fronts import FrontRun, call, initialize, stateless
 
 if TYPE_CHECKING:
@@ -467,3 +469,26 @@ def test_two_hundred_sessions_at_once(tmp_path: Path) -> None:
             list(pool.map(one, range(200)))
         assert "tool calls: 600 success, 0 errors" in front.stop()
         until(front.all_gone, "the end of every process")
+
+
+def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_path: Path) -> None:
+    with FrontRun(["--otel-enable-prometheus-metrics-path", *CHATTY], tmp_path) as front:
+        session = front.begin()
+        assert front.post(call(1, "anything", {}), Mcp_Session_Id=session).status == 200
+        message, headers = stateless(call(1, "anything", {}))
+        assert front.post(message, **headers).status == 200
+        while "/metrics" not in front.said:
+            front.said += receive(front.stderr, line=True).decode()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/metrics", front.said)
+        assert found is not None
+        url = found[0]
+
+        def metrics() -> str:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
+                return str(reply.read().decode())
+
+        until(lambda: 'transport="streamable-http"' in metrics() and "tool_calls" in metrics(), "the metrics")
+        until(
+            lambda: re.search(r'tool_calls(_total)?\{[^}]*tool="anything"[^}]*\} 2', metrics()) is not None, "the calls"
+        )
+        front.stop()

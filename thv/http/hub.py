@@ -131,7 +131,7 @@ class Hub:
             if self._limits.shared:
                 await self._link_shared(session)
             else:
-                own = OwnServer(session, self._make_backend(), self._accounting.open_session(), self._say)
+                own = OwnServer(session, self._make_backend(), self._accounting.open_session(session.id), self._say)
                 await own.start()
                 session.link = own
         except BaseException:
@@ -143,7 +143,7 @@ class Hub:
         server = await self._shared_server(has_sessions=True)
         if session.ended is not None:
             raise ThvError(session.ended)
-        session.link = SharedLink(server, session, self._accounting.open_session())
+        session.link = SharedLink(server, session, self._accounting.open_session(session.id))
 
     async def stateless(self) -> tuple[SharedServer, SessionAccount]:
         """The server of every request without a session, and the account of them all.

@@ -150,8 +150,7 @@ class OwnServer:
         Raises:
             OSError: the server has ended.
         """
-        self._account.from_client(line)
-        await self._server.send(line)
+        await self._server.send(self._account.outgoing(line))
 
     async def close(self, *, hurry: bool) -> None:
         """The session is over: end its server."""

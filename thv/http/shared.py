@@ -133,8 +133,7 @@ class SharedServer:
         for ours in [ours for ours, route in self._routes.items() if route.member is member]:
             route = self._routes.pop(ours)
             line = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}\n' % ours
-            route.account.from_client(line)
-            await self._send_or_forget(line)
+            await self._send_or_forget(route.account.outgoing(line))
 
     async def send(self, member: Member, line: bytes, message: Message) -> None:
         """Hand on one line of a client.
@@ -148,20 +147,17 @@ class SharedServer:
         elif message.is_response:
             if isinstance(message.id, int | float | str) and self._asked.get(message.id) is member:
                 del self._asked[message.id]
-                account.from_client(line)
-                await self._server.send(line)
+                await self._server.send(account.outgoing(line))
         elif message.method == "notifications/cancelled" and message.params is not None:
             theirs = message.params.request_id
             for ours, route in self._routes.items():
                 if route.member is member and route.id == theirs and type(route.id) is type(theirs):
                     changed = self._changed(wire.CANCELLED_ID, line, b"%d" % ours)
-                    account.from_client(changed)
-                    await self._server.send(changed)
+                    await self._server.send(account.outgoing(changed))
                     break
         elif message.method != "notifications/initialized" or not self._greeted:
             self._greeted = self._greeted or message.method == "notifications/initialized"
-            account.from_client(line)
-            await self._server.send(line)
+            await self._server.send(account.outgoing(line))
 
     async def _send_request(self, member: Member, line: bytes, message: Message, account: SessionAccount) -> None:
         ours = next(_ids)
@@ -176,8 +172,7 @@ class SharedServer:
                 return
             self._greeting = self._loop.create_future()
         self._routes[ours] = route
-        account.from_client(changed)
-        await self._server.send(changed)
+        await self._server.send(account.outgoing(changed))
 
     async def _greet_again(self, route: _Route, ours: int, greeting: asyncio.Future[bytes]) -> None:
         """Answer another client's `initialize` as the first one was answered."""
