@@ -146,6 +146,20 @@ def test_a_dropped_link_is_replaced_and_what_is_sent_meanwhile_waits(tmp_path: P
     play(story, tmp_path / "credentials")
 
 
+def test_what_is_sent_on_a_link_that_is_known_to_be_gone_goes_to_the_next_one(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        backend = await stage.backend()
+        assert stage.server._link is not None
+        stage.server._link._transport.abort()  # the loop knows, and nobody has been told yet
+        await backend.send(request(1))
+        await stage.api.attached(2)
+        await until(lambda: stage.api.link.stdin == request(1))
+        await stage.answer(reply(1).decode().strip())
+        assert await receive(backend) == reply(1)
+
+    play(story, tmp_path / "credentials", doubt=GENEROUS)
+
+
 def test_an_open_request_is_answered_by_the_server_if_it_still_does(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         backend = await stage.backend()

@@ -118,6 +118,7 @@ def test_sessions_outlive_a_dropped_link_and_what_they_call_is_counted_once(tmp_
                 slow = asyncio.create_task(one.call_tool("wait", {"seconds": 3}))
                 await asyncio.sleep(0.3)
                 front.api.link.drop()
+                await front.says("attaching again")
                 # What is sent while the link is down waits, and an answer that comes later still arrives.
                 assert await total(two, 20, 22) == {"sum": 42}
                 assert not (await slow).is_error

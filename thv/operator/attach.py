@@ -141,8 +141,9 @@ class AttachedServer:
                 if not attached:
                     life.refuse(inbox, message, self.problem)
                     return
-                if self._link is None:
-                    continue  # it dropped while others wrote
+                if self._link is None or self._link.is_closing:
+                    self._unlink()  # whoever reads has not noticed yet
+                    continue
                 life.sending(inbox, message)
                 try:
                     await self._link.write(line)
@@ -185,8 +186,7 @@ class AttachedServer:
                     await life.received(line)
                 raise
             finally:
-                self._link = None
-                self._attached.clear()
+                self._unlink()
                 await link.close()
             self._give_up_later(life)
             link = await self._attach(life)
@@ -230,6 +230,10 @@ class AttachedServer:
             else:
                 self._say(f"attached to {self._what}")
                 return link
+
+    def _unlink(self) -> None:
+        self._link = None
+        self._attached.clear()
 
     def _give_up_later(self, life: Life) -> None:
         up_to = life.dropped()

@@ -96,6 +96,7 @@ class Link:
     Args:
         session: closed with the link.
         websocket: open.
+        transport: what carries it.
         ping_every, lost_after: the constants of this module; tests make them small.
     """
 
@@ -103,16 +104,17 @@ class Link:
         self,
         session: aiohttp.ClientSession,
         websocket: aiohttp.ClientWebSocketResponse[bool],
+        transport: asyncio.Transport,
         *,
         ping_every: float = PING_EVERY,
         lost_after: float = LOST_AFTER,
     ) -> None:
         self._session = session
         self._websocket = websocket
+        self._transport = transport
         self._lost_after = lost_after
         self._status = b""
         self._first = b""
-        self._gone = asyncio.get_running_loop().create_future()
         self._pinging = asyncio.create_task(self._ping(ping_every))
 
     async def settle(self, seconds: float) -> None:
@@ -145,26 +147,25 @@ class Link:
         first, self._first = self._first, b""
         return first or await self._receive()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the link is known to be gone: what would be written now surely does not arrive."""
+        return self._transport.is_closing() or self._websocket.closed
+
     async def write(self, data: bytes) -> None:
         """Hand bytes to the container; waits while they are not taken. One writer at a time.
 
         Raises:
             LinkDroppedError: the link is gone. How much arrived is not known.
         """
-        writing = asyncio.ensure_future(self._write(data))
         try:
-            await asyncio.wait({writing, self._gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not writing.done():
-                writing.cancel()
-        if writing.cancelled() or not writing.done():
-            raise LinkDroppedError("the link was closed")
-        writing.result()
+            for start in range(0, len(data), FRAME):
+                await self._websocket.send_bytes(b"\0%b" % data[start : start + FRAME])
+        except (aiohttp.ClientError, OSError) as error:
+            raise LinkDroppedError(f"the link broke: {_said(error)}") from None
 
     async def close(self) -> None:
         """Leave the container alone; more than once is fine."""
-        if not self._gone.done():
-            self._gone.set_result(None)
         self._pinging.cancel()
         with suppress(asyncio.CancelledError):
             await self._pinging
@@ -173,17 +174,9 @@ class Link:
                 if self._websocket.protocol == V5 and not self._websocket.closed:
                     await self._websocket.send_bytes(bytes((CLOSE, STDIN)))
                 await self._websocket.close()
-        if self._session.connector is not None:
-            # A peer that is gone answers no TLS goodbye either.
-            await self._session.connector.close(abort_ssl=True)
+        # A peer that is gone takes nothing more, nor does it answer a TLS goodbye; whoever writes is let go.
+        self._transport.abort()
         await self._session.close()
-
-    async def _write(self, data: bytes) -> None:
-        try:
-            for start in range(0, len(data), FRAME):
-                await self._websocket.send_bytes(b"\0%b" % data[start : start + FRAME])
-        except (aiohttp.ClientError, OSError) as error:
-            raise LinkDroppedError(f"the link broke: {_said(error)}") from None
 
     async def _receive(self) -> bytes:
         while True:
@@ -255,11 +248,18 @@ async def open_link(
         ThvError: there is no token, or no CA.
     """
     headers = {"Authorization": f"Bearer {api.token()}"}
+    transports: list[asyncio.Transport] = []
+
+    async def check(response: aiohttp.ClientResponse) -> None:
+        await _refuse(response)
+        if response.connection is not None and response.connection.transport is not None:
+            transports.append(response.connection.transport)
+
     connector = aiohttp.TCPConnector(ssl=api.trust() if api.url.startswith("https:") else False)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        raise_for_status=_refuse,  # asked before aiohttp's own check, which drops the body and with it the reason
+        raise_for_status=check,  # asked before aiohttp's own check, which drops the body and with it the reason
     )
     try:
         async with asyncio.timeout(HANDSHAKE):
@@ -281,7 +281,7 @@ async def open_link(
     except BaseException:
         await session.close()
         raise
-    link = Link(session, websocket, ping_every=ping_every, lost_after=lost_after)
+    link = Link(session, websocket, transports[-1], ping_every=ping_every, lost_after=lost_after)
     try:
         await link.settle(settle)
     except BaseException:
