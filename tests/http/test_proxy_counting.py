@@ -25,6 +25,7 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
+from thv.accounting import Accounting
 from thv.http import wire
 
 if TYPE_CHECKING:
@@ -218,6 +219,28 @@ def test_a_session_begins_with_initialize_and_ends_with_delete(session: str | No
             if session:
                 await setup.ask("DELETE", "/mcp", b"", SESSION)
                 assert len(setup.proxy._sessions) == 0
+
+    asyncio.run(scenario())
+
+
+def test_whoever_counts_is_told_what_a_session_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str | None] = []
+    really = Accounting.open_session
+
+    def open_session(self: Accounting, session_id: str | None = None) -> Any:
+        opened.append(session_id)
+        return really(self, session_id)
+
+    monkeypatch.setattr(Accounting, "open_session", open_session)
+
+    async def scenario() -> None:
+        async with proxied(answering(initialize("s-1"))) as setup:
+            await setup.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}})
+            await setup.post(call(1), SESSION)
+            await setup.post(call(2), "Mcp-Session-Id: met-before")
+            await setup.post(call(3))
+            assert opened == ["s-1", "met-before", None]
+            assert setup.counted == (3, 0)
 
     asyncio.run(scenario())
 

@@ -47,7 +47,7 @@ def proxy(
     request = RunRequest()
     request.debug = debug
     telemetry, remarks = ask(request, server=name)
-    with _Counted(request, telemetry, remarks, make_analytics) as counted:
+    with _Counted(request, "streamable-http", telemetry, remarks, make_analytics) as counted:
         made = counted.proxy(target, host, port, allowed_origins)
         return asyncio.run(serve(made, name, say=say, client_gone=counted.accounting.client_gone))
 
@@ -83,9 +83,11 @@ def run_behind_proxy(
         raise UsageError(f"--transport {transport}: a server speaks stdio, {' or '.join(PATHS)}")
     if spec.is_demo:
         raise UsageError(f"the demo server speaks stdio only: leave --transport {transport} out")
+    if telemetry is not None and telemetry.propagate:
+        raise UsageError(f"--otel-propagate changes messages; with --transport {transport} they pass as they are")
     port = checked_port(request.target_port, "--target-port") if request.target_port else 0
     port = port or free_port()
-    with _Counted(request, telemetry, remarks, make_analytics) as counted:
+    with _Counted(request, transport, telemetry, remarks, make_analytics) as counted:
         made = counted.proxy(
             local_target(transport, port),
             request.host or "127.0.0.1",
@@ -102,6 +104,7 @@ class _Counted:
     def __init__(
         self,
         request: RunRequest,
+        transport: str,
         telemetry: TelemetrySettings | None,
         remarks: Sequence[str],
         make_analytics: MakeAnalytics | None,
@@ -113,6 +116,7 @@ class _Counted:
             debug=request.debug,
             usage_analytics=usage_analytics(request),
             telemetry=telemetry,
+            transport=transport,
             remarks=remarks,
             make_analytics=make_analytics,
         )

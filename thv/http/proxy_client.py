@@ -6,7 +6,7 @@ Promises: a request that is not HTTP, too long or too slow is answered or droppe
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import h11
@@ -15,7 +15,8 @@ from thv.http.proxy_exchange import ProxyExchange
 from thv.http.proxy_upstream import MAX_HEAD, prepare
 
 if TYPE_CHECKING:
-    from thv.http.proxy import ReverseProxy
+    from thv.http.proxy_upstream import Pool
+    from thv.http.proxy_watch import Watch
 
 HEAD_TIMEOUT = 30.0
 """Seconds from the first byte of a request to the end of its head: a slow one must not keep a connection for ever."""
@@ -28,6 +29,35 @@ LINGER_BYTES = 1 << 20
 """How long, and for how much, an already answered request is read on, so that the answer is not lost to a reset."""
 
 
+class Proxy(Protocol):
+    """What the connections of clients lead to."""
+
+    pool: Pool
+    """The connections to the server."""
+    clients: set[ClientConnection]
+    """Those that are open."""
+    passed: int
+    """Changes whenever something passes."""
+
+    def now(self) -> float:
+        """Seconds, as deadlines are given."""
+
+    def refusal(self, request: h11.Request) -> tuple[int, str] | None:
+        """Why this request is not served, or None when it is."""
+
+    def is_health(self, request: h11.Request) -> bool:
+        """Whether this request is for the proxy itself."""
+
+    def answer_health(self, client: ClientConnection) -> None:
+        """Tell this client whether the server answers, once that is known."""
+
+    def watch(self, request: h11.Request) -> Watch:
+        """What looks at the exchange that this request begins."""
+
+    def looking_failed(self, error: Exception) -> None:
+        """Something passes that is not understood."""
+
+
 class ClientConnection(asyncio.Protocol):
     """One connection of a client.
 
@@ -37,7 +67,7 @@ class ClientConnection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, proxy: ReverseProxy) -> None:
+    def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._exchange: ProxyExchange | None = None

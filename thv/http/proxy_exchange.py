@@ -11,7 +11,7 @@ import os
 import ssl
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import h11
 
@@ -22,7 +22,6 @@ from thv.http.proxy_watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.http.proxy_client import ClientConnection
     from thv.http.proxy_upstream import Pool, ServerConnection
 
 MAX_WAITING = 256 << 10
@@ -30,6 +29,38 @@ MAX_WAITING = 256 << 10
 
 REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 """Methods that may be sent again when a kept connection turns out to be closed (RFC 9112, 9.3.1)."""
+
+
+class Client(Protocol):
+    """The connection that a request came on."""
+
+    peer: str
+    """The client's address."""
+    can_take: bool
+    """Whether it reads as fast as it is sent to."""
+    speaks_1_1: bool
+    """Whether it knows interim responses and trailers: HTTP/1.1."""
+
+    def encode(self, event: h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage) -> bytes:
+        """The bytes of a part of the response."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    def read_on(self, ready: bool) -> None:
+        """Read more of the request, or stop for now."""
+
+    def cut(self) -> None:
+        """End in the middle of a response, so that the client sees that it is not whole."""
+
+    def answer(self, status: int, body: bytes, words: str = "") -> None:
+        """Answer in the server's place: with JSON, or in words."""
+
+    def finished(self) -> None:
+        """The response is sent."""
+
+    def looking_failed(self, error: Exception) -> None:
+        """What passes is not understood any more."""
 
 
 class ProxyExchange:
@@ -42,7 +73,7 @@ class ProxyExchange:
         watch: shown what passes.
     """
 
-    def __init__(self, client: ClientConnection, request: h11.Request, pool: Pool, watch: Watch) -> None:
+    def __init__(self, client: Client, request: h11.Request, pool: Pool, watch: Watch) -> None:
         self._client = client
         self._pool = pool
         self._watch = watch

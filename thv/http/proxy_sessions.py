@@ -41,6 +41,15 @@ class Session:
         self.used = 0.0
         self.unanswered: set[Id] = set()
 
+    def show_late(self, line: bytes, passed_at: int) -> None:
+        """Show what a client sent when `time.perf_counter_ns` was `passed_at`; who measures time is told."""
+        told: Callable[[int | None], None] | None = getattr(self.account, "passed_at", None)
+        if told is not None:  # nobody measures otherwise
+            told(passed_at)
+        self.account.from_client(line)
+        if told is not None:
+            told(None)
+
     def fail(self, ids: set[Id]) -> None:
         """Nobody will answer these requests, and their client was there to hear it."""
         for id_ in ids:
@@ -71,15 +80,15 @@ class Sessions:
             self._common = Common(self._accounting.open_session())
         return self._common
 
-    def open(self) -> Session:
-        """A session that has no name yet."""
-        return Session(self._accounting.open_session())
+    def open(self, name: str | None) -> Session:
+        """A session that the server calls by this name, if it has one."""
+        return Session(self._accounting.open_session(name))
 
     def get(self, name: str) -> Session:
         """The session of this name, which an exchange that begins now belongs to: `leave` it once."""
         session = self._known.get(name)
         if session is None:
-            session = self.add(name, self.open())
+            session = self.add(name, self.open(name))
         self._known.move_to_end(name)
         session.exchanges += 1
         return session

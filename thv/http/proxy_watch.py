@@ -7,6 +7,7 @@ is bounded in memory; what is forwarded is not.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -85,7 +86,9 @@ class PostWatch(Watch):
         if self._is_legacy:
             self._name = legacy
         self._session: Session | None = None
-        self._unnamed = False
+        self._begins = False
+        self._held: tuple[bytes, int] | None = None
+        self._unnamed = True
         self._body = Body(coding)
         self._reply: Reply | None = None
         self._status = 0
@@ -105,34 +108,47 @@ class PostWatch(Watch):
         self._is_batch = wire.is_batch(line)
         parts = (wire.split_batch(line) or []) if self._is_batch else [line]
         messages = [(part, message) for part in parts if (message := wire.read(part)) is not None]
-        if not self._name and any(message.method == "initialize" for _, message in messages):
-            self._session = self._sessions.open()
-            self._unnamed = True
-        elif self._name:
+        self._begins = not self._name and any(message.method == "initialize" for _, message in messages)
+        if self._name:
             self._session = self._sessions.get(self._name)
         for part, message in messages:
             id_ = _id_of(message)
             if message.method is not None and id_ is not None:
                 self._ask(part, id_)
-            elif self._session is None and message.method == "notifications/cancelled":
-                if message.params is not None and message.params.request_id is not None:
-                    self._sessions.common.cancelled_by_notification(message.params.request_id)
-            elif self._session is None and message.method is not None:
-                self._sessions.common.account.from_client(wire.one_line(part))
-        if self._session is not None:
+            elif self._session is None and not self._begins:
+                self._notify(part, message)
+        if self._begins:
+            self._held = line, time.perf_counter_ns()
+        elif self._session is not None:
             self._session.account.from_client(line)
+
+    def _open(self, name: str | None) -> None:
+        """Open the account of the session that begins here, now that it is known what the session is called."""
+        if self._held is not None and self._session is None:
+            line, passed_at = self._held
+            self._session = self._sessions.open(name)
+            self._session.show_late(line, passed_at)
+
+    def _notify(self, part: bytes, message: Message) -> None:
+        common = self._sessions.common
+        if message.method != "notifications/cancelled":
+            common.account.from_client(wire.one_line(part.rstrip(b"\n")))
+        elif message.params is not None and message.params.request_id is not None:
+            common.cancelled_by_notification(message.params.request_id)
 
     def _ask(self, part: bytes, id_: Id) -> None:
         self._asked.append(id_)
-        name = "" if self._session is not None else self._sessions.common.begin(wire.one_line(part.rstrip(b"\n")), id_)
+        is_common = self._session is None and not self._begins
+        name = self._sessions.common.begin(wire.one_line(part.rstrip(b"\n")), id_) if is_common else ""
         self._waiting.setdefault(id_, deque()).append(name)
 
     def response(self, status: int, headers: Headers) -> None:
         """How the server answers."""
         self._status = status
         self._reply = Reply.to(headers, self._show)
-        name = value_of(headers, SESSION_ID)
-        if self._unnamed and self._session is not None and name and status < FIRST_FAILURE:
+        name = value_of(headers, SESSION_ID) if status < FIRST_FAILURE else ""
+        self._open(name or None)
+        if self._begins and self._session is not None and name:
             self._unnamed = False
             self._sessions.add(name, self._session).exchanges += 1
 
@@ -158,12 +174,14 @@ class PostWatch(Watch):
 
     def broke(self) -> None:
         """Nothing, or half of them."""
+        self._open(None)
         self._fail(for_good=self._reply is None or not self._reply.is_resumable)
         self._leave()
 
     def client_left(self) -> None:
         """Without a session nobody can ask for the reply again; with one, the session's end decides."""
-        if self._session is None or self._unnamed:
+        self._open(None)
+        if self._session is None or self._begins:
             self._cancel()
         self._leave()
 
@@ -219,7 +237,7 @@ class PostWatch(Watch):
         session, self._session = self._session, None
         if session is None:
             return
-        if self._unnamed:
+        if self._begins and self._unnamed:
             session.account.abandon()  # answered without a session: there is nothing more to it
         else:
             self._sessions.leave(session)
@@ -276,7 +294,7 @@ class StreamWatch(Watch):
         if self._session is None:
             where = urljoin(self._target.decode("latin-1"), data.decode("utf-8", "replace").strip())
             self._name = _legacy_name(where.encode())
-            self._sessions.add(self._name, self._sessions.open())
+            self._sessions.add(self._name, self._sessions.open(None))
             self._session = self._sessions.get(self._name)
 
     def _end(self, *, by_server: bool) -> None:
