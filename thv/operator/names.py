@@ -50,7 +50,7 @@ TREE: Final = "/opt/thv"
 """Where thv, its Python and its C library stand, in thv's image and in the container of a wrapped server."""
 
 TREE_PYTHON: Final = f"{TREE}/bin/python3"
-"""thv's own Python, which names its own loader and libraries: the server's image may have another C library, or none."""
+"""thv's own Python. It names its own loader and libraries: the server's image may have another C library, or none."""
 
 CONFIG_DIR: Final = "/etc/thv"
 CONFIG_FILE: Final = "config.yaml"
