@@ -61,6 +61,7 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             from thv.cli.serve import serve
 
             return serve(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
+        _refuse_http_options(request)
         if os.isatty(0):
             say(_introduction(spec, request))
         return Session(
@@ -77,6 +78,17 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
         return report(ThvError(f"the system refuses what a session needs: {error}"), debug=request.debug)
     except Exception as error:  # noqa: BLE001  one line, and no traceback unless it is asked for
         return report_unexpected(error, debug=request.debug)
+
+
+def _refuse_http_options(request: RunRequest) -> None:
+    """Refuse what only a server for HTTP clients can be told: nobody shall believe that it had an effect."""
+    if request.host or request.shared or request.max_sessions or request.session_ttl or request.allowed_origins:
+        from thv.errors import UsageError
+
+        raise UsageError(
+            "--host, --shared, --max-sessions, --session-ttl and --allowed-origins are for clients over HTTP: "
+            "add --proxy-port PORT"
+        )
 
 
 def _environment() -> dict[str, str]:
