@@ -12,13 +12,13 @@ from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING
 
 from thv.telemetry.agent.causes import LATE, Cause
-from thv.telemetry.agent.sending import Sender, place, transport_for
+from thv.telemetry.agent.sending import Sender, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from thv.telemetry.agent.complaints import Complaints
-    from thv.telemetry.agent.sending import Delivery
+    from thv.telemetry.agent.sending import Delivery, Transport
     from thv.telemetry.frames import Metrics, Signal, SpanRecord
 
 CAPACITY = 2048
@@ -80,7 +80,7 @@ class _Export:
 
     def _send(self, what: str, body: bytes) -> Delivery:
         if self._sender is None:
-            transport = transport_for(self._signal, self._service)
+            transport = _transport_for(self._signal, self._service)
             self._sender = Sender(transport, self._signal.timeout_s, self._ending)
         begun = time.monotonic()
         delivery = self._sender.send(body)
@@ -202,3 +202,14 @@ class MetricExport(_Export):
                 self._changed.wait(left)
             self._hurry = False
             return self._latest if self.undelivered or not self._ending.is_set() else None
+
+
+def _transport_for(signal: Signal, service: str) -> Transport:
+    """The transport a signal asks for; `service` is `trace` or `metrics`, for gRPC's method name."""
+    if signal.protocol == "grpc":
+        from thv.telemetry.agent.over_grpc import GrpcTransport
+
+        return GrpcTransport(signal, service)
+    from thv.telemetry.agent.over_http import HttpTransport
+
+    return HttpTransport(signal)

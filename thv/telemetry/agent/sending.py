@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from threading import Event
 
     from thv.telemetry.agent.causes import Cause
-    from thv.telemetry.frames import Signal
 
 FIRST_PAUSE_S = 1.0
 """Before the first retry; doubled for each further one (OTLP, "Failures": exponential backoff with jitter)."""
@@ -60,17 +59,6 @@ def place(endpoint: str) -> str:
         return endpoint.rpartition("@")[2].partition("/")[0]
     parts = urlsplit(endpoint)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def transport_for(signal: Signal, service: str) -> Transport:
-    """The transport a signal asks for; `service` is `trace` or `metrics`, for gRPC's method name."""
-    if signal.protocol == "grpc":
-        from thv.telemetry.agent.over_grpc import GrpcTransport
-
-        return GrpcTransport(signal, service)
-    from thv.telemetry.agent.over_http import HttpTransport
-
-    return HttpTransport(signal)
 
 
 class Sender:
