@@ -37,6 +37,7 @@ class ProcessBackend:
         self._process: ServerProcess | None = None
         self._exited: asyncio.Future[None] | None = None
         self._exit_fd = -1
+        self._asked_to_end = False
         self._closing: asyncio.Task[int] | None = None
 
     @property
@@ -96,6 +97,7 @@ class ProcessBackend:
         """The same without the time that a server has to notice the end of its input: somebody is waiting."""
         if self._process is not None and not self._has_exited():
             self._process.terminate()
+            self._asked_to_end = True
         return await self.close()
 
     async def exited(self) -> None:
@@ -112,7 +114,8 @@ class ProcessBackend:
             return 0
         self._sink.close()
         process.close_stdin()
-        for grace, remedy in ((EOF_GRACE, process.terminate), (TERM_GRACE, process.kill), (LAST_GRACE, None)):
+        steps = ((EOF_GRACE, process.terminate), (TERM_GRACE, process.kill), (LAST_GRACE, None))
+        for grace, remedy in steps[1:] if self._asked_to_end else steps:
             if await self._exits_within(grace):
                 break
             if remedy is not None:
@@ -161,5 +164,14 @@ class ProcessBackend:
             self._exit_fd = -1
         if self._exited is not None and not self._exited.done():
             self._exited.set_result(None)
-            # What it wrote is still in the pipe; a child of it that holds the pipe open must not hide its end.
-            asyncio.get_running_loop().call_later(EOF_GRACE, self._source.finish)
+            self._await_output(-1)
+
+    def _await_output(self, seen: int) -> None:
+        """What it wrote is still in the pipe; but a child of it that holds the pipe open must not hide its end."""
+        source = self._source
+        if source.ended:
+            return
+        if source.is_reading and source.bytes_read == seen:
+            source.finish()
+        else:
+            asyncio.get_running_loop().call_later(EOF_GRACE, self._await_output, source.bytes_read)

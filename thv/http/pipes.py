@@ -35,7 +35,10 @@ class LineSource:
     """The lines of a pipe.
 
     Args:
-        fd: our end; its owner closes it, after `close`.
+        fd: our end; its owner closes it, after `finish`.
+
+    Attributes:
+        bytes_read: how much came so far.
     """
 
     def __init__(self, fd: int) -> None:
@@ -50,6 +53,7 @@ class LineSource:
         self._taker: asyncio.Future[None] | None = None
         self._reading = False
         self._widened = False
+        self.bytes_read = 0
         if sys.platform != "win32":
             os.set_blocking(fd, False)  # our end alone: the server's is another description
         self._resume()
@@ -58,6 +62,11 @@ class LineSource:
     def ended(self) -> bool:
         """Whether the pipe ended; lines may still wait to be taken."""
         return self._ended
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether what comes is read; not while too much waits to be taken."""
+        return self._reading
 
     async def take(self) -> bytes:
         """The next line with its newline; empty at the end. One taker at a time.
@@ -86,6 +95,7 @@ class LineSource:
 
     def _feed(self, chunk: bytes) -> None:
         """Add what was read; nothing is the end."""
+        self.bytes_read += len(chunk)
         if not chunk:
             if self._pieces:  # a last line without newline is a line for whoever reads lines
                 self._add(b"".join(self._pieces) + b"\n")
