@@ -27,6 +27,9 @@ if TYPE_CHECKING:
             """End the server without waiting for it to notice the end of its input."""
 
 
+LAST_WORDS = 3.0
+"""Seconds between a server that reads no more and its end, which says why."""
+
 MAX_SHOWN = 200
 """Characters shown of a line that is no message."""
 
@@ -72,9 +75,14 @@ class Server:
         """Hand on one line.
 
         Raises:
-            OSError: the server has ended.
+            OSError: the server has ended; whoever has to know has been told how, if that is known.
         """
-        await self._backend.send(line)
+        try:
+            await self._backend.send(line)
+        except OSError:
+            if self._reading is not None:
+                await asyncio.wait([self._reading], timeout=LAST_WORDS)
+            raise
 
     async def close(self, *, hurry: bool = False) -> None:
         """End the server, and wait for its end."""
