@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     """A small server of sessions with the tools `good`, `bad` and `never`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     seen: list[tuple[str, str | None]]
 
     def answer(self, status: int, message: Any = None, **headers: str) -> None:

@@ -146,16 +146,15 @@ class LineOutput:
 
     def _at_once(self, line: bytes) -> bytes:
         """What is left of the line after writing what surely does not block."""
-        if len(line) > AT_ONCE or sys.platform == "win32":
-            return line
-        poller = select.poll()
-        poller.register(self._fd, select.POLLOUT)
-        if not poller.poll(0):
-            return line
-        try:
-            return line[os.write(self._fd, line) :]
-        except BlockingIOError:
-            return line
+        if sys.platform != "win32" and len(line) <= AT_ONCE:
+            poller = select.poll()
+            poller.register(self._fd, select.POLLOUT)
+            if poller.poll(0):
+                try:
+                    return line[os.write(self._fd, line) :]
+                except BlockingIOError:
+                    pass
+        return line
 
     async def _by_thread(self, line: bytes) -> None:
         if not self._is_running:
