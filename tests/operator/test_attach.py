@@ -294,7 +294,8 @@ def test_refused_at_first_it_is_not_ready_and_says_why_until_it_is(tmp_path: Pat
             stage = Stage(api, tmp_path / "credentials")
             api.is_refusing = 400, failure("container mcp is waiting to start: ImagePullBackOff")
             stage.server.start()
-            await until(lambda: "ImagePullBackOff" in stage.server.problem)
+            await until(lambda: len(api.seen) >= 4)
+            assert "ImagePullBackOff" in stage.server.problem
             assert not stage.server.look()
             api.is_refusing = None
             await stage.backend()

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import ssl
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -187,6 +188,12 @@ def test_it_is_alive_and_not_ready_while_it_may_not_attach(tmp_path: Path) -> No
             assert TOKEN not in front.said
 
     asyncio.run(story())
+
+
+def test_the_pod_does_not_load_what_the_operator_needs() -> None:
+    code = "import sys, thv.cli.attach, thv.operator.attach, thv.operator.attach_link; print('kopf' in sys.modules)"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout.strip() == "False"
 
 
 def test_the_pod_is_given_a_command_line_that_thv_takes(
