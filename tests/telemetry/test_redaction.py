@@ -34,7 +34,24 @@ SHOWS = [
     ('{"a": "never closed\\', '{"a":"never closed"'),
     ('{"a": "\\"', '{"a":"\\""'),
     ('{"a": "\\\\"', '{"a":"\\\\"'),
-    ('{"a": "{\\"token\\": \\"t0p', '{"a":"{\\"token\\":\\"[redacted]\\""'),
+    ('{"a": "{\\"token\\": \\"t0p', '{"a":"{\\"token\\":[redacted]"'),
+    ('{"a": "[INFO] my password: x"}', '{"a":"[INFO] my password:[redacted]"}'),
+    ('{"a": "[INFO] my password: x', '{"a":"[INFO]mypassword:[redacted]"'),
+    ('{"a": "\ufeff{\\"token\\": \\"t0p\\"}"}', '{"a":"{\\"token\\":\\"[redacted]\\"}"}'),
+    (
+        '[{"name": "password", "value": "x", "more": "y"}]',
+        '[{"name":"password","value":"[redacted]","more":"[redacted]"}]',
+    ),
+    ('[["Authorization", "Basic x"], ["Accept", "y"]]', '[["Authorization","[redacted]"],["Accept","y"]]'),
+    ('["--password", "x", "-v"]', '["--password","[redacted]","-v"]'),
+    ('["--verbose", "x"]', '["--verbose","x"]'),
+    ('["curl", "-H", "X-Api-Key: x"]', '["curl","-H","X-Api-Key:[redacted]"]'),
+    ('{"env": ["A=1", "API_KEY=x y"]}', '{"env":["A=1","API_KEY=[redacted]"]}'),
+    ('{"a": "grant=1&client_secret=x&b=2"}', '{"a":"grant=1&client_secret=[redacted]"}'),
+    ('{"a": "see {\\"token\\": \\"x\\"}"}', '{"a":"see {\\"token\\":[redacted]"}'),
+    ('{"a": "use Bearer x"}', '{"a":"use Bearer [redacted]"}'),
+    ('{"url": "https://me:x@host/?q=1"}', '{"url":"https://[redacted]@host/?q=1"}'),
+    ('{"a": "a token is a piece of text"}', '{"a":"a token is a piece of text"}'),
 ]
 
 
@@ -62,13 +79,18 @@ def test_a_value_and_the_whole_are_cut() -> None:
         "set-cookie",
         "db.passwd",
         "p_w_d",
+        "userPass",
+        "db-pw",
+        "PIN",
+        "connectionString",
+        "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44",
     ],
 )
 def test_such_keys_are_secret(key: str) -> None:
     assert is_secret(key)
 
 
-@pytest.mark.parametrize("key", ["text", "query", "path", "name", "", "1", "é"])
+@pytest.mark.parametrize("key", ["text", "query", "path", "name", "", "1", "é", "spin", "passenger", "seedling"])
 def test_such_are_not(key: str) -> None:
     assert not is_secret(key)
 
@@ -110,7 +132,9 @@ def test_no_bytes_are_too_strange(raw: bytes) -> None:
     assert len(show(raw)) <= SHOWN
 
 
-@pytest.mark.parametrize("piece", [b"[", b'{"a":', b'"[', b"\\", b"x", b'"', b'{"key":['])
+@pytest.mark.parametrize(
+    "piece", [b"[", b'{"a":', b'"[', b"\\", b"x", b'"', b'{"key":[', b"token", b"token ", b"://", b"pass:", b"a@"]
+)
 def test_the_work_is_bounded(piece: bytes) -> None:
     began = time.process_time()
     assert len(show((piece * READ)[:READ])) <= SHOWN

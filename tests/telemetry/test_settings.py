@@ -196,7 +196,9 @@ def test_prometheus_needs_no_endpoint_and_wants_metrics_alone() -> None:
     assert (found.agent["prometheus_port"], found.tracing, found.metrics) == (9464, False, True)
     assert (found.agent["traces"], found.agent["metrics"]) == (None, None)
     other = settings({"enable-prometheus-metrics-path": "true"}, {"OTEL_EXPORTER_PROMETHEUS_PORT": "9999"})
-    assert other.agent["prometheus_port"] == 9999
+    assert (other.agent["prometheus_host"], other.agent["prometheus_port"]) == ("127.0.0.1", 9999)
+    everywhere = settings({"enable-prometheus-metrics-path": "true"}, {"OTEL_EXPORTER_PROMETHEUS_HOST": "0.0.0.0"})
+    assert everywhere.agent["prometheus_host"] == "0.0.0.0"
     assert settings({"endpoint": "h:1"}).agent["prometheus_port"] is None
     traced = settings({"endpoint": "h:1", "metrics-enabled": "false", "enable-prometheus-metrics-path": "true"})
     assert (traced.agent["metrics"], traced.metrics) == (None, True)

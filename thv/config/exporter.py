@@ -54,6 +54,7 @@ def _made() -> tuple[Setting, ...]:
         *made,
         Setting("metric-export-interval", MILLISECONDS, "", "", env=("OTEL_METRIC_EXPORT_INTERVAL",)),
         Setting("temporality", TEMPORALITY, "", "", env=(f"{PREFIX}METRICS_TEMPORALITY_PREFERENCE",)),
+        Setting("prometheus-host", TEXT, "", "", env=("OTEL_EXPORTER_PROMETHEUS_HOST",)),
         Setting("prometheus-port", PORT, "", "", env=("OTEL_EXPORTER_PROMETHEUS_PORT",)),
     )
 

@@ -58,6 +58,7 @@ class AgentSettings(Struct, array_like=True, frozen=True):
     debug: bool = False
     server: str = ""
     temporality: Literal["cumulative", "delta", "lowmemory"] = "cumulative"
+    prometheus_host: str = "127.0.0.1"
 
 
 class Configure(Struct, array_like=True, frozen=True, tag="configure"):

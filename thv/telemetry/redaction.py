@@ -1,14 +1,17 @@
 """Arguments and results as a span may show them: secrets taken out by their keys, each value cut, and the whole cut.
 
-Promises: what stands under a key that sounds secret is never shown, at any depth, in JSON inside a string, too; at most
-`SHOWN` characters come out; the work is bounded, because only the first `READ` bytes are read. Never raises. What is
-not JSON, or is cut off, is shown as far as it goes.
+Promises: what stands under a key that sounds secret is never shown, at any depth, in JSON inside a string, too; nor
+what follows such a name in the forms in which keys are written otherwise: `--name VALUE` and `["name", VALUE]`,
+`{"name": NAME, "value": VALUE}`, `name=VALUE` and `name: VALUE` in a text, and the user of a URL. At most `SHOWN`
+characters come out; the work is bounded, because only the first `READ` bytes are read. Never raises. What is not JSON,
+or is cut off, is shown as far as it goes.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Final
 
 READ: Final = 16 << 10
@@ -26,17 +29,44 @@ ELLIPSIS: Final = "…"
 NESTED: Final = 3
 """How deep JSON in strings in JSON is read; beyond, such a string is redacted whole."""
 
-_SECRET: Final = re.compile(
+_PARTS: Final = (
     "token|passw|pwd|passphrase|secret|key|auth|credential|cookie|bearer|signature|private|session|jwt|otp|pincode"
+    "|connectionstring|mnemonic|csrf|xsrf|certificate"
 )
+_SECRET: Final = re.compile(_PARTS)
 """Parts of keys, letters only and in lower case, whose values are secret. Too many are better than too few."""
 
+_SECRET_WORDS: Final = frozenset(
+    ("cred", "creds", "cvc", "cvv", "dsn", "mfa", "pass", "pat", "pem", "pin", "pw", "sas", "seed", "sid", "ssn", "tok")
+)
+"""Whole words of keys: as parts they would be found in too many others."""
+
 _NOT_A_LETTER: Final = re.compile("[^a-z]+")
+_WORD: Final = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+_NAME: Final = re.compile(r"\S{1,64}")
+"""What may be a name among values."""
+
+_NAMED: Final = re.compile(
+    rf"""(?:{_PARTS})[\w.\-]{{0,64}}["'\\]{{0,8}}\s{{0,8}}[:=]|\b(?:{"|".join(sorted(_SECRET_WORDS))})\s{{0,8}}[:=]|\bbearer\s""",
+    re.IGNORECASE,
+)
+"""A name and what parts it from its value, inside a text."""
+
+_USER: Final = re.compile(r"(://)[^/\s@]{1,512}@")
+"""The user of a URL, and the password."""
+
+_TEXT_READ: Final = 1024
+"""Characters of one text that are looked through for what has no key: more than is shown, for what begins before."""
+
 _OPENING: Final = frozenset("{[")
 _CLOSING: Final = frozenset("}]")
 _PIECE: Final = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
 _LONGEST_ESCAPE: Final = 6
 """Characters of `\\u0000`."""
+
+_BLANK: Final = " \t\r\n\ufeff"
+"""What may stand before JSON."""
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -48,7 +78,10 @@ def show(raw: bytes) -> str:
 
 def is_secret(key: str) -> bool:
     """Whether what stands under the key is not to be shown."""
-    return _SECRET.search(_NOT_A_LETTER.sub("", key.lower())) is not None
+    key = unicodedata.normalize("NFKC", key)
+    if _SECRET.search(_NOT_A_LETTER.sub("", key.lower())) is not None:
+        return True
+    return any(word.lower() in _SECRET_WORDS for word in _WORD.findall(key))
 
 
 class _EnoughError(Exception):
@@ -91,6 +124,7 @@ class _Reading:
 
     def _members(self, *, in_object: bool) -> None:
         is_key, secret = in_object, False
+        named = False  # a value before this one was a name that sounds secret
         for piece in self._pieces:
             if piece in _CLOSING:
                 self._show(piece)
@@ -105,7 +139,8 @@ class _Reading:
                 is_key, secret = False, is_secret(key)
                 self._show(_quoted(key))
             else:
-                self._element(piece, secret=secret)
+                self._element(piece, secret=secret or named)
+                named = _is_secret_name(piece) or (named and in_object)
 
     def _skip(self) -> None:
         depth = 1
@@ -116,18 +151,51 @@ class _Reading:
 
     def _value(self, piece: str) -> str:
         if not piece.startswith('"'):
-            return _cut(piece, VALUE_SHOWN)
+            return _cut(_without_named(piece), VALUE_SHOWN)
         text = _text(piece)
-        if text.lstrip()[:1] in _OPENING:
-            text = _Reading(text, nested=self._nested + 1).redacted() if self._nested < NESTED else "[redacted]"
-        return _quoted(text)
+        json_text = text.lstrip(_BLANK)
+        if json_text[:1] not in _OPENING or (_is_whole(piece) and not _is_json(json_text)):
+            return _quoted(_without_named(text))
+        if self._nested >= NESTED:
+            return REDACTED
+        shown = _Reading(json_text, nested=self._nested + 1).redacted()
+        return _quoted(shown if _is_whole(piece) else _without_named(shown))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _is_secret_name(piece: str) -> bool:
+    if not piece.startswith('"'):
+        return False
+    text = _text(piece[:_TEXT_READ])
+    return _NAME.fullmatch(text) is not None and is_secret(text)
+
+
+def _without_named(text: str) -> str:
+    """The text without the user of a URL, and without what follows a name that sounds secret."""
+    text = _USER.sub(r"\1[redacted]@", text[:_TEXT_READ])
+    found = _NAMED.search(text)
+    return text if found is None else f"{text[: found.end()]}[redacted]"
+
+
+def _is_whole(piece: str) -> bool:
+    """Whether a string has its closing quote."""
+    return len(piece) > 1 and piece.endswith('"') and (len(piece) - len(piece[:-1].rstrip("\\"))) % 2 == 1
 
 
 def _text(piece: str) -> str:
     """The text of a string, or of as much of it as was read."""
     if not piece.startswith('"'):
         return piece
-    if len(piece) > 1 and piece.endswith('"') and (len(piece) - len(piece[:-1].rstrip("\\"))) % 2:
+    if _is_whole(piece):
         piece = piece[:-1]
     for ending in range(_LONGEST_ESCAPE):
         # A string that was cut off, perhaps in the middle of an escape.

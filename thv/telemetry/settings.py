@@ -39,6 +39,7 @@ LONGEST_TIMEOUT_S = 3600.0
 INTERVAL_S = 60.0
 """Seconds between two exports of metrics where no variable says otherwise ("Periodic exporting MetricReader")."""
 
+PROMETHEUS_HOST = "127.0.0.1"
 PROMETHEUS_PORT = 9464
 """The port that Prometheus exporters of OpenTelemetry listen on by convention."""
 
@@ -137,6 +138,7 @@ def resolve(
     interval = values.get("metric-export-interval")
     agent = {
         **signals,
+        "prometheus_host": values.get("prometheus-host") or PROMETHEUS_HOST,
         "prometheus_port": int(values.get("prometheus-port") or PROMETHEUS_PORT) if prometheus else None,
         "resource": _resource(values, server),
         "export_interval_s": interval / 1000 if interval else INTERVAL_S,

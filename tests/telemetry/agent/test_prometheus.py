@@ -166,6 +166,18 @@ def wait_for_answer(url: str) -> list[Any]:
         time.sleep(0.1)
 
 
+def test_an_address_of_the_users_is_served_under_every_name(said: list[str]) -> None:
+    with closing(PrometheusEndpoint(0, {}, said.append, host="0.0.0.0")) as served:
+        assert said == [f"Prometheus metrics are at {served.address}"]
+        assert served.address.startswith("http://0.0.0.0:")
+        assert ask(served, Host="pod.example:9464")[0] == 200
+
+
+def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(said: list[str]) -> None:
+    PrometheusEndpoint(9464, {}, said.append, host="192.0.2.1")
+    assert said == ["telemetry: no Prometheus metrics: the ports 9464 to 9563 of 192.0.2.1 are taken"]
+
+
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus here; Debian's package is `prometheus`")
 def test_a_real_prometheus_answers_with_the_right_numbers(tmp_path: Path) -> None:
     port, scraped = free_port(), free_port()

@@ -1,4 +1,4 @@
-"""`/metrics` on the loopback interface: the latest snapshot in Prometheus' text format, with `prometheus_client`.
+"""`/metrics`, by default on the loopback interface: the latest snapshot as Prometheus' text, with `prometheus_client`.
 
 Names follow OpenTelemetry's "Prometheus and OpenMetrics Compatibility": units in words, `_total` for counters, the
 resource as `target_info`. Read-only; a page of the web that points its own name at this machine is refused.
@@ -115,29 +115,30 @@ def _name(text: str) -> str:
 
 
 class PrometheusEndpoint:
-    """Serves the latest snapshot on the first free port from `port` on, and says its address once.
+    """Serves the latest snapshot on the first free port of `host` from `port` on, and says its address once.
 
     No free port is said, and nothing is served: the session goes on.
     """
 
-    def __init__(self, port: int, resource: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(self, port: int, resource: Mapping[str, str], say: Callable[[str], None], *, host: str = HOST) -> None:
         self._snapshots = Snapshots(resource)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self._snapshots)
         for candidate in range(port, port + PORTS_TRIED) if port else (0,):
             try:
-                self._server = _Server(candidate, registry)
+                self._server = _Server(host, candidate, registry)
             except (OSError, OverflowError):
                 continue
             Thread(target=self._server.serve_forever, args=(NEVER_S,), name="thv-prometheus", daemon=True).start()
             say(f"Prometheus metrics are at {self.address}")
             return
-        say(f"telemetry: no Prometheus metrics: the ports {port} to {port + PORTS_TRIED - 1} of {HOST} are taken")
+        say(f"telemetry: no Prometheus metrics: the ports {port} to {port + PORTS_TRIED - 1} of {host} are taken")
 
     @property
     def address(self) -> str:
         """The URL of the metrics."""
-        return f"http://{HOST}:{self._server.server_port}/metrics"
+        host = self._server.server_name
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
 
     def put(self, snapshot: Metrics) -> None:
         """Show `snapshot` from now on."""
@@ -158,15 +159,17 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = sys.platform != "win32"
     daemon_threads = True
 
-    def __init__(self, port: int, registry: CollectorRegistry) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         self.registry = registry
-        super().__init__((HOST, port), _Handler)
+        self.is_private = _is_this_machine(f"[{host}]" if ":" in host else host)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
         """Bind without the look-up of our own name that `HTTPServer` makes: it can take seconds."""
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = HOST, self.server_address[1]
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -176,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a scrape."""
-        if not _is_this_machine(self.headers.get("Host", "")):
+        if cast("_Server", self.server).is_private and not _is_this_machine(self.headers.get("Host", "")):
             self._answer(HTTPStatus.FORBIDDEN, b"this address is for this machine only\n")
         elif self.path.partition("?")[0] not in {"/metrics", "/metrics/"}:
             self._answer(HTTPStatus.NOT_FOUND, b"metrics are at /metrics\n")

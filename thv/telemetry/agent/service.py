@@ -42,7 +42,9 @@ class Agent:
         if settings.prometheus_port is not None:
             from thv.telemetry.agent.prometheus import PrometheusEndpoint
 
-            self._prometheus = PrometheusEndpoint(settings.prometheus_port, settings.resource, complaints.say)
+            self._prometheus = PrometheusEndpoint(
+                settings.prometheus_port, settings.resource, complaints.say, host=settings.prometheus_host
+            )
 
     def take(self, frame: Frame) -> None:
         """Act on one frame; returns at once."""
