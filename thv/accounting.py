@@ -58,7 +58,8 @@ class SessionAccount:
 
     `rewrite` is None, unless the user's trace context is to be passed on to the server. `passed_at` is None, unless
     somebody measures how long things take: then it can be told when what is shown now had passed, and with None that
-    things are shown as they pass.
+    things are shown as they pass. `brought_by` is told, in the same way, of the HTTP status
+    that brings what the server says.
     """
 
     def __init__(
@@ -67,13 +68,24 @@ class SessionAccount:
         tap: Tap,
         *,
         passed_at: Callable[[int | None], None] | None = None,
+        brought_by: Callable[[int | None], None] | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._ledger = ledger
         self.from_client = tap.from_client
         self.from_server = tap.from_server
         self.passed_at = passed_at
+        self._brought_by = brought_by
         self.rewrite = rewrite
+
+    def from_response(self, lines: bytes, status: int) -> None:
+        """Shown lines as `from_server` is, where an HTTP response of this status brings them."""
+        if self._brought_by is None:
+            self.from_server(lines)
+            return
+        self._brought_by(status)
+        self.from_server(lines)
+        self._brought_by(None)
 
     def outgoing(self, lines: bytes) -> bytes:
         """Shows what the client sent; returns what is to be forwarded in its place: nearly always the same bytes."""
@@ -170,12 +182,14 @@ class Accounting:
         recorder = self._telemetry.open_session(session_id)
         ledger = ToolCallLedger(self._observers, requests=recorder, report=report)
         tap = Tap(ledger, report=report, readers=detailed_readers(capture=self._captures))
-        if not self._propagates:
-            return SessionAccount(ledger, tap, passed_at=recorder.passed_at)
-        from thv.jsonrpc.propagation import Propagation
+        rewrite = None
+        if self._propagates:
+            from thv.jsonrpc.propagation import Propagation
 
-        rewrite = Propagation(tap.from_client, recorder.take_contexts).rewrite
-        return SessionAccount(ledger, tap, passed_at=recorder.passed_at, rewrite=rewrite)
+            rewrite = Propagation(tap.from_client, recorder.take_contexts).rewrite
+        return SessionAccount(
+            ledger, tap, passed_at=recorder.passed_at, brought_by=recorder.brought_by, rewrite=rewrite
+        )
 
     def client_gone(self) -> None:
         """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""

@@ -129,6 +129,16 @@ if TYPE_CHECKING:
         def from_server(self) -> Look:
             """Shown lines after they were handed on to the client."""
 
+        def from_response(self, lines: bytes, status: int) -> None:
+            """Shown lines as `from_server` is, where an HTTP response of this status brings them."""
+
+        @property
+        def passed_at(self) -> Callable[[int | None], None] | None:
+            """Told when what is shown now had passed, as `time.perf_counter_ns` counts; None: it passes as it is shown.
+
+            There is none where nobody measures how long things take.
+            """
+
         def outgoing(self, lines: bytes) -> bytes:
             """Shows whole lines of the client, as `from_client` does; returns what to forward in their place."""
 

@@ -477,6 +477,8 @@ def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_
         assert front.post(call(1, "anything", {}), Mcp_Session_Id=session).status == 200
         message, headers = stateless(call(1, "anything", {}))
         assert front.post(message, **headers).status == 200
+        message, headers = stateless({"jsonrpc": "2.0", "id": 1, "method": "unknown"})
+        assert front.post(message, **headers).status == 404
         while "/metrics" not in front.said:
             front.said += receive(front.stderr, line=True).decode()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/metrics", front.said)
@@ -491,4 +493,9 @@ def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_
         until(
             lambda: re.search(r'tool_calls(_total)?\{[^}]*tool="anything"[^}]*\} 2', metrics()) is not None, "the calls"
         )
+        answered = [line for line in metrics().splitlines() if line.startswith("toolhive_mcp_requests_total{")]
+        assert {
+            (re.findall('mcp_method="([^"]*)"', line)[0], re.findall('status_code="([^"]*)"', line)[0])
+            for line in answered
+        } == {("initialize", "200"), ("tools/call", "200"), ("unknown", "404")}
         front.stop()

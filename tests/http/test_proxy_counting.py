@@ -25,7 +25,7 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
-from thv.accounting import Accounting
+from thv.accounting import Accounting, SessionAccount
 from thv.http import wire
 
 if TYPE_CHECKING:
@@ -243,6 +243,51 @@ def test_whoever_counts_is_told_what_a_session_is_called(monkeypatch: pytest.Mon
             assert setup.counted == (3, 0)
 
     asyncio.run(scenario())
+
+
+STATUSES: dict[str, tuple[bytes, int]] = {
+    "a reply": (as_json(reply(1)), 200),
+    "a reply on a stream": (as_stream(reply(1)), 200),
+    "an error with its own status": (
+        as_json({"jsonrpc": "2.0", "id": 1, "error": {"code": -32601}}, status="404 Not Found"),
+        404,
+    ),
+    "a page": (b"HTTP/1.1 503 Oops\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nsorry", 503),
+    "half a reply": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{", 200),
+    "nothing": (b"", 502),
+}
+
+
+@pytest.mark.parametrize("header", [(), (SESSION,)], ids=["without a session", "in a session"])
+@pytest.mark.parametrize(("answer", "status"), STATUSES.values(), ids=STATUSES)
+def test_whoever_counts_is_told_the_status_that_the_client_saw(
+    answer: bytes, status: int, header: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def from_response(self: SessionAccount, lines: bytes, status: int) -> None:
+        seen.append(status)
+        self.from_server(lines)
+
+    monkeypatch.setattr(SessionAccount, "from_response", from_response)
+
+    async def handler(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    async def scenario() -> None:
+        async with proxied(handler) as setup:
+            await setup.raw(posted(1, *header))
+            assert sum(setup.counted) == 1
+            assert seen == [status]
+
+    asyncio.run(scenario())
+
+
+def posted(id_: int, *headers: str) -> bytes:
+    body = json.dumps(call(id_)).encode()
+    head = ["POST /mcp HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", *headers, "Connection: close"]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 def test_a_session_that_the_server_does_not_know_any_more_is_forgotten() -> None:

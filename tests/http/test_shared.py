@@ -49,6 +49,9 @@ class Nobody:
     def related(self, _id: Id | None, _line: bytes) -> Stream | None:
         return None
 
+    def status_of(self, _message: Message) -> int:
+        return wire.OK
+
     def unrelated(self, _line: bytes) -> Stream | None:
         return None
 
@@ -59,6 +62,13 @@ class Nobody:
         pass
 
     from_server = from_client
+
+    def from_response(self, lines: bytes, status: int) -> None:
+        pass
+
+    @property
+    def passed_at(self) -> None:
+        return None
 
     def outgoing(self, line: bytes) -> bytes:
         return line

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from thv.telemetry.aggregates import Key
 
 MILLISECOND = 1_000_000
-CALL: Key = ("tools/call", "echo", "2025-06-18", None, None)
+CALL: Key = ("tools/call", "echo", "2025-06-18", None, None, None)
 
 
 def histograms(counted: Aggregates, name: str) -> list[HistogramPoint]:
@@ -31,7 +31,7 @@ def sums(counted: Aggregates, name: str) -> dict[tuple[tuple[str, str], ...], in
 
 def test_a_tool_call_stands_under_the_names_that_are_documented() -> None:
     counted = Aggregates("demo", "stdio")
-    counted.request(("tools/call", "echo", "2025-06-18", "-32602", "-32602"), 30 * MILLISECOND)
+    counted.request(("tools/call", "echo", "2025-06-18", "-32602", "-32602", None), 30 * MILLISECOND)
     counted.call("echo", "error")
     (operation,) = histograms(counted, "mcp.server.operation.duration")
     assert operation.attributes == {
@@ -58,7 +58,7 @@ def test_a_tool_call_stands_under_the_names_that_are_documented() -> None:
 
 def test_over_http_the_names_say_so() -> None:
     counted = Aggregates("demo", "streamable-http")
-    counted.request(("prompts/get", "hello", None, None, None), 1)
+    counted.request(("prompts/get", "hello", None, None, None, 200), 1)
     (operation,) = histograms(counted, "mcp.server.operation.duration")
     assert operation.attributes == {
         "mcp.method.name": "prompts/get",
@@ -68,13 +68,13 @@ def test_over_http_the_names_say_so() -> None:
         "network.protocol.version": "1.1",
     }
     (request,) = histograms(counted, "toolhive_mcp_request_duration")
-    assert request.attributes["method"] == "POST"
+    assert (request.attributes["method"], request.attributes["status_code"]) == ("POST", "200")
 
 
 def test_a_resource_is_no_name_of_an_operation() -> None:
     counted = Aggregates("demo", "stdio")
     for uri in ("file:///a", "file:///b"):
-        counted.request(("resources/read", uri, None, None, None), 1)
+        counted.request(("resources/read", uri, None, None, None, None), 1)
     (operation,) = histograms(counted, "mcp.server.operation.duration")
     assert operation.count == 2
     assert {point.attributes["mcp_resource_id"] for point in histograms(counted, "toolhive_mcp_request_duration")} == {
@@ -95,7 +95,7 @@ def test_a_resource_is_no_name_of_an_operation() -> None:
 )
 def test_status(error_type: str | None, status: str) -> None:
     counted = Aggregates("demo", "stdio")
-    counted.request(("ping", None, None, error_type, None), 1)
+    counted.request(("ping", None, None, error_type, None, None), 1)
     assert [point.attributes["status"] for point in histograms(counted, "toolhive_mcp_request_duration")] == [status]
 
 
@@ -126,8 +126,8 @@ def test_what_a_client_makes_up_cannot_grow_without_end() -> None:
     counted = Aggregates("demo", "stdio")
     total = 6_000
     for number in range(total):
-        counted.request((f"m{number}", None, f"v{number}", f"e{number}", f"c{number}"), 1)
-        counted.request(("tools/call", f"tool {number}", None, None, None), 1)
+        counted.request((f"m{number}", None, f"v{number}", f"e{number}", f"c{number}", None), 1)
+        counted.request(("tools/call", f"tool {number}", None, None, None, None), 1)
         counted.call(f"tool {number}", "success")
     points = list(counted.points())
     for name, instrument in INSTRUMENTS.items():
@@ -152,7 +152,7 @@ def test_cutting_leaves_whole_characters(text: str, limit: int) -> None:
 
 def test_labels_are_cut() -> None:
     counted = Aggregates("demo", "stdio")
-    counted.request(("tools/call", "é" * 10_000, None, None, None), 1)
+    counted.request(("tools/call", "é" * 10_000, None, None, None, None), 1)
     counted.call("é" * 10_000, "success")
     for point in counted.points():
         encode_point(point)

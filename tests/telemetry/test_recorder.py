@@ -360,3 +360,20 @@ def test_what_is_told_late_lasts_as_long_as_it_did(tmp_path: Path) -> None:
     [session] = [point for point in last_metrics(frames).points if point.name == "mcp.server.session.duration"]
     assert isinstance(session, HistogramPoint)
     assert session.sum >= 60
+
+
+def test_a_reply_is_counted_with_the_http_status_that_brought_it(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for number, status in enumerate((200, 404, None)):
+        run.tell(call(id_=str(number)))
+        run.recorder.brought_by(status)
+        run.tell(f'<{{"id":{number},"error":{{"code":-32601}}}}')
+        run.recorder.brought_by(None)
+    run.tell(call(id_="3"))
+    points = [point for point in last_metrics(run.end()).points if point.name == "toolhive_mcp_requests"]
+    assert {(point.attributes["status"], point.attributes.get("status_code")) for point in points} == {
+        ("error", "200"),
+        ("error", "404"),
+        ("error", None),
+        ("cancelled", None),
+    }

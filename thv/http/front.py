@@ -60,6 +60,12 @@ class StatelessCall:
         self._exchange.reply(line, None if message.error is None else message.error.code or wire.INTERNAL_ERROR)
         return self._exchange.stream
 
+    def status_of(self, message: Message) -> int:
+        """An error has its own status, unless a stream is open."""
+        if message.error is None or self._exchange.stream is not None:
+            return wire.OK
+        return _status_of(message.error.code or wire.INTERNAL_ERROR, STATUS_OF)
+
     def related(self, _id: Id | None, line: bytes) -> Stream | None:
         """Something belongs to the request."""
         return self._exchange.note(line)
@@ -278,5 +284,8 @@ async def _finish(exchange: Exchange | None, answer: Answer, status_of: Mapping[
     elif exchange.refusal is not None:
         await answer.json(*exchange.refusal)
     else:
-        code = exchange.error_code
-        await answer.json(200 if code is None or status_of is None else status_of.get(int(code), 200), exchange.body())
+        await answer.json(_status_of(exchange.error_code, status_of or {}), exchange.body())
+
+
+def _status_of(code: float | None, statuses: Mapping[int, int]) -> int:
+    return wire.OK if code is None else statuses.get(int(code), wire.OK)

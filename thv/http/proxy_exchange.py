@@ -240,13 +240,13 @@ class ProxyExchange:
         if self._response_begun:
             self.flush_to_client()
             self._client.cut()
-            self._look(self._watch.broke)
+            self._look(partial(self._watch.broke, status))
             return
         body = b""
         with suppress(Exception):  # a bug in looking must not hide what went wrong
             body = self._watch.error_reply(problem)
         self._client.answer(status, body, f"{problem}\n")
-        self._look(self._watch.broke)
+        self._look(partial(self._watch.broke, status))
 
     def _end(self) -> None:
         self._over = True

@@ -43,17 +43,18 @@ class Session:
 
     def show_late(self, line: bytes, passed_at: int) -> None:
         """Show what a client sent when `time.perf_counter_ns` was `passed_at`; who measures time is told."""
-        told: Callable[[int | None], None] | None = getattr(self.account, "passed_at", None)
+        told = self.account.passed_at
         if told is not None:  # nobody measures otherwise
             told(passed_at)
         self.account.from_client(line)
         if told is not None:
             told(None)
 
-    def fail(self, ids: set[Id]) -> None:
-        """Nobody will answer these requests, and their client was there to hear it."""
+    def fail(self, ids: set[Id], status: int) -> None:
+        """Nobody will answer these requests, and their client was there to hear it, by an HTTP response like this."""
         for id_ in ids:
-            self.account.from_server(wire.error_reply(wire.INTERNAL_ERROR, "no answer came", id_) + b"\n")
+            line = wire.error_reply(wire.INTERNAL_ERROR, "no answer came", id_) + b"\n"
+            self.account.from_response(line, status)
 
 
 class Sessions:
@@ -161,14 +162,14 @@ class Common:
         self.account.from_client(self._renamed(line, name))
         return name
 
-    def reply(self, line: bytes, id_: Id, name: str) -> None:
-        """Show the reply to a request that began under this name."""
+    def reply(self, line: bytes, id_: Id, name: str, status: int) -> None:
+        """Show the reply to a request that began under this name; an HTTP response of this status brought it."""
         self._close(id_, name)
-        self.account.from_server(self._renamed(line, name))
+        self.account.from_response(self._renamed(line, name), status)
 
-    def fail(self, id_: Id, name: str) -> None:
-        """No reply came, and the client was there to wait for it."""
-        self.reply(wire.error_reply(wire.INTERNAL_ERROR, "no answer came", id_) + b"\n", id_, name)
+    def fail(self, id_: Id, name: str, status: int) -> None:
+        """No reply came, and the client was there to hear it, by an HTTP response like this."""
+        self.reply(wire.error_reply(wire.INTERNAL_ERROR, "no answer came", id_) + b"\n", id_, name, status)
 
     def cancel(self, id_: Id, name: str) -> None:
         """The client waits no more."""

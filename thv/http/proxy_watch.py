@@ -53,8 +53,8 @@ class Watch:
     def response_end(self) -> None:
         """The response is whole."""
 
-    def broke(self) -> None:
-        """The server gave no answer, or half of one; the client was told."""
+    def broke(self, status: int) -> None:
+        """The server gave no answer, or half of one; the client was told, by this status if no response had begun."""
 
     def client_left(self) -> None:
         """The client did not wait for the end."""
@@ -172,8 +172,9 @@ class PostWatch(Watch):
         if self._status == NOT_FOUND and self._name:
             self._sessions.drop(self._name)
 
-    def broke(self) -> None:
+    def broke(self, status: int) -> None:
         """Nothing, or half of them."""
+        self._status = self._status or status
         self._open(None)
         self._fail(for_good=self._reply is None or not self._reply.is_resumable)
         self._leave()
@@ -203,11 +204,11 @@ class PostWatch(Watch):
             if id_ is not None and not names:
                 self._waiting.pop(id_, None)
             if name and id_ is not None:
-                self._sessions.common.reply(wire.one_line(part.rstrip(b"\n")), id_, name)
+                self._sessions.common.reply(wire.one_line(part.rstrip(b"\n")), id_, name, self._status)
             elif self._session is None and not message.is_response:
                 self._sessions.common.account.from_server(wire.one_line(part.rstrip(b"\n")))
         if self._session is not None:
-            self._session.account.from_server(line)
+            self._session.account.from_response(line, self._status)
 
     def _take_waiting(self) -> Iterator[tuple[Id, str]]:
         waiting, self._waiting = self._waiting, {}
@@ -217,11 +218,11 @@ class PostWatch(Watch):
         session = self._session
         if session is None:
             for id_, name in self._take_waiting():
-                self._sessions.common.fail(id_, name)
+                self._sessions.common.fail(id_, name, self._status)
         else:
             ids = {id_ for id_, _ in self._take_waiting()}
             if for_good:
-                session.fail(ids)
+                session.fail(ids, self._status)
             else:
                 session.unanswered |= ids
 
@@ -253,10 +254,12 @@ class StreamWatch(Watch):
         self._is_legacy = not name
         self._session: Session | None = sessions.get(name) if name and sessions.known(name) else None
         self._reply: Reply | None = None
+        self._status = 0
         self._failed = False
 
     def response(self, status: int, headers: Headers) -> None:
         """How the server answers."""
+        self._status = status
         if status < FIRST_FAILURE and media_type(headers) == EVENT_STREAM:
             self._reply = Reply.to(headers, self._show, self._show_endpoint if self._is_legacy else None)
             if self._name and self._session is None:
@@ -272,8 +275,9 @@ class StreamWatch(Watch):
         """The server closed it."""
         self._end(by_server=True)
 
-    def broke(self) -> None:
+    def broke(self, status: int) -> None:
         """The server is gone, or was not there."""
+        self._status = self._status or status
         self._failed = self._failed or self._reply is None
         self._end(by_server=True)
 
@@ -288,7 +292,7 @@ class StreamWatch(Watch):
                 id_ = _id_of(message) if message is not None and message.is_response else None
                 if id_ is not None:
                     self._session.unanswered.discard(id_)
-            self._session.account.from_server(line)
+            self._session.account.from_response(line, self._status)
 
     def _show_endpoint(self, data: bytes) -> None:
         if self._session is None:
@@ -302,7 +306,7 @@ class StreamWatch(Watch):
         if session is None:
             return
         if self._failed:  # it cannot be resumed
-            session.fail(session.unanswered)
+            session.fail(session.unanswered, self._status)
             session.unanswered = set()
         self._sessions.leave(session)
         if self._is_legacy and by_server:

@@ -167,7 +167,9 @@ class OwnServer:
 
     def _deliver(self, line: bytes, message: Message) -> Stream | None:
         session = self._session
-        self._loop.call_soon(self._account.from_server, line)  # after whoever waits for the line has handed it on
+        self._loop.call_soon(
+            self._account.from_response, line, wire.OK
+        )  # after whoever waits for the line has handed it on
         if message.is_response:
             return session.reply(message.id, line, message) if isinstance(message.id, int | float | str) else None
         if message.method is None:

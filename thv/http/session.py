@@ -125,6 +125,10 @@ class Session:
             if message.method == "notifications/cancelled" and message.params is not None:
                 self._cancelled(message.params.request_id)
 
+    def status_of(self, message: Message) -> int:  # noqa: ARG002  the signature is Member's
+        """Whatever the reply says, in a session it comes with this."""
+        return wire.OK
+
     def reply(self, id_: Id, line: bytes, message: Message) -> Stream | None:
         """The server answered a request; the stream to wait for if it is full."""
         found = self._exchanges.get(id_)

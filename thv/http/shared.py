@@ -43,6 +43,9 @@ class Member(Protocol):
     def related(self, id_: Id | None, line: bytes) -> Stream | None:
         """Something belongs to an open request of it."""
 
+    def status_of(self, message: Message) -> int:
+        """The HTTP status with which the reply reaches the client, if `reply` is called with it now."""
+
     def unrelated(self, line: bytes) -> Stream | None:
         """Something is said to every client."""
 
@@ -183,7 +186,9 @@ class SharedServer:
                 raise
             answer = wire.error_reply(wire.INTERNAL_ERROR, "the server refused the first client; try again") + b"\n"
         line = wire.ID.replaced(answer, b"%d" % ours) or answer
-        self._loop.call_soon(route.account.from_server, line)
+        message = wire.read(line)
+        if message is not None:
+            self._loop.call_soon(route.account.from_response, line, route.member.status_of(message))
         self._reply(route, line)
 
     def _deliver(self, line: bytes, message: Message) -> Stream | None:
@@ -217,7 +222,7 @@ class SharedServer:
                 self._greeting.set_result(line)
             else:
                 self._greeting.cancel()
-        self._loop.call_soon(route.account.from_server, line)
+        self._loop.call_soon(route.account.from_response, line, route.member.status_of(message))
         if route.method == "subscriptions/listen" and isinstance(message.result, wire.Result) and message.result.meta:
             line = wire.RESULT_SUBSCRIPTION.replaced(line, route.raw_id) or line
         return self._reply(route, line)

@@ -213,6 +213,9 @@ def _meta_of(holder: Params | Result | UnsetType | None) -> Meta:
     return (holder.meta if isinstance(holder, Params | Result) else None) or _NO_META
 
 
+OK: Final = 200
+"""The status of a response that brings a reply (RFC 9110, 15.3.1)."""
+
 _NO_META = Meta()
 _NO_PARAMS = Params()
 _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"

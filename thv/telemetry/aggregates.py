@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from thv.ports import Outcome
 
-    Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
+    Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, int | None]
     """Of a request: its method; the tool, prompt or resource that it is about; the protocol version; how it failed, if
-    it did; the JSON-RPC code that it was answered with."""
+    it did; the JSON-RPC code that it was answered with; the status of the HTTP response that brought the answer."""
 
 SECOND: Final = 1_000_000_000
 """Nanoseconds: durations are counted in whole ones, so that a sum never loses any."""
@@ -167,9 +167,9 @@ class Aggregates:
 
     def request(self, kind: Key, duration: int) -> None:
         """Count a request that ended, after so many nanoseconds."""
-        method, target, version, error_type, code = kind
+        method, target, version, error_type, code, status = kind
         if target is not None and len(target) > _SHORT:
-            kind = (method, cut(target), version, error_type, code)
+            kind = (method, cut(target), version, error_type, code, status)
         bucket = bisect_left(_BOUNDS_NS, duration)
         with self._lock:
             pair = self._short_cuts.get(kind)
@@ -230,7 +230,7 @@ class Aggregates:
 
     def _pair(self, key: Key) -> tuple[Histogram, Histogram]:
         """The two series that requests with these raw values belong to."""
-        method, target, version, error_type, code = key
+        method, target, version, error_type, code, status = key
         kind = target_kind(method) if target is not None else None
         method = self._methods.bounded(method)
         target = None if target is None else self._targets.bounded(target)
@@ -251,6 +251,7 @@ class Aggregates:
             "mcp_method": method,
             "mcp_resource_id": target,
             "status": STATUS_OF.get(error_type, "error"),
+            "status_code": None if status is None else str(status),
             **self._http,
             **self._labels,
         }

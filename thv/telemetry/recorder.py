@@ -218,6 +218,7 @@ class SessionRecorder:
         self._version: str | None = None
         self._client: str | None = None
         self._now: Callable[[], int] = perf_counter_ns
+        self._status: int | None = None
         self._began = perf_counter_ns()
         self._is_open = True
         if aggregates is not None:
@@ -279,7 +280,8 @@ class SessionRecorder:
             result = seen.content
         version = token.version or self._version
         if self._aggregates is not None:
-            self._aggregates.request((token.method, token.target, version, error_type, code), now - token.began)
+            status = None if reply is None else self._status
+            self._aggregates.request((token.method, token.target, version, error_type, code, status), now - token.began)
         span, courier = token.span, self._courier
         if span is not None and span.sampled:
             courier.queue(
@@ -321,6 +323,10 @@ class SessionRecorder:
         else:
             self._began = min(self._began, time_ns)
             self._now = lambda: time_ns
+
+    def brought_by(self, status: int | None) -> None:
+        """Replies that are told from now on come with an HTTP response of this status; None: with none."""
+        self._status = status
 
     def take_contexts(self) -> list[tuple[int | float | str | None, str]]:
         """Id and `traceparent` of each request begun since the last time, in order; only where they are passed on."""
