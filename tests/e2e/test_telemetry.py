@@ -34,6 +34,9 @@ DEMO = (sys.executable, "-IS", str(ROOT / "thv" / "servers" / "demo.py"))
 SLOW_EXIT = 8.0
 """Seconds that no exit may take on the slowest machine: one for telemetry, and those of the session itself."""
 
+NO_TIME = "could not be exported in time"
+"""What is said where the agent had not even started by then, as on a machine that does many other things."""
+
 ALL = ("--otel-sampling-rate", "1")
 
 OURS = "thv: "
@@ -199,7 +202,7 @@ def test_a_collector_that_does_not_take_it_costs_one_line_and_hardly_a_second(
     assert code == 0
     assert out.count(b"\n") == 11
     [line] = ours(err)
-    assert said in line
+    assert said in line or NO_TIME in line
     assert took < SLOW_EXIT
 
 

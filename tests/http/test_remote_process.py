@@ -108,7 +108,7 @@ def test_a_session_is_relayed_to_its_end_and_prints_nothing_of_ours(tmp_path: Pa
         code, out, err = run.finish(lines(INITIALIZE, INITIALIZED, call(1), call(2, "bad")))
         assert (code, err) == (0, b"")
         assert sorted(json.loads(line)["id"] for line in out.splitlines()) == [0, 1, 2]
-        assert seen[-1][0] == "DELETE"
+        assert "DELETE" in [each[0] for each in seen]  # what was on its way may be noted after it
 
 
 def test_debug_tells_what_is_done_and_no_secret(tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ class Courier:
         if agent is not None and agent.poll() is None:
             agent.kill()
             agent.wait()
+            with suppress(OSError):
+                self._say("telemetry: it could not be exported in time at the end; what was left is lost")
             self._thread.join(LAST_S)
 
     def _run(self) -> None:

@@ -7,9 +7,10 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -159,8 +160,10 @@ def wait_for_answer(url: str) -> list[Any]:
     """The result of a query once there is one."""
     until = time.monotonic() + PATIENCE
     while True:
-        with urlopen(url, timeout=PATIENCE) as response:
-            result: list[Any] = json.load(response)["data"]["result"]
+        result: list[Any] = []
+        # It says 503 until it is ready.
+        with suppress(HTTPError), urlopen(url, timeout=PATIENCE) as response:
+            result = json.load(response)["data"]["result"]
         if result or time.monotonic() > until:
             return result
         time.sleep(0.1)
