@@ -113,7 +113,7 @@ def test_a_variable_that_means_nothing_is_one_line_and_the_session_runs(monkeypa
             "thv: an endpoint is set, but tracing-enabled and metrics-enabled are both false; ",
         ),
         (("--otel-sampling-rate=2",), 2, "thv: --otel-sampling-rate cannot be '2': write a number from 0.0 to 1.0"),
-        (("--otel-headers=hunter2",), 2, "thv: --otel-headers cannot be this: item 1 has no name"),
+        (("--otel-headers=hunter2",), 2, "thv: --otel-headers cannot be this: item 1 is no KEY=VALUE"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line_before_a_server_starts(

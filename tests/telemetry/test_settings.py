@@ -273,6 +273,20 @@ def test_switches_intervals_and_temporality_are_handed_on() -> None:
 def test_what_cannot_be_captured_is_told() -> None:
     _, remarks = resolved({"enable-prometheus-metrics-path": "true"}, capture_arguments=True)
     assert remarks == ["--otel-capture-arguments changes nothing: no traces are sent"]
+    found, remarks = resolved({}, capture_arguments=True, propagate=True)
+    assert found is None
+    assert remarks == [
+        "--otel-capture-arguments changes nothing: no traces are sent",
+        "--otel-propagate changes nothing: no traces are sent",
+    ]
+
+
+@pytest.mark.parametrize("endpoint", ["http://h:4318/v1/traces", "https://h/a/v1/metrics/?key=hunter2"])
+def test_the_address_of_one_signal_as_endpoint_is_told(endpoint: str) -> None:
+    _, [remark] = resolved({"endpoint": endpoint})
+    assert "/v1/traces is appended to it: leave /v1/" in remark
+    assert "hunter2" not in remark
+    assert resolved({}, {TRACES: "http://h:4318/v1/traces", METRICS: "http://h:4318/v1/metrics"})[1] == []
 
 
 VARIABLES = st.sampled_from(

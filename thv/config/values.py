@@ -208,7 +208,7 @@ def _map(text: str) -> dict[str, str]:
         key = key.strip()
         # The item itself is not named: it may be half of a secret.
         if not equals or not key:
-            raise ValueError(f"item {number} has no name; write KEY=VALUE,KEY=VALUE")
+            raise ValueError(f"item {number} is no KEY=VALUE; write KEY=VALUE,KEY=VALUE")
         if has_control(item):
             raise ValueError(f"item {number} holds a control character")
         if key in found:

@@ -131,10 +131,12 @@ def resolve(
         )
     signals = {signal: found if wanted[signal] else None for signal, found in signals.items()}
     prometheus = values["enable-prometheus-metrics-path"]
+    for flag, given in (("--otel-capture-arguments", capture_arguments), ("--otel-propagate", propagate)):
+        if given and signals[TRACES] is None:
+            remarks.append(f"{flag} changes nothing: no traces are sent")
     if not prometheus and not any(signals.values()):
         return None, remarks
-    if capture_arguments and signals[TRACES] is None:
-        remarks.append("--otel-capture-arguments changes nothing: no traces are sent")
+    remarks += _doubled(signals)
     interval = values.get("metric-export-interval")
     agent = {
         **signals,
@@ -196,6 +198,15 @@ def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
         "timeout_s": TIMEOUT_S if timeout is None else min(timeout / 1000 or LONGEST_TIMEOUT_S, LONGEST_TIMEOUT_S),
         "compression": value("compression") or "none",
     }
+
+
+def _doubled(signals: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+    """A remark if the endpoint is the address of one signal, as a collector's page often shows it."""
+    for signal, found in signals.items():
+        for path in PATHS.values():
+            if found is not None and found["endpoint"].partition("?")[0].endswith(path + PATHS[signal]):
+                return [f"endpoint ends in {path}, but {PATHS[signal]} is appended to it: leave {path} out"]
+    return []
 
 
 def _parts(endpoint: str) -> tuple[str, str, str, str, str]:

@@ -26,7 +26,7 @@ REFUSED = Cause("refused", "refuses connections: start the collector there, or c
 NO_ADDRESS = Cause("address", "has no address: correct the endpoint")
 NO_TLS = Cause("no tls", "does not speak TLS: for plaintext set `insecure`, or write http:// before the endpoint")
 LATE = Cause("late", "did not answer before the session ended: see that a collector is there and can be reached")
-BROKEN = Cause("broken", "ends the connection without an answer")
+BROKEN = Cause("broken", "ends the connection without an answer: if it is a gRPC port, set `protocol` to grpc")
 NOT_HTTP = Cause("not http", "answers something that is not HTTP/1: if it is a gRPC port, set `protocol` to grpc")
 NO_TUNNEL = Cause("proxy", "is not reached: the proxy does not connect to it")
 BAD_HEADER = Cause("header", "is not asked: a name or a value in `headers` holds characters that cannot be sent")
@@ -55,7 +55,7 @@ REMEDIES = {
 RPC_REMEDIES = {
     "UNAUTHENTICATED": ": check `headers`",
     "PERMISSION_DENIED": ": check `headers`",
-    "UNIMPLEMENTED": ": it does not take this signal",
+    "UNIMPLEMENTED": ": it does not take this signal by gRPC",
 }
 
 REDIRECTION = range(300, 400)
