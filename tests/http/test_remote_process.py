@@ -41,7 +41,7 @@ def lines(*messages: Any) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A small server of sessions with the tools `good`, `bad` and `never`."""
+    """A small server of sessions with the tools `good`, `bad`, `never`, and `parent`, which tells its trace context."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -72,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
             tools = [{"name": "good", "inputSchema": {"type": "object"}}]
             self.answer(200, {"jsonrpc": "2.0", "id": message["id"], "result": {"tools": tools}})
         elif message["method"] == "tools/call":
-            result = {"content": [{"type": "text", "text": "fine"}], "isError": tool == "bad"}
+            text = message["params"].get("_meta", {}).get("traceparent", "none") if tool == "parent" else "fine"
+            result = {"content": [{"type": "text", "text": text}], "isError": tool == "bad"}
             self.answer(200, {"jsonrpc": "2.0", "id": message["id"], "result": result})
         else:
             error = {"code": -32601, "message": "no such method"}
@@ -185,6 +186,16 @@ def test_its_calls_are_counted_for_the_maintainers_as_those_of_any_server(analyt
         assert received.counts == {"success": 2, "error": 1}
         assert b"SECRET" not in received.body
         assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("propagates", [False, True])
+def test_our_trace_context_reaches_it_only_where_that_was_asked_for(tmp_path: Path, *, propagates: bool) -> None:
+    options = ["--otel-endpoint", "http://127.0.0.1:9", *(["--otel-propagate"] if propagates else [])]
+    with serving() as (url, _), Run([*THV, "run", *options, url], tmp_path) as run:
+        code, out, _ = run.finish(lines(INITIALIZE, INITIALIZED, call(1, "parent")))
+    assert code == 0
+    [text] = [json.loads(line)["result"]["content"][0]["text"] for line in out.splitlines() if b'"content"' in line]
+    assert (text.count("-") == 3) is propagates
 
 
 def test_it_can_be_tried_by_hand(tmp_path: Path) -> None:

@@ -157,8 +157,7 @@ class RemoteClient:
                     self._say(sentence)
                     await self._deliver(error_reply(b"null", sentence, code=PARSE_ERROR))
                 continue
-            self._account.from_client(line if line.endswith(b"\n") else line + b"\n")
-            sent = read_client(line)
+            sent = read_client(self._account.outgoing(line if line.endswith(b"\n") else line + b"\n"))
             if sent.cancels is not None and await self._cancel(sent.cancels):
                 self._input.done(line)
             elif sent.asks:
