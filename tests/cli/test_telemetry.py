@@ -50,7 +50,8 @@ def test_without_a_wish_there_is_nothing_and_nothing_is_said(file: Path) -> None
     assert asked() == (None, [])
     file.write_text("otel:\n  usage-analytics-enabled: false\n")
     assert asked() == (None, [])
-    assert asked("--otel-usage-analytics-enabled=false", "--otel-propagate") == (None, [])
+    assert asked("--otel-usage-analytics-enabled=false") == (None, [])
+    assert asked("--otel-propagate") == (None, ["--otel-propagate changes nothing: no traces are sent"])
 
 
 def test_the_file_alone_can_ask_and_a_flag_comes_before_it(file: Path) -> None:

@@ -297,7 +297,7 @@ def test_an_agent_that_reads_nothing_holds_nobody_up_and_what_is_dropped_is_coun
     run.telemetry.close(0.3)
     assert time.monotonic() - began < PATIENCE
     assert run.agents[0].poll() is not None
-    assert not run.words
+    assert run.words == ["telemetry: it could not be exported in time at the end; what was left is lost"]
     assert longest < PATIENCE / 10
 
 
@@ -377,3 +377,8 @@ def test_a_reply_is_counted_with_the_http_status_that_brought_it(tmp_path: Path)
         ("error", None),
         ("cancelled", None),
     }
+
+
+def test_a_method_without_a_name_is_called_other(tmp_path: Path) -> None:
+    span = Run(tmp_path).span('>{"id":7,"method":""}', OK)
+    assert (span.name, span.attributes["mcp.method.name"]) == ("_OTHER", "_OTHER")

@@ -23,8 +23,8 @@ MENTIONS = ("endpoint", "enable-prometheus")
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
 """The variables that can ask for it."""
 
-NO_TELEMETRY = frozenset({"usage-analytics-enabled", "capture-arguments", "propagate"})
-"""Flags that change nothing where telemetry is not asked for."""
+NO_TELEMETRY = frozenset({"usage-analytics-enabled"})
+"""Flags that have nothing to do with telemetry. One that changes nothing without it is told of, and so asks."""
 
 PARENT_BASED = "parent-based"
 """The value that says whether a parent's decision to record a trace is followed."""

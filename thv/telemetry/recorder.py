@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 URI_BYTES: Final = 1024
 """UTF-8 bytes of a resource's URI on a span: long enough to know it by."""
 
+UNNAMED: Final = "_OTHER"
+"""The method of a request whose own is empty, or too long to be read: a span without a name would be none."""
+
 MAX_CONTEXTS: Final = 4096
 """Contexts that wait to be passed on: those of one line, so this is a batch larger than any."""
 
@@ -227,7 +230,7 @@ class SessionRecorder:
     def begun(self, request: RequestSeen) -> object:
         """A request is about to be forwarded. The hot path: what is not needed now is done later."""
         began = self._now()
-        method = request.method or ""
+        method = request.method or UNNAMED
         params = request.params
         target = version = client = traceparent = tracestate = None
         if params is not None:
