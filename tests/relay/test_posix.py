@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -197,6 +198,54 @@ def test_a_watchdog_that_was_killed_changes_nothing() -> None:
     server.watch()
     os.kill(server._watchdog_pid, signal.SIGKILL)
     assert release(server) == 5
+
+
+def test_without_a_shell_a_server_runs_and_ends_and_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose image holds nothing but a server."""
+    from thv.relay import posix
+
+    def spawn_without_shell(path: str, *args: Any, **options: Any) -> int:
+        return spawn("/no/such/shell" if path == "/bin/sh" else path, *args, **options)
+
+    spawn = posix._posix_spawn
+    monkeypatch.setattr(posix, "_posix_spawn", spawn_without_shell)
+    code = "import sys; sys.stdout.write(sys.stdin.read())"
+    for _ in range(3):
+        server = ServerProcess.spawn(sys.executable, (sys.executable, "-c", code), dict(os.environ), None)
+        server.watch()
+        assert server._watchdog_pid == -1
+        os.write(server.stdin, b"hello")
+        server.close_stdin()
+        assert read_all(server) == b"hello"
+        server.wait()
+        assert server.close() == 0
+        server.release()
+
+
+ADOPTING = """\
+import ctypes, os, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what the first process of a container always is
+from thv.relay.process import ServerProcess
+server = ServerProcess.spawn("/bin/sh", ("sh", "-c", "sleep 0.2 & exit 3"), dict(os.environ), None)
+server.watch()
+server.wait()
+assert server.close() == 3
+until = time.monotonic() + 60
+while server.has_others() and time.monotonic() < until:
+    time.sleep(0.005)
+assert not server.has_others()
+server.release()
+try:
+    print(os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("no child is left")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+def test_as_the_first_process_of_a_container_it_leaves_no_zombies_of_a_servers() -> None:
+    done = subprocess.run([sys.executable, "-c", ADOPTING], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("no child is left\n", "")
 
 
 def test_anything_but_a_pipe_is_widened_to_no_effect(tmp_path: Path) -> None:

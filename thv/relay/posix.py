@@ -107,8 +107,13 @@ class ServerProcess:
         return cls(pid, stdin, stdout)
 
     def watch(self) -> None:
-        """Start the watchdog that ends the group should thv be killed. Without a `/bin/sh` there is none."""
+        """Start the watchdog that ends the group should thv be killed.
+
+        Without a `/bin/sh` there is none. That is so in containers whose image holds a server and nothing else; thv is
+        the first process there, and with it the system ends all others.
+        """
         end, self._watchdog = os.pipe()
+        nowhere = -1
         try:
             nowhere = os.open(os.devnull, os.O_RDWR)
             self._watchdog_pid = _posix_spawn(
@@ -117,11 +122,12 @@ class ServerProcess:
                 {"PATH": os.defpath},
                 [(os.POSIX_SPAWN_DUP2, end, 0), (os.POSIX_SPAWN_DUP2, nowhere, 1), (os.POSIX_SPAWN_DUP2, nowhere, 2)],
             )
-            os.close(nowhere)
         except OSError:
             self._watchdog_pid = -1
         finally:
             os.close(end)
+            if nowhere >= 0:
+                os.close(nowhere)
 
     def close_stdin(self) -> None:
         """Give the server its end of file; safe while another thread writes to the pipe, and more than once."""
@@ -186,6 +192,7 @@ class ServerProcess:
         return self._reaped
 
     def _group_lives(self) -> bool:
+        self._reap_adopted()
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
@@ -193,6 +200,19 @@ class ServerProcess:
         except PermissionError:  # it lives, under another user; macOS says this of a group of zombies, too
             return sys.platform != "darwin"
         return True
+
+    def _reap_adopted(self) -> None:
+        """Reap what became ours when its parent ended: as the first process of a container, thv is every orphan's heir.
+
+        Otherwise each would stay a zombie for as long as thv runs, and its group would never seem to end.
+        """
+        if self._reaped is None:
+            return  # nobody but `_reap` may reap the server
+        try:
+            while os.waitpid(-self.pid, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
 
     def _signal_group(self, number: int) -> None:
         try:

@@ -1,0 +1,81 @@
+"""thv as the first process of a container whose image has no shell: what a wrapped MCPServer is on Kubernetes.
+
+Namespaces of the kernel make such a container here; where they may not be made, there is nothing to test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.e2e.harness import is_gone, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTAINER = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+def can_contain() -> bool:
+    if platform.system() != "Linux" or shutil.which("unshare") is None:
+        return False
+    hide = 'mount --bind /dev/null "$(readlink -f /bin/sh)"'
+    return subprocess.run([*CONTAINER, "/bin/sh", "-c", hide], capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not can_contain(), reason="no namespaces may be made here")
+
+WITHOUT_SHELL = 'mount --bind /dev/null "$(readlink -f /bin/sh)" && exec "$0" "$@"'
+
+SERVER = """\
+import os, subprocess, sys
+if sys.argv[1:]:
+    open(sys.argv[1], "w").write("here")
+    # Somebody who ignores the end of input.
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=subprocess.DEVNULL)
+try:
+    open("/bin/sh", "rb").close(); os.execv("/bin/sh", ["sh"])
+except PermissionError:
+    print('{"method":"notifications/no-shell","jsonrpc":"2.0"}', flush=True)
+for line in sys.stdin:
+    print(line, end="", flush=True)
+"""
+
+
+def start(*words: str) -> subprocess.Popen[bytes]:
+    thv = [sys.executable, "-I", "-m", "thv", "run", "--", sys.executable, "-c", SERVER, *words]
+    command = [*CONTAINER, "/bin/sh", "-c", WITHOUT_SHELL, *thv]
+    environ = {**os.environ, "DO_NOT_TRACK": "1"}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ)
+
+
+def test_a_session_starts_works_and_ends_without_a_shell() -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x"}}
+    out, err = start().communicate(json.dumps(call).encode() + b"\n", 60)
+    assert [json.loads(line).get("method") for line in out.splitlines()] == ["notifications/no-shell", "tools/call"]
+    assert err == b""
+
+
+def test_a_killed_thv_leaves_nothing_behind(tmp_path: Path) -> None:
+    mark = f"{tmp_path}/started"
+    outer = start(mark)
+    try:
+        assert outer.stdout is not None
+        assert b"no-shell" in outer.stdout.readline()
+        (thv,) = psutil.Process(outer.pid).children()
+        those = thv.children(recursive=True)
+        assert len(those) == 2
+        thv.kill()
+        outer.wait(60)
+        until(lambda: all(is_gone(each) for each in those))
+    finally:
+        outer.kill()
+        outer.communicate()
