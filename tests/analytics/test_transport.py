@@ -236,3 +236,22 @@ def test_the_roots_are_those_of_a_process_without_variables() -> None:
     bare = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
     unset = "import os; os.environ.pop('SSL_CERT_FILE'); os.environ.pop('SSL_CERT_DIR'); "
     assert in_a_process(OURS + count, bare) == in_a_process(unset + STOCK + count, bare)
+
+
+NOTHING = "import ssl; paths = ssl.get_default_verify_paths()._replace(openssl_cafile='/none', openssl_capath={!r}); "
+NOTHING += "ssl.get_default_verify_paths = lambda: paths; "
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has its authorities elsewhere")
+@pytest.mark.parametrize("folder", ["nowhere", "empty"])
+def test_where_there_is_no_authority_those_that_thv_brings_are_trusted(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    count = in_a_process(NOTHING.format(str(tmp_path / folder)) + OURS + "print(len(context.get_ca_certs()))", {})
+    assert int(count) > 100
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has its authorities elsewhere")
+def test_authorities_that_are_there_are_the_only_ones(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "0123abcd.0"))
+    count = in_a_process(NOTHING.format(str(tmp_path)) + OURS + "print(len(context.get_ca_certs()))", {})
+    assert int(count) == 0  # a folder is read when it is needed

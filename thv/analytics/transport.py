@@ -105,6 +105,7 @@ def trust() -> ssl.SSLContext:
 
     `create_default_context` itself obeys `SSLKEYLOGFILE` (session secrets to a file), and OpenSSL's default paths obey
     `SSL_CERT_FILE` and `SSL_CERT_DIR`; so the context is made from the same parts, and the compiled-in paths are named.
+    Where there is no authority at all, as in an image with a server and nothing else, those of `certifi` are.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):
@@ -118,9 +119,21 @@ def trust() -> ssl.SSLContext:
     compiled_in = ssl.get_default_verify_paths()
     if Path(compiled_in.openssl_cafile).is_file():
         context.load_verify_locations(cafile=compiled_in.openssl_cafile)
-    if Path(compiled_in.openssl_capath).is_dir():
-        context.load_verify_locations(capath=compiled_in.openssl_capath)
+    folder = Path(compiled_in.openssl_capath)
+    has_folder = folder.is_dir() and any(folder.iterdir())
+    if has_folder:
+        context.load_verify_locations(capath=compiled_in.openssl_capath)  # read as needed, so not counted below
+    if not has_folder and not context.cert_store_stats()["x509_ca"]:
+        _load_bundled(context)
     return context
+
+
+def _load_bundled(context: ssl.SSLContext) -> None:
+    try:
+        import certifi
+    except ImportError:
+        return
+    context.load_verify_locations(cafile=certifi.where())
 
 
 def _load_one(context: ssl.SSLContext, certificate: bytes) -> None:
