@@ -9,6 +9,7 @@ import io
 import subprocess
 import sys
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -382,3 +383,18 @@ def test_a_reply_is_counted_with_the_http_status_that_brought_it(tmp_path: Path)
 def test_a_method_without_a_name_is_called_other(tmp_path: Path) -> None:
     span = Run(tmp_path).span('>{"id":7,"method":""}', OK)
     assert (span.name, span.attributes["mcp.method.name"]) == ("_OTHER", "_OTHER")
+
+
+def test_what_waits_for_an_agent_that_reads_nothing_is_small_whatever_the_client_sends(tmp_path: Path) -> None:
+    run = Run(tmp_path, program=READS_NOTHING)
+    huge = "x" * 900_000
+    meta = f'"_meta":{{"traceparent":"{PARENT}","tracestate":"a={huge}"}}'
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            run.tell(call(f'"name":"echo",{meta}', f'"{huge}"'), f'<{{"id":"{huge}","result":{{}}}}')
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    run.telemetry.close(0.1)
+    assert kept < 20 * len(huge)

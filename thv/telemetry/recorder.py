@@ -38,7 +38,7 @@ from thv.telemetry.courier import CLOSE_S, Courier
 from thv.telemetry.frames import SpanRecord
 from thv.telemetry.process import start_agent
 from thv.telemetry.redaction import READ, show
-from thv.telemetry.tracing import Sampler, SpanContext, valid_tracestate
+from thv.telemetry.tracing import LONGEST_TRACESTATE, Sampler, SpanContext, valid_tracestate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,7 +247,7 @@ class SessionRecorder:
         span = arguments = None
         if self._sampler is not None and not self._courier.broken:
             span = self._sampler.decide(traceparent)
-            if span is None or span.parent_span_id is None:
+            if span is None or span.parent_span_id is None or len(tracestate or "") > LONGEST_TRACESTATE:
                 tracestate = None
             if span is not None:
                 arguments = self._spanned(request, span)
@@ -287,6 +287,8 @@ class SessionRecorder:
             self._aggregates.request((token.method, token.target, version, error_type, code, status), now - token.began)
         span, courier = token.span, self._courier
         if span is not None and span.sampled:
+            if isinstance(token.id, str) and len(token.id) > _SHORT:
+                token.id = cut(token.id)  # thousands may wait in the queue
             courier.queue(
                 _Finished(
                     token,

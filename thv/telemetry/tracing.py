@@ -25,6 +25,10 @@ _MAX_MEMBERS: Final = 32
 """List members of a `tracestate` (W3C Trace Context, 3.3.1.1)."""
 
 
+LONGEST_TRACESTATE: Final = 32_768
+"""Characters of a `tracestate` that can be valid: 32 members of at most 527, and as much white space between them."""
+
+
 class Parent(Struct, frozen=True, gc=False):
     """What a valid `traceparent` says."""
 
