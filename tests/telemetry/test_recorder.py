@@ -398,3 +398,17 @@ def test_what_waits_for_an_agent_that_reads_nothing_is_small_whatever_the_client
         tracemalloc.stop()
     run.telemetry.close(0.1)
     assert kept < 20 * len(huge)
+
+
+NUMBERS = ["1" * 30, "1" * 400, "1" * 5_000, "-" + "9" * 5_000, "1e308", "1e400", "-0.0", "0.1", "NaN", "1e-400"]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=[number[:8] for number in NUMBERS])
+def test_no_number_is_too_strange_for_an_id_or_a_code(number: str, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.tell(call(id_=number), f'<{{"id":{number},"result":{{}}}}')
+    run.tell(call(id_="1"), f'<{{"id":1,"error":{{"code":{number},"message":""}}}}')
+    run.tell(call(), OK)
+    spans = run.spans()
+    assert "7" in {span.attributes.get("jsonrpc.request.id") for span in spans}
+    assert not run.words

@@ -352,7 +352,7 @@ def _short(text: str | None) -> str | None:
 def _code(code: float | None) -> str | None:
     if code is None:
         return None
-    return str(int(code)) if float(code).is_integer() else str(code)
+    return _short(str(int(code)) if isinstance(code, float) and code.is_integer() else str(code))
 
 
 def _start_of(raw: Any) -> bytes | None:
