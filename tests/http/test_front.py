@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -18,6 +19,10 @@ import pytest
 
 from tests.e2e.harness import PATIENCE, is_gone, receive, until
 from tests.http.fronts import FrontRun, call, initialize, stateless
+from thv.http import wire
+from thv.http.exchange import Exchange
+from thv.http.front import StatelessCall
+from thv.http.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -499,3 +504,17 @@ def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_
             for line in answered
         } == {("initialize", "200"), ("tools/call", "200"), ("unknown", "404")}
         front.stop()
+
+
+@pytest.mark.parametrize(("code", "status"), [("-32601", 404), ("-32601.0", 404), ("NaN", 200), ("1e400", 200)])
+def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
+    message = wire.read(b'{"jsonrpc":"2.0","id":1,"error":{"code":%b,"message":""}}' % code.encode())
+    assert message is not None
+
+    async def story() -> int:
+        exchange = Exchange(
+            1, accepts_json=True, accepts_events=False, batch=False, open_stream=lambda: Stream(0, None)
+        )
+        return StatelessCall(exchange).status_of(message)
+
+    assert asyncio.run(story()) == status

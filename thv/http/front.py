@@ -40,7 +40,7 @@ PREFLIGHT = (
     (b"access-control-max-age", b"600"),
 )
 
-STATUS_OF = {
+STATUS_OF: Mapping[float, int] = {
     wire.METHOD_NOT_FOUND: 404,
     wire.HEADER_MISMATCH: 400,
     wire.MISSING_CAPABILITY: 400,
@@ -273,7 +273,7 @@ def _cors(headers: list[Header]) -> list[Header]:
     return []
 
 
-async def _finish(exchange: Exchange | None, answer: Answer, status_of: Mapping[int, int] | None = None) -> None:
+async def _finish(exchange: Exchange | None, answer: Answer, status_of: Mapping[float, int] | None = None) -> None:
     """Answer a POST with what came for it; None, because nothing is due."""
     if exchange is None:
         await answer.empty(202)
@@ -287,5 +287,5 @@ async def _finish(exchange: Exchange | None, answer: Answer, status_of: Mapping[
         await answer.json(_status_of(exchange.error_code, status_of or {}), exchange.body())
 
 
-def _status_of(code: float | None, statuses: Mapping[int, int]) -> int:
-    return wire.OK if code is None else statuses.get(int(code), wire.OK)
+def _status_of(code: float | None, statuses: Mapping[float, int]) -> int:
+    return wire.OK if code is None else statuses.get(code, wire.OK)

@@ -352,7 +352,8 @@ def _short(text: str | None) -> str | None:
 def _code(code: float | None) -> str | None:
     if code is None:
         return None
-    return _short(str(int(code)) if isinstance(code, float) and code.is_integer() else str(code))
+    # float() is no way to find out: an int may be too large for it.
+    return _short(str(int(code)) if code % 1 == 0 else str(code))
 
 
 def _start_of(raw: Any) -> bytes | None:
