@@ -51,6 +51,17 @@ def test_the_benchmark_measures_every_figure_of_its_peers(tmp_path: Path) -> Non
     assert "cat | server | cat" in done.stdout
 
 
+def test_the_telemetry_benchmark_measures_every_collector(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = run("telemetry.py", "--rounds", "1", "--calls", "500", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert list(figures) == ["no telemetry", "ok", "refuse", "blackhole", "silent", "drip", "503", "tls-bad-cert"]
+    assert all(taken["p50_us"][0] > 0 and taken["exit_ms"][0] > 0 for taken in figures.values())
+    assert figures["ok"]["arrived"] > 0
+    assert (figures["no telemetry"]["lines"], figures["refuse"]["lines"] == [0]) == ([0], False)
+
+
 def test_the_start_benchmark_measures_every_command(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     done = run("startup.py", "--pairs", "2", "--json", str(file))
