@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
 
 from tests.operator.servers import IMAGE, OPTIONS, SPECS, refusal, server
 from thv.analytics.consent import decide
@@ -76,17 +77,23 @@ def test_an_opt_out_changes_the_pod_and_nothing_of_the_users_telemetry(shape: st
     assert pods[True][1:] == pods[False][1:]
 
 
+@pytest.mark.parametrize("shape", SPECS)
 @pytest.mark.parametrize("name", ["CI", "DO_NOT_TRACK"])
-def test_what_a_wrapped_servers_variables_refuse_is_refused_and_said(name: str) -> None:
+def test_what_a_servers_variables_refuse_is_refused_and_said(name: str, shape: str) -> None:
     env = [{"name": name, "value": "1"}]
     template = {"spec": {"containers": [{"name": "mcp", "env": env}]}}
-    wrapped = {key: value for key, value in SPECS["wrap"].items() if key != "env"}
+    bare = {key: value for key, value in SPECS[shape].items() if key not in {"env", "telemetry"}}
+    assert usage_analytics(server(**bare), OPTIONS) is True
     for more in ({"env": env}, {"podTemplateSpec": template}):
-        asked = server(**{**wrapped, **more})
+        asked = server(**{**bare, **more})
         assert usage_analytics(asked, OPTIONS) is False
-        assert thv_environment("wrap", manifests(asked, OPTIONS))[names.USAGE_ANALYTICS] == "false"
-    # In a container of its own, thv does not see them.
-    assert usage_analytics(server(env=env), OPTIONS) is True
+        assert thv_environment(shape, manifests(asked, OPTIONS))[names.USAGE_ANALYTICS] == "false"
+
+
+@pytest.mark.parametrize("wish", ["false", "true", 0, 1, None, [], {}])
+def test_what_is_no_boolean_is_no_consent(wish: Any) -> None:
+    """No definition lets it through; whoever changed the definition has not changed this."""
+    assert usage_analytics(server(telemetry={"openTelemetry": {"usageAnalyticsEnabled": wish}}), OPTIONS) is False
 
 
 def test_a_server_cannot_turn_on_what_is_off() -> None:
@@ -133,10 +140,11 @@ def test_the_config_is_one_that_thv_takes(shape: str, tmp_path: Any) -> None:
 
 
 def test_a_text_with_quotes_and_newlines_stays_one_value() -> None:
-    asked = server(telemetry={"openTelemetry": {"enabled": True, "endpoint": 'a"b\\c\nusage: 1', "serviceName": "#"}})
-    loaded = yaml.safe_load(config(asked))
-    assert loaded["otel"]["endpoint"] == 'a"b\\c\nusage: 1'
-    assert loaded["otel"]["service-name"] == "#"
+    for text in ('a"b\\c\nusage: 1', "#", "\U0001f600", "\\ud83d\\ude00", "\x7f\x85\u2028\ufeff\u0001", "ä"):
+        asked = server(telemetry={"openTelemetry": {"enabled": True, "endpoint": text, "serviceName": text}})
+        for loaded in (yaml.safe_load(config(asked)), YAML(typ="safe").load(config(asked))):
+            assert loaded["otel"]["endpoint"] == text
+            assert loaded["otel"]["service-name"] == text
 
 
 def expanded(entries: list[dict[str, Any]], secrets: dict[str, str]) -> dict[str, str]:

@@ -26,6 +26,8 @@ SECONDS = 30.0
 NOT_FOUND, FORBIDDEN, CONFLICT, UNAUTHORIZED, ERRORS = 404, 403, 409, 401, 400
 TOO_MANY, UNAVAILABLE = 429, 500
 
+NO_ANSWER = "the API server's answer to {} {} cannot be read: is there something between it and us?"
+
 PLURALS = {
     "ConfigMap": "configmaps",
     "Service": "services",
@@ -122,7 +124,9 @@ class Cluster:
         """
         path = _path(*kind, {"namespace": namespace})
         found = await self._ask("GET", f"{path}?labelSelector={label}" if label else path)
-        items: list[dict[str, Any]] = found["items"]
+        items = found.get("items")
+        if not isinstance(items, list):
+            raise ApiError(NO_ANSWER.format("GET", path))
         return items
 
     async def delete(self, kind: tuple[str, str], namespace: str, name: str, *, uid: str) -> None:
@@ -157,13 +161,15 @@ class Cluster:
     async def _ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, kind: str = "application/json"
     ) -> dict[str, Any]:
-        answer: dict[str, Any]
-        status, answer = await self._send(method, path, body, kind)
+        status, found = await self._send(method, path, body, kind)
         if status == UNAUTHORIZED:  # the token may have been renewed
             self._info = self._login()
-            status, answer = await self._send(method, path, body, kind)
+            status, found = await self._send(method, path, body, kind)
         if status < ERRORS:
-            return answer
+            if not isinstance(found, dict):
+                raise ApiError(NO_ANSWER.format(method, path.partition("?")[0]))
+            return found
+        answer: dict[str, Any] = found if isinstance(found, dict) else {}
         message = answer.get("message") or f"the API server answered {status} to {method} {path.partition('?')[0]}"
         raise ApiError(message, status=status, reason=answer.get("reason") or "Failed")
 
@@ -177,8 +183,8 @@ class Cluster:
             raise ApiError(f"the API server cannot be reached: {str(error) or type(error).__name__}") from error
         try:
             return response.status, json.loads(text)
-        except ValueError:
-            return response.status, {}
+        except (ValueError, RecursionError):
+            return response.status, None
 
 
 def _path(api_version: str, kind: str, meta: Mapping[str, Any]) -> str:

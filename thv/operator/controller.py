@@ -15,7 +15,7 @@ import kopf
 
 from thv.errors import ThvError
 from thv.operator import names
-from thv.operator.api import ApiError, Cluster
+from thv.operator.api import FORBIDDEN, ApiError, Cluster
 from thv.operator.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -148,7 +148,10 @@ class _Handlers:
         try:
             await self._reconciler.reconcile(namespace or "", name)
         except ApiError as error:
-            raise kopf.TemporaryError(str(error), delay=RETRY_SECONDS) from error
+            if error.may_pass or error.status == FORBIDDEN:
+                raise kopf.TemporaryError(str(error), delay=RETRY_SECONDS) from error
+            # The same again would be refused again; the status says why, and each round tries it once more.
+            raise kopf.PermanentError(str(error)) from error
 
     async def workload_changed(self, *, type: str, body: Any, namespace: str | None, **_: Any) -> None:  # noqa: A002  kopf's name
         """A workload is repaired if its spec changed or it is gone; else only the status follows."""
@@ -194,5 +197,7 @@ async def _quietly(work: Awaitable[None]) -> None:
     """An event is not repeated; what fails now is in the status, and done again in the next round."""
     try:
         await work
-    except ApiError as error:
+    except ThvError as error:
         logger.warning("%s", error)
+    except Exception:  # one object, or one answer, must not end the rounds
+        logger.exception("this should not have happened; the next round tries again")

@@ -8,6 +8,7 @@ cannot be overridden there.
 from __future__ import annotations
 
 import hashlib
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
 from thv.operator import names
@@ -36,6 +37,9 @@ THV_RESOURCES: Mapping[str, Any] = {
 
 COPY = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True)"
 """Copies a folder; thv's image has no other program than its Python."""
+
+LOADING = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH", "OPENSSL_")
+"""Beginnings of variables that the dynamic loader, the C library and OpenSSL obey. thv has all three of its own."""
 
 PROBE_SECONDS = 5
 LIVENESS_FAILURES = 6
@@ -69,7 +73,7 @@ def template(server: Server, options: Options, labels: Mapping[str, str]) -> Man
         "initContainers": [*inits, *(users.get("initContainers") or ())],
         "containers": [_with(its, container), *others],
         "volumes": [
-            *(each for each in users.get("volumes") or () if not each.get("name", "").startswith(names.OUR_VOLUMES)),
+            *(users.get("volumes") or ()),
             *volumes,
         ],
     }
@@ -113,7 +117,9 @@ def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, 
         container["args"] = list(server.args)
     mounts = []
     if server.shape is Shape.ATTACH:
-        container["stdin"] = True
+        # Said in full, because a template must not say otherwise: a terminal changes bytes, and `stdinOnce` would
+        # close the server's stdin with the first link.
+        container |= {"stdin": True, "stdinOnce": False, "tty": False}
         volumes.append(_token())
         mounts = [{"name": "thv-token", "mountPath": names.TOKEN_DIR, "readOnly": True}]
         words = [names.ATTACH_VERB, server.name, "--namespace", server.namespace, "--pod", f"{server.name}-0"]
@@ -161,13 +167,18 @@ def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
     """The server's container with thv as its command, and the server's command as thv's."""
     # Isolated: a PYTHONPATH or PYTHONHOME meant for the server must not reach thv's Python.
     thv = [names.TREE_PYTHON, "-I", "-m", "thv"]
+    ours = variables(server, options)
     hidden = [word for name in secret_variables(server) for word in ("-e", f"{name}=")]
-    words = ["run", "--name", server.name, "--proxy-port", str(server.port), *_listening(options), *hidden]
+    theirs = [entry for entry in container["env"] if _is_of_programs(entry)]
+    given = [word for entry in theirs for word in ("-e", f"{entry['name']}={entry.get('value', '')}")]
+    words = ["run", "--name", server.name, "--proxy-port", str(server.port), *_listening(options), *hidden, *given]
+    # Ours last, and once: Kubernetes expands in a value only what stands before it, such as a header's secret.
+    taken = {entry["name"] for entry in (*ours, *theirs)}
     return {
         **container,
         "command": thv,
         "args": [*words, "--", *server.command, *server.args],
-        "env": _by_name([*container["env"], *variables(server, options)]),
+        "env": [*(entry for entry in container["env"] if entry["name"] not in taken), *ours],
         "volumeMounts": [
             *container["volumeMounts"],
             {"name": "thv-tree", "mountPath": names.TREE, "readOnly": True},
@@ -205,17 +216,23 @@ def _listening(options: Options) -> list[str]:
 
 
 def _server_variables(server: Server) -> list[Manifest]:
-    found: list[Manifest] = []
+    found: list[Manifest] = [dict(entry) for entry in server.template_variables]
     if server.shape is Shape.PROXY:
         # The names that server frameworks look for; the user's own values come after, and win.
         port = str(server.mcp_port)
-        found += [{"name": "MCP_TRANSPORT", "value": server.transport}]
-        found += [{"name": name, "value": port} for name in ("MCP_PORT", "FASTMCP_PORT", "PORT")]
+        told = [{"name": "MCP_TRANSPORT", "value": server.transport}]
+        told += [{"name": name, "value": port} for name in ("MCP_PORT", "FASTMCP_PORT", "PORT")]
+        found = [*told, *found]
     found += [{"name": name, "value": value} for name, value in server.env]
     for secret in server.secrets:
         reference = {"name": secret.name, "key": secret.key}
         found.append({"name": secret.variable, "valueFrom": {"secretKeyRef": reference}})
     return _by_name(found)
+
+
+def _is_of_programs(entry: Manifest) -> bool:
+    """Whether a variable changes how any program is loaded: meant for the server, it would break thv beside it."""
+    return entry["name"].startswith(LOADING) and "valueFrom" not in entry
 
 
 def _token() -> Manifest:
@@ -241,13 +258,12 @@ def _with(users: Mapping[str, Any], ours: Manifest) -> Manifest:
     merged = {**users, **ours}
     merged["securityContext"] = {**ours["securityContext"], **(users.get("securityContext") or {})}
     merged["resources"] = {**(users.get("resources") or {}), **ours["resources"]}
-    merged["env"] = _by_name([*(users.get("env") or ()), *ours["env"]])
-    taken = {mount["mountPath"] for mount in users.get("volumeMounts") or ()}
+    taken = {normpath(mount["mountPath"]) for mount in users.get("volumeMounts") or ()}
     merged["volumeMounts"] = [
         *(users.get("volumeMounts") or ()),
         *(mount for mount in ours["volumeMounts"] if mount["mountPath"] not in taken),
     ]
-    if "ports" in users:
+    if users.get("ports"):
         numbers = {port["containerPort"] for port in ours.get("ports", ())}
         extra = [port for port in users["ports"] if port.get("containerPort") not in numbers]
         merged["ports"] = [*ours.get("ports", ()), *extra]

@@ -7,13 +7,14 @@ changes only objects that belong to the MCPServer, and puts whatever hinders it 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from thv.errors import ThvError
 from thv.operator import names
-from thv.operator.api import CONFLICT, FORBIDDEN, ApiError
+from thv.operator.api import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError
 from thv.operator.resources import leftovers, manifests, workload
 from thv.operator.settings import usage_analytics
 from thv.operator.spec import SpecError, read
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from thv.operator.settings import Options
     from thv.operator.spec import Server
 
+logger = logging.getLogger("thv.operator")
+
 MCP_SERVER = (names.API_VERSION, names.KIND)
 POD = ("v1", "Pod")
 
@@ -37,7 +40,15 @@ CONFLICTS = 5
 
 
 class NotOursError(ThvError):
-    """An object of this name belongs to somebody else; nothing of it is changed."""
+    """An object of this name belongs to somebody else; nothing of it is changed.
+
+    Attributes:
+        may_pass: it is about to go by itself.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class Reconciler:
@@ -80,7 +91,13 @@ class Reconciler:
         for namespace in namespaces or (None,):
             found = await self._cluster.list(MCP_SERVER, namespace)
             keys = [(body["metadata"]["namespace"], body["metadata"]["name"]) for body in found]
-            await asyncio.gather(*(self.reconcile(*key) for key in keys), return_exceptions=True)
+            for key, failure in zip(
+                keys,
+                await asyncio.gather(*(self.reconcile(*key) for key in keys), return_exceptions=True),
+                strict=True,
+            ):
+                if failure is not None:
+                    logger.warning("%s/%s: %s", *key, str(failure) or type(failure).__name__)
 
     @asynccontextmanager
     async def _turn(self, namespace: str, name: str, *, apply: bool) -> AsyncIterator[bool]:
@@ -112,11 +129,20 @@ class Reconciler:
             return
         try:
             server = read(body)
+            wanted = manifests(server, self._options)
         except SpecError as error:
             problem = Problem("InvalidSpec", str(error))
-            await self._say(body, lambda newest: invalid(newest, problem, self._time()))
+        except Exception as error:  # what an object holds must neither stop the operator nor stay without a word
+            logger.exception("%s/%s cannot be understood", namespace, name)
+            problem = Problem("InvalidSpec", f"the operator does not understand this spec: {error!r}")
+        else:
+            await self._bring(server, body, wanted if apply else None)
             return
-        refused, failure = await self._applied(server) if apply else (None, None)
+        await self._say(body, lambda newest: invalid(newest, problem, self._time()))
+
+    async def _bring(self, server: Server, body: dict[str, Any], wanted: list[dict[str, Any]] | None) -> None:
+        """Apply what is wanted, if anything is, and say how the server is."""
+        refused, failure = (None, None) if wanted is None else await self._applied(server, wanted)
         try:
             observed = Observed(*await self._observe(server), refused)
         except ApiError as error:
@@ -132,25 +158,23 @@ class Reconciler:
         if failure is not None:
             raise failure
 
-    async def _applied(self, server: Server) -> tuple[Problem | None, ApiError | None]:
+    async def _applied(self, server: Server, wanted: list[dict[str, Any]]) -> tuple[Problem | None, ApiError | None]:
         """Why the cluster could not be brought to what `server` says, and what may be tried again."""
         try:
-            await self._apply(server)
+            await self._apply(server, wanted)
         except NotOursError as error:
-            return Problem("NameTaken", str(error)), None
+            problem = Problem("NameTaken", str(error))
+            return problem, ApiError(str(error), status=CONFLICT, reason=problem.reason) if error.may_pass else None
         except ApiError as error:
             return Problem(error.reason, _explained(error)), error
         return None, None
 
-    async def _apply(self, server: Server) -> None:
-        for manifest in manifests(server, self._options):
+    async def _apply(self, server: Server, wanted: list[dict[str, Any]]) -> None:
+        for manifest in wanted:
             kind = (manifest["apiVersion"], manifest["kind"])
             found = await self._cluster.get(kind, server.namespace, server.name)
             if found is not None and not _is_owned(found, server.uid):
-                raise NotOursError(
-                    f"the {kind[1]} {server.name} belongs to somebody else and is left as it is; "
-                    f"delete it, or call this {names.KIND} otherwise"
-                )
+                raise _not_ours(kind[1], server.name, found)
             await self._cluster.apply(manifest)
         for kind in leftovers(server):
             found = await self._cluster.get(kind, server.namespace, server.name)
@@ -174,8 +198,11 @@ class Reconciler:
             try:
                 await self._cluster.put_status(body, wanted)
             except ApiError as error:
+                if error.status == NOT_FOUND:
+                    return  # deleted while we worked
                 if error.status != CONFLICT:
                     raise
+                conflict = error
             else:
                 return
             meta = body["metadata"]
@@ -184,6 +211,7 @@ class Reconciler:
             if newer is None or newer["metadata"]["uid"] != meta["uid"]:
                 return
             body = newer
+        raise conflict
 
     def _time(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -191,6 +219,20 @@ class Reconciler:
 
 def _is_owned(found: Mapping[str, Any], uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in found["metadata"].get("ownerReferences") or ())
+
+
+def _not_ours(kind: str, name: str, found: Mapping[str, Any]) -> NotOursError:
+    meta = found["metadata"]
+    before = any(
+        (owner.get("kind"), owner.get("name")) == (names.KIND, name) for owner in meta.get("ownerReferences") or ()
+    )
+    if before or meta.get("deletionTimestamp"):
+        return NotOursError(f"the {kind} {name} of before is still being deleted", may_pass=True)
+    return NotOursError(
+        f"the {kind} {name} belongs to somebody else and is left as it is; "
+        f"delete it, or call this {names.KIND} otherwise",
+        may_pass=False,
+    )
 
 
 def _explained(error: ApiError) -> str:

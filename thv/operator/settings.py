@@ -22,7 +22,6 @@ from thv.operator.names import (
     PROMETHEUS_HOST,
     USAGE_ANALYTICS,
 )
-from thv.operator.spec import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,10 +56,8 @@ def usage_analytics(server: Server, options: Options) -> bool:
     """Whether thv will count this server's outcomes for the maintainers: everyone must agree, and off wins."""
     if not (server.telemetry.usage_analytics and options.usage_analytics):
         return False
-    if server.shape is not Shape.WRAP:
-        return True
-    # In one container with the server, thv reads the server's variables, and DO_NOT_TRACK or CI there counts. What a
-    # Secret or a ConfigMap says is not read here: it can only turn off what is on.
+    # In one container with the server, thv reads its variables; where it does not, DO_NOT_TRACK there means the same
+    # wish. What a Secret or a ConfigMap says is not read here: it can only turn off what is on.
     seen = {entry["name"]: entry.get("value", "") for entry in server.template_variables}
     return options.refusal({**seen, **dict(server.env)}) is None
 
@@ -84,7 +81,7 @@ def config(server: Server) -> str:
     if lines:
         lines.append(_line("service-name", telemetry.service_name or f"thv-{server.name}"))
         lines.append("  custom-attributes:\n")
-        lines.append(f"    k8s.namespace.name: {json.dumps(server.namespace)}\n")
+        lines.append(f"    k8s.namespace.name: {_scalar(server.namespace)}\n")
     head = f"# Made by thv's operator from the {KIND} {server.name}: edit that, and not this.\n"
     return head + ("otel:\n" if lines else "otel: {}\n") + "".join(lines)
 
@@ -113,13 +110,22 @@ def _headers(server: Server) -> list[dict[str, Any]]:
             name = f"{HEADER_VARIABLE}{number}"
             reference = {"name": header.secret, "key": header.key}
             found.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
-            words.append(f"{header.name}=$({name})")
+            words.append(f"{_unexpanded(header.name)}=$({name})")
         else:
-            words.append(f"{header.name}={quote(header.value, safe=SAFE_IN_HEADERS)}")
+            words.append(f"{_unexpanded(header.name)}={quote(header.value, safe=SAFE_IN_HEADERS)}")
     # Kubernetes expands only what stands before it in the list.
     return [*found, {"name": HEADERS_VARIABLE, "value": ",".join(words)}] if words else []
 
 
+def _unexpanded(name: str) -> str:
+    return name.replace("$", "$$")  # Kubernetes makes one of two
+
+
 def _line(key: str, value: str | float) -> str:
-    # JSON's scalars are YAML's.
-    return f"  {key}: {json.dumps(value)}\n"
+    return f"  {key}: {_scalar(value)}\n"
+
+
+def _scalar(value: str | float) -> str:
+    """JSON's scalars are YAML's, if every character that YAML does not print is written by its number."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(each if " " <= each <= "~" else f"\\U{ord(each):08x}" for each in text)

@@ -12,7 +12,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from thv.errors import ThvError
-from thv.operator.names import DEFAULT_PORT, LONGEST_NAME, PROXY_CONTAINER, SERVER_CONTAINER, STDIO
+from thv.operator import pod_template
+from thv.operator.names import DEFAULT_PORT, LONGEST_NAME, METRICS_PORT, SERVER_CONTAINER, STDIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +167,8 @@ def _telemetry(spec: Mapping[str, Any]) -> Telemetry:
         sampling_rate=tracing.get("samplingRate"),
         metrics=metrics.get("enabled", True),
         # Independent of `enabled`: an opt-out counts whether or not the user wants telemetry of their own.
-        usage_analytics=otel.get("usageAnalyticsEnabled", True),
+        # Whatever is no boolean is no consent.
+        usage_analytics=otel.get("usageAnalyticsEnabled", True) is True,
         prometheus=(spec.get("prometheus") or {}).get("enabled", False),
     )
 
@@ -190,12 +192,10 @@ def _complaints(server: Server) -> list[str]:
         found.append(f"spec.mcpPort is missing; say on which port the {server.transport} server listens")
     if server.port == server.mcp_port:
         found.append(f"spec.port and spec.mcpPort are both {server.port}; thv and the server share the pod's ports")
+    if server.telemetry.prometheus and METRICS_PORT in (server.port, server.mcp_port):
+        found.append(f"port {METRICS_PORT} serves the Prometheus metrics; take another port")
     if server.telemetry.enabled and not server.telemetry.endpoint:
         found.append("spec.telemetry.openTelemetry.endpoint is missing; say where your collector is, or disable it")
-    pod = server.pod_template.get("spec") or {}
-    for part in ("containers", "initContainers"):
-        for container in pod.get(part) or ():
-            name = container.get("name", "")
-            if name.startswith(PROXY_CONTAINER) or (part == "initContainers" and name == SERVER_CONTAINER):
-                found.append(f"spec.podTemplateSpec: the container name {name!r} is the operator's own; take another")
+    shape = server.shape
+    found += pod_template.complaints(server.pod_template, wraps=shape is Shape.WRAP, has_token=shape is Shape.ATTACH)
     return found
