@@ -22,6 +22,7 @@ from tests.operator import fake_apply as ssa
 from tests.operator import fake_schema, openapi
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
 CRD = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "crds" / "mcpservers.yaml").read_text())
@@ -67,6 +68,7 @@ class FakeApi:
         denied: what nobody may do, in pairs such as ``("patch", "services")``.
         allowed: all that may be done with the token `OPERATOR`; None if there is no such token.
         used: what was done with it.
+        mishap: asked before each request is answered; its answer, if it has one, is given instead.
     """
 
     def __init__(self) -> None:
@@ -76,6 +78,7 @@ class FakeApi:
         self.allowed: set[tuple[str, str]] | None = None
         self.used: set[tuple[str, str]] = set()
         self.requests: list[tuple[str, str]] = []
+        self.mishap: Callable[[web.Request], Awaitable[web.StreamResponse | None]] | None = None
         self.token = "first"
         self.port = 0
         self._version = 1
@@ -222,7 +225,8 @@ class FakeApi:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs))
         try:
-            return await self._route(request)
+            instead = await self.mishap(request) if self.mishap else None
+            return instead or await self._route(request)
         except Refused as error:
             body = {
                 "kind": "Status",

@@ -108,12 +108,15 @@ class Cluster:
         Raises:
             ApiError: the API server refuses.
         """
+        path = _path(*kind, {"namespace": namespace, "name": name})
         try:
-            found = await self._ask("GET", _path(*kind, {"namespace": namespace, "name": name}))
+            found = await self._ask("GET", path)
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
             raise
+        if not isinstance(found.get("metadata"), dict):
+            raise ApiError(NO_ANSWER.format("GET", path))
         return {"apiVersion": kind[0], "kind": kind[1], **found}
 
     async def list(self, kind: tuple[str, str], namespace: str | None, *, label: str = "") -> list[dict[str, Any]]:
