@@ -146,6 +146,19 @@ def test_a_start_that_goes_well_is_no_failure() -> None:
     assert said["message"] == "waiting for container mcp (ContainerCreating)"
 
 
+def test_one_that_runs_and_does_not_get_ready_has_a_place_where_it_says_why() -> None:
+    """As where thv may not attach: no container has a word for that, and nobody is to wait without knowing for what."""
+    its = pod(
+        initContainerStatuses=[{"name": "thv", "ready": False, "started": True, "state": {"running": {}}}],
+        containerStatuses=[{"name": "mcp", "ready": True, "state": {"running": {}}}],
+    )
+    its["metadata"] |= {"name": "files-0", "namespace": "default"}
+    said = told(stateful(ready=0), its)
+    assert said["phase"] == "Pending"
+    assert said["message"].startswith("waiting for container thv to be ready")
+    assert "kubectl logs -n default files-0 -c thv" in said["message"]
+
+
 def test_the_newest_pod_counts_and_not_one_that_goes() -> None:
     old = pod("2026-01-01T00:00:00Z", containerStatuses=[waiting("ImagePullBackOff")])
     going = pod("2026-12-01T00:00:00Z", deleted=True, containerStatuses=[waiting("ImagePullBackOff")])

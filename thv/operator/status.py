@@ -207,14 +207,20 @@ def _waiting(observed: Observed) -> str:
         return "waiting for its workload"
     if not observed.pods:
         return "waiting for its pod"
-    waiting = []
+    waiting, unready = [], []
     for pod in observed.pods:
-        said = pod.get("status") or {}
+        said, meta = pod.get("status") or {}, pod["metadata"]
         for container in (*(said.get("initContainerStatuses") or ()), *(said.get("containerStatuses") or ())):
-            reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+            state = container.get("state") or {}
+            reason = (state.get("waiting") or {}).get("reason")
             if reason:
                 waiting.append(f"{container['name']} ({reason})")
-    return f"waiting for container {', '.join(waiting)}" if waiting else "waiting for the server to answer"
+            elif "running" in state and not container.get("ready") and "deletionTimestamp" not in meta:
+                where = f"kubectl logs -n {meta.get('namespace')} {meta.get('name')} -c {container['name']}"
+                unready.append(f"{container['name']} to be ready; {where} says what for")
+    if waiting or unready:
+        return f"waiting for container {', '.join(waiting) or unready[0]}"
+    return "waiting for the server to answer"
 
 
 def _conditions(
