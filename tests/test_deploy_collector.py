@@ -32,7 +32,9 @@ def test_no_address_or_header_of_a_sender_is_kept() -> None:
 def test_the_filter_names_the_one_metric_and_the_two_values() -> None:
     rules = CONFIG["processors"]["filter/only-tool-calls"]["metrics"]
     assert f'name != "{contract.METRIC}"' in rules["metric"]
-    (values, _) = rules["datapoint"]
+    values, *others = rules["datapoint"]
+    assert "Len(exemplars) > 0" in others
+    assert "value_double != 0.0" in others
     for value in (contract.SUCCESS, contract.ERROR):
         assert f'attributes["{contract.STATUS}"] != "{value}"' in values
 

@@ -47,6 +47,13 @@ SHAPES: dict[str, dict[str, Any]] = {
         # The image's own entrypoint is thv: a server's image has the server there.
         "args": ["run", "--otel-usage-analytics-enabled=false", "demo"],
     },
+    "proxy": {
+        "image": IMAGE,
+        "transport": "streamable-http",
+        "mcpPort": 9000,
+        # thv's own HTTP side around the demo, as any server that speaks HTTP.
+        "args": ["run", "--otel-usage-analytics-enabled=false", "--proxy-port", "9000", "demo"],
+    },
 }
 
 

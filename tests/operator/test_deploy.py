@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -16,11 +17,14 @@ from tests.operator.clusters import fake, operator, to_the_fake
 from tests.operator.fake_api import OPERATOR
 from tests.operator.fake_schema import complaints, defaulted
 from tests.operator.openapi import complaint
-from tests.operator.servers import SPECS, body
+from tests.operator.servers import OPTIONS, SPECS, body, server
+from thv.analytics.contract import ENDPOINT
+from thv.config import effective
 from thv.operator import names
+from thv.operator.resources import manifests, workload
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-OVERLAYS = ("cluster-wide", "namespaced", "servers-network-policy")
+OVERLAYS = ("cluster-wide", "namespaced", "servers-network-policy", "servers-egress-policy")
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
 
 
@@ -67,6 +71,57 @@ def test_the_operators_pod_is_restricted_and_names_its_own_image() -> None:
         assert security["capabilities"] == {"drop": ["ALL"]}
         environ = {entry["name"]: entry.get("value") for entry in container["env"]}
         assert environ["THV_OPERATOR_IMAGE"] == container["image"]
+
+
+def ports_of(rules: list[dict[str, Any]]) -> set[tuple[str, int]]:
+    return {(each["protocol"], each["port"]) for rule in rules for each in rule["ports"]}
+
+
+NAMES_AND_API = {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+
+
+def test_the_operator_reaches_names_and_the_api_server_and_nobody_reaches_it() -> None:
+    (policy,) = loaded("kustomize", "base", "network-policy.yaml")
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["spec"]["ingress"] == []
+    assert ports_of(policy["spec"]["egress"]) == NAMES_AND_API
+
+
+def test_servers_are_reached_at_thvs_ports_alone_and_by_whom_it_concerns() -> None:
+    (policy,) = loaded("kustomize", "servers-network-policy", "network-policy.yaml")
+    clients, prometheus = policy["spec"]["ingress"]
+    assert ports_of([clients]) == {("TCP", names.DEFAULT_PORT)}
+    assert ports_of([prometheus]) == {("TCP", names.METRICS_PORT)}
+    assert all(rule["from"] for rule in (clients, prometheus))
+
+
+def test_servers_that_reach_little_reach_all_that_thv_needs() -> None:
+    (policy,) = loaded("kustomize", "servers-egress-policy", "network-policy.yaml")
+    collector = {("TCP", 4317), ("TCP", 4318)}
+    assert urlsplit(ENDPOINT).port in {None, 443}
+    assert ports_of(policy["spec"]["egress"]) == NAMES_AND_API | collector
+
+
+@pytest.mark.parametrize("shape", SPECS)
+def test_the_policies_are_about_the_servers_pods(shape: str) -> None:
+    template = workload(server(**SPECS[shape]), OPTIONS)["spec"]["template"]
+    for folder in ("servers-network-policy", "servers-egress-policy"):
+        (policy,) = loaded("kustomize", folder, "network-policy.yaml")
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+
+
+def test_prometheus_finds_its_port_all_the_way(tmp_path: Path) -> None:
+    """The Service's port, the container's, where thv listens, and the policy that lets Prometheus in."""
+    made = {manifest["kind"]: manifest for manifest in manifests(server(**SPECS["proxy"]), OPTIONS)}
+    (port,) = [each for each in made["Service"]["spec"]["ports"] if each["name"] == "metrics"]
+    assert (port["port"], port["targetPort"]) == (names.METRICS_PORT, names.METRICS_PORT)
+    thv = made["Deployment"]["spec"]["template"]["spec"]["initContainers"][0]
+    assert names.METRICS_PORT in {each["containerPort"] for each in thv["ports"]}
+    environ = {each["name"]: each.get("value", "") for each in thv["env"]}
+    config = tmp_path / "config.yaml"
+    config.write_text(made["ConfigMap"]["data"]["config.yaml"])
+    values, _ = effective.read(str(config), {}, environ)
+    assert (values["prometheus-host"], values["enable-prometheus-metrics-path"]) == (names.EVERYWHERE, True)
 
 
 def rules_of(manifest: dict[str, Any]) -> set[tuple[str, str]]:
@@ -150,3 +205,17 @@ def test_the_definition_on_record_is_the_one_that_is_shipped() -> None:
     shipped = rendered("cluster-wide")["CustomResourceDefinition"]
     schema = shipped["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert complaints(schema, defaulted(schema, body())) == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((DEPLOY.parent / "examples").glob("mcpserver*.yaml")), ids=lambda path: path.stem
+)
+def test_the_examples_are_what_the_definition_takes(path: Path) -> None:
+    schema = loaded("crds", "mcpservers.yaml")[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert complaints(schema, defaulted(schema, yaml.safe_load(path.read_text()))) == []
+
+
+def test_the_page_names_every_part_that_is_shipped() -> None:
+    page = (DEPLOY.parent / "docs" / "operator.md").read_text()
+    for folder in DEPLOY.joinpath("kustomize").iterdir():
+        assert folder.name == "base" or f"deploy/kustomize/{folder.name}" in page
