@@ -282,7 +282,7 @@ def test_health_says_why_it_is_not(tmp_path: Path) -> None:
         until(lambda: b"exit code 3" in front.request("GET", path="/health").body, "the reason")
         assert front.request("GET", path="/health").status == 503
         reply = front.post(initialize())
-        assert reply.status == 404
+        assert reply.status == 502
         assert "exit code 3" in reply.json()["error"]["message"]
         assert "exit code 3" in front.stop()
 

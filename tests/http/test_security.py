@@ -89,6 +89,14 @@ def test_a_star_allows_every_origin() -> None:
     assert policy.refusal(headers("evil.example", "http://evil.example")) is not None
 
 
+def test_an_origin_of_any_scheme_can_be_allowed() -> None:
+    policy = HostPolicy("127.0.0.1", 1, ["chrome-extension://abcdef", "vscode-webview://panel"])
+    assert policy.refusal(headers("localhost", "chrome-extension://abcdef")) is None
+    assert policy.refusal(headers("localhost", "vscode-webview://panel")) is None
+    assert policy.refusal(headers("localhost", "chrome-extension://other")) is not None
+    assert policy.refusal(headers("localhost", "chrome-extension://localhost")) is not None
+
+
 @pytest.mark.parametrize("origin", ["app.example.com", "https://", "https://a.example/path", "https://a:x", "", "//a"])
 def test_what_is_no_origin_is_a_usage_error(origin: str) -> None:
     with pytest.raises(UsageError, match="--allowed-origins"):

@@ -57,6 +57,11 @@ class Answer:
             stream.detach(connection)
             watcher.cancel()
 
+    async def left(self) -> None:
+        """Wait until the client has closed its connection."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
     async def _whole(self, status: int, body: bytes, headers: list[Header]) -> None:
         if status != NO_CONTENT:
             headers.append((b"content-length", b"%d" % len(body)))
@@ -65,6 +70,5 @@ class Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _watch(self, stream: Stream, connection: int) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+        await self.left()
         stream.detach(connection)

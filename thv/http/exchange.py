@@ -39,6 +39,7 @@ class Exchange:
         "decided",
         "due",
         "error_code",
+        "left",
         "refusal",
         "stream",
     )
@@ -59,6 +60,8 @@ class Exchange:
         self.refusal: tuple[int, bytes] | None = None
         """What to answer instead: an HTTP status and a body."""
         self.stream: Stream | None = None
+        self.left = False
+        """Whether the client left before anything went out."""
         self.decided: asyncio.Future[None] = loop.create_future()
         """Done once it is known what goes out: `refusal`, `stream`, or else `body()`."""
         self._accepts_json = accepts_json
@@ -74,6 +77,16 @@ class Exchange:
     def carries_more_than_replies(self) -> bool:
         """Whether messages that are no replies can go with it."""
         return self._accepts_events and self.due > 0 and (self.stream is not None or not self.decided.done())
+
+    @property
+    def takes_json_only(self) -> bool:
+        """Whether there will be no stream, on which one sees that the client leaves."""
+        return not self._accepts_events
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a connection is there for what will come."""
+        return not self.left and (self.stream is None or self.stream.attached)
 
     def reply(self, line: bytes, error_code: float | None = None) -> None:
         """One of the requests was answered."""

@@ -6,6 +6,7 @@ specification asks of HTTP is kept here: statuses, headers, sessions, streams, r
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from thv.errors import ThvError
@@ -177,12 +178,14 @@ class Front:
         session = await self._hub.open_session()
         exchange = await self._submit(head, session, posted, batch=False)
         if exchange is not None:
-            await exchange.decided
+            await _decide(exchange, answer)
             if exchange.error_code is None and exchange.refusal is None:
                 answer.headers.append((SESSION_ID, session.id.encode()))
         await _finish(exchange, answer)
         if exchange is None or exchange.error_code is not None:
             session.end("the server refused to initialize the session")
+        elif exchange.left:
+            session.end("the client left before it knew the session")
 
     async def _submit(self, head: Head, session: Session, posted: Posted, *, batch: bool) -> Exchange | None:
         requests = sum(message.is_request for _, message in posted)
@@ -278,13 +281,28 @@ async def _finish(exchange: Exchange | None, answer: Answer, status_of: Mapping[
     if exchange is None:
         await answer.empty(202)
         return
-    await exchange.decided
+    await _decide(exchange, answer)
+    if exchange.left:
+        return
     if exchange.stream is not None:
         await answer.carry(exchange.stream)
     elif exchange.refusal is not None:
         await answer.json(*exchange.refusal)
     else:
         await answer.json(_status_of(exchange.error_code, status_of or {}), exchange.body())
+
+
+async def _decide(exchange: Exchange, answer: Answer) -> None:
+    """Wait until it is known what goes out, or the client has left. A stream would show that; without one we watch."""
+    if not exchange.takes_json_only or exchange.decided.done():
+        await exchange.decided
+        return
+    leaving = asyncio.ensure_future(answer.left())
+    try:
+        await asyncio.wait([leaving, exchange.decided], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+    exchange.left = not exchange.decided.done()
 
 
 def _status_of(code: float | None, statuses: Mapping[float, int]) -> int:

@@ -7,6 +7,7 @@ taken to be well until one fails.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from thv.errors import ThvError
@@ -103,7 +104,8 @@ class Health:
             self._probing = None
 
     async def _greet(self, backend: StoppableBackend) -> None:
-        await backend.send(GREETING)
+        with suppress(OSError):  # it ended at once, which is told below
+            await backend.send(GREETING)
         while line := await backend.receive():
             message = wire.read(line)
             if message is not None and message.is_response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config
@@ -23,7 +24,7 @@ KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the 60 after which proxies let go of theirs."""
 
 MAX_HEADERS = 64 << 10
-"""Bytes of a request's line and headers."""
+"""Bytes of a request's line and headers, and of whatever else that is no body comes in one go: trailers, extensions."""
 
 HEADER_PATIENCE = 10.0
 """Seconds a request's headers may take."""
@@ -48,15 +49,15 @@ class _Protocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEADER_PATIENCE, transport.close)  # for its first byte, too
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
-        if not self._in_head or not self._head_bytes or self.transport.is_closing():
+        if not self._head_bytes or self.transport.is_closing():
             return
-        if self._deadline is None:  # most requests come whole, and pay for no timer
+        if self._in_head and self._deadline is None:  # most requests come whole, and pay for no timer
             self._deadline = self.loop.call_later(HEADER_PATIENCE, self.transport.close)
         if self._head_bytes > MAX_HEADERS:
-            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+            if self._in_head:
+                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
             self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -71,9 +72,14 @@ class _Protocol(HttpToolsProtocol):
             self._deadline = None
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = True
+        self._head_bytes = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
@@ -126,7 +132,7 @@ class Listener:
                 backlog=BACKLOG,
             )
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             raise ThvError(
                 f"cannot listen on {self.host} port {self.port}: {reason}; --proxy-port names another"
             ) from None

@@ -7,6 +7,7 @@ the server notices, and when the server goes the client does. It knows paths onl
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,8 @@ class ReverseProxy:
                 lambda: ClientConnection(self), self.host, self.port, backlog=BACKLOG
             )
         except OSError as error:
-            raise ThvError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from None
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            raise ThvError(f"cannot listen on {self.host}:{self.port}: {reason}") from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._in_background(self._sweep())
 

@@ -30,6 +30,9 @@ MAX_BODY = 16 << 20
 BODY_PATIENCE = 30.0
 """Seconds between two pieces of a body, then 408: a client that sends nothing more shall not hold memory."""
 
+MAX_BATCH = 1000
+"""Messages of a batch: more would keep everybody else waiting."""
+
 WITH_SESSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions that begin with `initialize`, oldest first. Later ones have no sessions."""
 
@@ -206,6 +209,8 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
         raise RefusalError(400, "the body is not JSON, or no JSON-RPC message", code=wire.PARSE_ERROR)
     if version is not None and version > BATCHES_UP_TO:
         raise RefusalError(400, f"revision {version} has no batches: send one message a POST")
+    if len(elements) > MAX_BATCH:
+        raise RefusalError(413, f"a batch has at most {MAX_BATCH} messages")
     messages = []
     for element in elements:
         message = wire.read(element)

@@ -68,12 +68,14 @@ class HostPolicy:
             return True
         try:
             parts = urlsplit(origin.decode("ascii"))
-            host = parts.hostname
+            host, _ = parts.hostname, parts.port  # reading it checks it
         except ValueError:
             return False
-        if parts.scheme not in {"http", "https"} or not host or parts.path or parts.query or parts.fragment:
+        if not host or parts.path or parts.query or parts.fragment:
             return False
-        return is_loopback(host) or _joined(parts.scheme, parts.netloc) in self._origins
+        if _joined(parts.scheme, parts.netloc) in self._origins:
+            return True
+        return parts.scheme in {"http", "https"} and parts.username is None and is_loopback(host)
 
     def _is_our_host(self, value: bytes) -> bool:
         try:

@@ -78,8 +78,9 @@ class Session:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is open."""
-        return not self._exchanges and (self._listener is None or not self._listener.attached)
+        """Whether no connection of the client is open; a request that it left behind does not keep the session."""
+        awaited = any(exchange.is_awaited for found in self._exchanges.values() for exchange in found)
+        return not awaited and (self._listener is None or not self._listener.attached)
 
     def open_stream(self) -> Stream:
         """A stream for a POST."""
@@ -171,14 +172,15 @@ class Session:
         return None if token is None else self._tokens.get(token)
 
     def end(self, reason: str) -> None:
-        """The session is over: every open request fails with 404, every stream ends."""
+        """The session is over: every open request fails (with 404, which asks for a new one), every stream ends."""
         if self.ended is not None:
             return
         self.ended = reason
+        status = 502 if self.version is None else 404  # 404 to `initialize` would say that no MCP is spoken here
         exchanges, self._exchanges = self._exchanges, {}
         for id_, found in exchanges.items():
             for exchange in found:
-                exchange.fail(404, wire.error_reply(wire.INTERNAL_ERROR, reason, id_))
+                exchange.fail(status, wire.error_reply(wire.INTERNAL_ERROR, reason, id_))
         self._store.end()
         self._waiting.clear()
         self._on_end(self)

@@ -18,7 +18,7 @@ from thv.http import wire
 from thv.http.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from thv.http.server import StoppableBackend
     from thv.http.streams import Stream
@@ -32,6 +32,10 @@ _ids = itertools.count(FIRST_ID + (secrets.randbits(32) << 20))
 """One sequence for all, since several may lead to one process; begun anywhere, since a process may outlive us and still
 answer those who were here before. Below 2**53: JSON's numbers are exact up to there.
 """
+
+
+ROUTE_GRACE = 5.0
+"""Seconds for which a reply to a cancelled request is still known: longer than its client is made to wait for one."""
 
 
 class Member(Protocol):
@@ -56,7 +60,7 @@ class Member(Protocol):
 class _Route:
     """Whose request it is that has one of our ids, and what it called it."""
 
-    __slots__ = ("account", "id", "member", "method", "raw_id", "raw_token")
+    __slots__ = ("account", "cancelled", "id", "member", "method", "raw_id", "raw_token")
 
     def __init__(self, member: Member, line: bytes, message: Message, account: SessionAccount) -> None:
         token = None if message.meta is None else message.meta.progress_token
@@ -66,6 +70,7 @@ class _Route:
         self.raw_token = None if token is None else wire.encoded(token)
         self.method = message.method
         self.account = account
+        self.cancelled = False
 
 
 class SharedServer:
@@ -134,6 +139,8 @@ class SharedServer:
             del self._asked[question]
             await self._send_or_forget(wire.error_reply(wire.INTERNAL_ERROR, "the client left", question) + b"\n")
         for ours in [ours for ours, route in self._routes.items() if route.member is member]:
+            if self._routes[ours].method == "initialize" and self._greeting is not None and not self._greeting.done():
+                continue  # others wait for the answer
             route = self._routes.pop(ours)
             line = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}\n' % ours
             await self._send_or_forget(route.account.outgoing(line))
@@ -154,7 +161,9 @@ class SharedServer:
         elif message.method == "notifications/cancelled" and message.params is not None:
             theirs = message.params.request_id
             for ours, route in self._routes.items():
-                if route.member is member and route.id == theirs and type(route.id) is type(theirs):
+                if route.member is member and route.id == theirs and not route.cancelled:
+                    route.cancelled = True
+                    self._loop.call_later(ROUTE_GRACE, self._routes.pop, ours, None)
                     changed = self._changed(wire.CANCELLED_ID, line, b"%d" % ours)
                     await self._server.send(account.outgoing(changed))
                     break
@@ -165,13 +174,13 @@ class SharedServer:
     async def _send_request(self, member: Member, line: bytes, message: Message, account: SessionAccount) -> None:
         ours = next(_ids)
         route = _Route(member, line, message, account)
-        changed = self._changed(wire.ID, line, b"%d" % ours)
+        changed = self._changed(wire.ID, line, b"%d" % ours, message)
         if route.raw_token is not None:
             changed = self._changed(wire.REQUEST_TOKEN, changed, b"%d" % ours)
         if message.method == "initialize" and self.has_sessions:
             if self._greeting is not None and not (self._greeting.done() and self._greeting.cancelled()):
                 account.from_client(changed)
-                await self._greet_again(route, ours, self._greeting)
+                self._in_background(self._greet_again(route, ours, self._greeting))
                 return
             self._greeting = self._loop.create_future()
         self._routes[ours] = route
@@ -184,12 +193,14 @@ class SharedServer:
         except asyncio.CancelledError:
             if not greeting.cancelled():
                 raise
+            if route.member not in self._members:
+                return
             answer = wire.error_reply(wire.INTERNAL_ERROR, "the server refused the first client; try again") + b"\n"
         line = wire.ID.replaced(answer, b"%d" % ours) or answer
         message = wire.read(line)
         if message is not None:
             self._loop.call_soon(route.account.from_response, line, route.member.status_of(message))
-        self._reply(route, line)
+            self._reply(route, line, message)
 
     def _deliver(self, line: bytes, message: Message) -> Stream | None:
         if message.is_response:
@@ -225,12 +236,11 @@ class SharedServer:
         self._loop.call_soon(route.account.from_response, line, route.member.status_of(message))
         if route.method == "subscriptions/listen" and isinstance(message.result, wire.Result) and message.result.meta:
             line = wire.RESULT_SUBSCRIPTION.replaced(line, route.raw_id) or line
-        return self._reply(route, line)
+        return self._reply(route, line, message)
 
-    def _reply(self, route: _Route, line: bytes) -> Stream | None:
-        changed = self._changed(wire.ID, line, route.raw_id)
-        message = wire.read(changed)
-        return None if message is None else route.member.reply(route.id, changed, message)
+    def _reply(self, route: _Route, line: bytes, message: Message) -> Stream | None:
+        """Hand on a reply; `message` is what it says, with our id or theirs."""
+        return route.member.reply(route.id, self._changed(wire.ID, line, route.raw_id, message), message)
 
     def _related(self, place: Place, value: Id | None, line: bytes, *, token: bool = False) -> Stream | None:
         route = self._routes.get(value) if isinstance(value, int) else None
@@ -242,22 +252,26 @@ class SharedServer:
 
     def _asks(self, line: bytes, message: Message) -> Stream | None:
         """The server asks a client: the one whose request is the oldest open, or else the first that is there."""
-        route = next(iter(self._routes.values()), None)
+        route = next((route for route in self._routes.values() if not route.cancelled), None)
         member = route.member if route is not None else next(iter(self._members), None)
         if not isinstance(message.id, int | float | str):
             return None
         if member is None or not self.has_sessions:
             refusal = wire.error_reply(wire.INTERNAL_ERROR, "no client is there to be asked", message.id)
-            self._errands.add(errand := self._loop.create_task(self._send_or_forget(refusal + b"\n")))
-            errand.add_done_callback(self._errands.discard)
+            self._in_background(self._send_or_forget(refusal + b"\n"))
             return None
         self._asked[message.id] = member
         self._loop.call_soon(self._members[member].from_server, line)
         return member.related(route.id, line) if route is not None else member.unrelated(line)
 
-    def _changed(self, place: Place, line: bytes, new: bytes) -> bytes:
+    def _changed(self, place: Place, line: bytes, new: bytes, message: Message | None = None) -> bytes:
         """The line with one value replaced; as it is where it says that already, or cannot be changed."""
-        return place.replaced(line, new) or line
+        return place.replaced(line, new, message) or line
+
+    def _in_background(self, errand: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     async def _send_or_forget(self, line: bytes) -> None:
         with suppress(OSError):  # it ended: nobody is left to be told

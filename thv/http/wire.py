@@ -167,14 +167,14 @@ class Place:
             re.escape(self._name) + rb'[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*+"|-?[0-9][0-9.eE+-]*+)', re.DOTALL
         )
 
-    def replaced(self, line: bytes, new: bytes) -> bytes | None:
+    def replaced(self, line: bytes, new: bytes, before: Message | None = None) -> bytes | None:
         """The message with this member's value replaced by the JSON text `new`; None when it has no such member.
 
         Where a text that looks like the member stands elsewhere, in a string or deeper, each candidate is tried: the
-        one whose change is seen from the path is it.
+        one whose change is seen from the path is it. `before` is what the message says, if it was read already.
         """
         wanted = json.loads(new)
-        before = read(line)
+        before = before or read(line)
         if before is None or self._get(before) == wanted:
             return None if before is None else line
         for start, end in self._candidates(line):
