@@ -79,3 +79,40 @@ def test_a_killed_thv_leaves_nothing_behind(tmp_path: Path) -> None:
     finally:
         outer.kill()
         outer.communicate()
+
+
+LEAVING = """\
+import signal, subprocess, sys
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+left = subprocess.Popen([sys.executable, "-c", stubborn], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+left.stdout.read(1)
+subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+"""
+
+
+SERVING = """\
+import asyncio, os, sys
+from thv.http.backend import ProcessBackend
+from thv.servers.spec import LaunchSpec
+
+async def main():
+    for _ in range(2):
+        argv = (sys.executable, "-c", sys.argv[1])
+        backend = ProcessBackend(LaunchSpec(executable=sys.executable, argv=argv, env=dict(os.environ), name="x"))
+        await backend.start()
+        assert await backend.receive() == b""
+        await backend.close()
+    assert os.getpid() == 1
+    try:
+        print(os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print("no child is left")
+
+asyncio.run(main())
+"""
+
+
+def test_servers_that_come_and_go_leave_no_zombies() -> None:
+    command = [*CONTAINER, "/bin/sh", "-c", WITHOUT_SHELL, sys.executable, "-c", SERVING, LEAVING]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("no child is left\n", "")

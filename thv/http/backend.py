@@ -130,13 +130,13 @@ class ProcessBackend:
 
     async def _end_the_rest(self, process: ServerProcess) -> None:
         """End what the server started and left behind."""
-        if process.has_others():
-            process.terminate()
-            deadline = asyncio.get_running_loop().time() + TERM_GRACE
+        for grace, remedy in ((TERM_GRACE, process.terminate), (LAST_GRACE, process.kill)):
+            if not process.has_others():
+                return
+            remedy()
+            deadline = asyncio.get_running_loop().time() + grace
             while process.has_others() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  no event tells
                 await asyncio.sleep(POLL)
-            if process.has_others():
-                process.kill()
 
     async def _exits_within(self, seconds: float) -> bool:
         if self._exited is not None and not self._exited.done():
