@@ -104,6 +104,10 @@ def test_a_target_that_is_none_is_refused_in_one_line(uri: str, problem: str, re
         (["run", "demo", "--transport", "websocket"], "a server speaks stdio, streamable-http or sse"),
         (["run", "demo", "--transport", "sse"], "the demo server speaks stdio only"),
         (["run", "--transport", "sse", "--target-port", "x", "--", "true"], "--target-port x: a port is a number"),
+        (["run", "--transport", "sse", "--shared", "--", "true"], "the server keeps its own sessions"),
+        (["run", "--transport", "sse", "--session-ttl", "5", "--", "true"], "are for servers on stdio"),
+        (["proxy", "x", "--target-uri", "http://h/", "--port", "77777"], "--port 77777: a port is a number"),
+        (["proxy", "x", "--target-uri", "http://h/", "--port=-1"], "--port -1: a port is a number"),
         (["run", "--target-port", "1", "--", "true"], "--target-port"),
     ],
 )
@@ -170,6 +174,13 @@ def test_a_server_that_cannot_be_started_is_said_and_nothing_listens(tmp_path: P
         code, out, err = running.finish()
     assert (code, out) == (127, b"")
     assert b"missing" in err
+
+
+def test_a_server_that_never_listens_is_said(tmp_path: Path) -> None:
+    with Run(thv("run", "--transport", "sse", "--target-port", "1", "--", "false"), tmp_path) as running:
+        code, out, err = running.finish()
+    assert (code, out) == (1, b"")
+    assert b"thv: false ended with exit code 1 before it listened on port 1\n" in err
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])

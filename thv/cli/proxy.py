@@ -40,10 +40,11 @@ def proxy(
         ThvError: it cannot run.
     """
     _require_http()
-    from thv.http.proxy_run import serve
+    from thv.http.proxy_run import checked_port, serve
     from thv.http.proxy_target import parse_target
 
     target = parse_target(target_uri)
+    checked_port(str(port), "--port")
     request = RunRequest()
     request.debug = debug
     telemetry, remarks = ask(request, server=name)
@@ -81,6 +82,11 @@ def run_behind_proxy(
         raise UsageError("--target-port is for a server that speaks HTTP: give --transport streamable-http, too")
     if transport not in PATHS:
         raise UsageError(f"--transport {transport}: a server speaks stdio, {' or '.join(PATHS)}")
+    if request.shared or request.max_sessions or request.session_ttl:
+        raise UsageError(
+            f"--shared, --max-sessions and --session-ttl are for servers on stdio; with --transport {transport} the "
+            "server keeps its own sessions"
+        )
     if spec.is_demo:
         raise UsageError(f"the demo server speaks stdio only: leave --transport {transport} out")
     if telemetry is not None and telemetry.propagate:

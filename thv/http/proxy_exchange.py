@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 import h11
 
 from thv.http import proxy_headers
+from thv.http.proxy_endpoint import rewriter
 from thv.http.proxy_upstream import CONNECT_TIMEOUT
 from thv.http.proxy_watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thv.http.proxy_endpoint import EndpointRewriter
     from thv.http.proxy_upstream import Pool, ServerConnection
 
 MAX_WAITING = 256 << 10
@@ -87,6 +89,7 @@ class ProxyExchange:
         self._seen: list[bytes] = []
         self._waiting = 0
         self._sized = False
+        self._endpoint: EndpointRewriter | None = None
         self._server: ServerConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.request_done = False
@@ -158,15 +161,21 @@ class ProxyExchange:
                 h11.Response(status_code=response.status_code, headers=fields, reason=bytes(response.reason))
             )
         )
+        if self._method == b"GET":
+            self._endpoint = rewriter(response.status_code, fields, self._pool.target.origin.encode(), self._host)
         self._look(partial(self._watch.response, response.status_code, list(response.headers)))
 
     def body(self, data: bytes) -> None:
         """A piece of the response's body."""
-        self._to_client.append(self._client.encode(h11.Data(data=data)))
+        passing = data if self._endpoint is None else self._endpoint.feed(data)
+        if passing:
+            self._to_client.append(self._client.encode(h11.Data(data=passing)))
         self._seen.append(data)
 
     def ended(self, end: h11.EndOfMessage) -> None:
         """The end of the response."""
+        if self._endpoint is not None and (rest := self._endpoint.rest()):
+            self._to_client.append(self._client.encode(h11.Data(data=rest)))
         after = proxy_headers.trailers(end) if self._client.speaks_1_1 and not self._sized else []
         self._to_client.append(self._client.encode(h11.EndOfMessage(headers=after)))
         self.flush_to_client()

@@ -132,10 +132,13 @@ async def serve_with(
         await asyncio.wait({exited, asked}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         announced.cancel()
+        await asyncio.wait({announced})
         client_gone()
         if not exited.done():  # what is open then is not counted; what broke because the server died is
             await proxy.close()
         exit_code = await backend.terminate()
+        if announced.cancelled() and not told.is_set():
+            say(f"{name} ended with exit code {exit_code} before it listened on port {proxy.pool.target.port}")
         await proxy.close()
         asked.cancel()
         await exited

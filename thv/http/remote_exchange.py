@@ -94,6 +94,11 @@ class Exchange:
                 del self.waiting[position]
 
 
+def is_visible(text: str) -> bool:
+    """Whether a text has visible ASCII characters only, as session ids must (2025-11-25, "Session Management")."""
+    return all("!" <= character <= "~" for character in text)
+
+
 class McpSession:
     """A session of the eras that have one; `id` is None for a server that keeps none."""
 
@@ -107,6 +112,6 @@ class McpSession:
         headers = {}
         if self.id is not None:
             headers["Mcp-Session-Id"] = self.id
-        if self.version is not None:
+        if self.version is not None and is_visible(self.version):
             headers["MCP-Protocol-Version"] = self.version
         return headers

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from msgspec import Struct
 
-from thv.http.remote_exchange import Cursor, Exchange, McpSession
+from thv.http.remote_exchange import Cursor, Exchange, McpSession, is_visible
 from thv.http.remote_messages import (
     HEADER_MISMATCH,
     ToolHeaders,
     addressed,
     answered,
     error_code,
+    header_value,
     list_tools,
     negotiated_version,
     next_cursor,
@@ -173,7 +174,11 @@ class StreamableHttp:
             return {**headers, **session.headers}
         if self._modern_version is not None and sent.method not in {None, "initialize"}:
             # A notification has no version of its own to repeat.
-            return {**headers, "MCP-Protocol-Version": self._modern_version, "Mcp-Method": str(sent.method)}
+            return {
+                **headers,
+                "MCP-Protocol-Version": header_value(self._modern_version),
+                "Mcp-Method": header_value(str(sent.method)),
+            }
         return headers
 
     async def _post(self, exchange: Exchange, session: McpSession | None) -> Rejected | None:
@@ -193,6 +198,9 @@ class StreamableHttp:
                 return await self._refused(exchange, session, response)
             if session is not None and sent.method == "initialize":
                 session.id = response.headers.get("Mcp-Session-Id") or None
+                if session.id is not None and not is_visible(session.id):
+                    session.id = None
+                    raise RemoteProblem(f"{self._wire.place} names a session by an id that no header can carry")
             if kind == EVENTS:
                 await self._follow(response, exchange.cursor, session, exchange)
             elif exchange.waiting:

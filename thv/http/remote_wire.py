@@ -35,6 +35,9 @@ MAX_BODY: Final = 256 << 20
 
 MAX_REDIRECTS: Final = 5
 
+CODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+"""The codings of a body that are undone, one at a time: with two, a few KiB could stand for all the memory there is."""
+
 FOLLOWED: Final = {"POST": (307, 308), "GET": (301, 302, 303, 307, 308), "DELETE": (307, 308)}
 """The redirects that keep a method. For POST the others would turn it into GET."""
 
@@ -77,7 +80,7 @@ class Wire:
         except (httpx.InvalidURL, ValueError) as error:
             raise ThvError(f"{spec.place}: not a URL of a server: {error}") from None
         self._proxy = proxy_for(self.url, environ)
-        headers = {"User-Agent": f"thv/{__version__}", **dict(spec.headers)}
+        headers = {"User-Agent": f"thv/{__version__}", "Accept-Encoding": "gzip, deflate", **dict(spec.headers)}
         if spec.token_file is not None:
             headers["Authorization"] = read_token(spec.token_file)
         try:
@@ -143,6 +146,8 @@ class Wire:
                 if response.status_code == httpx.codes.UNAUTHORIZED and not renewed and self._renew_token():
                     renewed = True
                     continue
+                if response.headers.get("Content-Encoding", "").strip().lower() not in CODINGS:
+                    raise RemoteProblem(f"{self.place} answers in a Content-Encoding that was not asked for")
                 yield response
             except httpx.HTTPError as error:
                 raise RemoteProblem(self.explain(error)) from error

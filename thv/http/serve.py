@@ -7,7 +7,6 @@ killed if they do not. A second signal ends thv at once, and its watchdogs end t
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from thv.http.health import Health
 from thv.http.hub import Hub, Limits
 from thv.http.listener import Listener
 from thv.http.security import HostPolicy, is_loopback
+from thv.http.signals import heed_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from thv.http.health import HealthCheck
     from thv.http.server import StoppableBackend
     from thv.ports import Accounting
-
-SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
-"""The ways to ask a program to end, where the system has them."""
 
 MAX_SESSIONS = 256
 """Each is a process: enough for a team, and few enough for a laptop to survive a client that forgets its sessions."""
@@ -133,8 +130,7 @@ class Service:
             ThvError: the address cannot be listened on, or the server is not there.
         """
         _allow_descriptors(self._options.limits.max_sessions * DESCRIPTORS_PER_SESSION + DESCRIPTORS)
-        asked_to_end = asyncio.get_running_loop().create_future()
-        _heed_signals(asked_to_end)
+        asked_to_end = heed_signals()
         options = self._options
         policy = HostPolicy(options.host, options.port, options.allowed_origins)
         health = self._health or Health(self._make_backend, say=self._say)
@@ -147,7 +143,7 @@ class Service:
             self._say(f"whoever reaches {options.host} can use it: put something that asks who they are in front of it")
         health.look()
         try:
-            await asked_to_end
+            await asked_to_end.wait()
         finally:
             self._debug("stopping")
             self._accounting.client_gone()
@@ -171,24 +167,3 @@ def _allow_descriptors(count: int) -> None:
         if soft not in {resource.RLIM_INFINITY, -1} and soft < wanted:
             with suppress(OSError, ValueError):  # then fewer sessions are possible
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _heed_signals(asked_to_end: asyncio.Future[None]) -> None:
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        if not asked_to_end.done():
-            asked_to_end.set_result(None)
-        else:
-            # Impatience: what is left is the watchdogs' to end.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
-
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is None or signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background
-            continue
-        if sys.platform == "win32":
-            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(end))
-        else:
-            loop.add_signal_handler(number, end)

@@ -1,0 +1,67 @@
+"""The first event of the legacy transport: where messages go. A server that names its own origin means the proxy.
+
+Clients refuse an endpoint of another origin than their own (MCP 2024-11-05, "HTTP with SSE"; both SDKs do). Everything
+but that origin passes byte for byte. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_HELD = 8 << 10
+"""Bytes held back until an event is whole; an endpoint is shorter, and everything else shall not wait."""
+
+_BLOCK_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_IS_ENDPOINT = re.compile(rb"(?:^|[\r\n])event: ?endpoint[\r\n]")
+_HAS_DATA = re.compile(rb"(?:^|[\r\n])data[:\r\n]")
+
+
+class EndpointRewriter:
+    """Passes an event stream, and leads its endpoint to the proxy.
+
+    Args:
+        origin: the server's, as ``scheme://host[:port]``.
+        proxy: what the client calls the proxy, as ``scheme://host[:port]``.
+    """
+
+    def __init__(self, origin: bytes, proxy: bytes) -> None:
+        self._place = re.compile(rb"((?:^|[\r\n])data: ?)" + re.escape(origin) + rb"(?=[/?#\r\n])", re.IGNORECASE)
+        self._proxy = proxy
+        self._held = b""
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        """A piece as it came; what may go on now."""
+        if self._is_over:
+            return data
+        self._held += data
+        whole = b""
+        while not self._is_over and (end := _BLOCK_END.search(self._held)) is not None:
+            block, self._held = self._held[: end.end()], self._held[end.end() :]
+            if _IS_ENDPOINT.search(block):
+                block = self._place.sub(lambda found: found[1] + self._proxy, block)
+            self._is_over = _HAS_DATA.search(block) is not None  # comments and delays may come before it
+            whole += block
+        return whole + self.rest() if self._is_over or len(self._held) > MAX_HELD else whole
+
+    def rest(self) -> bytes:
+        """What is held back, at the end of the stream."""
+        self._is_over = True
+        held, self._held = self._held, b""
+        return held
+
+
+def rewriter(
+    status: int, fields: Iterable[tuple[bytes, bytes]], origin: bytes, host: bytes | None
+) -> EndpointRewriter | None:
+    """What rewrites the response to a GET; None where it is no event stream, or cannot be changed."""
+    named = {name.lower(): value for name, value in fields}
+    kind = named.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    is_plain = b"content-length" not in named and named.get(b"content-encoding", b"identity").lower() == b"identity"
+    if status != 200 or kind != b"text/event-stream" or host is None or not is_plain:  # noqa: PLR2004  RFC 9110's OK
+        return None
+    return EndpointRewriter(origin, b"http://" + host)
