@@ -154,6 +154,14 @@ def test_attaching_leaves_the_servers_image_as_it_is() -> None:
     assert words(thv)[words(thv).index("--pod") + 1] == "files-0"
 
 
+@pytest.mark.parametrize("shape", SPECS)
+def test_what_fails_says_why_and_a_session_is_no_reason(shape: str) -> None:
+    """The log of an attached server is its half of the session: payloads have no place in a status."""
+    for name, container in containers(pod_of(made(shape))).items():
+        kept = container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+        assert kept == (name != "helper" and (shape, name) != ("attach", "mcp"))
+
+
 def test_a_wrapped_server_is_started_by_thvs_own_python() -> None:
     container = containers(pod_of(made("wrap")))["mcp"]
     said = words(container)

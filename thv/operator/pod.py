@@ -45,6 +45,9 @@ PROBE_SECONDS = 5
 LIVENESS_FAILURES = 6
 """Half a minute without accepting a connection: hung, and not busy."""
 
+LAST_WORDS: Mapping[str, str] = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""The end of a container's log becomes the reason of its failure; not where its stdout is the session itself."""
+
 SECURE: Mapping[str, Any] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -125,6 +128,7 @@ def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, 
         words = [names.ATTACH_VERB, server.name, "--namespace", server.namespace, "--pod", f"{server.name}-0"]
         words += ["--container", names.SERVER_CONTAINER, "--proxy-port", str(server.port)]
     else:
+        container |= LAST_WORDS
         container["ports"] = [{"name": "server", "containerPort": server.mcp_port, "protocol": "TCP"}]
         words = ["proxy", server.name, "--target-uri", f"http://127.0.0.1:{server.mcp_port}"]
         words += ["--port", str(server.port)]
@@ -138,6 +142,7 @@ def _sidecar(server: Server, options: Options, words: list[str], mounts: list[Ma
         "name": names.PROXY_CONTAINER,
         "image": options.image,
         "restartPolicy": "Always",
+        **LAST_WORDS,
         "args": [*words, *_listening(options)],
         "env": [*variables(server, options), {"name": "HOME", "value": "/tmp"}],  # noqa: S108  as above
         "resources": dict(THV_RESOURCES),
@@ -156,6 +161,7 @@ def _install(options: Options) -> Manifest:
     return {
         "name": names.INSTALL_CONTAINER,
         "image": options.image,
+        **LAST_WORDS,
         "command": [names.TREE_PYTHON, "-I", "-c", COPY, names.TREE, "/thv-tree"],
         "resources": dict(THV_RESOURCES),
         "securityContext": dict(SECURE_AS_NOBODY),
@@ -176,6 +182,7 @@ def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
     taken = {entry["name"] for entry in (*ours, *theirs)}
     return {
         **container,
+        **LAST_WORDS,
         "command": thv,
         "args": [*words, "--", *server.command, *server.args],
         "env": [*(entry for entry in container["env"] if entry["name"] not in taken), *ours],
