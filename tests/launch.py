@@ -1,4 +1,4 @@
-"""Runs `thv run` as the installed command does, with another analytics endpoint handed to the constructor.
+"""Runs `thv run` or `thv proxy` as the installed command does, with another analytics endpoint for the constructor.
 
 `python tests/launch.py --endpoint URL [--ca FILE] [--interval S] [--quiet S] [--budget S] [--audit FILE] -- run ...`
 
@@ -47,8 +47,8 @@ def main() -> None:
     split = sys.argv.index("--")
     options = dict(zip(sys.argv[1:split:2], sys.argv[2:split:2], strict=True))
     words = sys.argv[split + 1 :]
-    if words[:1] != ["run"]:
-        sys.exit("launch.py runs `thv run` only")
+    if words[:1] not in (["run"], ["proxy"]):
+        sys.exit("launch.py runs `thv run`, and `thv proxy NAME URI`")
     if "--audit" in options:
         guard(options["--audit"])
 
@@ -69,6 +69,13 @@ def main() -> None:
             analytics.close = patient  # type: ignore[method-assign]  # this instance only
         return analytics
 
+    if words[0] == "proxy":
+        from thv.cli.proxy import proxy
+
+        name, uri = words[1:]
+        os._exit(
+            proxy(name, uri, host="127.0.0.1", port=0, allowed_origins=(), debug=False, make_analytics=make_analytics)
+        )
     os._exit(run(parse(words[1:]), make_analytics=make_analytics))
 
 

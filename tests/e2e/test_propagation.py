@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.e2e.harness import Run, behind_thv, python
+from tests.http.fronts import FrontRun, stateless
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +60,30 @@ def test_each_request_carries_our_context_to_the_server_and_nothing_else_changes
     restored = restored.replace(ours[1], PARENT.encode())
     restored = restored.replace(b',"params":{"_meta":{"traceparent":"%b"}}' % ours[2], b"")
     assert restored == b"".join(LINES)
+
+
+# Answers with the context that came with the request.
+TELLING = """
+import json, sys
+for line in sys.stdin.buffer:
+    message = json.loads(line)
+    if "id" in message:
+        result = {"protocolVersion": "2025-11-25", "got": message["params"].get("_meta", {}).get("traceparent")}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"""
+
+
+def test_over_http_each_request_carries_our_context_in_the_trace_of_its_client(tmp_path: Path) -> None:
+    posted = json.loads(LINES[3])
+    modern, headers = stateless({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
+    modern["params"]["_meta"] |= {"traceparent": PARENT}
+    for options in ([], ["--shared"]):
+        with FrontRun([*TO_NOWHERE, "--otel-propagate", *options, "--", *python(TELLING)], tmp_path) as front:
+            session = front.begin()
+            replies = [front.post(posted, Mcp_Session_Id=session), front.post(modern, **headers)]
+            bare = front.post({"jsonrpc": "2.0", "id": 3, "method": "x", "params": {}}, Mcp_Session_Id=session)
+            front.stop()
+        ours = [reply.json()["result"]["got"] for reply in replies]
+        assert all(each.startswith(PARENT[:36]) and each[36:52] != PARENT[36:52] for each in ours)
+        assert ours[0] != ours[1]
+        assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", bare.json()["result"]["got"])
