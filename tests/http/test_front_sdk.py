@@ -42,24 +42,26 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, st
     return dict(os.environ)
 
 
-@pytest.mark.parametrize(("mode", "options"), [("auto", ()), ("legacy", ()), ("legacy", ("--shared",))])
+@pytest.mark.parametrize(("mode", "ways"), [("auto", [()]), ("legacy", [(), ("--shared",)])])
 def test_the_everything_server_is_the_same_over_http(
-    mode: str, options: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+    mode: str, ways: list[tuple[str, ...]], environment: dict[str, str], tmp_path: Path
 ) -> None:
     plain = server_argv(EVERYTHING, [], environment)
     with packages.only_one_fetches():
         direct = asyncio.run(
             session(plain, everything, env=environment, mode=mode, roots=[ROOT_URI], log=tmp_path / "direct.log")
         )
-    with FrontRun([EVERYTHING], tmp_path, *options, env=environment) as front:
-        url = f"http://127.0.0.1:{front.port}/mcp"
-        through = asyncio.run(play(streamable_http_client(url), everything, mode=mode, roots=[ROOT_URI]))
-        said = front.stop()
-    assert settled(through.exchanged) == settled(direct.exchanged)
-    assert {kind: sorted(map(str, ALIKE(seen))) for kind, seen in through.seen.items()} == {
-        kind: sorted(map(str, ALIKE(seen))) for kind, seen in direct.seen.items()
-    }
-    assert f"thv: tool calls: {through.success} success, {through.error} errors" in said.splitlines()
+    expected = settled(direct.exchanged)
+    for options in ways:
+        with FrontRun([EVERYTHING], tmp_path, *options, env=environment) as front:
+            url = f"http://127.0.0.1:{front.port}/mcp"
+            through = asyncio.run(play(streamable_http_client(url), everything, mode=mode, roots=[ROOT_URI]))
+            said = front.stop()
+        assert settled(through.exchanged) == expected
+        assert {kind: sorted(map(str, ALIKE(seen))) for kind, seen in through.seen.items()} == {
+            kind: sorted(map(str, ALIKE(seen))) for kind, seen in direct.seen.items()
+        }
+        assert f"thv: tool calls: {through.success} success, {through.error} errors" in said.splitlines()
 
 
 LAST_OF_1 = "mcp>=1.28,<2"
@@ -81,14 +83,12 @@ def play_old(environment: dict[str, str], *words: str) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("options", [(), ("--shared",)])
-def test_a_client_of_the_last_1_x_sees_the_same_over_http(
-    options: tuple[str, ...], environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_client_of_the_last_1_x_sees_the_same_over_http(environment: dict[str, str], tmp_path: Path) -> None:
     with packages.only_one_fetches():
-        direct = play_old(environment, "stdio", *server_argv(EVERYTHING, [], environment))
-    with FrontRun([EVERYTHING], tmp_path, *options, env=environment) as front:
-        through = play_old(environment, "http", f"http://127.0.0.1:{front.port}/mcp")
-        said = front.stop()
-    assert settled(through) == settled(direct)
-    assert "thv: tool calls: 5 success, 2 errors" in said.splitlines()
+        direct = settled(play_old(environment, "stdio", *server_argv(EVERYTHING, [], environment)))
+    for options in ((), ("--shared",)):
+        with FrontRun([EVERYTHING], tmp_path, *options, env=environment) as front:
+            through = play_old(environment, "http", f"http://127.0.0.1:{front.port}/mcp")
+            said = front.stop()
+        assert settled(through) == direct
+        assert "thv: tool calls: 5 success, 2 errors" in said.splitlines()
