@@ -42,7 +42,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontRun]:
 def post_and_leave(front: FrontRun, body: object, **headers: str) -> None:
     """Send a request, and close the connection before the answer."""
     connection = front.connection()
-    connection.request("POST", "/mcp", json.dumps(body), {"Content-Type": "application/json", **headers})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("POST", "/mcp", json.dumps(body), {"Content-Type": "application/json", **named})
     connection.close()
 
 
