@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thv.accounting import Accounting
-from thv.http.proxy import ReverseProxy
-from thv.http.proxy_target import parse_target
+from thv.http.proxy.proxy import ReverseProxy
+from thv.http.proxy.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.http.proxied import PATIENCE, Behind, Received, as_json
 from thv.accounting import Accounting
-from thv.http.remote import RemoteClient
+from thv.http.remote.client import RemoteClient
 from thv.servers.remote import resolve_remote
 
 if TYPE_CHECKING:

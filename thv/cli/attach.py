@@ -57,11 +57,11 @@ def attach(
     """
     require_http()
     try:
-        from thv.operator.attach_link import open_link
+        from thv.operator.attach.link import open_link
     except ModuleNotFoundError:
         raise ThvError(MISSING) from None
-    from thv.operator.attach import AttachedServer
-    from thv.operator.attach_api import ApiServer, Target
+    from thv.operator.attach.api import ApiServer, Target
+    from thv.operator.attach.backend import AttachedServer
 
     request = RunRequest()
     request.proxy_port, request.host, request.shared, request.debug = proxy_port, host, True, debug

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thv.accounting import MakeAnalytics
-    from thv.http.proxy import ReverseProxy
-    from thv.http.proxy_target import Target
+    from thv.http.proxy.proxy import ReverseProxy
+    from thv.http.proxy.target import Target
     from thv.servers.spec import LaunchSpec
     from thv.telemetry.settings import TelemetrySettings
 
@@ -40,8 +40,8 @@ def proxy(
         ThvError: it cannot run.
     """
     _require_http()
-    from thv.http.proxy_run import checked_port, serve
-    from thv.http.proxy_target import parse_target
+    from thv.http.proxy.run import checked_port, serve
+    from thv.http.proxy.target import parse_target
 
     target = parse_target(target_uri)
     checked_port(str(port), "--port")
@@ -75,7 +75,7 @@ def run_behind_proxy(
     """
     _require_http()
     from thv.http.backend import ProcessBackend
-    from thv.http.proxy_run import PATHS, checked_port, free_port, local_target, serve_with, told_where_to_listen
+    from thv.http.proxy.run import PATHS, checked_port, free_port, local_target, serve_with, told_where_to_listen
 
     transport = request.transport or "stdio"
     if transport == "stdio":
@@ -129,7 +129,7 @@ class _Counted:
 
     def proxy(self, target: Target, host: str, port: int, allowed_origins: Sequence[str]) -> ReverseProxy:
         """A proxy that is counted here."""
-        from thv.http.proxy import ReverseProxy
+        from thv.http.proxy.proxy import ReverseProxy
 
         self._proxy = ReverseProxy(
             target, self.accounting, host=host, port=port, allowed_origins=allowed_origins, report=self._report

@@ -18,7 +18,7 @@ from thv.servers.remote import TOKEN_VARIABLE, RemoteSpec, resolve_remote, shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thv.accounting import MakeAnalytics
-    from thv.http.remote import RemoteClient
+    from thv.http.remote.client import RemoteClient
 
 HIDDEN = "********"
 
@@ -94,7 +94,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
     except ImportError as error:
         raise ThvError('a remote server needs the http extra: pip install "thv[http]"') from error
     from thv.accounting import Accounting
-    from thv.http.remote import RemoteClient
+    from thv.http.remote.client import RemoteClient
 
     passed: list[RemoteClient] = []
     accounting = Accounting(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from thv.accounting import MakeAnalytics
     from thv.cli.run_options import RunRequest
-    from thv.http.health import HealthCheck
-    from thv.http.server import StoppableBackend
+    from thv.http.front.health import HealthCheck
+    from thv.http.front.server import StoppableBackend
     from thv.servers.spec import LaunchSpec
     from thv.telemetry.settings import TelemetrySettings
 
@@ -93,7 +93,7 @@ def serve_backends(
     Raises:
         ThvError: it cannot run.
     """
-    from thv.http.serve import FrontOptions, Service
+    from thv.http.front.serve import FrontOptions, Service
 
     options = FrontOptions(
         request.proxy_port or "",
