@@ -12,7 +12,7 @@ from thv.console import say
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from thv.accounting import MakeAnalytics
     from thv.cli.run_options import RunRequest
@@ -117,6 +117,15 @@ def serve_backends(
     accounting.say_remarks()
     try:
         served.append(Service(name, make_backend, options, accounting, health=health, say=say, debug=request.debug))
-        return asyncio.run(served[0].run())
+        return _run(served[0].run())
     finally:
         accounting.close()
+
+
+def _run(main: Coroutine[object, object, int]) -> int:
+    """Run it on the faster loop, where there is one."""
+    try:
+        from uvloop import run
+    except ModuleNotFoundError:  # there is none for Windows
+        return asyncio.run(main)
+    return run(main)

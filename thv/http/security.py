@@ -6,6 +6,7 @@ address gives itself away by one of them. Programs that are no browsers send no 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 FORBIDDEN = 403
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address can only mean this machine."""
     host = host.removeprefix("[").removesuffix("]")
