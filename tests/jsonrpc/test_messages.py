@@ -176,7 +176,7 @@ def test_a_message_spread_over_several_lines_is_none() -> None:
 
 
 def test_a_line_too_deep_and_too_long_to_flatten_is_unreadable_for_the_server_only() -> None:
-    line = b'{"id":1,"x":' + b"[" * 5_000 + b" " * MEND_UP_TO + b"]" * 5_000 + b"}\n"
+    line = b'{"id":1,"x":' + b"[" * 100_000 + b" " * MEND_UP_TO + b"]" * 100_000 + b"}\n"
     assert server_reader().read(line)[0] is UNREADABLE
     assert list(client_reader().read(line)) == []
 
