@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading  # noqa: F401  here, on the main thread: its first importer becomes what Python takes for that
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from thv.console import say
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from thv.accounting import MakeAnalytics
     from thv.cli.run_options import RunRequest
@@ -94,6 +93,7 @@ def serve_backends(
         ThvError: it cannot run.
     """
     from thv.http.front.serve import FrontOptions, Service
+    from thv.http.loop import run_on_the_fastest_loop
 
     options = FrontOptions(
         request.proxy_port or "",
@@ -117,15 +117,6 @@ def serve_backends(
     accounting.say_remarks()
     try:
         served.append(Service(name, make_backend, options, accounting, health=health, say=say, debug=request.debug))
-        return _run(served[0].run())
+        return run_on_the_fastest_loop(served[0].run())
     finally:
         accounting.close()
-
-
-def _run(main: Coroutine[object, object, int]) -> int:
-    """Run it on the faster loop, where there is one."""
-    try:
-        from uvloop import run
-    except ModuleNotFoundError:  # there is none for Windows
-        return asyncio.run(main)
-    return run(main)
