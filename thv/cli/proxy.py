@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading  # noqa: F401  here, on the main thread: its first importer becomes what Python takes for that
 from typing import TYPE_CHECKING, Self
 
@@ -39,7 +40,6 @@ def proxy(
         ThvError: it cannot run.
     """
     _require_http()
-    from thv.http.loop import run_on_the_fastest_loop
     from thv.http.proxy.run import checked_port, serve
     from thv.http.proxy.target import parse_target
 
@@ -50,7 +50,7 @@ def proxy(
     telemetry, remarks = ask(request, server=name)
     with _Counted(request, "streamable-http", telemetry, remarks, make_analytics) as counted:
         made = counted.proxy(target, host, port, allowed_origins)
-        return run_on_the_fastest_loop(serve(made, name, say=say, client_gone=counted.accounting.client_gone))
+        return asyncio.run(serve(made, name, say=say, client_gone=counted.accounting.client_gone))
 
 
 def run_behind_proxy(
@@ -75,7 +75,6 @@ def run_behind_proxy(
     """
     _require_http()
     from thv.http.backend import ProcessBackend
-    from thv.http.loop import run_on_the_fastest_loop
     from thv.http.proxy.run import PATHS, checked_port, free_port, local_target, serve_with, told_where_to_listen
 
     transport = request.transport or "stdio"
@@ -102,9 +101,7 @@ def run_behind_proxy(
             request.allowed_origins,
         )
         backend = ProcessBackend(told_where_to_listen(spec, transport, port))
-        return run_on_the_fastest_loop(
-            serve_with(made, backend, spec.name, say=say, client_gone=counted.accounting.client_gone)
-        )
+        return asyncio.run(serve_with(made, backend, spec.name, say=say, client_gone=counted.accounting.client_gone))
 
 
 class _Counted:
