@@ -1,4 +1,4 @@
-"""The event loop that what serves HTTP runs on."""
+"""The event loop that the HTTP front runs on; the proxy and the remote client run on asyncio's own."""
 
 from __future__ import annotations
 
