@@ -13,16 +13,16 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from thv.jsonrpc.details import detailed_readers
-from thv.jsonrpc.ledger import ToolCallLedger
-from thv.jsonrpc.tap import Tap
+from thv.core.message_details import detailed_readers
+from thv.instrumentation.inspector import TrafficInspector
+from thv.ledger.ledger import ToolCallLedger
 from thv.telemetry.recorder import Telemetry
-from thv.telemetry.settings import TelemetrySettings
+from thv.telemetry.telemetry_settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.ports import Outcome
+    from thv.core.interfaces import Outcome
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -67,7 +67,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 def small_lines(title: str, requests: list[bytes], replies: list[bytes], count: int) -> None:
     outcomes: list[Outcome] = []
-    tap = Tap(ToolCallLedger([outcomes.append]))
+    tap = TrafficInspector(ToolCallLedger([outcomes.append]))
     asked = answered = float("inf")
     for _ in range(200):
         asked = min(asked, seconds(tap.from_client, requests))
@@ -88,11 +88,11 @@ def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: lis
     settings = TelemetrySettings(
         agent, parent_based=True, ratio=ratio, span_environment={}, capture_arguments=False, propagate=False
     )
-    telemetry = Telemetry(settings, transport="stdio", say=print, launch=drops_spans)
+    telemetry = Telemetry(settings, transport="stdio", warn=print, launch=drops_spans)
     telemetry.start()
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append], requests=telemetry.open_session())
-    tap = Tap(ledger, readers=detailed_readers(capture=False))
+    tap = TrafficInspector(ledger, readers=detailed_readers(capture=False))
     count = len(requests)
     asked = answered = float("inf")
     for _ in range(200):
@@ -111,7 +111,7 @@ def large_line(title: str, content: bytes, size: int) -> None:
     peak = 0
     for turn in range(ROUNDS + 1):
         outcomes: list[Outcome] = []
-        tap = Tap(ToolCallLedger([outcomes.append]))
+        tap = TrafficInspector(ToolCallLedger([outcomes.append]))
         tap.from_client(call(1))
         if turn < ROUNDS:
             best = min(best, seconds(tap.from_server, chunks))

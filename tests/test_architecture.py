@@ -13,15 +13,24 @@ import thv
 
 ROOT = Path(thv.__file__).parent
 
-FOUNDATION = {"thv", "thv.errors", "thv.ports", "thv.config.settings"}
-"""What every part may import."""
+FLOOR = {"core"}
+"""The part that every other part may import, besides `thv` and `thv.errors`."""
 
-PARTS = ("config", "servers", "relay", "jsonrpc", "analytics", "telemetry", "http", "operator")
+PARTS: dict[str, set[str]] = {
+    "core": set(),
+    "process": set(),
+    "relay": {"process"},
+    "ledger": set(),
+    "servers": set(),
+    "config": set(),
+    "analytics": {"config"},
+    "telemetry": {"config"},
+    "http": {"relay", "process", "ledger", "servers"},
+    "operator": {"relay", "process", "ledger", "servers", "http"},
+}
+"""Part -> the parts it may import besides itself and the floor. Only `instrumentation` and `cli` join more."""
 
-CARRIERS = {"relay", "jsonrpc", "servers"}
-
-ALSO_ALLOWED: dict[str, set[str]] = {"http": CARRIERS, "operator": CARRIERS | {"http"}}
-"""Part -> other parts it may import besides the foundation."""
+EVERYWHERE = {"thv", "thv.errors"}
 
 
 def module_name(path: Path) -> str:
@@ -60,11 +69,17 @@ def part_of(module: str) -> str:
 
 
 @pytest.mark.parametrize("module", [m for m in GRAPH if part_of(m) in PARTS])
-def test_a_part_imports_only_itself_and_the_foundation(module: str) -> None:
+def test_a_part_imports_only_itself_and_what_lies_below_it(module: str) -> None:
     part = part_of(module)
-    allowed = {part} | ALSO_ALLOWED.get(part, set())
-    strangers = {name for name in GRAPH[module] if part_of(name) not in allowed and name not in FOUNDATION}
+    allowed = {part} | FLOOR | PARTS[part]
+    strangers = {name for name in GRAPH[module] if part_of(name) not in allowed and name not in EVERYWHERE}
     assert not strangers, f"{module} imports {strangers}"
+
+
+def test_only_consent_and_one_reading_of_the_config_file_meet() -> None:
+    for module, imports in GRAPH.items():
+        if part_of(module) in {"analytics", "telemetry"}:
+            assert {name for name in imports if part_of(name) == "config"} <= {"thv.config.settings"}, module
 
 
 def test_analytics_and_telemetry_never_know_each_other() -> None:
@@ -74,25 +89,24 @@ def test_analytics_and_telemetry_never_know_each_other() -> None:
                 assert not [name for name in imports if part_of(name) == other], module
 
 
-def test_only_the_accounting_joins_those_who_count_to_the_ledger() -> None:
+def test_only_the_instrumentation_joins_the_ledger_to_its_consumers() -> None:
     parts = {module: {part_of(name) for name in names} for module, names in GRAPH.items()}
-    joined = {m for m, known in parts.items() if "jsonrpc" in known and known & {"analytics", "telemetry"}}
-    assert joined <= {"thv.accounting"}
+    joined = {m for m, known in parts.items() if "ledger" in known and known & {"analytics", "telemetry"}}
+    assert {part_of(module) for module in joined} <= {"instrumentation"}
 
 
-def test_the_relay_knows_nothing_of_json() -> None:
+def test_relay_and_process_know_nothing_of_json() -> None:
     for module in GRAPH:
-        if part_of(module) == "relay":
+        if part_of(module) in {"relay", "process"}:
             source = (ROOT.parent / Path(*module.split("."))).with_suffix(".py")
             text = source.read_text() if source.exists() else ""
             assert "import json" not in text, module
             assert "msgspec" not in text, module
 
 
-def test_the_foundation_imports_nothing_of_ours() -> None:
+def test_version_and_errors_import_nothing_of_ours() -> None:
     assert GRAPH["thv"] == set()
     assert GRAPH["thv.errors"] == set()
-    assert GRAPH["thv.ports"] == set()
 
 
 def test_there_are_no_import_cycles() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from thv.analytics import contract
+from thv.analytics import constants
 
 CONFIG: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parents[1] / "deploy" / "collector" / "config.yaml").read_text()
@@ -18,7 +18,7 @@ PIPELINE = CONFIG["service"]["pipelines"]["metrics"]
 
 
 def test_metrics_are_taken_on_the_very_path_over_tls_only() -> None:
-    assert HTTP["metrics_url_path"] == urlsplit(contract.ENDPOINT).path
+    assert HTTP["metrics_url_path"] == urlsplit(constants.ENDPOINT).path
     assert HTTP["traces_url_path"] != HTTP["metrics_url_path"]
     assert HTTP["tls"].keys() >= {"cert_file", "key_file"}
     assert list(CONFIG["receivers"]["otlp"]["protocols"]) == ["http"]
@@ -31,12 +31,12 @@ def test_no_address_or_header_of_a_sender_is_kept() -> None:
 
 def test_the_filter_names_the_one_metric_and_the_two_values() -> None:
     rules = CONFIG["processors"]["filter/only-tool-calls"]["metrics"]
-    assert f'name != "{contract.METRIC}"' in rules["metric"]
+    assert f'name != "{constants.METRIC}"' in rules["metric"]
     values, *others = rules["datapoint"]
     assert "Len(exemplars) > 0" in others
     assert "value_double != 0.0" in others
-    for value in (contract.SUCCESS, contract.ERROR):
-        assert f'attributes["{contract.STATUS}"] != "{value}"' in values
+    for value in (constants.SUCCESS, constants.ERROR):
+        assert f'attributes["{constants.STATUS}"] != "{value}"' in values
 
 
 def test_only_the_one_attribute_is_kept() -> None:
@@ -44,8 +44,8 @@ def test_only_the_one_attribute_is_kept() -> None:
     kept = {group["context"]: group["statements"] for group in groups}
     assert "keep_keys(resource.attributes, [])" in kept["resource"]
     assert "keep_keys(scope.attributes, [])" in kept["scope"]
-    assert f'set(scope.name, "{contract.SCOPE}")' in kept["scope"]
-    assert f'keep_keys(datapoint.attributes, ["{contract.STATUS}"])' in kept["datapoint"]
+    assert f'set(scope.name, "{constants.SCOPE}")' in kept["scope"]
+    assert f'keep_keys(datapoint.attributes, ["{constants.STATUS}"])' in kept["datapoint"]
 
 
 def test_every_part_that_is_configured_is_used_and_in_an_order_that_counts_right() -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from thv.analytics import contract
+from thv.analytics import constants
 from thv.analytics.consent import decide
 from thv.analytics.history import BEGUN, HISTORY, Export, append
 from thv.analytics.notice import MARKER
 from thv.analytics.pipeline import EXIT_BUDGET
 from thv.analytics.preview import request_for
+from thv.cli.resolve_telemetry import usage_analytics
 from thv.cli.run_options import parse
-from thv.cli.telemetry import usage_analytics
 from thv.config.settings import BOOLEANS
-from thv.ports import BooleanReading
+from thv.core.interfaces import BooleanReading
 
 PAGE = (Path(__file__).parents[1] / "docs" / "usage-analytics.md").read_text(encoding="utf-8")
 PROSE = " ".join(PAGE.split())
@@ -45,14 +45,14 @@ def test_the_example_is_what_the_code_would_send() -> None:
 
 def test_the_table_names_the_metric_the_attribute_and_its_values() -> None:
     cells = dict(re.findall(r"^\| ([^|]+?) \| (.+?) \|$", section("What is reported"), flags=re.MULTILINE))
-    assert cells["name"] == f"`{contract.METRIC}`"
-    assert cells["attribute"] == f"`{contract.STATUS}`, and no other"
-    assert cells["its values"] == f"`{contract.SUCCESS}`, `{contract.ERROR}`"
+    assert cells["name"] == f"`{constants.METRIC}`"
+    assert cells["attribute"] == f"`{constants.STATUS}`, and no other"
+    assert cells["its values"] == f"`{constants.SUCCESS}`, `{constants.ERROR}`"
 
 
 def test_where_and_when_are_those_of_the_code() -> None:
-    assert re.findall(r"https://analytics\S+?(?=`)", PAGE) == [contract.ENDPOINT]
-    assert f"every {contract.INTERVAL:.0f} seconds" in PROSE
+    assert re.findall(r"https://analytics\S+?(?=`)", PAGE) == [constants.ENDPOINT]
+    assert f"every {constants.INTERVAL:.0f} seconds" in PROSE
     assert f"at most {EXIT_BUDGET} seconds" in PROSE
     assert f"`{MARKER}`" in PAGE
 
@@ -66,15 +66,15 @@ def test_the_history_on_the_page_is_what_the_code_would_keep(tmp_path: Path) -> 
 
 
 def test_every_header_on_the_page_and_every_header_sent_are_the_same() -> None:
-    assert f"`{contract.SCOPE}`" in PAGE
+    assert f"`{constants.SCOPE}`" in PAGE
     shown = {line.partition(":")[0] for line in block("http").splitlines()[1:]}
     assert shown == {name for name, _ in EXAMPLE.headers}
 
 
 def test_the_key_is_that_of_the_code() -> None:
-    assert yaml.safe_load(block("yaml")) == {"otel": {contract.SETTING: False}}
-    assert f"thv config otel set {contract.SETTING} false" in block("sh")
-    assert f"thv config otel get {contract.SETTING}" in PROSE
+    assert yaml.safe_load(block("yaml")) == {"otel": {constants.SETTING: False}}
+    assert f"thv config otel set {constants.SETTING} false" in block("sh")
+    assert f"thv config otel get {constants.SETTING}" in PROSE
 
 
 SWITCHES = re.findall(
@@ -84,7 +84,7 @@ SWITCHES = re.findall(
 
 def test_every_switch_of_the_code_is_on_the_page() -> None:
     named = {name for name, _, _ in SWITCHES}
-    assert named == {contract.DO_NOT_TRACK, contract.CI, contract.SWITCH, contract.SDK_DISABLED}
+    assert named == {constants.DO_NOT_TRACK, constants.CI, constants.SWITCH, constants.SDK_DISABLED}
 
 
 @pytest.mark.parametrize(("name", "value", "rest"), SWITCHES, ids=[name for name, _, _ in SWITCHES])
@@ -104,7 +104,7 @@ def test_each_switch_works_as_the_page_says(name: str, value: str, rest: str) ->
 
 def test_the_option_on_the_page_turns_it_off() -> None:
     words = re.findall(r"`thv (run --otel\S+)`", section("How to turn it off"))
-    assert words == [f"run {contract.FLAG}=false"]
+    assert words == [f"run {constants.FLAG}=false"]
     request = parse([*words[0].split()[1:], "demo"])
     assert usage_analytics(request) is False
     assert not decide({}, lambda: BooleanReading(value=True), flag=usage_analytics(request)).enabled

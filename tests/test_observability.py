@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from thv.telemetry.agent.prometheus import family_name
+from thv.telemetry.agent.prometheus_endpoint import family_name
 from thv.telemetry.aggregates import Aggregates
 from thv.telemetry.instruments import INSTRUMENTS, Kind
-from thv.telemetry.settings import PROMETHEUS_PORT
+from thv.telemetry.telemetry_settings import PROMETHEUS_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """The entry of the `thv` command. What is asked all day is answered before the command-line library is imported.
 
 `thv run` has a parser of its own, the only one. The commands of `FAST` are read here when they stand with exactly their
-arguments and no option; everything else is for the full command line, which ends in the same `thv.cli.verbs`.
+arguments and no option; everything else is for the full command line, which ends in the same `thv.cli.commands`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FAST = {
     ("config", "otel", "set"): ("set_", 5, 2),
     ("config", "otel", "unset"): ("unset", 4, 1),
 }
-"""How a fast command begins: its function in `thv.cli.verbs`, how many words it has, how many of them it is handed."""
+"""A fast command: its function in `thv.cli.commands`, how many words it has, how many of them it is passed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 os._exit(exit_code)
         command = fast_command(words)
         if command is not None:
-            from thv.cli.ending import ended
+            from thv.cli.output import ended
 
             exit_code = ended(command, debug=False)
             return exit_code if argv is not None else os._exit(exit_code)
@@ -71,9 +71,9 @@ def fast_command(words: Sequence[str]) -> Callable[[], None] | None:
             # What begins with a dash may be an option; what is empty may be missing.
             if len(words) != count or any(not word or word[0] == "-" for word in words[begin:]):
                 return None
-            from thv.cli import verbs
+            from thv.cli import commands
 
-            return lambda: getattr(verbs, name)(*words[count - handed :])
+            return lambda: getattr(commands, name)(*words[count - handed :])
     return None
 
 
@@ -81,13 +81,13 @@ def _run(words: Sequence[str], *, debug: bool) -> int | None:
     """`thv run` with these words; None when they ask for help."""
     from thv.cli.run import run
     from thv.cli.run_options import parse
-    from thv.console import say
+    from thv.core.console import warn
     from thv.errors import UsageError
 
     try:
         request = parse(words)
     except UsageError as error:
-        say(str(error))
+        warn(str(error))
         return error.exit_code
     if request.wants_help:
         return None

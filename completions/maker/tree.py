@@ -12,10 +12,10 @@ from typing import Any
 from typer.main import get_command
 
 from thv.cli.app import RunCommand, app
-from thv.cli.completion import FILES
+from thv.cli.completion_script import FILES
 from thv.cli.mcp import ServerCommand
+from thv.config.setting_types import PROTOCOLS
 from thv.config.settings import BOOLEAN, KEYS, PROTOCOL
-from thv.config.values import PROTOCOLS
 from thv.servers.registry import entries
 
 NOTHING = "nothing"

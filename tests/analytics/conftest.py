@@ -40,7 +40,7 @@ def make_analytics(tmp_path: Path, said: list[str]) -> Iterator[MakeAnalytics]:
     def make(to: Sink, **changes: Any) -> UsageAnalytics:
         settings: dict[str, Any] = {
             "activity": lambda: 0,
-            "say": said.append,
+            "warn": said.append,
             "state_dir": lambda: tmp_path / "state",
             "endpoint": to.endpoint,
             "ssl_context": to.client_context(),

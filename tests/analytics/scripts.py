@@ -66,7 +66,7 @@ endpoint, ca, state = sys.argv[1:]
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.load_verify_locations(ca)
 analytics = UsageAnalytics(
-    activity=lambda: 0, say=lambda text: None, quiet=0.0, interval=3600.0,
+    activity=lambda: 0, warn=lambda text: None, quiet=0.0, interval=3600.0,
     endpoint=endpoint, ssl_context=context, state_dir=lambda: Path(state),
 )
 record = analytics.record

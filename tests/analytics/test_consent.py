@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.analytics.conftest import PATIENT
 from thv.analytics.consent import Consent, answers, decide
-from thv.ports import BooleanReading
+from thv.core.interfaces import BooleanReading
 
 SILENT = BooleanReading(value=None, where="/home/u/.toolhive/config.yaml")
 YES = BooleanReading(value=True, where="/home/u/.toolhive/config.yaml:3")
@@ -177,5 +177,5 @@ def test_deciding_imports_nothing_slow() -> None:
     assert {name for name in imported if not name.startswith("thv")} == set()
     assert {name for name in imported if name.startswith("thv.analytics.")} == {
         "thv.analytics.consent",
-        "thv.analytics.contract",
+        "thv.analytics.constants",
     }

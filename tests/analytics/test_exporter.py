@@ -25,9 +25,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tests.analytics.conftest import PATIENT
 from tests.sink import Mode, Sink
-from thv.analytics.contract import METRIC
+from thv.analytics.constants import METRIC
 from thv.analytics.exporter import AllowListExporter, allowed
-from thv.analytics.wire import Counts, encode
+from thv.analytics.otlp import Counts, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from tests.analytics.conftest import PATIENT
 from tests.sink import PATIENCE
 from thv.analytics import history
 from thv.analytics.history import BEGUN, FULL, HISTORY, RESULTS, UNKNOWN, Export, append, clear, minute_of, read
-from thv.analytics.transport import Fate
+from thv.analytics.transport import DeliveryStatus
 from thv.errors import ThvError
 
 MINUTE = "2026-11-22T16:23Z"
@@ -46,8 +46,8 @@ def kept(directory: Path) -> list[Export]:
 
 
 def test_the_results_are_those_of_the_transport() -> None:
-    assert set(RESULTS) == {fate.value for fate in Fate}
-    assert Fate.UNKNOWN.value == UNKNOWN
+    assert set(RESULTS) == {fate.value for fate in DeliveryStatus}
+    assert DeliveryStatus.UNKNOWN.value == UNKNOWN
 
 
 def test_a_time_is_kept_to_the_minute_and_no_finer() -> None:
@@ -153,14 +153,14 @@ def test_clearing_says_how_many_there_were_and_is_idempotent(state: Path) -> Non
     assert kept(state) == []
 
 
-def nowhere() -> Path:
+def devnull() -> Path:
     raise RuntimeError("could not determine home directory")
 
 
 def test_what_cannot_be_written_is_forgotten_silently(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (state / "file").write_text("not a directory")
     keep(state / "file" / "state", export("taken"))
-    append(export("taken"), nowhere)
+    append(export("taken"), devnull)
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -187,7 +187,7 @@ def test_a_named_pipe_in_its_place_holds_nobody_up(state: Path) -> None:
 
 def test_what_cannot_be_read_or_removed_is_an_error_in_one_line(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ThvError, match="state directory is not known"):
-        read(nowhere)
+        read(devnull)
     keep(state, export("taken"))
 
     def refuse(*_: object, **__: object) -> None:

@@ -36,7 +36,7 @@ def test_the_notice_says_what_where_and_how_to_stop_in_four_lines() -> None:
 
 
 def test_asking_whether_it_was_shown_shows_and_records_nothing(tmp_path: Path) -> None:
-    def nowhere() -> Path:
+    def devnull() -> Path:
         raise RuntimeError("could not determine home directory")
 
     state = tmp_path / "state"
@@ -44,7 +44,7 @@ def test_asking_whether_it_was_shown_shows_and_records_nothing(tmp_path: Path) -
     assert not state.exists()
     assert shown(lambda _: None, lambda: state)
     assert was_shown(lambda: state)
-    assert not was_shown(nowhere)
+    assert not was_shown(devnull)
 
 
 def test_a_notice_that_cannot_be_shown_is_neither_shown_nor_recorded(tmp_path: Path) -> None:
@@ -64,12 +64,12 @@ def test_a_notice_that_cannot_be_recorded_is_shown_each_time(tmp_path: Path) -> 
 
 
 def test_no_state_directory_at_all_shows_the_notice_each_time() -> None:
-    def nowhere() -> Path:
+    def devnull() -> Path:
         raise RuntimeError("could not determine home directory")
 
     said: list[str] = []
     for _ in range(2):
-        assert shown(said.append, nowhere)
+        assert shown(said.append, devnull)
     assert len(said) == 2
 
 

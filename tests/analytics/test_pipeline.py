@@ -79,13 +79,13 @@ def test_the_module_is_cheap_to_import() -> None:
         import thv.analytics.pipeline
         print(*sorted(set(sys.modules) - before - {"__future__"}))
     """)
-    assert ran.output.split() == ["thv", "thv.analytics", "thv.analytics.contract", "thv.analytics.pipeline"]
+    assert ran.output.split() == ["thv", "thv.analytics", "thv.analytics.constants", "thv.analytics.pipeline"]
 
 
 def test_without_an_outcome_there_is_no_thread_and_no_connection(sink: Sink, make_analytics: MakeAnalytics) -> None:
     before = analytics_threads()
     analytics = make_analytics(sink)
-    analytics.client_gone()
+    analytics.client_disconnected()
     analytics.close()
     assert analytics_threads() == before
     assert sink.connections == 0
@@ -123,7 +123,7 @@ def test_opentelemetry_and_tls_are_not_loaded_before_the_relay_has_been_quiet() 
 
         seen = [heavy()]
         analytics = UsageAnalytics(
-            activity=activity, say=lambda text: loaded.set(), quiet=0.01, interval=3600.0, endpoint="https://127.0.0.1:1/"
+            activity=activity, warn=lambda text: loaded.set(), quiet=0.01, interval=3600.0, endpoint="https://127.0.0.1:1/"
         )
         seen.append(heavy())
         analytics.record("success")
@@ -146,7 +146,7 @@ def test_a_relay_that_is_never_quiet_still_reports_at_the_interval(sink: Sink, m
     assert sink.wait_for(1)[0].counts == {"success": 1}
 
 
-@pytest.mark.parametrize("end", ["client_gone", "close"])
+@pytest.mark.parametrize("end", ["client_disconnected", "close"])
 def test_a_busy_relay_does_not_hold_up_the_last_export(end: str, sink: Sink, make_analytics: MakeAnalytics) -> None:
     looks = iter(range(10**9))
     analytics = make_analytics(sink, activity=lambda: next(looks), quiet=NEVER, interval=NEVER)
@@ -160,7 +160,7 @@ def test_every_outcome_is_sent_once_however_exports_fall(sink: Sink, make_analyt
     for _ in range(50):
         of(analytics, successes=401, errors=101)
         sink.wait_for(1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     of(analytics, successes=7)
     analytics.close(UNHURRIED)
     assert total(sink) == {"success": 50 * 401 + 7, "error": 50 * 101}
@@ -170,7 +170,7 @@ def test_every_outcome_is_sent_once_however_exports_fall(sink: Sink, make_analyt
 def test_outcomes_after_the_client_left_go_with_the_last_export(sink: Sink, make_analytics: MakeAnalytics) -> None:
     analytics = make_analytics(sink, interval=NEVER)
     of(analytics, successes=1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     of(analytics, errors=1)
     analytics.close(UNHURRIED)
@@ -179,7 +179,7 @@ def test_outcomes_after_the_client_left_go_with_the_last_export(sink: Sink, make
 
 def test_a_first_outcome_after_the_client_left_is_sent(sink: Sink, make_analytics: MakeAnalytics) -> None:
     analytics = make_analytics(sink, interval=NEVER, quiet=NEVER)
-    analytics.client_gone()
+    analytics.client_disconnected()
     of(analytics, errors=1)
     assert sink.wait_for(1)[0].counts == {"error": 1}
 
@@ -219,7 +219,7 @@ def test_what_was_declined_goes_with_the_next_outcomes_and_is_not_pressed_at_exi
     sink.mode = "503"
     analytics = make_analytics(sink, interval=NEVER)
     of(analytics, successes=1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     analytics.close(UNHURRIED)
     assert [request.counts for request in sink.requests] == [{"success": 1}]
@@ -227,7 +227,7 @@ def test_what_was_declined_goes_with_the_next_outcomes_and_is_not_pressed_at_exi
     sink.requests.clear()
     analytics = make_analytics(sink, interval=NEVER)
     of(analytics, successes=1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     sink.mode = "ok"
     of(analytics, errors=1)
@@ -238,12 +238,12 @@ def test_what_was_declined_goes_with_the_next_outcomes_and_is_not_pressed_at_exi
 def test_the_notice_comes_before_the_first_connection_and_once(sink: Sink, make_analytics: MakeAnalytics) -> None:
     connections_when_told: list[int] = []
 
-    def say(text: str) -> None:
+    def warn(text: str) -> None:
         assert text == NOTICE
         connections_when_told.append(sink.connections)
 
     for _ in range(2):
-        analytics = make_analytics(sink, say=say)
+        analytics = make_analytics(sink, warn=warn)
         of(analytics, successes=1)
         analytics.close(UNHURRIED)
     assert connections_when_told == [0]
@@ -259,9 +259,9 @@ def test_when_the_notice_cannot_be_shown_nothing_is_ever_sent(sink: Sink, make_a
     def fail(_: str) -> None:
         raise OSError("stderr is closed")
 
-    analytics = make_analytics(sink, say=fail, interval=0.001)
+    analytics = make_analytics(sink, warn=fail, interval=0.001)
     of(analytics, successes=1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     of(analytics, successes=1)
     analytics.close(UNHURRIED)
     of(analytics, successes=1)
@@ -274,7 +274,7 @@ def test_debug_shows_each_payload_with_its_destination_and_result(
 ) -> None:
     analytics = make_analytics(sink, debug=True)
     of(analytics, successes=2)
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     sink.mode = "503"
     of(analytics, errors=1)
@@ -299,14 +299,14 @@ def test_without_debug_only_the_notice_is_ever_said(make_analytics: MakeAnalytic
 def test_an_explanation_nobody_can_read_changes_nothing(sink: Sink, make_analytics: MakeAnalytics) -> None:
     told: list[str] = []
 
-    def say(text: str) -> None:
+    def warn(text: str) -> None:
         if told:
             raise OSError("stderr was closed meanwhile")
         told.append(text)
 
-    analytics = make_analytics(sink, say=say, debug=True)
+    analytics = make_analytics(sink, warn=warn, debug=True)
     of(analytics, successes=1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     of(analytics, errors=1)
     analytics.close(UNHURRIED)
@@ -339,7 +339,7 @@ def test_a_system_without_threads_left_loses_analytics_and_nothing_else(
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", fail)
         of(analytics, successes=2)
-    analytics.client_gone()
+    analytics.client_disconnected()
     analytics.close()
     assert sink.connections == 0
 
@@ -352,7 +352,7 @@ def test_a_forked_child_neither_counts_nor_sends_nor_hangs(loaded: bool, sink: S
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of what is tested here
         if LOADED:
             analytics.record("success")
-            analytics.client_gone()
+            analytics.client_disconnected()
             while not analytics._finished and analytics._collected < 1:
                 time.sleep(0.01)
         child = os.fork()
@@ -360,7 +360,7 @@ def test_a_forked_child_neither_counts_nor_sends_nor_hangs(loaded: bool, sink: S
             for _ in range(5):
                 analytics.record("error")
             begun = time.monotonic()
-            analytics.client_gone()
+            analytics.client_disconnected()
             analytics.close(60.0)
             waited = time.monotonic() - begun > 30.0
             os._exit(7 if threading.active_count() == 1 and not waited else 8)

@@ -38,7 +38,7 @@ def test_closing_never_waits_for_a_bad_endpoint(
         analytics = make_analytics(sink, interval=NEVER)
         analytics.record("success")
         if client_leaves_first:
-            analytics.client_gone()
+            analytics.client_disconnected()
             if mode != "refuse":
                 sink.wait_for_connections(1)
         begun = monotonic()
@@ -59,7 +59,7 @@ def test_closing_never_waits_for_a_name_lookup(
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     analytics = make_analytics(sink, interval=NEVER)
     analytics.record("success")
-    analytics.client_gone()
+    analytics.client_disconnected()
     assert asked.wait(PATIENCE)
     begun = monotonic()
     analytics.close()
@@ -71,7 +71,7 @@ def test_closing_never_waits_for_a_name_lookup(
 
 def test_closing_never_waits_for_a_stderr_nobody_reads(sink: Sink, make_analytics: MakeAnalytics) -> None:
     read = threading.Event()
-    analytics = make_analytics(sink, say=lambda _: read.wait(PATIENCE))
+    analytics = make_analytics(sink, warn=lambda _: read.wait(PATIENCE))
     analytics.record("success")
     begun = monotonic()
     analytics.close()
@@ -86,7 +86,7 @@ def test_closing_twice_is_harmless(sink: Sink, make_analytics: MakeAnalytics) ->
     analytics.close(UNHURRIED)
     analytics.close(UNHURRIED)
     analytics.record("success")
-    analytics.client_gone()
+    analytics.client_disconnected()
     assert [request.counts for request in sink.requests] == [{"success": 1}]
 
 
@@ -94,7 +94,7 @@ def test_closing_twice_is_harmless(sink: Sink, make_analytics: MakeAnalytics) ->
 def test_the_process_ends_silently_whatever_the_endpoint_does(mode: Mode, tmp_path: Path) -> None:
     job = """
         analytics.record("success")
-        analytics.client_gone()
+        analytics.client_disconnected()
         analytics.close()
         print("done")
     """

@@ -40,7 +40,7 @@ def test_each_export_is_remembered_with_what_it_counted_and_what_became_of_it(
     analytics = make_analytics(sink)
     for _ in range(3):
         analytics.record("success")
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     analytics.record("error")
     analytics.close(UNHURRIED)
@@ -64,7 +64,7 @@ def test_an_export_that_the_end_cut_short_is_remembered(make_analytics: MakeAnal
     with Sink(mode="silent") as sink:
         analytics = make_analytics(sink)
         analytics.record("success")
-        analytics.client_gone()
+        analytics.client_disconnected()
         sink.wait_for_connections(1)
         analytics.close(0.0)
         assert told(tmp_path / "state") == [(1, 0, "unknown")]
@@ -118,7 +118,7 @@ def test_closing_never_waits_for_a_disk_that_hangs(
     monkeypatch.setattr(history, "_append", hang)
     analytics = make_analytics(sink)
     analytics.record("success")
-    analytics.client_gone()
+    analytics.client_disconnected()
     assert asked.wait(PATIENCE)
     begun = monotonic()
     analytics.close()
@@ -133,7 +133,7 @@ def test_clearing_while_a_session_runs_forgets_what_was_and_keeps_what_comes(
 ) -> None:
     analytics = make_analytics(sink)
     analytics.record("success")
-    analytics.client_gone()
+    analytics.client_disconnected()
     sink.wait_for(1)
     wait_for_one(tmp_path / "state")
     history.clear(lambda: tmp_path / "state")

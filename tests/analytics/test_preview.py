@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thv.analytics.contract import ENDPOINT
+from thv.analytics.constants import ENDPOINT
 from thv.analytics.preview import request_for
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def test_the_preview_is_byte_for_byte_what_the_pipeline_sends(sink: Sink, make_a
         analytics.record("success")
     analytics.record("error")
     before = request_for(3, 1)
-    analytics.client_gone()
+    analytics.client_disconnected()
     [received] = sink.wait_for(1)
     after = request_for(3, 1)
     assert received.body in {before.body, after.body}  # the minute may have turned

@@ -11,11 +11,11 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData, NumberDataPoint
 from opentelemetry.sdk.trace import TracerProvider
 
-from thv.analytics.contract import METRIC, SCOPE
+from thv.analytics.constants import METRIC, SCOPE
 from thv.analytics.exporter import allowed
+from thv.analytics.log_filter import silence_this_thread
+from thv.analytics.otlp import Counts
 from thv.analytics.provider import AnalyticsMeterProvider
-from thv.analytics.quiet import silence_this_thread
-from thv.analytics.wire import Counts
 
 if TYPE_CHECKING:
     import pytest

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.analytics.conftest import PATIENT
 from tests.sink import Mode, Sink
 from thv.analytics import transport
-from thv.analytics.transport import Delivery, Fate, final_status, post, trust
-from thv.analytics.wire import Counts, Request, request_for
+from thv.analytics.otlp import Counts, Request, request_for
+from thv.analytics.transport import Delivery, DeliveryStatus, final_status, post, trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,24 +44,24 @@ def send(sink: Sink, timeout: float = GENEROUS) -> Delivery:
 @pytest.mark.parametrize(
     ("mode", "fate"),
     [
-        ("ok", Fate.TAKEN),
-        ("204", Fate.TAKEN),
-        ("early-hints", Fate.TAKEN),
-        ("429", Fate.NOT_TAKEN),
-        ("503", Fate.NOT_TAKEN),
-        ("refuse", Fate.NOT_TAKEN),
-        ("tls-bad-cert", Fate.NOT_TAKEN),
-        ("400", Fate.UNKNOWN),
-        ("404", Fate.UNKNOWN),
-        ("500", Fate.UNKNOWN),
-        ("502", Fate.UNKNOWN),
-        ("redirect", Fate.UNKNOWN),
-        ("close-after-request", Fate.UNKNOWN),
-        ("not-http", Fate.UNKNOWN),
-        ("flood", Fate.UNKNOWN),
+        ("ok", DeliveryStatus.TAKEN),
+        ("204", DeliveryStatus.TAKEN),
+        ("early-hints", DeliveryStatus.TAKEN),
+        ("429", DeliveryStatus.NOT_TAKEN),
+        ("503", DeliveryStatus.NOT_TAKEN),
+        ("refuse", DeliveryStatus.NOT_TAKEN),
+        ("tls-bad-cert", DeliveryStatus.NOT_TAKEN),
+        ("400", DeliveryStatus.UNKNOWN),
+        ("404", DeliveryStatus.UNKNOWN),
+        ("500", DeliveryStatus.UNKNOWN),
+        ("502", DeliveryStatus.UNKNOWN),
+        ("redirect", DeliveryStatus.UNKNOWN),
+        ("close-after-request", DeliveryStatus.UNKNOWN),
+        ("not-http", DeliveryStatus.UNKNOWN),
+        ("flood", DeliveryStatus.UNKNOWN),
     ],
 )
-def test_the_fate_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, fate: Fate) -> None:
+def test_the_fate_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, fate: DeliveryStatus) -> None:
     with Sink(mode=mode) as sink:
         delivery = send(sink)
     assert delivery.fate is fate, delivery.reason
@@ -71,13 +71,13 @@ def test_the_fate_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, fate: 
 @pytest.mark.parametrize(
     ("mode", "fate"),
     [
-        ("blackhole", Fate.UNKNOWN),
-        ("drip", Fate.UNKNOWN),
-        ("silent", Fate.NOT_TAKEN),
-        ("drip-tls", Fate.NOT_TAKEN),
+        ("blackhole", DeliveryStatus.UNKNOWN),
+        ("drip", DeliveryStatus.UNKNOWN),
+        ("silent", DeliveryStatus.NOT_TAKEN),
+        ("drip-tls", DeliveryStatus.NOT_TAKEN),
     ],
 )
-def test_one_deadline_holds_for_the_whole_exchange(mode: Mode, fate: Fate) -> None:
+def test_one_deadline_holds_for_the_whole_exchange(mode: Mode, fate: DeliveryStatus) -> None:
     with Sink(mode=mode) as sink:
         begun = monotonic()
         delivery = send(sink, SHORT)
@@ -92,13 +92,13 @@ def test_a_name_that_does_not_resolve_is_no_delivery(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with Sink() as sink:
         delivery = send(sink)
-    assert delivery.fate is Fate.NOT_TAKEN
+    assert delivery.fate is DeliveryStatus.NOT_TAKEN
     assert sink.connections == 0
 
 
 def test_a_server_with_another_name_in_its_certificate_is_not_trusted(sink: Sink) -> None:
     elsewhere = replace(to(sink), host="127.0.0.2")
-    assert post(elsewhere, sink.client_context(), GENEROUS).fate is Fate.NOT_TAKEN
+    assert post(elsewhere, sink.client_context(), GENEROUS).fate is DeliveryStatus.NOT_TAKEN
     assert sink.requests == []
 
 
@@ -108,7 +108,7 @@ def test_the_next_address_is_tried_when_one_refuses(sink: Sink, monkeypatch: pyt
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in (closed.port, sink.port)
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        assert send(sink).fate is Fate.TAKEN
+        assert send(sink).fate is DeliveryStatus.TAKEN
 
 
 def test_the_next_address_is_tried_when_the_system_has_no_such_network(
@@ -119,7 +119,7 @@ def test_the_next_address_is_tried_when_the_system_has_no_such_network(
         (family, socket.SOCK_STREAM, 0, "", ("127.0.0.1", sink.port)) for family in (no_such_family, socket.AF_INET)
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-    assert send(sink).fate is Fate.TAKEN
+    assert send(sink).fate is DeliveryStatus.TAKEN
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(sink: Sink, m
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", sink.port))] * 2
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     monkeypatch.setattr(transport, "_connect_one", connect)
-    assert send(sink, GENEROUS).fate is Fate.TAKEN
+    assert send(sink, GENEROUS).fate is DeliveryStatus.TAKEN
     assert shares[0] <= GENEROUS / 2 < shares[1]
 
 

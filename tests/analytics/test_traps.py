@@ -16,7 +16,7 @@ import trustme
 
 from tests.analytics.scripts import COUNT_ONE, OURS, run, run_alone, stock
 from tests.sink import Received, Sink
-from thv.analytics.wire import MINUTE_NS, Counts, encode
+from thv.analytics.otlp import MINUTE_NS, Counts, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +167,7 @@ def test_cookies_are_not_kept(sink: Sink, tmp_path: Path) -> None:
     twice = """
         import time
         record("success")
-        analytics.client_gone()
+        analytics.client_disconnected()
         while not analytics._collected or not analytics._unattended:
             time.sleep(0.01)
         record("error")

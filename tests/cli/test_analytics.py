@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thv.__main__ import main
-from thv.analytics.contract import ENDPOINT, SETTING
+from thv.analytics.constants import ENDPOINT, SETTING
 from thv.analytics.history import BEGUN, Export, append, read
 from thv.analytics.notice import MARKER, shown
 from thv.analytics.preview import request_for
-from thv.analytics.state import user_state_dir
+from thv.analytics.state_dir import user_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable

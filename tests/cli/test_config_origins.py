@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.commands import Command
-from thv.config import tree
+from thv.config.setting_types import HIDDEN
 from thv.config.settings import BOOLEAN, FRACTION, KEYS, MAP, NAMES
-from thv.config.values import HIDDEN
+from thv.config.yaml import tree
 
 if TYPE_CHECKING:
     from pathlib import Path

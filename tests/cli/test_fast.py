@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from thv.__main__ import FAST, fast_command
 from thv.cli import app as full
-from thv.cli.ending import ended
+from thv.cli.output import ended
 from thv.config.settings import KEYS
 
 if TYPE_CHECKING:
@@ -222,14 +222,30 @@ def test_both_answer_alike_as_processes_whatever_stdout_and_stderr_are(words: li
         assert fast == (1, b"", b"thv: the answer cannot be written to stdout: No space left on device\n")
 
 
-READ = {"__future__", "thv", "thv.__main__", "thv.cli", "thv.cli.ending", "thv.cli.verbs", "thv.errors", "thv.config"}
-READ |= {f"thv.config.{name}" for name in ("otel", "plain", "source", "settings")}
+READ = {
+    "__future__",
+    "thv",
+    "thv.__main__",
+    "thv.cli",
+    "thv.cli.output",
+    "thv.cli.commands",
+    "thv.errors",
+    "thv.config",
+}
+READ |= {f"thv.config.{name}" for name in ("service", "yaml", "yaml.plain_reader", "reader", "settings")}
 """What a plain answer may load: every module more is a fifth of a millisecond, and most bring others."""
 
-VALUED = READ | {"thv.config.values"}
+VALUED = READ | {"thv.config.setting_types"}
 """The same where a value has to be understood that is no boolean."""
 
-OVERRIDDEN = READ | {"thv.analytics", "thv.analytics.consent", "thv.analytics.contract", "thv.ports", "thv.console"}
+OVERRIDDEN = READ | {
+    "thv.analytics",
+    "thv.analytics.consent",
+    "thv.analytics.constants",
+    "thv.core.interfaces",
+    "thv.core.console",
+    "thv.core",
+}
 OVERRIDDEN |= {"select"}
 
 SLOW = {
@@ -281,7 +297,7 @@ def test_a_plain_answer_loads_next_to_nothing(home: Path) -> None:
     assert loaded(["config", "otel", "get", "env-vars"]) <= VALUED
     (home / ".toolhive" / "config.yaml").write_text(f"otel:\n  {KEY}: true\n")
     assert loaded(["config", "otel", "get", KEY], CI="1") <= OVERRIDDEN
-    assert loaded(["completion", "bash"]) <= READ | {"thv.cli.completion"}
+    assert loaded(["completion", "bash"]) <= READ | {"thv.cli.completion_script"}
 
 
 def test_a_change_loads_a_yaml_library_and_help_the_command_line_and_neither_anything_else() -> None:
@@ -298,12 +314,12 @@ def test_a_server_is_started_before_anything_slow_is_imported() -> None:
     code = (
         "import sys; from os import _exit, write; before = set(sys.modules)\n"
         "from thv.__main__ import main\n"
-        "import thv.session\n"
+        "import thv.stdio_session\n"
         "class Server:\n"
         "    def spawn(*_arguments):\n"
         "        write(1, ' '.join(set(sys.modules) - before).encode())\n"
         "        _exit(0)\n"
-        "thv.session.ServerProcess = Server\n"
+        "thv.stdio_session.ServerProcess = Server\n"
         "main(['run', '--', sys.executable])\n"
     )
     done = subprocess.run(

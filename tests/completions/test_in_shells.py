@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.completions.shells import KINDS, MARK, PROMPT, candidates, start
-from thv.cli.completion import FILES
+from thv.cli.completion_script import FILES
 from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.servers.registry import entries

@@ -12,7 +12,7 @@ import pytest
 
 from completions.maker.tree import build
 from completions.maker.writers import scripts
-from thv.cli.completion import FILES, script
+from thv.cli.completion_script import FILES, script
 from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.errors import UsageError

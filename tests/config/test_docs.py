@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from thv.config.reader import MAX_BYTES
 from thv.config.settings import BOOLEANS, KEYS
-from thv.config.source import MAX_BYTES
-from thv.config.tree import MAX_DEPTH
+from thv.config.yaml.tree import MAX_DEPTH
 
 PAGE = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
 

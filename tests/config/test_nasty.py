@@ -9,9 +9,9 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
+from thv.config.reader import read_text
 from thv.config.settings import USAGE_ANALYTICS_ENABLED, read_boolean
-from thv.config.source import read_text
-from thv.config.splice import set_value
+from thv.config.yaml.splice import set_value
 from thv.errors import ConfigError
 
 NASTY = Path(__file__).parent / "nasty"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from thv.config.reader import MAX_BYTES
 from thv.config.settings import (
     BOOLEANS,
     KEYS,
@@ -22,7 +23,6 @@ from thv.config.settings import (
     setting,
     unknown_keys,
 )
-from thv.config.source import MAX_BYTES
 from thv.errors import SettingError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def test_reading_the_setting_loads_no_yaml_library_and_nothing_slow(config: Path
     code = (
         "import os, sys, time, errno, select\n"
         "before = set(sys.modules)\n"
-        "import thv.config.settings as settings, thv.config.plain, thv.config.source\n"
+        "import thv.config.settings as settings, thv.config.yaml.plain_reader, thv.config.reader\n"
         "print(sorted(m for m in set(sys.modules) - before if not m.startswith('thv')))\n"
         "assert settings.read_boolean(sys.argv[1], 'usage-analytics-enabled').value is False\n"
         "assert settings.unknown_keys(sys.argv[1]) == []\n"

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from tests.sink import PATIENCE, Sink
-from thv.analytics.contract import ENDPOINT
+from thv.analytics.constants import ENDPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -234,7 +234,7 @@ def test_off_means_that_nothing_of_the_pipeline_is_imported(launch: Any) -> None
         name for name in imported if name.startswith(("opentelemetry", "ssl", "http", "requests", "platformdirs"))
     }
     ours = {name for name in imported if name.startswith("thv.analytics.")}
-    assert ours <= {"thv.analytics.consent", "thv.analytics.contract"}
+    assert ours <= {"thv.analytics.consent", "thv.analytics.constants"}
 
 
 def test_a_session_without_a_call_sends_nothing(launch: Any) -> None:

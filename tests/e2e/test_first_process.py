@@ -92,8 +92,8 @@ subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
 
 SERVING = """\
 import asyncio, os, sys
-from thv.http.backend import ProcessBackend
-from thv.servers.spec import LaunchSpec
+from thv.http.process_backend import ProcessBackend
+from thv.servers.launch_spec import LaunchSpec
 
 async def main():
     for _ in range(2):

@@ -22,8 +22,8 @@ import pytest
 
 from tests.operator.clusters import REAL, cluster, operator
 from tests.operator.servers import body, refusal
-from thv.analytics.contract import ENDPOINT
-from thv.operator.settings import Options
+from thv.analytics.constants import ENDPOINT
+from thv.operator.pod_settings import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

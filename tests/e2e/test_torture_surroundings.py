@@ -111,7 +111,7 @@ def test_a_last_request_without_a_newline_is_answered_before_the_end(tmp_path: P
     assert b"tool calls: 1 success, 0 errors" in err
 
 
-@pytest.mark.parametrize("module", ["thv.console", "thv.servers.resolve", "thv.session", "thv.relay.relay"])
+@pytest.mark.parametrize("module", ["thv.core.console", "thv.servers.resolve", "thv.stdio_session", "thv.relay.relay"])
 def test_ctrl_c_while_thv_is_being_imported_is_no_traceback(tmp_path: Path, module: str) -> None:
     # The module's import stops half-way and waits there for the signal.
     script = (

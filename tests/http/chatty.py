@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def say(message: object) -> None:
+def warn(message: object) -> None:
     text = message if isinstance(message, str) else json.dumps(message)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def note(method: str, **params: object) -> None:
-    say({"jsonrpc": "2.0", "method": method, "params": params})
+    warn({"jsonrpc": "2.0", "method": method, "params": params})
 
 
 CANCELLED: list[object] = []
@@ -40,7 +40,7 @@ def progress(token: object) -> None:
 
 
 def ask() -> object:
-    say({"jsonrpc": "2.0", "id": "from-server", "method": "roots/list"})
+    warn({"jsonrpc": "2.0", "id": "from-server", "method": "roots/list"})
     while json.loads(answer := sys.stdin.readline()).get("id") != "from-server":
         pass
     return {"answer": json.loads(answer)["result"]}
@@ -59,15 +59,15 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
         "log": lambda: log(**arguments),
         "progress": lambda: progress(meta["progressToken"]),
         "slow": lambda: time.sleep(arguments["seconds"]),
-        "raw": lambda: say(arguments["line"]),
+        "raw": lambda: warn(arguments["line"]),
     }
     if name in results:
-        say({"jsonrpc": "2.0", "id": id_, "result": results[name]()})
+        warn({"jsonrpc": "2.0", "id": id_, "result": results[name]()})
         return
     if name in acts:
         acts[name]()
     if name not in {"silent", "raw"}:
-        say(f'{{"result" : {{"id": 1, "ok": true}} , "jsonrpc":"2.0", "id" : {json.dumps(id_)} }}')
+        warn(f'{{"result" : {{"id": 1, "ok": true}} , "jsonrpc":"2.0", "id" : {json.dumps(id_)} }}')
 
 
 for line in sys.stdin:
@@ -76,16 +76,16 @@ for line in sys.stdin:
     if method == "initialize":
         version = params["protocolVersion"]
         if version == "refuse":
-            say({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32602, "message": "no"}})
+            warn({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32602, "message": "no"}})
         else:
-            say({"jsonrpc": "2.0", "id": message["id"], "result": {"protocolVersion": version, "capabilities": {}}})
+            warn({"jsonrpc": "2.0", "id": message["id"], "result": {"protocolVersion": version, "capabilities": {}}})
     elif method == "tools/call":
         call(message["id"], params["name"], params.get("arguments", {}), params.get("_meta", {}))
     elif method == "notifications/cancelled":
         CANCELLED.append(params["requestId"])
     elif "id" in message and method == "unknown":
-        say({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "unknown"}})
+        warn({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "unknown"}})
     elif "id" in message and method:
-        say({"jsonrpc": "2.0", "id": message["id"], "result": {"method": method}})
+        warn({"jsonrpc": "2.0", "id": message["id"], "result": {"method": method}})
     elif method == "notifications/shout":
         note("test/shout", params=params)

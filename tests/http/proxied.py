@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thv.accounting import Accounting
-from thv.http.proxy.proxy import ReverseProxy
-from thv.http.proxy.target import parse_target
+from thv.http.proxy.proxy_target import parse_target
+from thv.http.proxy.reverse_proxy import ReverseProxy
+from thv.instrumentation.instrumentation import Instrumentation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -77,12 +77,12 @@ class Setup:
 
     proxy: ReverseProxy
     behind: Behind
-    accounting: Accounting
+    instrumentation: Instrumentation
 
     @property
     def counted(self) -> tuple[int, int]:
         """Successes and errors."""
-        tally = self.accounting._tally
+        tally = self.instrumentation._tally
         assert tally is not None
         return tally.success, tally.error
 
@@ -191,11 +191,13 @@ async def proxied(handler: Handler, *, path: str = "/mcp", origins: Sequence[str
     behind = Behind(handler)
     server = await asyncio.start_server(behind.serve, "127.0.0.1", 0, limit=64 << 20)
     behind.port = server.sockets[0].getsockname()[1]
-    accounting = Accounting(activity=lambda: 0, debug=True)
-    proxy = ReverseProxy(parse_target(f"http://127.0.0.1:{behind.port}{path}"), accounting, allowed_origins=origins)
+    instrumentation = Instrumentation(activity=lambda: 0, debug=True)
+    proxy = ReverseProxy(
+        parse_target(f"http://127.0.0.1:{behind.port}{path}"), instrumentation, allowed_origins=origins
+    )
     await proxy.start()
     try:
-        yield Setup(proxy, behind, accounting)
+        yield Setup(proxy, behind, instrumentation)
     finally:
         await proxy.close()
         server.close()

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.http.proxied import PATIENCE, Behind, Received, as_json
-from thv.accounting import Accounting
-from thv.http.remote.client import RemoteClient
-from thv.servers.remote import resolve_remote
+from thv.http.client.remote_client import RemoteClient
+from thv.instrumentation.instrumentation import Instrumentation
+from thv.servers.remote_spec import resolve_remote
 
 if TYPE_CHECKING:
     import ssl
@@ -39,13 +39,13 @@ class Running:
         self._read, self.stdin = theirs
         self.stdout, self._write = ours
         self.said: list[str] = []
-        self.accounting = Accounting(activity=lambda: 0, debug=True)
+        self.instrumentation = Instrumentation(activity=lambda: 0, debug=True)
         spec = resolve_remote(url, environ=environ or {}, **options)
         self.client = RemoteClient(
             spec,
-            self.accounting.open_session(),
+            self.instrumentation.open_session(),
             environ=environ or {},
-            say=self.said.append,
+            warn=self.said.append,
             stdin=self._read,
             stdout=self._write,
         )
@@ -53,7 +53,7 @@ class Running:
 
     @property
     def counted(self) -> tuple[int, int]:
-        tally = self.accounting._tally
+        tally = self.instrumentation._tally
         assert tally is not None
         return tally.success, tally.error
 

@@ -18,13 +18,13 @@ import kopf
 from tests.operator.fake_api import FakeApi
 from tests.operator.servers import OPTIONS
 from thv.operator import names
-from thv.operator.api import ApiError, Cluster
 from thv.operator.controller import Run, login, operate
+from thv.operator.kubernetes_api import ApiError, Cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from thv.operator.settings import Options
+    from thv.operator.pod_settings import Options
 
 REAL = os.environ.get("THV_TEST_KUBECONFIG", "")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
-from thv.operator.attach.api import CA_FILE, TOKEN_FILE, ApiServer, Target
+from thv.operator.attach.attach_target import CA_FILE, TOKEN_FILE, ApiServer, Target
 
 if TYPE_CHECKING:
     import ssl

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thv.operator import names
-from thv.operator.settings import Options
-from thv.operator.spec import read
+from thv.operator.mcpserver_spec import read
+from thv.operator.pod_settings import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thv.operator.spec import Server
+    from thv.operator.mcpserver_spec import Server
 
 IMAGE = "registry.example/thv:1"
 

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from tests.operator.clusters import User, fake, operator, to_the_fake
 from tests.operator.servers import OPTIONS, body
-from thv.operator import api as api_module
-from thv.operator.api import CONFLICT, ApiError, Cluster
+from thv.operator import kubernetes_api as api_module
+from thv.operator.kubernetes_api import CONFLICT, ApiError, Cluster
 from thv.operator.reconcile import CONFLICTS, Reconciler
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from thv.cli import attach as attach_verb
 from thv.cli import proxy as proxy_verb
 from thv.cli.app import main
 from thv.cli.run_options import parse
+from thv.operator.pod_settings import Options
 from thv.operator.resources import workload
-from thv.operator.settings import Options
 
 OPTIONS = Options(IMAGE, refusal, allowed_origins=("https://a.example", "https://b.example"))
 

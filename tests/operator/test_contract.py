@@ -10,7 +10,7 @@ import pytest
 from tests.operator.clusters import REAL, cluster, operator
 from tests.operator.servers import IMAGE, SPECS, body, refusal
 from thv.operator import names
-from thv.operator.settings import Options
+from thv.operator.pod_settings import Options
 
 KINDS = ["fake", "real"] if REAL else ["fake"]
 

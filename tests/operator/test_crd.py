@@ -12,7 +12,7 @@ import yaml
 from tests.operator.fake_schema import complaints, defaulted
 from tests.operator.openapi import complaint
 from thv.operator import names
-from thv.operator.spec import TRANSPORTS, SpecError, read
+from thv.operator.mcpserver_spec import TRANSPORTS, SpecError, read
 
 ROOT = Path(__file__).parents[2]
 CRD = yaml.safe_load((ROOT / "deploy" / "crds" / "mcpservers.yaml").read_text())

@@ -18,8 +18,8 @@ from tests.operator.fake_api import OPERATOR
 from tests.operator.fake_schema import complaints, defaulted
 from tests.operator.openapi import complaint
 from tests.operator.servers import OPTIONS, SPECS, body, server
-from thv.analytics.contract import ENDPOINT
-from thv.config import effective
+from thv.analytics.constants import ENDPOINT
+from thv.config import effective_settings
 from thv.operator import names
 from thv.operator.resources import manifests, workload
 
@@ -120,7 +120,7 @@ def test_prometheus_finds_its_port_all_the_way(tmp_path: Path) -> None:
     environ = {each["name"]: each.get("value", "") for each in thv["env"]}
     config = tmp_path / "config.yaml"
     config.write_text(made["ConfigMap"]["data"]["config.yaml"])
-    values, _ = effective.read(str(config), {}, environ)
+    values, _ = effective_settings.read(str(config), {}, environ)
     assert (values["prometheus-host"], values["enable-prometheus-metrics-path"]) == (names.EVERYWHERE, True)
 
 

@@ -12,13 +12,13 @@ from tests.operator.clusters import User, fake, to_the_fake
 from tests.operator.fake_api import SCHEMA, FakeApi
 from tests.operator.fake_schema import complaints, defaulted
 from tests.operator.servers import OPTIONS, SPECS, body, server
-from tests.operator.test_settings import expanded
+from tests.operator.test_pod_settings import expanded
 from thv.cli.run_options import parse
 from thv.operator import names
-from thv.operator.api import Cluster
+from thv.operator.kubernetes_api import Cluster
+from thv.operator.mcpserver_spec import SpecError
 from thv.operator.reconcile import Reconciler
 from thv.operator.resources import manifests
-from thv.operator.spec import SpecError
 
 
 def pod_of(**spec: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import yaml
 
 from tests.operator.pod_security import violations
 from tests.operator.servers import OPTIONS, SPECS
+from thv.operator.mcpserver_spec import read
 from thv.operator.resources import workload
-from thv.operator.spec import read
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,7 +10,7 @@ import pytest
 from tests.operator.clusters import User, fake, to_the_fake
 from tests.operator.fake_api import FakeApi
 from tests.operator.servers import OPTIONS, SPECS, body
-from thv.operator.api import ApiError, Cluster
+from thv.operator.kubernetes_api import ApiError, Cluster
 from thv.operator.reconcile import Reconciler
 from thv.operator.resources import SOMETIMES
 

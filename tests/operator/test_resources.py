@@ -12,10 +12,10 @@ import yaml
 from tests.operator.openapi import complaint
 from tests.operator.servers import IMAGE, OPTIONS, SPECS, server
 from thv.operator import names
+from thv.operator.mcpserver_spec import SpecError
 from thv.operator.names import TOKEN_DIR
+from thv.operator.pod_settings import Options
 from thv.operator.resources import leftovers, manifests, workload
-from thv.operator.settings import Options
-from thv.operator.spec import SpecError
 
 GOLDEN = Path(__file__).parent / "golden"
 

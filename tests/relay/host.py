@@ -9,8 +9,8 @@ import os
 import sys
 import time
 
-from thv.relay.events import Events
-from thv.relay.process import ServerProcess
+from thv.process.events import Events
+from thv.process.server_process import ServerProcess
 from thv.relay.relay import Relay
 
 OPEN = int(sys.argv[1])
@@ -34,9 +34,9 @@ def look_at_server(chunk: bytes) -> None:
 
 
 events = Events()
-events.heed_signals()
+events.install_signal_handlers()
 server = ServerProcess.spawn(COMMAND[0], COMMAND, dict(os.environ), None)
-relay = Relay(server, events, awaiting_reply=lambda: OPEN, client_gone=lambda: gone.append(time.monotonic()))
+relay = Relay(server, events, awaiting_reply=lambda: OPEN, client_disconnected=lambda: gone.append(time.monotonic()))
 relay.start()
 server.watch()
 if LOOK != "late":
@@ -51,7 +51,7 @@ if LOOK == "late":
 told = {
     "code": code,
     "ended_by_server": relay.ended_by_server,
-    "client_gone": len(gone),
+    "client_disconnected": len(gone),
     "grace": ended - gone[0] if gone else None,
     "activity": relay.activity(),
     "client": seen["client"].decode(),

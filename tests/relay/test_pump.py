@@ -298,7 +298,7 @@ def test_a_chunk_the_sink_does_not_take_is_in_hand_and_no_other_is_read(ways: tu
 def test_pipes_are_widened_once_and_only_for_heavy_traffic(ways: tuple[Ends, Ends]) -> None:
     source, sink = ways
     widened: list[int] = []
-    pump = Pump(source.near, sink.near, look_first=True, widen=widened.append)
+    pump = Pump(source.near, sink.near, look_first=True, grow_pipe=widened.append)
     thread = running(pump.run)
     os.write(source.far, b"light\n")
     assert receive(sink.far, 6) == b"light\n"

@@ -39,7 +39,7 @@ def finish(host: subprocess.Popen[bytes], data: bytes = b"") -> tuple[bytes, dic
 def test_the_client_is_said_to_be_gone_once_and_the_session_was_not_ended_by_the_server() -> None:
     out, told = finish(start("cat"), b"x\n")
     assert out == b"x\n"
-    assert (told["code"], told["ended_by_server"], told["client_gone"]) == (0, False, 1)
+    assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (0, False, 1)
     assert (told["client"], told["server"], told["activity"]) == ("x\n", "x\n", 2)
 
 
@@ -49,7 +49,7 @@ def test_a_server_that_ends_first_is_said_to_have_ended_the_session(script: str,
         assert host.wait(PATIENCE) == 0
         assert host.stderr is not None
         told = json.loads(host.stderr.read().splitlines()[-1])
-    assert (told["code"], told["ended_by_server"], told["client_gone"]) == (code, True, 0)
+    assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (code, True, 0)
 
 
 def test_a_signal_is_the_clients_end_too() -> None:
@@ -60,7 +60,7 @@ def test_a_signal_is_the_clients_end_too() -> None:
         assert host.wait(PATIENCE) == 0
         assert host.stderr is not None
         told = json.loads(host.stderr.read().splitlines()[-1])
-    assert (told["code"], told["ended_by_server"], told["client_gone"]) == (143, False, 1)
+    assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (143, False, 1)
 
 
 def test_without_open_calls_a_deaf_server_gets_a_second_and_a_half() -> None:

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import thv.telemetry
-from thv.config.exporter import KEYED, SIGNALS, VARIABLES
-from thv.telemetry import aggregates, redaction, settings
-from thv.telemetry.agent.prometheus import family_name
-from thv.telemetry.courier import CLOSE_S
+from thv.config.otlp_env import KEYED, SIGNALS, VARIABLES
+from thv.telemetry import aggregates, redaction, telemetry_settings
+from thv.telemetry.agent.prometheus_endpoint import family_name
+from thv.telemetry.agent_client import CLOSE_S
 from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
@@ -102,9 +102,9 @@ def test_the_page_lists_every_variable_that_has_no_key_and_how_those_of_one_sign
 def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     bounds = [format(bound, "g") for bound in DURATION_BOUNDS]
     assert f"Buckets end at {', '.join(bounds[:-1])} and {bounds[-1]} seconds" in PROSE
-    assert f"{settings.TIMEOUT_S * 1000:.0f} by default" in PROSE
-    assert f"{settings.INTERVAL_S * 1000:.0f} by default" in PROSE
-    assert f"in place of {settings.PROMETHEUS_PORT}" in PROSE
+    assert f"{telemetry_settings.TIMEOUT_S * 1000:.0f} by default" in PROSE
+    assert f"{telemetry_settings.INTERVAL_S * 1000:.0f} by default" in PROSE
+    assert f"in place of {telemetry_settings.PROMETHEUS_PORT}" in PROSE
     assert f"cut to {aggregates.LABEL_BYTES} bytes" in PROSE
     assert f"each value is cut to {redaction.VALUE_SHOWN} characters and the whole to {redaction.SHOWN}" in PROSE
     assert CLOSE_S <= 1

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from thv.telemetry.agent_process import agent_environment, start_agent
 from thv.telemetry.frames import AgentSettings, Configure, encode
-from thv.telemetry.process import agent_environment, start_agent
 
 PATIENCE = 60.0
 
@@ -57,7 +57,7 @@ def test_it_leads_a_session_of_its_own_and_holds_nothing_of_ours(tmp_path: Path)
 
 def test_it_is_found_where_only_pythonpath_leads_to_it(tmp_path: Path) -> None:
     code = (
-        "from thv.telemetry.process import start_agent\n"
+        "from thv.telemetry.agent_process import start_agent\n"
         "agent = start_agent()\n"
         "agent.stdin.close()\n"
         "raise SystemExit(agent.wait(60))"

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from thv.jsonrpc.details import detailed_readers
-from thv.jsonrpc.ledger import ToolCallLedger
-from thv.jsonrpc.tap import Tap
-from thv.telemetry.courier import MAX_QUEUED
+from thv.core.message_details import detailed_readers
+from thv.instrumentation.inspector import TrafficInspector
+from thv.ledger.ledger import ToolCallLedger
+from thv.telemetry.agent_client import MAX_QUEUED
 from thv.telemetry.frames import (
     Configure,
     Flush,
@@ -30,7 +30,7 @@ from thv.telemetry.frames import (
     read_frames,
 )
 from thv.telemetry.recorder import Telemetry
-from thv.telemetry.settings import TelemetrySettings
+from thv.telemetry.telemetry_settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,13 +72,13 @@ class Run:
         }
         choices |= {"propagate": False} | changes
         self.settings = TelemetrySettings(agent, **choices)
-        self.telemetry = Telemetry(self.settings, transport="stdio", say=self.words.append, launch=self._launch)
+        self.telemetry = Telemetry(self.settings, transport="stdio", warn=self.words.append, launch=self._launch)
         self.telemetry.start()
         self.recorder = self.telemetry.open_session()
         self.outcomes: list[str] = []
         self.reports: list[str] = []
         self.ledger = ToolCallLedger([self.outcomes.append], requests=self.recorder, report=self.reports.append)
-        self.tap = Tap(self.ledger, readers=detailed_readers(capture=self.settings.capture_arguments))
+        self.tap = TrafficInspector(self.ledger, readers=detailed_readers(capture=self.settings.capture_arguments))
 
     def _launch(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-c", self._program, str(self._written)]
@@ -172,7 +172,7 @@ def test_how_a_request_ended_is_its_error_type(tmp_path: Path, story: str) -> No
 def test_a_server_that_goes_is_the_error_of_its_requests_and_of_the_session(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.tell(call())
-    run.ledger.server_gone()
+    run.ledger.server_exited()
     frames = run.end()
     assert [span.error_type for frame in frames if isinstance(frame, Spans) for span in frame.spans] == ["server_gone"]
     session = [point for point in last_metrics(frames).points if point.name == "mcp.server.session.duration"]
@@ -248,7 +248,7 @@ def test_a_task_is_counted_when_its_outcome_comes_under_the_tool_that_was_called
 
 def test_without_a_request_no_process_is_started(tmp_path: Path) -> None:
     run = Run(tmp_path, agent={"metrics": None})
-    run.telemetry.client_gone()
+    run.telemetry.client_disconnected()
     assert run.end() == []
     assert not run.agents
 
@@ -262,7 +262,7 @@ def test_prometheus_finds_the_agent_at_once(tmp_path: Path) -> None:
 def test_the_clients_leaving_has_everything_exported(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.tell(call(), OK)
-    run.telemetry.client_gone()
+    run.telemetry.client_disconnected()
     wait_until(lambda: not run.telemetry._courier._flush_wanted)
     assert any(isinstance(frame, Flush) for frame in run.end())
 

@@ -6,14 +6,14 @@ import, so it imports words and the table of booleans, and it reads the config f
 
 from __future__ import annotations
 
-from thv.analytics.contract import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH
+from thv.analytics.constants import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH
 from thv.config.settings import BOOLEANS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from thv.ports import BooleanReading
+    from thv.core.interfaces import BooleanReading
 
 
 class Consent:

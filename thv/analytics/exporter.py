@@ -19,10 +19,10 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from thv.analytics.contract import ERROR, METRIC, STATUS, SUCCESS
+from thv.analytics.constants import ERROR, METRIC, STATUS, SUCCESS
 from thv.analytics.history import BEGUN, Export, minute_of
-from thv.analytics.transport import TIMEOUT, Fate, post
-from thv.analytics.wire import LARGEST_COUNT, Counts, request_for
+from thv.analytics.otlp import LARGEST_COUNT, Counts, request_for
+from thv.analytics.transport import TIMEOUT, DeliveryStatus, post
 
 if TYPE_CHECKING:
     import ssl
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
 
+    from thv.analytics.otlp import Request
     from thv.analytics.transport import Delivery
-    from thv.analytics.wire import Request
 
 NONE = Counts()
 
@@ -127,11 +127,11 @@ class AllowListExporter(MetricExporter):
         delivery = post(request, self._context, self._timeout)
         if self._remember is not None:
             self._remember(replace(export, result=delivery.fate.value))
-        if delivery.fate is Fate.NOT_TAKEN:
+        if delivery.fate is DeliveryStatus.NOT_TAKEN:
             self._kept = counts
         if self._report is not None:
             self._report(request, delivery)
-        return MetricExportResult.SUCCESS if delivery.fate is Fate.TAKEN else MetricExportResult.FAILURE
+        return MetricExportResult.SUCCESS if delivery.fate is DeliveryStatus.TAKEN else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = TIMEOUT * 1000) -> bool:  # noqa: ARG002 - the SDK's signature
         """Nothing is buffered: `export` has sent or dropped all it was given, or keeps it for the next."""

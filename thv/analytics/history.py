@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
-from thv.analytics.contract import ERROR, SUCCESS
-from thv.analytics.state import user_state_dir
+from thv.analytics.constants import ERROR, SUCCESS
+from thv.analytics.state_dir import user_state_dir
 from thv.errors import ThvError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thv.analytics.contract import DO_NOT_TRACK, ENDPOINT, SETTING
-from thv.analytics.state import user_state_dir
+from thv.analytics.constants import DO_NOT_TRACK, ENDPOINT, SETTING
+from thv.analytics.state_dir import user_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +25,11 @@ To turn this off: thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1
 Byte by byte: thv analytics show, docs/usage-analytics.md, https://docs.toolhive.dev/usage-analytics. Shown once."""
 
 
-def shown(say: Callable[[str], None], state_dir: Callable[[], Path] | None = None) -> bool:
+def shown(warn: Callable[[str], None], state_dir: Callable[[], Path] | None = None) -> bool:
     """Make sure the notice has been shown on this machine: now, if it was not before.
 
     Args:
-        say: writes a text for people; raises if it could not.
+        warn: writes a text for people; raises if it could not.
         state_dir: the directory of the marker; see `state.user_state_dir`.
 
     Returns:
@@ -39,7 +39,7 @@ def shown(say: Callable[[str], None], state_dir: Callable[[], Path] | None = Non
     if marker is not None and _exists(marker):
         return True
     try:
-        say(NOTICE)
+        warn(NOTICE)
     except Exception:  # noqa: BLE001 - stderr may be closed, full or anything: not told is not told
         return False
     if marker is not None:

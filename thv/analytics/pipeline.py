@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from thv.analytics.contract import ENDPOINT, INTERVAL, SUCCESS
+from thv.analytics.constants import ENDPOINT, INTERVAL, SUCCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thv.analytics.exporter import AllowListExporter
+    from thv.analytics.otlp import Request
     from thv.analytics.provider import AnalyticsMeterProvider
     from thv.analytics.transport import Delivery
-    from thv.analytics.wire import Request
-    from thv.ports import Outcome
+    from thv.core.interfaces import Outcome
 
 QUIET = 0.25
 """Seconds without relay traffic before OpenTelemetry may be imported: beside live traffic its import costs latency."""
@@ -39,7 +39,7 @@ class UsageAnalytics:
 
     Args:
         activity: a number that changes whenever relay traffic passes.
-        say: writes a text for people to stderr; must raise if it cannot, since nothing is sent before the notice
+        warn: writes a text for people to stderr; must raise if it cannot, since nothing is sent before the notice
             was shown. Called on the analytics thread.
         debug: say every request and its result.
         state_dir: where the notice's marker and the history are kept; see `state.user_state_dir`.
@@ -55,7 +55,7 @@ class UsageAnalytics:
         self,
         *,
         activity: Callable[[], int],
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
         debug: bool = False,
         state_dir: Callable[[], Path] | None = None,
         endpoint: str = ENDPOINT,
@@ -66,7 +66,7 @@ class UsageAnalytics:
         import threading
 
         self._activity = activity
-        self._say = say
+        self._say = warn
         self._debug = debug
         self._state_dir = state_dir
         self._endpoint = endpoint
@@ -93,7 +93,7 @@ class UsageAnalytics:
         if self._unattended:
             self._attend()
 
-    def client_gone(self) -> None:
+    def client_disconnected(self) -> None:
         """Send what is counted now, while the server is being shut down. Returns at once."""
         if os.getpid() != self._process:
             return
@@ -177,8 +177,8 @@ class UsageAnalytics:
                 return
 
     def _load(self) -> tuple[AnalyticsMeterProvider, AllowListExporter] | None:
+        from thv.analytics.log_filter import silence_this_thread
         from thv.analytics.notice import shown
-        from thv.analytics.quiet import silence_this_thread
 
         if not shown(self._say, self._state_dir):
             return None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from time import time_ns
 
-from thv.analytics.contract import ENDPOINT
-from thv.analytics.wire import Counts, Request
-from thv.analytics.wire import request_for as _request_for
+from thv.analytics.constants import ENDPOINT
+from thv.analytics.otlp import Counts, Request
+from thv.analytics.otlp import request_for as _request_for
 
 
 def request_for(successes: int, errors: int, *, now_ns: int | None = None) -> Request:

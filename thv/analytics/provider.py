@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReade
 from opentelemetry.sdk.metrics.view import DropAggregation, SumAggregation, View
 from opentelemetry.sdk.resources import Resource
 
-from thv.analytics.contract import ERROR, METRIC, SCOPE, STATUS, SUCCESS
+from thv.analytics.constants import ERROR, METRIC, SCOPE, STATUS, SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeAlias
 
-    from thv.analytics.wire import Request
+    from thv.analytics.otlp import Request
 
     Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
@@ -39,7 +39,7 @@ TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
 
-class Fate(Enum):
+class DeliveryStatus(Enum):
     """What is certain about a request."""
 
     TAKEN = "taken"
@@ -51,7 +51,7 @@ class Fate(Enum):
 class Delivery:
     """The fate of one request, and why, in words for a person."""
 
-    fate: Fate
+    fate: DeliveryStatus
     reason: str
 
 
@@ -69,14 +69,14 @@ def post(request: Request, context: ssl.SSLContext, timeout: float = TIMEOUT) ->
             connection.settimeout(_left(until))
             secure = context.wrap_socket(connection, server_hostname=request.host)
     except (OSError, ValueError) as error:
-        return Delivery(Fate.NOT_TAKEN, f"no connection: {error}")
+        return Delivery(DeliveryStatus.NOT_TAKEN, f"no connection: {error}")
     with secure:
         try:
             secure.settimeout(_left(until))
             secure.sendall(request.to_bytes())
             status = _read_status(secure, until)
         except (OSError, ValueError) as error:
-            return Delivery(Fate.UNKNOWN, f"no answer: {error}")
+            return Delivery(DeliveryStatus.UNKNOWN, f"no answer: {error}")
     return Delivery(_fate_of(status), f"HTTP status {status}")
 
 
@@ -186,7 +186,7 @@ def _left(until: float) -> float:
     return left
 
 
-def _fate_of(status: int) -> Fate:
+def _fate_of(status: int) -> DeliveryStatus:
     if FINAL <= status < REDIRECTION:
-        return Fate.TAKEN
-    return Fate.NOT_TAKEN if status in {TOO_MANY_REQUESTS, UNAVAILABLE} else Fate.UNKNOWN
+        return DeliveryStatus.TAKEN
+    return DeliveryStatus.NOT_TAKEN if status in {TOO_MANY_REQUESTS, UNAVAILABLE} else DeliveryStatus.UNKNOWN

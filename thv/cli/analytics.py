@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from thv.cli.ending import answer
-from thv.cli.help import Command, Group, listed
-from thv.console import say
+from thv.cli.help_text import Command, Group, listed
+from thv.cli.output import answer
+from thv.core.console import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thv.analytics.anatomy import Field
     from thv.analytics.consent import Consent
+    from thv.analytics.explain import Field
     from thv.analytics.history import Export
-    from thv.analytics.wire import Request
+    from thv.analytics.otlp import Request
 
 app = typer.Typer(
     cls=Group,
@@ -51,7 +51,7 @@ HEX_ROW = 16
 )
 def status(*, output: Format = "text") -> None:
     """Print whether usage analytics are on, and what decided that."""
-    from thv.analytics.contract import ENDPOINT, INTERVAL
+    from thv.analytics.constants import ENDPOINT, INTERVAL
     from thv.analytics.notice import was_shown
 
     decision, *further = _answers()
@@ -86,9 +86,9 @@ def status(*, output: Format = "text") -> None:
 def show(*, output: Format = "text") -> None:
     """Print a report byte by byte, and the history of those sent. Sends nothing."""
     from thv.analytics import history
-    from thv.analytics.anatomy import fields
+    from thv.analytics.explain import fields
     from thv.analytics.preview import request_for
-    from thv.analytics.state import user_state_dir
+    from thv.analytics.state_dir import user_state_dir
 
     decision = _answers()[0]
     request = request_for(*EXAMPLE)
@@ -108,7 +108,7 @@ def clear() -> None:
     from thv.analytics import history
 
     forgotten = history.clear()
-    say(f"the history of {_reports(forgotten)} is removed" if forgotten else "there was no history to remove")
+    warn(f"the history of {_reports(forgotten)} is removed" if forgotten else "there was no history to remove")
 
 
 def _answers() -> list[Consent]:
@@ -128,7 +128,7 @@ def _state_in_words(decision: Consent) -> str:
 
 def _how_to_change(answers: list[Consent]) -> Iterator[tuple[str, str]]:
     """What to type to have it the other way; every source that says no has to go."""
-    from thv.analytics.contract import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
+    from thv.analytics.constants import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
 
     if answers[0].enabled:
         yield "to turn off", f"thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)"

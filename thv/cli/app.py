@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, config, mcp, operator, verbs
-from thv.cli.ending import INTERRUPTED, ended
-from thv.cli.help import Command, Group, complaint, listed
+from thv.cli import analytics, commands, config, mcp, operator
+from thv.cli.help_text import Command, Group, complaint, listed
+from thv.cli.output import INTERRUPTED, ended
 from thv.cli.run_options import BY_FLAG, all_options, parse
-from thv.console import say
+from thv.core.console import warn
 from thv.operator.names import ATTACH_VERB, SERVER_CONTAINER, TOKEN_DIR
 from thv.servers import registry
 
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        verbs.version()
+        commands.version()
         raise typer.Exit
 
 
@@ -232,7 +232,7 @@ def print_completion(
     It goes to stdout and nowhere else: where your shell finds it is yours to say. In zsh, that is after compinit. The
     script never starts thv.
     """
-    verbs.completion(shell)
+    commands.completion(shell)
 
 
 def main(words: Sequence[str]) -> int:
@@ -245,7 +245,7 @@ def _run_command(words: list[str]) -> object:
         # No variable of the environment makes an answer another one: completion is not Typer's.
         return app(args=words, prog_name="thv", standalone_mode=False, complete_var="")
     except typer.TyperException as error:
-        say(complaint(error))
+        warn(complaint(error))
         return error.exit_code
     except typer.Abort:
         return INTERRUPTED

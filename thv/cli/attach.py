@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thv.cli.resolve_telemetry import ask
 from thv.cli.run_options import RunRequest
-from thv.cli.serve import require_http, serve_backends
-from thv.cli.telemetry import ask
-from thv.console import say
+from thv.cli.run_over_http import require_http, serve_backends
+from thv.core.console import warn
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thv.accounting import MakeAnalytics
+    from thv.instrumentation.instrumentation import MakeAnalytics
 
 MISSING = "attaching needs packages that are not installed: pip install 'thv[operator,http]'"
 
@@ -50,27 +50,27 @@ def attach(
         allowed_origins: web pages that may talk to the server.
         credentials: the folder with the token and the cluster's CA.
         debug: say what happens.
-        make_analytics: as for `Accounting`.
+        make_analytics: as for `Instrumentation`.
 
     Raises:
         ThvError: it cannot run.
     """
     require_http()
     try:
-        from thv.operator.attach.link import open_link
+        from thv.operator.attach.websocket_link import open_link
     except ModuleNotFoundError:
         raise ThvError(MISSING) from None
-    from thv.operator.attach.api import ApiServer, Target
-    from thv.operator.attach.backend import AttachedServer
+    from thv.operator.attach.attach_target import ApiServer, Target
+    from thv.operator.attach.container_backend import AttachedServer
 
     request = RunRequest()
     request.proxy_port, request.host, request.shared, request.debug = proxy_port, host, True, debug
     request.allowed_origins = list(allowed_origins)
     target = Target(namespace, pod, container)
     api = ApiServer.of_this_pod(os.environ, Path(credentials))
-    telemetry, remarks = ask(request, server=name)
+    telemetry, warnings = ask(request, server=name)
     server = AttachedServer(
-        partial(open_link, api, target), what=str(target), say=say, debug=say if debug else _say_nothing
+        partial(open_link, api, target), what=str(target), warn=warn, debug=warn if debug else _say_nothing
     )
     return serve_backends(
         request,
@@ -78,7 +78,7 @@ def attach(
         server.backend,
         health=server,
         telemetry=telemetry,
-        remarks=remarks,
+        warnings=warnings,
         make_analytics=make_analytics,
     )
 

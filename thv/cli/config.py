@@ -1,7 +1,7 @@
 """`thv config`: one `otel:` setting of the config file at a time.
 
-Answers go to stdout and nothing else does; words for people go to stderr. No logic: `thv.config.otel` has it, and
-`thv.cli.verbs` what is answered before this module is imported, too.
+Answers go to stdout and nothing else does; words for people go to stderr. No logic: `thv.config.service` has it, and
+`thv.cli.commands` what is answered before this module is imported, too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Annotated
 
 import typer
 
-from thv.cli import verbs
-from thv.cli.ending import answer
-from thv.cli.help import Command, Group, listed
-from thv.config import otel as settings_file
+from thv.cli import commands
+from thv.cli.help_text import Command, Group, listed
+from thv.cli.output import answer
+from thv.config import service as settings_file
 from thv.config.settings import config_path
-from thv.console import say
+from thv.core.console import warn
 
 app = typer.Typer(
     cls=Group,
@@ -62,7 +62,7 @@ class Format(StrEnum):
 @app.command("path", cls=Command, epilog=listed("Example:", [("thv config path", "")]))
 def path() -> None:
     """Print where the config file is, whether or not it exists."""
-    verbs.path()
+    commands.path()
 
 
 @app.command(
@@ -83,10 +83,10 @@ def edit() -> None:
     wait_for_editor(where, os.environ)
     problems = settings_file.problems(where)
     for problem in problems:
-        say(problem)
+        warn(problem)
     if problems:
         raise typer.Exit(1)
-    say(f"{where} is fine")
+    warn(f"{where} is fine")
 
 
 @otel.command(
@@ -98,7 +98,7 @@ def edit() -> None:
 )
 def get(key: Key, *, reveal: Reveal = False) -> None:
     """Print the value of a setting. That is the file's, else its default, or nothing if it has none."""
-    verbs.get(key, reveal=reveal)
+    commands.get(key, reveal=reveal)
 
 
 @otel.command(
@@ -124,13 +124,13 @@ def set_(
     ],
 ) -> None:
     """Write a setting into the config file. Every other byte of it stays as it is."""
-    verbs.set_(key, value)
+    commands.set_(key, value)
 
 
 @otel.command("unset", cls=Command, epilog=listed("Example:", [("thv config otel unset usage-analytics-enabled", "")]))
 def unset(key: Key) -> None:
     """Remove a setting from the config file. That brings its default back."""
-    verbs.unset(key)
+    commands.unset(key)
 
 
 @otel.command(
@@ -145,7 +145,7 @@ def list_(
 ) -> None:
     """Print every setting. Beside it stand the value that counts, and where that comes from."""
     where = config_path(os.environ)
-    found = settings_file.listing(where, os.environ, refused=verbs.refused, reveal=reveal)
+    found = settings_file.listing(where, os.environ, refused=commands.refused, reveal=reveal)
     rows = [(shown.name, shown.effective, _origin(shown, where)) for shown in found]
     if output is Format.JSON:
         found_json = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar
 
 import typer
 
-from thv.cli.help import Command, Group, listed
+from thv.cli.help_text import Command, Group, listed
 from thv.cli.mcp_arguments import schema_types, split_word, tool_arguments
 from thv.cli.run_options import BY_FLAG, THE_SERVER, RunRequest
-from thv.console import say
+from thv.core.console import warn
 from thv.errors import UsageError
-from thv.servers.remote import is_remote
+from thv.servers.remote_spec import is_remote
 from thv.servers.resolve import resolve
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ async def _say_if_there_is_no_such_tool(client: Client, tool: str) -> None:
         if tool not in names:
             near = get_close_matches(tool, names)
             hint = f"did you mean {' or '.join(near)}?" if near else f"its tools are {', '.join(names)}"
-            say(f"the server has no tool {tool!r}; {hint}")
+            warn(f"the server has no tool {tool!r}; {hint}")
 
 
 def _json_object(text: str | None) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from thv.cli import verbs
-from thv.cli.help import Command, Group, listed
+from thv.cli import commands
+from thv.cli.help_text import Command, Group, listed
 from thv.errors import ThvError, UsageError
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def run(
     import asyncio
 
     from thv.operator.controller import Run, log_to_stderr, operate
-    from thv.operator.settings import Options
+    from thv.operator.pod_settings import Options
 
-    enabled = usage_analytics_enabled == "true" and verbs.refused(os.environ) is None
+    enabled = usage_analytics_enabled == "true" and commands.refused(os.environ) is None
     options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
     log_to_stderr(debug=debug)
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
 
 
 def _refusal(environ: Mapping[str, str]) -> str | None:
-    return verbs.refused(environ)
+    return commands.refused(environ)

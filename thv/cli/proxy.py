@@ -6,20 +6,20 @@ import asyncio
 import threading  # noqa: F401  here, on the main thread: its first importer becomes what Python takes for that
 from typing import TYPE_CHECKING, Self
 
-from thv.accounting import Accounting
+from thv.cli.resolve_telemetry import ask, usage_analytics
 from thv.cli.run_options import RunRequest
-from thv.cli.telemetry import ask, usage_analytics
-from thv.console import say
+from thv.core.console import warn
 from thv.errors import ThvError, UsageError
+from thv.instrumentation.instrumentation import Instrumentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thv.accounting import MakeAnalytics
-    from thv.http.proxy.proxy import ReverseProxy
-    from thv.http.proxy.target import Target
-    from thv.servers.spec import LaunchSpec
-    from thv.telemetry.settings import TelemetrySettings
+    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.reverse_proxy import ReverseProxy
+    from thv.instrumentation.instrumentation import MakeAnalytics
+    from thv.servers.launch_spec import LaunchSpec
+    from thv.telemetry.telemetry_settings import TelemetrySettings
 
 MISSING = "HTTP needs packages that are not installed: pip install 'thv[http]'"
 
@@ -40,17 +40,19 @@ def proxy(
         ThvError: it cannot run.
     """
     _require_http()
-    from thv.http.proxy.run import checked_port, serve
-    from thv.http.proxy.target import parse_target
+    from thv.http.proxy.proxy_service import checked_port, serve
+    from thv.http.proxy.proxy_target import parse_target
 
     target = parse_target(target_uri)
     checked_port(str(port), "--port")
     request = RunRequest()
     request.debug = debug
-    telemetry, remarks = ask(request, server=name)
-    with _Counted(request, "streamable-http", telemetry, remarks, make_analytics) as counted:
+    telemetry, warnings = ask(request, server=name)
+    with _Counted(request, "streamable-http", telemetry, warnings, make_analytics) as counted:
         made = counted.proxy(target, host, port, allowed_origins)
-        return asyncio.run(serve(made, name, say=say, client_gone=counted.accounting.client_gone))
+        return asyncio.run(
+            serve(made, name, warn=warn, client_disconnected=counted.instrumentation.client_disconnected)
+        )
 
 
 def run_behind_proxy(
@@ -58,7 +60,7 @@ def run_behind_proxy(
     spec: LaunchSpec,
     *,
     telemetry: TelemetrySettings | None = None,
-    remarks: Sequence[str] = (),
+    warnings: Sequence[str] = (),
     make_analytics: MakeAnalytics | None = None,
 ) -> int:
     """Run `thv run --transport streamable-http` or ``sse``; returns the server's exit code.
@@ -67,15 +69,22 @@ def run_behind_proxy(
         request: what the command line asked for.
         spec: the server.
         telemetry: what the user's own telemetry is to do.
-        remarks: what to say about that.
-        make_analytics: as for `Accounting`.
+        warnings: what to say about that.
+        make_analytics: as for `Instrumentation`.
 
     Raises:
         ThvError: it cannot run.
     """
     _require_http()
-    from thv.http.backend import ProcessBackend
-    from thv.http.proxy.run import PATHS, checked_port, free_port, local_target, serve_with, told_where_to_listen
+    from thv.http.process_backend import ProcessBackend
+    from thv.http.proxy.proxy_service import (
+        PATHS,
+        checked_port,
+        free_port,
+        local_target,
+        serve_with,
+        told_where_to_listen,
+    )
 
     transport = request.transport or "stdio"
     if transport == "stdio":
@@ -93,7 +102,7 @@ def run_behind_proxy(
         raise UsageError(f"--otel-propagate changes messages; with --transport {transport} they pass as they are")
     port = checked_port(request.target_port, "--target-port") if request.target_port else 0
     port = port or free_port()
-    with _Counted(request, transport, telemetry, remarks, make_analytics) as counted:
+    with _Counted(request, transport, telemetry, warnings, make_analytics) as counted:
         made = counted.proxy(
             local_target(transport, port),
             request.host or "127.0.0.1",
@@ -101,7 +110,11 @@ def run_behind_proxy(
             request.allowed_origins,
         )
         backend = ProcessBackend(told_where_to_listen(spec, transport, port))
-        return asyncio.run(serve_with(made, backend, spec.name, say=say, client_gone=counted.accounting.client_gone))
+        return asyncio.run(
+            serve_with(
+                made, backend, spec.name, warn=warn, client_disconnected=counted.instrumentation.client_disconnected
+            )
+        )
 
 
 class _Counted:
@@ -112,36 +125,36 @@ class _Counted:
         request: RunRequest,
         transport: str,
         telemetry: TelemetrySettings | None,
-        remarks: Sequence[str],
+        warnings: Sequence[str],
         make_analytics: MakeAnalytics | None,
     ) -> None:
         self._proxy: ReverseProxy | None = None
-        self._report: Callable[[str], None] | None = say if request.debug else None
-        self.accounting = Accounting(
+        self._report: Callable[[str], None] | None = warn if request.debug else None
+        self.instrumentation = Instrumentation(
             activity=lambda: self._proxy.passed if self._proxy is not None else 0,
             debug=request.debug,
             usage_analytics=usage_analytics(request),
             telemetry=telemetry,
             transport=transport,
-            remarks=remarks,
+            warnings=warnings,
             make_analytics=make_analytics,
         )
 
     def proxy(self, target: Target, host: str, port: int, allowed_origins: Sequence[str]) -> ReverseProxy:
         """A proxy that is counted here."""
-        from thv.http.proxy.proxy import ReverseProxy
+        from thv.http.proxy.reverse_proxy import ReverseProxy
 
         self._proxy = ReverseProxy(
-            target, self.accounting, host=host, port=port, allowed_origins=allowed_origins, report=self._report
+            target, self.instrumentation, host=host, port=port, allowed_origins=allowed_origins, report=self._report
         )
         return self._proxy
 
     def __enter__(self) -> Self:
-        self.accounting.say_remarks()
+        self.instrumentation.emit_warnings()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.accounting.close()
+        self.instrumentation.close()
 
 
 def _require_http() -> None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
 from thv.cli.run_options import RunRequest
-from thv.cli.telemetry import ask, usage_analytics, without_secrets
-from thv.console import report, report_unexpected, say
+from thv.core.console import report, report_unexpected, warn
 from thv.errors import ThvError
-from thv.servers.command import find, has_separator
+from thv.servers.executable_lookup import find, has_separator
 from thv.servers.resolve import resolve
-from thv.session import Session
+from thv.stdio_session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.accounting import MakeAnalytics
-    from thv.servers.spec import LaunchSpec
+    from thv.instrumentation.instrumentation import MakeAnalytics
+    from thv.servers.launch_spec import LaunchSpec
 
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 """The values that Python may give LC_CTYPE (PEP 538)."""
@@ -33,7 +33,7 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
     """
     try:
         if request.server is not None and "://" in request.server:
-            from thv.servers.remote import is_remote
+            from thv.servers.remote_spec import is_remote
 
             if is_remote(request.server):
                 from thv.cli.run_remote import run_remote
@@ -52,24 +52,26 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             name=request.name,
             cwd=request.cwd,
         )
-        telemetry, remarks = ask(request, server=spec.name)
+        telemetry, warnings = ask(request, server=spec.name)
         if request.transport not in {None, "stdio"} or request.target_port is not None:
             from thv.cli.proxy import run_behind_proxy
 
-            return run_behind_proxy(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
+            return run_behind_proxy(
+                request, spec, telemetry=telemetry, warnings=warnings, make_analytics=make_analytics
+            )
         if request.proxy_port is not None:
-            from thv.cli.serve import serve
+            from thv.cli.run_over_http import serve
 
-            return serve(request, spec, telemetry=telemetry, remarks=remarks, make_analytics=make_analytics)
+            return serve(request, spec, telemetry=telemetry, warnings=warnings, make_analytics=make_analytics)
         _refuse_http_options(request)
         if os.isatty(0):
-            say(_introduction(spec, request))
+            warn(_introduction(spec, request))
         return Session(
             spec,
             debug=request.debug,
             usage_analytics=usage_analytics(request),
             telemetry=telemetry,
-            remarks=remarks,
+            warnings=warnings,
             make_analytics=make_analytics,
         ).run()
     except ThvError as error:

@@ -276,7 +276,7 @@ def _find(flag: str) -> Option | None:
 
 
 def _check(otel: dict[str, str]) -> None:
-    from thv.config.effective import parse_flags
+    from thv.config.effective_settings import parse_flags
     from thv.errors import SettingError
 
     try:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
 from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
-from thv.cli.telemetry import ask, usage_analytics, without_secrets
-from thv.console import say
+from thv.core.console import warn
 from thv.errors import ThvError
-from thv.servers.remote import TOKEN_VARIABLE, RemoteSpec, resolve_remote, shown, warning
+from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, shown, warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.accounting import MakeAnalytics
-    from thv.http.remote.client import RemoteClient
+    from thv.http.client.remote_client import RemoteClient
+    from thv.instrumentation.instrumentation import MakeAnalytics
 
 HIDDEN = "********"
 
@@ -71,7 +71,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
     Args:
         request: its SERVER is a URL.
         command: how thv is started, to be shown to a person at a terminal.
-        make_analytics: as for `thv.session.Session`.
+        make_analytics: as for `thv.stdio_session.Session`.
 
     Returns:
         0 once the client left, or 128 + N if signal N ended the session.
@@ -80,12 +80,12 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         ThvError: something on the command line cannot be used, or a package is missing.
     """
     spec = spec_of(request)
-    telemetry, remarks = ask(request, server=spec.name)
+    telemetry, warnings = ask(request, server=spec.name)
     unsafe = warning(spec)
     if unsafe is not None:
-        remarks = [unsafe, *remarks]
+        warnings = [unsafe, *warnings]
     if os.isatty(0):
-        say(_introduction(spec, request, command))
+        warn(_introduction(spec, request, command))
     import asyncio
     import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
 
@@ -93,33 +93,33 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         import httpx  # noqa: F401  so that its lack is told of in one line
     except ImportError as error:
         raise ThvError('a remote server needs the http extra: pip install "thv[http]"') from error
-    from thv.accounting import Accounting
-    from thv.http.remote.client import RemoteClient
+    from thv.http.client.remote_client import RemoteClient
+    from thv.instrumentation.instrumentation import Instrumentation
 
     passed: list[RemoteClient] = []
-    accounting = Accounting(
+    instrumentation = Instrumentation(
         activity=lambda: passed[0].activity() if passed else 0,
         debug=request.debug,
         usage_analytics=usage_analytics(request),
         telemetry=telemetry,
         transport="streamable-http",
-        remarks=remarks,
+        warnings=warnings,
         make_analytics=make_analytics,
     )
-    accounting.say_remarks()
+    instrumentation.emit_warnings()
     try:
         client = RemoteClient(
             spec,
-            accounting.open_session(),
+            instrumentation.open_session(),
             environ=os.environ,
-            say=say,
+            warn=warn,
             debug=request.debug,
-            client_gone=accounting.client_gone,
+            client_disconnected=instrumentation.client_disconnected,
         )
         passed.append(client)
         return asyncio.run(_heeding_signals(client))
     finally:
-        accounting.close()
+        instrumentation.close()
 
 
 async def _heeding_signals(client: RemoteClient) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
-    from thv.config.tree import Scalar
-    from thv.ports import BooleanReading
+    from thv.config.yaml.tree import Scalar
+    from thv.core.interfaces import BooleanReading
 
 SECTION: Final = "otel"
 USAGE_ANALYTICS_ENABLED: Final = "usage-analytics-enabled"
@@ -55,7 +55,7 @@ class Setting:
     """One key under `otel:`: its name, the kind of its value, its default as the file would write it, and its meaning.
 
     `default` is "" for a setting that has none. `secret` marks values that are never printed unasked. `env` names the
-    variables that come before the file, the strongest first; `thv.config.environment` says what each one means.
+    variables that come before the file, the strongest first; `thv.config.otel_environment` says what each one means.
     """
 
     __slots__ = ("default", "env", "help", "kind", "name", "secret")
@@ -200,7 +200,7 @@ def read_boolean(path: str, key: str) -> BooleanReading:
     A missing file, section or key is silence. Whatever cannot surely be read as a boolean is a problem: an unreadable
     file, broken YAML, a value that stands behind an alias or a merge key, any word outside `BOOLEANS`.
     """
-    from thv.ports import BooleanReading
+    from thv.core.interfaces import BooleanReading
 
     try:
         value, line = _read_boolean(path, key)
@@ -212,15 +212,16 @@ def read_boolean(path: str, key: str) -> BooleanReading:
 
 def unknown_keys(path: str) -> list[str]:
     """One line for each key under `otel:` that thv does not know; none if the file cannot be read."""
-    from thv.config import plain, source
+    from thv.config import reader
+    from thv.config.yaml import plain_reader
 
     try:
-        text = source.read_text(path) or ""
-        found = plain.entries(text)
+        text = reader.read_text(path) or ""
+        found = plain_reader.entries(text)
         if found is not None:
             names = [(keys[1], line) for keys, _, line in found if len(keys) == 2 and keys[0] == SECTION]  # noqa: PLR2004  otel and its key
         else:
-            from thv.config import document
+            from thv.config.yaml import document
 
             names = document.keys(text, (SECTION,), path=path)
     except ConfigError:
@@ -229,12 +230,13 @@ def unknown_keys(path: str) -> list[str]:
 
 
 def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
-    from thv.config import plain, source
+    from thv.config import reader
+    from thv.config.yaml import plain_reader
 
-    text = source.read_text(path)
+    text = reader.read_text(path)
     if text is None:
         return None, None
-    found = plain.entries(text)
+    found = plain_reader.entries(text)
     if found is not None:
         lines = {keys: (value, line) for keys, value, line in found}
         section, _ = lines.get((SECTION,), ("", 0))
@@ -244,7 +246,7 @@ def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
         if not section and value.lower() in BOOLEANS:
             return BOOLEANS[value.lower()], line
 
-    from thv.config import document
+    from thv.config.yaml import document
 
     scalar = document.get_scalar(text, (SECTION, key), path=path)
     return (None, None) if scalar is None else (boolean_in(scalar, key, path), scalar.line)
@@ -256,7 +258,7 @@ def boolean_in(scalar: Scalar, key: str, path: str) -> bool:
     Raises:
         ConfigError: it means none.
     """
-    from thv.config import document
+    from thv.config.yaml import document
 
     word = scalar.value.strip().lower()
     if word not in BOOLEANS or not document.has_core_tag(scalar):

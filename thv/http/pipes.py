@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from thv.relay.process import widen
+from thv.process.server_process import grow_pipe
 
 READ_SIZE = 64 * 1024
 """Bytes asked for at a time; more would make malloc map and unmap memory at each read."""
@@ -104,7 +104,7 @@ class LineSource:
             return
         if len(chunk) == READ_SIZE and not self._widened:
             self._widened = True
-            widen(self._fd)
+            grow_pipe(self._fd)
         end = chunk.find(b"\n") + 1
         if not end:
             self._keep(chunk)

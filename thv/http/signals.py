@@ -10,7 +10,7 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 """The ways to ask a program to end, where the system has them."""
 
 
-def heed_signals() -> asyncio.Event:
+def install_signal_handlers() -> asyncio.Event:
     """An event that is set when a signal asks to end; call it on the main thread.
 
     What was ignored when the program was started (under nohup, or in the background) stays ignored. The second signal

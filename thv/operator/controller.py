@@ -15,14 +15,14 @@ import kopf
 
 from thv.errors import ThvError
 from thv.operator import names
-from thv.operator.api import FORBIDDEN, ApiError, Cluster
+from thv.operator.kubernetes_api import FORBIDDEN, ApiError, Cluster
 from thv.operator.reconcile import Reconciler
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Awaitable, Callable
 
-    from thv.operator.settings import Options
+    from thv.operator.pod_settings import Options
 
 logger = logging.getLogger("thv.operator")
 

@@ -12,14 +12,14 @@ from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
 from thv.operator import names
-from thv.operator.settings import config, secret_variables, variables
-from thv.operator.spec import Shape
+from thv.operator.mcpserver_spec import DeploymentMode
+from thv.operator.pod_settings import config, secret_variables, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from thv.operator.settings import Options
-    from thv.operator.spec import Server
+    from thv.operator.mcpserver_spec import Server
+    from thv.operator.pod_settings import Options
 
 Manifest = dict[str, Any]
 
@@ -111,7 +111,7 @@ def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, 
         "env": _server_variables(server),
         "volumeMounts": [{"name": "thv-server-tmp", "mountPath": "/tmp"}],  # noqa: S108  a volume of the pod's own
     }
-    if server.shape is Shape.WRAP:
+    if server.shape is DeploymentMode.WRAP:
         volumes.append({"name": "thv-tree", "emptyDir": {}})
         return [_install(options)], _wrapped(container, server, options), volumes
     if server.command:
@@ -119,7 +119,7 @@ def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, 
     if server.args:
         container["args"] = list(server.args)
     mounts = []
-    if server.shape is Shape.ATTACH:
+    if server.shape is DeploymentMode.ATTACH:
         # Said in full, because a template must not say otherwise: a terminal changes bytes, and `stdinOnce` would
         # close the server's stdin with the first link.
         container |= {"stdin": True, "stdinOnce": False, "tty": False}
@@ -224,7 +224,7 @@ def _listening(options: Options) -> list[str]:
 
 def _server_variables(server: Server) -> list[Manifest]:
     found: list[Manifest] = [dict(entry) for entry in server.template_variables]
-    if server.shape is Shape.PROXY:
+    if server.shape is DeploymentMode.PROXY:
         # The names that server frameworks look for; the user's own values come after, and win.
         port = str(server.mcp_port)
         told = [{"name": "MCP_TRANSPORT", "value": server.transport}]

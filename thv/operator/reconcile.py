@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from thv.errors import ThvError
 from thv.operator import names
-from thv.operator.api import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError
+from thv.operator.kubernetes_api import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError
+from thv.operator.mcpserver_spec import SpecError, read
+from thv.operator.pod_settings import usage_analytics
 from thv.operator.resources import leftovers, manifests, workload
-from thv.operator.settings import usage_analytics
-from thv.operator.spec import SpecError, read
 from thv.operator.status import Observed, Problem, invalid, status, terminating
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from thv.operator.api import Cluster
-    from thv.operator.settings import Options
-    from thv.operator.spec import Server
+    from thv.operator.kubernetes_api import Cluster
+    from thv.operator.mcpserver_spec import Server
+    from thv.operator.pod_settings import Options
 
 logger = logging.getLogger("thv.operator")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from thv.operator import names
+from thv.operator.mcpserver_spec import DeploymentMode
 from thv.operator.pod import Manifest, template
-from thv.operator.settings import config
-from thv.operator.spec import Shape
+from thv.operator.pod_settings import config
 
 if TYPE_CHECKING:
-    from thv.operator.settings import Options
-    from thv.operator.spec import Server
+    from thv.operator.mcpserver_spec import Server
+    from thv.operator.pod_settings import Options
 
 STATEFUL_SET, DEPLOYMENT = ("apps/v1", "StatefulSet"), ("apps/v1", "Deployment")
 ROLE, ROLE_BINDING = ("rbac.authorization.k8s.io/v1", "Role"), ("rbac.authorization.k8s.io/v1", "RoleBinding")
@@ -32,7 +32,7 @@ def manifests(server: Server, options: Options) -> list[Manifest]:
     made = [_config_map(server), _service(server)]
     if not server.service_account:
         made.append(_object(server, ("v1", "ServiceAccount"), automountServiceAccountToken=False))
-    if server.shape is Shape.ATTACH:
+    if server.shape is DeploymentMode.ATTACH:
         made += [_role(server), _role_binding(server)]
     return [*made, workload(server, options)]
 
@@ -41,7 +41,7 @@ def workload(server: Server, options: Options) -> Manifest:
     """What runs the pod."""
     pod = template(server, options, {**_labels(server), names.SERVER_LABEL: server.name})
     selector = {"matchLabels": {names.SERVER_LABEL: server.name}}
-    if server.shape is Shape.ATTACH:
+    if server.shape is DeploymentMode.ATTACH:
         return _object(
             server,
             STATEFUL_SET,
@@ -70,7 +70,7 @@ def workload(server: Server, options: Options) -> Manifest:
 
 def leftovers(server: Server) -> list[tuple[str, str]]:
     """The kinds that `server` does not need now, and may have needed before its spec changed."""
-    attach = server.shape is Shape.ATTACH
+    attach = server.shape is DeploymentMode.ATTACH
     needed = {STATEFUL_SET, ROLE, ROLE_BINDING} if attach else {DEPLOYMENT}
     return [kind for kind in SOMETIMES if kind not in needed]
 

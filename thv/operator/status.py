@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thv.operator.spec import Server
+    from thv.operator.mcpserver_spec import Server
 
 PENDING, READY, FAILED, TERMINATING = "Pending", "Ready", "Failed", "Terminating"
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.ports import Look
+    from thv.core.interfaces import Look
 
 READ_SIZE = 64 * 1024
 """Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip; and
@@ -130,14 +130,14 @@ class Pump:
         look: Look = ignore,
         *,
         look_first: bool,
-        widen: Callable[[int], None] | None = None,
+        grow_pipe: Callable[[int], None] | None = None,
         wait: Callable[[int], None] = wait_writable,
         rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
         self._look_first = look_first
-        self._widen = widen
+        self._widen = grow_pipe
         self._wait = wait
         self._rewrite = rewrite
         self.look = look
@@ -171,8 +171,8 @@ class Pump:
 
     def drain(self) -> None:
         """Go on reading after the sink is gone, so that the writer is not stuck on a full pipe; still look."""
-        with open(os.devnull, "wb", buffering=0) as nowhere:
-            self._sink = nowhere.fileno()
+        with open(os.devnull, "wb", buffering=0) as devnull:
+            self._sink = devnull.fileno()
             self.run()
 
     def _forward(self, chunk: bytes) -> bool:

@@ -13,18 +13,18 @@ import _thread
 import os
 import time
 
-from thv.relay.events import CLIENT_EOF, CLIENT_GONE, CLIENT_HUNG_UP, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
-from thv.relay.hearing import Hearing
-from thv.relay.process import widen
+from thv.process.events import CLIENT_EOF, CLIENT_GONE, CLIENT_HUNG_UP, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
+from thv.process.server_process import grow_pipe
+from thv.relay.early_traffic import EarlyTrafficBuffer
 from thv.relay.pump import Pump, ignore, wait_writable, wait_writable_watching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.ports import Look
-    from thv.relay.events import Events
-    from thv.relay.process import ServerProcess
+    from thv.core.interfaces import Look
+    from thv.process.events import Events
+    from thv.process.server_process import ServerProcess
 
 EOF_GRACE = 1.5
 """Seconds a server has to exit after its stdin was closed and no call is open."""
@@ -49,7 +49,7 @@ class Relay:
         server: the running server.
         events: where what ends is told, and signals to thv.
         awaiting_reply: how many calls the server still has to answer.
-        client_gone: called once, at the client's EOF or a signal to thv, before anything is ended.
+        client_disconnected: called once, at the client's EOF or a signal to thv, before anything is ended.
         rewrite: gives what is forwarded to the server in place of each chunk of the client's, an empty one being the
             end; it looks at the chunk itself, so nobody else is shown it.
 
@@ -63,25 +63,25 @@ class Relay:
         events: Events,
         *,
         awaiting_reply: Callable[[], int],
-        client_gone: Callable[[], None],
+        client_disconnected: Callable[[], None],
         rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._server = server
         self._awaiting_reply = awaiting_reply
-        self._client_gone = client_gone
+        self._client_gone = client_disconnected
         self._events = events
-        self._hearing = Hearing()
+        self._hearing = EarlyTrafficBuffer()
         self._rewrites = rewrite is not None
         self._upward = Pump(
             0,
             server.stdin,
             ignore if self._rewrites else self._hearing.from_client,
             look_first=True,
-            widen=widen,
+            grow_pipe=grow_pipe,
             wait=self._wait_for_server,
             rewrite=rewrite,
         )
-        self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, widen=widen)
+        self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, grow_pipe=grow_pipe)
         self._client_is_there = True
         self._watching_client = True
         self._hung_up = False
@@ -104,7 +104,7 @@ class Relay:
         Args:
             from_client: shown each chunk before it is forwarded to the server, and an empty one at the client's EOF.
             from_server: shown each chunk after it was forwarded to the client.
-            passed_at: told when what is shown late had passed; see `Hearing.begin`.
+            passed_at: told when what is shown late had passed; see `EarlyTrafficBuffer.begin`.
         """
         self._hearing.begin(from_client, from_server, passed_at)
         self._downward.look = from_server
@@ -239,6 +239,6 @@ class Relay:
 
 
 def _replace_by_null(fd: int) -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, fd)
-    os.close(nowhere)
+    devnull = os.open(os.devnull, os.O_RDWR)
+    os.dup2(devnull, fd)
+    os.close(devnull)

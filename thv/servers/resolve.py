@@ -11,10 +11,10 @@ import os
 import sys
 
 from thv.errors import CommandNotFoundError, ThvError, UnknownServerError
-from thv.servers import command as commands
+from thv.servers import executable_lookup as commands
 from thv.servers import registry
-from thv.servers.environment import child_environment
-from thv.servers.spec import LaunchSpec
+from thv.servers.launch_spec import LaunchSpec
+from thv.servers.server_environment import child_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | No
     scheme, _, package = server.partition("://")
     scheme = scheme.lower()
     if scheme in {"http", "https"}:
-        from thv.servers.remote import shown
+        from thv.servers.remote_spec import shown
 
         raise ThvError(f"{shown(server)}: a remote server is not started; only `thv run` and `thv mcp` take a URL")
     if scheme not in RUNNERS:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from thv.ports import Outcome
+    from thv.core.interfaces import Outcome
 
     Key: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, int | None]
     """Of a request: its method; the tool, prompt or resource that it is about; the protocol version; how it failed, if

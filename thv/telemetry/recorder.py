@@ -8,7 +8,7 @@ What the semantic conventions for MCP (status: development) leave open is decide
 
 - `error.type` is the JSON-RPC code as a string, `tool_error` for `isError: true`, `_OTHER` for an error without a code
   and for a request that was given up by us (too many open, or an unreadable reply); `cancelled` when the client
-  cancelled; `abandoned` when it left without waiting; `server_gone` when the server ended. All but success are ERROR.
+  cancelled; `abandoned` when it left without waiting; `server_exited` when the server ended. All but success are ERROR.
 - A call that is answered with a task, or with a question, is a request that was answered: its span ends there, without
   error. The call's own outcome, whenever it comes, is counted in `toolhive_mcp_tool_calls`.
 - A session over stdio has no id on the wire; it gets a random one, so that its spans can be found together.
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from thv.telemetry.agent_client import CLOSE_S, AgentClient
+from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import (
     EXECUTE_TOOL,
     LABEL_BYTES,
@@ -34,18 +36,16 @@ from thv.telemetry.aggregates import (
     network_attributes,
     target_kind,
 )
-from thv.telemetry.courier import CLOSE_S, Courier
 from thv.telemetry.frames import SpanRecord
-from thv.telemetry.process import start_agent
 from thv.telemetry.redaction import READ, show
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Sampler, SpanContext, valid_tracestate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.ports import Ending, Outcome, ReplySeen, RequestSeen
+    from thv.core.interfaces import EndReason, Outcome, ReplySeen, RequestSeen
     from thv.telemetry.frames import Attribute
-    from thv.telemetry.settings import TelemetrySettings
+    from thv.telemetry.telemetry_settings import TelemetrySettings
 
 URI_BYTES: Final = 1024
 """UTF-8 bytes of a resource's URI on a span: long enough to know it by."""
@@ -101,7 +101,7 @@ class Telemetry:
     Args:
         settings: what the user wants.
         transport: how clients reach the server: `stdio`, `streamable-http` or `sse`.
-        say: tells the user something; may raise OSError.
+        warn: tells the user something; may raise OSError.
         launch: starts the agent; another one in tests.
     """
 
@@ -110,7 +110,7 @@ class Telemetry:
         settings: TelemetrySettings,
         *,
         transport: str,
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
         launch: Callable[[], Any] = start_agent,
     ) -> None:
         self._settings = settings
@@ -127,14 +127,14 @@ class Telemetry:
             # What is no UTF-8 in the environment would be refused by every encoder after this.
             **{name: value.encode("utf-8", "replace").decode() for name, value in settings.span_environment.items()},
         }
-        self._courier = Courier(settings.agent, self._aggregates, self._make_span, launch, say)
+        self._courier = AgentClient(settings.agent, self._aggregates, self._make_span, launch, warn)
 
     def start(self) -> None:
         """Begin. The agent is started by the first request, or at once if Prometheus is to find it."""
         self._courier.start()
 
     def open_session(self, session_id: str | None = None) -> SessionRecorder:
-        """Whoever records the session that begins now: a `thv.ports.RequestObserver`."""
+        """Whoever records the session that begins now: a `thv.core.interfaces.RequestObserver`."""
         return SessionRecorder(
             self._aggregates,
             self._sampler,
@@ -144,7 +144,7 @@ class Telemetry:
             propagate=self._settings.propagate,
         )
 
-    def client_gone(self) -> None:
+    def client_disconnected(self) -> None:
         """The last client left: what is recorded may be exported now. Returns at once."""
         self._courier.flush()
 
@@ -205,7 +205,7 @@ class SessionRecorder:
         self,
         aggregates: Aggregates | None,
         sampler: Sampler | None,
-        courier: Courier,
+        courier: AgentClient,
         session_id: str,
         *,
         capture: bool,
@@ -263,7 +263,7 @@ class SessionRecorder:
             return _start_of(request.params.arguments)
         return None
 
-    def ended(self, token: object, ending: Ending, reply: ReplySeen | None) -> None:
+    def ended(self, token: object, ending: EndReason, reply: ReplySeen | None) -> None:
         """The request is open no more. The hot path, too."""
         now = self._now()
         if not isinstance(token, _Open):

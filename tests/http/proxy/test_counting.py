@@ -25,8 +25,8 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
-from thv.accounting import Accounting, SessionAccount
 from thv.http import wire
+from thv.instrumentation.instrumentation import Instrumentation, SessionInstrumentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,13 +225,13 @@ def test_a_session_begins_with_initialize_and_ends_with_delete(session: str | No
 
 def test_whoever_counts_is_told_what_a_session_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str | None] = []
-    really = Accounting.open_session
+    really = Instrumentation.open_session
 
-    def open_session(self: Accounting, session_id: str | None = None) -> Any:
+    def open_session(self: Instrumentation, session_id: str | None = None) -> Any:
         opened.append(session_id)
         return really(self, session_id)
 
-    monkeypatch.setattr(Accounting, "open_session", open_session)
+    monkeypatch.setattr(Instrumentation, "open_session", open_session)
 
     async def scenario() -> None:
         async with proxied(answering(initialize("s-1"))) as setup:
@@ -265,11 +265,11 @@ def test_whoever_counts_is_told_the_status_that_the_client_saw(
 ) -> None:
     seen: list[int] = []
 
-    def from_response(self: SessionAccount, lines: bytes, status: int) -> None:
+    def from_response(self: SessionInstrumentation, lines: bytes, status: int) -> None:
         seen.append(status)
         self.from_server(lines)
 
-    monkeypatch.setattr(SessionAccount, "from_response", from_response)
+    monkeypatch.setattr(SessionInstrumentation, "from_response", from_response)
 
     async def handler(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)

@@ -192,7 +192,7 @@ def test_it_is_alive_and_not_ready_while_it_may_not_attach(tmp_path: Path) -> No
 
 def test_the_pod_does_not_load_what_the_operator_needs() -> None:
     code = (
-        "import sys, thv.cli.attach, thv.operator.attach.backend, thv.operator.attach.link;"
+        "import sys, thv.cli.attach, thv.operator.attach.container_backend, thv.operator.attach.websocket_link;"
         " print('kopf' in sys.modules)"
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

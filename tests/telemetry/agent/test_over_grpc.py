@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.collector import Backend, free_port
-from thv.telemetry.agent.causes import of_rpc
+from thv.telemetry.agent.export_errors import of_rpc
 from thv.telemetry.agent.over_grpc import GrpcTransport, target_of
 from thv.telemetry.frames import Signal
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thv.telemetry.agent.sending import Delivery
+    from thv.telemetry.agent.retry import Delivery
 
 TIME = 10.0
 

@@ -14,9 +14,9 @@ import trustme
 from tests.collector import Answer, Backend, free_port
 from tests.sink import Sink
 from thv import __version__
-from thv.telemetry.agent.causes import BAD_HEADER, NOT_HTTP, of_error
+from thv.telemetry.agent.export_errors import BAD_HEADER, NOT_HTTP, of_error
 from thv.telemetry.agent.over_http import HttpTransport, _proxy_for, _retry_after
-from thv.telemetry.agent.sending import place
+from thv.telemetry.agent.retry import place
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sink import Mode
-    from thv.telemetry.agent.sending import Delivery
+    from thv.telemetry.agent.retry import Delivery
 
 TIME = 10.0
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from thv.http.proxy.target import Target
+    from thv.http.proxy.proxy_target import Target
 
 MAX_HEAD = 64 << 10
 """Bytes of a request's or a response's head, trailers included: eight times what common servers take."""

@@ -12,7 +12,7 @@ import sys
 import time
 from threading import Thread
 
-from thv.telemetry.agent.complaints import Complaints
+from thv.telemetry.agent.diagnostics import Complaints
 from thv.telemetry.frames import Configure, read_frames
 
 NICENESS = 10
@@ -35,7 +35,7 @@ def main() -> None:
     try:
         _serve(words)
     except Exception as error:  # noqa: BLE001 - the last place that can tell; its text may quote what is secret
-        Complaints(words).say(f"telemetry: internal error, nothing more is exported: {type(error).__name__}")
+        Complaints(words).warn(f"telemetry: internal error, nothing more is exported: {type(error).__name__}")
         os._exit(1)
     os._exit(0)  # no exit handler and no thread of a library may put off the end
 
@@ -48,7 +48,7 @@ def _serve(words: int) -> None:
     if not isinstance(first, Configure):
         raise TypeError("the first frame configures")
     complaints = Complaints(words, debug=first.agent.debug)
-    from thv.telemetry.agent.service import Agent
+    from thv.telemetry.agent.agent_service import Agent
 
     agent = Agent(first.agent, complaints)
     for frame in frames:
@@ -60,10 +60,10 @@ def _serve(words: int) -> None:
 def _take_stderr() -> int:
     """Our own descriptor of stderr; those everybody knows lead nowhere from now on."""
     words = os.dup(STDERR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
-    os.dup2(nowhere, STDERR)
-    os.close(nowhere)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+    os.dup2(devnull, STDERR)
+    os.close(devnull)
     return words
 
 

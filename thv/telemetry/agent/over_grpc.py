@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from thv import __version__
-from thv.telemetry.agent.causes import BAD_HEADER, of_rpc, unusable
-from thv.telemetry.agent.sending import Delivery
+from thv.telemetry.agent.export_errors import BAD_HEADER, of_rpc, unusable
+from thv.telemetry.agent.retry import Delivery
 
 if TYPE_CHECKING:
     from thv.telemetry.frames import Signal

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from thv import __version__
-from thv.telemetry.agent.causes import of_error, of_status, unusable
-from thv.telemetry.agent.sending import Delivery
+from thv.telemetry.agent.export_errors import of_error, of_status, unusable
+from thv.telemetry.agent.retry import Delivery
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
-    from thv.telemetry.agent.causes import Cause
+    from thv.telemetry.agent.export_errors import Cause
     from thv.telemetry.frames import Signal
 
 USER_AGENT = f"thv/{__version__} OTel-OTLP-Exporter-Python/{__version__}"

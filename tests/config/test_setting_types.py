@@ -1,0 +1,163 @@
+"""What each setting takes, from the command line and from the file, and how it is shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thv.config.setting_types import HIDDEN, from_node, parse, show
+from thv.config.settings import KEYS
+from thv.config.yaml.document import get
+from thv.config.yaml.splice import set_value
+from thv.errors import ConfigError, SettingError
+
+TAKEN: list[tuple[str, str, Any, str]] = [
+    ("insecure", "TRUE", True, "true"),
+    ("insecure", " off ", False, "false"),
+    ("tracing-enabled", "0", False, "false"),
+    ("sampling-rate", "0.1", 0.1, "0.1"),
+    ("sampling-rate", "1", 1.0, "1.0"),
+    ("sampling-rate", ".5", 0.5, "0.5"),
+    ("sampling-rate", "0", 0.0, "0.0"),
+    ("sampling-rate", "1e-5", 0.00001, "0.00001"),
+    ("endpoint", "localhost:4317", "localhost:4317", "localhost:4317"),
+    ("endpoint", "[::1]:4317", "[::1]:4317", "[::1]:4317"),
+    ("endpoint", "https://otel.example/v1", "https://otel.example/v1", "https://otel.example/v1"),
+    ("endpoint", "http://10.0.0.1:4318", "http://10.0.0.1:4318", "http://10.0.0.1:4318"),
+    ("protocol", "gRPC", "grpc", "grpc"),
+    ("protocol", "http/protobuf", "http/protobuf", "http/protobuf"),
+    ("service-name", "my service", "my service", "my service"),
+    ("env-vars", "A, B_2,A,", ["A", "B_2"], "A,B_2"),
+    ("env-vars", "", [], ""),
+    ("custom-attributes", "a.b=c, d=e=f,g=", {"a.b": "c", "d": "e=f", "g": ""}, "a.b=c,d=e=f,g="),
+]
+
+REFUSED = [
+    *(("insecure", word) for word in ("", "maybe", "2", "nein", "true false")),
+    *(("sampling-rate", text) for text in ("", "-1", "1.01", "nan", "inf", "1_0", "0x1", "10%", "one", "१", "1e9")),
+    *(("endpoint", text) for text in ("", "localhost", "localhost:0", "localhost:65536", "x:y", "ftp://x", "https://")),
+    *(("endpoint", text) for text in ("http://x:99999", "http://a b", "://x", "a/b:1", "http://[::1", ":4317")),
+    *(("protocol", text) for text in ("", "http", "http/json", "grpcs")),
+    *(("service-name", text) for text in ("", "  ", "a\nb", "a\x00b", "\udcff")),
+    *(("env-vars", text) for text in ("A B", "1A", "A=B", "A;B", "Ä")),
+    *(("headers", text) for text in ("a", "=b", "a=b,c", "a=1,a=2", "a=b\r\nInjected: c")),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value", "shown"), TAKEN)
+def test_a_value_is_taken_shown_in_one_form_and_taken_again(name: str, text: str, value: Any, shown: str) -> None:
+    assert parse(KEYS[name], text) == value
+    assert type(parse(KEYS[name], text)) is type(value)
+    assert show(value) == shown
+    assert parse(KEYS[name], shown) == value
+
+
+@pytest.mark.parametrize(("name", "text"), REFUSED)
+def test_a_bad_value_is_refused_with_what_would_be_good(name: str, text: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} cannot be ") as refused:
+        parse(KEYS[name], text)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_secret_is_named_neither_in_an_error_nor_when_shown() -> None:
+    for text in ("Authorization: Bearer hunter2", "a=hunter2,hunter2", "a=hunter2,a=hunter2", "a=hunter2\x00"):
+        with pytest.raises(SettingError) as refused:
+            parse(KEYS["headers"], text)
+        assert "hunter2" not in str(refused.value)
+    assert show({"key": "hunter2", "other": ""}, reveal=False) == f"key={HIDDEN},other={HIDDEN}"
+    assert [name for name, known in KEYS.items() if known.secret] == ["headers"]
+
+
+@pytest.mark.parametrize(("name", "text", "value", "shown"), TAKEN)
+def test_what_is_written_into_a_file_is_read_from_it(name: str, text: str, value: Any, shown: str) -> None:
+    for before in ("", "otel: {}\n", f"otel:\n  {name}: # yet\n  other: 1\n"):
+        written = set_value(before, ("otel", name), parse(KEYS[name], text), path="f")
+        node = get(written, ("otel", name), path="f")
+        assert node is not None
+        assert from_node(KEYS[name], node, path="f") == value
+
+
+FROM_FILE: list[tuple[str, str, Any]] = [
+    ("env-vars", "[A, 'B']", ["A", "B"]),
+    ("env-vars", "\n  - A\n  - B", ["A", "B"]),
+    ("env-vars", "A,B", ["A", "B"]),
+    ("headers", "{a: 'x,y', b: 1}", {"a": "x,y", "b": "1"}),
+    ("headers", "\n  a: b # c", {"a": "b"}),
+    ("headers", "a=b", {"a": "b"}),
+    ("sampling-rate", "'0.5'", 0.5),
+    ("endpoint", "~", None),
+    ("service-name", "", None),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), FROM_FILE)
+def test_people_may_write_lists_and_maps_as_yaml_or_as_text(name: str, text: str, value: Any) -> None:
+    node = get(f"otel:\n {name}: {text}\n", ("otel", name), path="f")
+    assert node is not None
+    assert from_node(KEYS[name], node, path="f") == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("env-vars", "{a: b}"),
+        ("env-vars", "[A, [B]]"),
+        ("env-vars", "[A B]"),
+        ("headers", "[a]"),
+        ("headers", "{a: [b]}"),
+        ("headers", '{a: "b\\r\\nInjected: c"}'),
+        ("sampling-rate", "2"),
+        ("sampling-rate", "[0.1]"),
+        ("insecure", ""),
+        ("insecure", "[true]"),
+        ("endpoint", "nowhere"),
+    ],
+)
+def test_a_bad_value_in_the_file_is_named_with_its_position(name: str, text: str) -> None:
+    node = get(f"otel:\n  {name}: {text}\n", ("otel", name), path="f")
+    assert node is not None
+    with pytest.raises(ConfigError, match=r"^f:2:\d+: "):
+        from_node(KEYS[name], node, path="f")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(KEYS)), st.text(max_size=20))
+def test_any_text_is_taken_or_refused_and_what_is_taken_survives_the_file(name: str, text: str) -> None:
+    try:
+        value = parse(KEYS[name], text)
+    except SettingError:
+        return
+    written = set_value("", ("otel", name), value, path="f")
+    node = get(written, ("otel", name), path="f")
+    assert node is not None
+    assert from_node(KEYS[name], node, path="f") == value
+
+
+WRITTEN = st.text(alphabet="019eE+-._aZ[]:é१ ", max_size=8)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(WRITTEN)
+def test_what_is_taken_for_a_number_a_place_or_a_name_is_what_the_rules_say(text: str) -> None:
+    def taken(name: str) -> bool:
+        try:
+            parse(KEYS[name], text)
+        except SettingError:
+            return False
+        return True
+
+    stripped = text.strip()
+    number = re.fullmatch(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", stripped, re.ASCII)
+    assert taken("sampling-rate") == bool(number and 0 <= float(stripped) <= 1)
+    place = re.fullmatch(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", stripped, re.ASCII)
+    assert taken("endpoint") == bool(place and 1 <= int(place[1]) <= 65535)
+    assert taken("env-vars") == (not stripped or bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", stripped, re.ASCII)))
+
+
+@pytest.mark.parametrize("name", [name for name, known in KEYS.items() if known.default])
+def test_every_default_is_a_value_of_its_own_kind(name: str) -> None:
+    assert show(parse(KEYS[name], KEYS[name].default)) == KEYS[name].default

@@ -1,0 +1,105 @@
+"""Several shared servers may lead to one process, as they do where that is a container: no two use the same ids."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from thv.http import wire
+from thv.http.app.shared_server import SharedServer
+
+if TYPE_CHECKING:
+    from thv.http.app.event_store import Stream
+    from thv.http.wire import Id, Message
+
+
+class Recorded:
+    """A backend that keeps what it is sent and answers nothing."""
+
+    def __init__(self, sent: list[bytes]) -> None:
+        self._sent = sent
+        self._ended = asyncio.Event()
+
+    async def start(self) -> None:
+        pass
+
+    async def send(self, line: bytes) -> None:
+        self._sent.append(line)
+
+    async def receive(self) -> bytes:
+        await self._ended.wait()
+        return b""
+
+    async def close(self) -> int:
+        self._ended.set()
+        return 0
+
+    terminate = close
+
+
+class Nobody:
+    """A member, and an account, that takes no interest."""
+
+    awaiting_reply = 0
+
+    def reply(self, _id: Id, _line: bytes, _message: Message) -> Stream | None:
+        return None
+
+    def related(self, _id: Id | None, _line: bytes) -> Stream | None:
+        return None
+
+    def status_of(self, _message: Message) -> int:
+        return wire.OK
+
+    def unrelated(self, _line: bytes) -> Stream | None:
+        return None
+
+    def end(self, reason: str) -> None:
+        pass
+
+    def from_client(self, line: bytes) -> None:
+        pass
+
+    from_server = from_client
+
+    def from_response(self, lines: bytes, status: int) -> None:
+        pass
+
+    @property
+    def passed_at(self) -> None:
+        return None
+
+    def outgoing(self, line: bytes) -> bytes:
+        return line
+
+    def server_exited(self) -> None:
+        pass
+
+    abandon = server_exited
+
+
+def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
+    sent: list[bytes] = []
+
+    async def story() -> None:
+        servers = [
+            SharedServer(Recorded(sent), has_sessions=has_sessions, on_end=lambda _: None, warn=lambda _: None)
+            for has_sessions in (True, False)
+        ]
+        line = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"progressToken":1}}}\n'
+        message = wire.read(line)
+        assert message is not None
+        for server in servers:
+            await server.start()
+            nobody = Nobody()
+            server.join(nobody, nobody)
+            for _ in range(3):
+                await server.send(nobody, line, message)
+        for server in servers:
+            await server.close()
+
+    asyncio.run(story())
+    requests = [found for found in map(json.loads, sent) if "id" in found]
+    assert len({found["id"] for found in requests}) == len(requests) == 6
+    assert all(found["params"]["_meta"]["progressToken"] == found["id"] < 1 << 53 for found in requests)

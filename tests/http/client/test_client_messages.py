@@ -1,0 +1,182 @@
+"""What is read of a message: the id in its own bytes, whatever stands around it, and nothing raises."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thv.http.client.client_messages import (
+    PendingRequest,
+    ToolHeaders,
+    addressed,
+    answered,
+    error_reply,
+    header_value,
+    list_tools,
+    one_line,
+    read_client,
+    read_server,
+)
+from thv.http.client.client_state import MAX_DELAY, MAX_RETRY, MIN_DELAY, ResumptionState
+from thv.http.sse import Event
+
+VERSION = "io.modelcontextprotocol/protocolVersion"
+
+
+@pytest.mark.parametrize(
+    ("line", "asks", "method"),
+    [
+        (b'{"id":1,"method":"m"}\n', (PendingRequest(b"1", 1, "m"),), "m"),
+        (b'\xef\xbb\xbf {"id" : "\\u00e9" , "method":"m"}\r\n', (PendingRequest(b'"\\u00e9"', "é", "m"),), "m"),
+        (b'{"id":1.0,"method":"m"}', (PendingRequest(b"1.0", 1, "m"),), "m"),
+        (b'{"id":null,"method":"m"}', (), "m"),
+        (b'{"id":true,"method":"m"}', (), "m"),
+        (b'{"method":"m"}', (), "m"),
+        (b'{"id":1,"result":{}}', (), None),
+        (
+            b'[{"id":1,"method":"a"},{"id":"1","method":"b"},{"method":"c"}]',
+            (PendingRequest(b"1", 1, "a"), PendingRequest(b'"1"', "1", "b")),
+            None,
+        ),
+        (b'{"id":7,"method":"m","params":{"x":NaN}}', (PendingRequest(b"7", 7, "m"),), "m"),
+        (b'{"id":7,"method":"m","params":[1,2]}', (PendingRequest(b"7", 7, "m"),), "m"),
+        (b"not json", (), None),
+        (b"", (), None),
+    ],
+)
+def test_a_request_is_known_by_its_id_in_its_own_bytes(
+    line: bytes, asks: tuple[PendingRequest, ...], method: str | None
+) -> None:
+    sent = read_client(line)
+    assert (sent.asks, sent.method) == (asks, method)
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.floats() | st.text(),
+        lambda x: (
+            st.lists(x)
+            | st.dictionaries(st.sampled_from(["id", "method", "params", "_meta", "name", "requestId", VERSION, ""]), x)
+        ),
+    ).map(lambda x: json.dumps(x).encode())
+)
+def test_reading_never_raises(line: bytes) -> None:
+    sent = read_client(line)
+    assert all(value.isascii() for value in sent.headers.values())
+    tools = ToolHeaders()
+    tools.learn(line + b'"x-mcp-header"')
+    tools.learn(line)
+    tools.of(sent)
+    answered(read_server(line))
+    flat = one_line(line)
+    assert b"\n" not in flat
+    assert b"\r" not in flat
+    addressed(line, PendingRequest(b"1", 1, "m"))
+
+
+@given(
+    st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)),
+    st.sampled_from([None, 1, "\t"]),
+)
+def test_one_line_means_the_same_as_many(value: Any, indent: Any) -> None:
+    message = {"jsonrpc": "2.0", "result": value}
+    text = json.dumps(message, indent=indent).encode()
+    assert json.loads(one_line(text.replace(b"\n", b"\r\n"))) == message
+    if indent is None:
+        assert one_line(text) == text
+
+
+@given(st.text())
+def test_a_header_value_is_safe_and_can_be_read_again(text: str) -> None:
+    value = header_value(text)
+    assert all(" " <= character <= "~" for character in value)
+    assert value == value.strip()
+    encoded = value.startswith("=?base64?") and value.endswith("?=")
+    assert (b64decode(value[9:-2]).decode() if encoded else value) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            b'{"jsonrpc":"2.0","id":null,"error":{"code": 1,"message":"m","data":{"a":[1]}}}',
+            {"code": 1, "message": "m", "data": {"a": [1]}},
+        ),
+        (b'{"error":{"code":1}}', {"code": 1}),
+        (b'{"error":"no"}', None),
+        (b'{"result":{}}', None),
+        (b"[]", None),
+        (b"oops", None),
+    ],
+)
+def test_an_error_for_nobody_is_addressed_to_the_one_who_asked(body: bytes, expected: Any) -> None:
+    line = addressed(body, PendingRequest(b'"x"', "x", "m"))
+    wanted = None if expected is None else {"jsonrpc": "2.0", "id": "x", "error": expected}
+    assert (None if line is None else json.loads(line)) == wanted
+
+
+def test_an_error_of_ours_has_the_id_as_it_came() -> None:
+    line = error_reply(b"1.50", 'a "sentence"\n', status=503)
+    assert b'"id":1.50' in line
+    assert json.loads(line)["error"] == {"code": -32000, "message": 'a "sentence"\n', "data": {"httpStatus": 503}}
+    assert b"\n" not in line
+
+
+BAD = {
+    "on the root": {"x-mcp-header": "A"},
+    "no token": {"properties": {"a": {"type": "string", "x-mcp-header": "a b"}}},
+    "line end": {"properties": {"a": {"type": "string", "x-mcp-header": "a\r\nb"}}},
+    "empty": {"properties": {"a": {"type": "string", "x-mcp-header": ""}}},
+    "number": {"properties": {"a": {"type": "number", "x-mcp-header": "A"}}},
+    "object": {"properties": {"a": {"type": "object", "x-mcp-header": "A"}}},
+    "twice": {"properties": {name: {"type": "string", "x-mcp-header": name.upper()} for name in "aA"}},
+    "no schema": 7,
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_tool_whose_annotations_break_the_rules_gets_no_headers(case: str) -> None:
+    tools = ToolHeaders()
+    listed = {"result": {"tools": [{"name": "t", "inputSchema": BAD[case]}]}, "x": "x-mcp-header"}
+    tools.learn(json.dumps(listed).encode())
+    params = {"name": "t", "arguments": {"a": "1", "A": "2"}, "_meta": {VERSION: "2026-07-28"}}
+    call = read_client(json.dumps({"id": 1, "method": "tools/call", "params": params}).encode())
+    assert tools.of(call) == {}
+
+
+def test_a_tool_that_is_listed_anew_without_annotations_loses_its_headers() -> None:
+    def listed(schema: Any) -> bytes:
+        return json.dumps({"result": {"tools": [{"name": "t", "inputSchema": schema}]}}).encode()
+
+    tools = ToolHeaders()
+    params = {"name": "t", "arguments": {"a": 5}, "_meta": {VERSION: "2026-07-28"}}
+    call = read_client(json.dumps({"id": 1, "method": "tools/call", "params": params}).encode())
+    tools.learn(listed({"properties": {"a": {"type": "integer", "x-mcp-header": "A"}}}))
+    assert tools.of(call) == {"Mcp-Param-A": "5"}
+    assert list_tools(call, "c").version == "2026-07-28"
+    tools.learn(listed({"properties": {"a": {"type": "integer"}}}))
+    assert tools.of(call) == {}
+
+
+@given(st.none() | st.integers(0, 10**18), st.integers(0, 2000))
+def test_delays_grow_within_bounds_and_never_undercut_what_the_server_asked_for(
+    retry: int | None, failures: int
+) -> None:
+    cursor = ResumptionState()
+    cursor.note(Event(b"", retry=retry))
+    delay = cursor.delay(failures)
+    assert MIN_DELAY <= delay <= max(MAX_DELAY, MAX_RETRY)
+    assert delay >= min((retry or 0) / 1000, MAX_RETRY)
+
+
+@pytest.mark.parametrize(("id_", "kept"), [("e1", "e1"), ("", None), ("é", None), ("a\tb", None)])
+def test_an_id_that_no_header_can_carry_is_not_resumed_from(id_: str, kept: str | None) -> None:
+    cursor = ResumptionState()
+    cursor.note(Event(b"", id=id_))
+    assert cursor.last_id == kept

@@ -1,0 +1,124 @@
+"""Nothing that passes makes the tap raise, and what it cannot look at is not waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thv.core.lines import MAX_KEPT
+from thv.instrumentation.inspector import TrafficInspector
+from thv.ledger.ledger import ToolCallLedger
+
+if TYPE_CHECKING:
+    import pytest
+
+    from thv.core.interfaces import Outcome
+
+
+CALL = b'{"id":1,"method":"tools/call"}\n'
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=50)), max_size=20))
+def test_no_bytes_make_the_tap_raise_or_stop(chunks: list[tuple[bool, bytes]]) -> None:
+    reports: list[str] = []
+    tap = TrafficInspector(ToolCallLedger(), report=reports.append)
+    for from_client, chunk in chunks:
+        (tap.from_client if from_client else tap.from_server)(chunk)
+    assert reports == []
+
+
+def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> None:
+    outcomes: list[Outcome] = []
+    ledger = ToolCallLedger([outcomes.append])
+    tap = TrafficInspector(ledger)
+    tap.from_client(CALL.rstrip())
+    assert ledger.awaiting_reply == 0
+    tap.from_client(b"")
+    assert ledger.awaiting_reply == 1
+    tap.from_server(b'{"id":1,"result":{}}\n')
+    assert outcomes == ["success"]
+    tap.from_client(b"")
+    tap.from_client(b'{"id":2,"method":"tools/call"')
+    tap.from_client(b"")
+    assert ledger.awaiting_reply == 0, "the half of a request is none"
+
+
+def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[Outcome] = []
+    reports: list[str] = []
+    ledger = ToolCallLedger([outcomes.append])
+    monkeypatch.setattr(ledger, "server_sent", lambda _: 1 / 0)
+    tap = TrafficInspector(ledger, report=reports.append)
+    tap.from_client(CALL)
+    assert ledger.awaiting_reply == 1
+    for _ in range(3):
+        tap.from_server(b'{"id":1,"result":{}}\n')
+        tap.from_client(CALL)
+    assert ledger.awaiting_reply == 0, "nobody must wait for replies that nobody looks at"
+    ledger.server_exited()
+    assert outcomes == []
+    assert len(reports) == 1
+    assert "ZeroDivisionError" in reports[0]
+
+
+def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError
+
+    ledger = ToolCallLedger()
+    monkeypatch.setattr(ledger, "client_sent", fail)
+    TrafficInspector(ledger, report=fail).from_client(CALL)
+
+
+def test_a_failing_observer_does_not_stop_the_looking() -> None:
+    def fail(_: Outcome) -> None:
+        raise RuntimeError
+
+    outcomes: list[Outcome] = []
+    reports: list[str] = []
+    tap = TrafficInspector(ToolCallLedger([fail, outcomes.append]), report=reports.append)
+    for _ in range(2):
+        tap.from_client(CALL)
+        tap.from_server(b'{"id":1,"error":{"code":1}}\n')
+    assert outcomes == ["error", "error"]
+    assert reports == []
+
+
+def test_a_reply_too_large_to_keep_is_not_waited_for() -> None:
+    outcomes: list[Outcome] = []
+    ledger = ToolCallLedger([outcomes.append])
+    tap = TrafficInspector(ledger)
+    tap.from_client(CALL)
+    tap.from_server(b'{"id":1,"result":{"structuredContent":[')
+    piece = b'{"k":"v"},' * 100_000
+    for _ in range(MAX_KEPT // len(piece) + 1):
+        tap.from_server(piece)
+    tap.from_server(b"1]}}\n")
+    assert ledger.awaiting_reply == 0
+    tap.from_client(CALL)
+    tap.from_server(b'{"id":1,"result":{}}\n')
+    ledger.server_exited()
+    assert outcomes == ["success"]
+
+
+def test_a_large_request_is_known_before_its_last_byte_is_forwarded() -> None:
+    ledger = ToolCallLedger()
+    tap = TrafficInspector(ledger)
+    tap.from_client(b'{"method":"tools/call","params":{"arguments":{"text":"' + b"x" * 3_000_000)
+    tap.from_client(b"x" * 3_000_000)
+    tap.from_client(b'"}},"id":1}')
+    assert ledger.awaiting_reply == 0
+    tap.from_client(b"\n")
+    assert ledger.awaiting_reply == 1
+
+
+def test_a_server_that_dies_in_the_middle_of_a_reply_did_not_answer() -> None:
+    outcomes: list[Outcome] = []
+    ledger = ToolCallLedger([outcomes.append])
+    tap = TrafficInspector(ledger)
+    tap.from_client(CALL)
+    tap.from_server(b'{"id":1,"result":{}}')
+    ledger.server_exited()
+    assert outcomes == ["error"]

@@ -1,0 +1,196 @@
+"""A request observer hears of every request once, of its one end, and of a call's outcome when call observers do.
+
+A story is a list of strings, as in test_ledger: ``>`` the client sends the line, ``<`` the server does, and a word is
+an event. What the observer hears is written `method:ending`, and `tool=outcome` for a call.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thv.core.message import UNREADABLE
+from thv.core.message_details import detailed_readers
+from thv.ledger.ledger import ToolCallLedger
+
+if TYPE_CHECKING:
+    from thv.core.interfaces import EndReason, Outcome
+
+CALL = '> {"id":1,"method":"tools/call","params":{"name":"x"}}'
+CALL_AS_TASK = '> {"id":1,"method":"tools/call","params":{"name":"x","task":{"ttl":60000}}}'
+LIST = '> {"id":2,"method":"tools/list"}'
+OK = '< {"id":1,"result":{"content":[]}}'
+LISTED = '< {"id":2,"result":{"tools":[]}}'
+TOOL_ERROR = '< {"id":1,"result":{"content":[],"isError":true}}'
+CANCEL = '> {"method":"notifications/cancelled","params":{"requestId":1}}'
+OLD_TASK = '< {"id":1,"result":{"task":{"taskId":"t","status":"working"}}}'
+NEW_TASK = '< {"id":1,"result":{"resultType":"task","taskId":"t","status":"working"}}'
+ASK_RESULT = '> {"id":2,"method":"tasks/result","params":{"taskId":"t"}}'
+ASK_STATE = '> {"id":2,"method":"tasks/get","params":{"taskId":"t"}}'
+DONE = '< {"id":2,"result":{"taskId":"t","status":"completed","result":{"isError":true}}}'
+
+STORIES: dict[str, tuple[list[str], str]] = {
+    "a call and its reply": ([CALL, OK], "tools/call:replied x=success"),
+    "a call that fails": ([CALL, TOOL_ERROR], "tools/call:replied x=error"),
+    "every method is a request": ([LIST, LISTED], "tools/list:replied"),
+    "an error is a reply": ([LIST, '< {"id":2,"error":{"code":-32601}}'], "tools/list:replied"),
+    "a notification is no request": (['> {"method":"notifications/initialized"}', '> {"method":"tools/call"}'], ""),
+    "a request of the server is none": (['< {"id":1,"method":"roots/list"}', '> {"id":1,"result":{}}'], ""),
+    "nor does it answer one": ([CALL, '< {"id":1,"method":"roots/list"}'], ""),
+    "nobody else's reply ends anything": ([CALL, '< {"id":9,"result":{}}'], ""),
+    "a cancelled request has ended, and has no outcome": ([CALL, CANCEL, OK], "tools/call:cancelled"),
+    "the reused id is another request": ([CALL, CANCEL, CALL, OK], "tools/call:cancelled tools/call:replied x=success"),
+    "the server goes": (
+        [LIST, CALL, "gone"],
+        "tools/list:server_gone tools/call:server_gone x=error closed:server_gone",
+    ),
+    "a call to a server that is gone": (
+        ["gone", CALL, LIST],
+        "closed:server_gone tools/call:server_gone x=error tools/list:server_gone",
+    ),
+    "the client goes": ([LIST, CALL, "abandon"], "tools/list:abandoned tools/call:abandoned closed:None"),
+    "a session closes once": (["gone", "abandon", "gone"], "closed:server_gone"),
+    "the oldest of too many is forgotten": ([CALL, CALL, CALL, LIST], "tools/call:forgotten"),
+    "an unreadable reply forgets the oldest call": ([LIST, CALL, "unreadable"], "tools/call:forgotten"),
+    "a batch": (
+        [
+            '> [{"id":1,"method":"tools/call","params":{"name":"x"}},{"id":2,"method":"ping"}]',
+            f"< [{LISTED[2:]},{OK[2:]}]",
+        ],
+        "ping:replied tools/call:replied x=success",
+    ),
+    "a task of 2025-11-25": (
+        [CALL_AS_TASK, OLD_TASK, ASK_RESULT, '< {"id":2,"result":{"isError":true}}'],
+        "tools/call:replied tasks/result:replied x=error",
+    ),
+    "a task of 2026-07-28": ([CALL, NEW_TASK, ASK_STATE, DONE], "tools/call:replied tasks/get:replied x=error"),
+    "a task that is announced": (
+        [CALL, NEW_TASK, '< {"method":"notifications/tasks","params":{"taskId":"t","status":"failed"}}'],
+        "tools/call:replied x=error",
+    ),
+    "a task open when the server goes": (
+        [CALL, NEW_TASK, "gone"],
+        "tools/call:replied x=error closed:server_gone",
+    ),
+    "a task open when the client goes": ([CALL, NEW_TASK, "abandon"], "tools/call:replied closed:None"),
+    "a retry is a call of its own": (
+        [CALL, '< {"id":1,"result":{"resultType":"input_required"}}', CALL, OK],
+        "tools/call:replied tools/call:replied x=success",
+    ),
+}
+
+
+class Token:
+    def __init__(self, method: str, name: str | None) -> None:
+        self.method, self.name, self.ended, self.outcomes = method, name, 0, 0
+
+
+class Heard:
+    """A request observer that writes down what it hears; `fails` names the method that raises."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.words: list[str] = []
+        self.tokens: list[Token] = []
+        self.fails = fails
+        self.heard = 0
+
+    def _hear(self, what: str) -> None:
+        self.heard += 1
+        if what == self.fails:
+            raise RuntimeError(what)
+
+    def begun(self, request: Any) -> Token:
+        self._hear("begun")
+        token = Token(request.method, request.params and request.params.name)
+        self.tokens.append(token)
+        return token
+
+    def ended(self, token: object, ending: EndReason, reply: Any) -> None:
+        self._hear("ended")
+        assert isinstance(token, Token)
+        assert (reply is not None) == (ending == "replied")
+        token.ended += 1
+        self.words.append(f"{token.method}:{ending}")
+
+    def called(self, token: object, outcome: Outcome) -> None:
+        self._hear("called")
+        assert isinstance(token, Token)
+        token.outcomes += 1
+        self.words.append(f"{token.name}={outcome}")
+
+    def closed(self, error_type: str | None) -> None:
+        self._hear("closed")
+        self.words.append(f"closed:{error_type}")
+
+
+def tell(story: list[str], observer: Heard, reports: list[str] | None = None) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    report = None if reports is None else reports.append
+    ledger = ToolCallLedger([outcomes.append], requests=observer, max_open=3, report=report)
+    client, server = detailed_readers(capture=False)
+    for step in story:
+        if step.startswith("> "):
+            ledger.client_sent(client.read(step[2:].encode() + b"\n"))
+        elif step.startswith("< "):
+            ledger.server_sent(server.read(step[2:].encode() + b"\n"))
+        elif step == "unreadable":
+            ledger.server_sent([UNREADABLE])
+        else:
+            (ledger.server_exited if step == "gone" else ledger.abandon)()
+    return outcomes
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_request_observer_hears(story: str) -> None:
+    steps, expected = STORIES[story]
+    heard = Heard()
+    tell(steps, heard)
+    assert heard.words == expected.split()
+
+
+STEPS = [CALL, CALL_AS_TASK, LIST, OK, LISTED, TOOL_ERROR, CANCEL, OLD_TASK, NEW_TASK, ASK_RESULT, ASK_STATE, DONE]
+
+
+@given(st.lists(st.sampled_from([*STEPS, *STEPS, "unreadable", "gone"]), max_size=30))
+def test_every_request_ends_once_and_outcomes_are_those_of_call_observers(story: list[str]) -> None:
+    heard = Heard()
+    outcomes = tell([*story, "abandon"], heard)
+    assert [token.ended for token in heard.tokens] == [1] * len(heard.tokens)
+    assert max([token.outcomes for token in heard.tokens], default=0) <= 1
+    assert [word.partition("=")[2] for word in heard.words if "=" in word] == outcomes
+
+
+@pytest.mark.parametrize("fails", ["begun", "ended", "called", "closed"])
+def test_an_observer_that_raises_is_asked_no_more_and_costs_no_outcome(fails: str) -> None:
+    heard = Heard(fails)
+    reports: list[str] = []
+    outcomes = tell([CALL, OK, CALL, TOOL_ERROR, CALL, "gone"], heard, reports)
+    assert outcomes == ["success", "error", "error"]
+    assert len(reports) == 1
+    assert fails in reports[0]
+    assert heard.heard == {"begun": 1, "ended": 2, "called": 3, "closed": 10}[fails]
+
+
+def test_a_request_is_begun_before_it_can_be_answered_and_its_end_is_told_without_the_lock() -> None:
+    ledger: ToolCallLedger
+
+    class Curious(Heard):
+        def ended(self, token: object, ending: EndReason, reply: Any) -> None:
+            asked = threading.Thread(target=ledger.client_sent, args=[[]])  # needs the lock
+            asked.start()
+            asked.join(30)
+            assert not asked.is_alive()
+            super().ended(token, ending, reply)
+
+    heard = Curious()
+    ledger = ToolCallLedger(requests=heard)
+    client, server = detailed_readers(capture=False)
+    ledger.client_sent(client.read(CALL[2:].encode() + b"\n"))
+    assert len(heard.tokens) == 1
+    ledger.server_sent(server.read(json.dumps({"id": 1, "result": {}}).encode() + b"\n"))
+    assert heard.words == ["tools/call:replied", "x=success"]

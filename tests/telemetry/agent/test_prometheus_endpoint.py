@@ -1,0 +1,225 @@
+"""`/metrics`: Prometheus' names, a loopback address, and a real Prometheus that reads the right numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.collector import free_port, wait_for_listener
+from tests.sink import PATIENCE
+from tests.telemetry.agent.agents import AgentProcess, calls, durations, snapshot
+from thv import __version__
+from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint, _is_this_machine, family_name
+from thv.telemetry.frames import AgentSettings, HistogramPoint, SumPoint
+from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NASTY = 'quote " backslash \\ newline \n é'
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def endpoint(said: list[str]) -> Iterator[PrometheusEndpoint]:
+    with closing(PrometheusEndpoint(0, {"service.name": "thv-demo", "a.b": "1", "a-b": "2"}, said.append)) as served:
+        yield served
+
+
+def ask(endpoint: PrometheusEndpoint, method: str = "GET", path: str = "/metrics", **headers: str) -> tuple[int, str]:
+    with closing(
+        HTTPConnection("127.0.0.1", int(endpoint.address.split(":")[2].split("/")[0]), PATIENCE)
+    ) as connection:
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def samples(endpoint: PrometheusEndpoint) -> dict[str, list[tuple[dict[str, str], float]]]:
+    _, text = ask(endpoint)
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_names_are_those_of_the_compatibility_rules() -> None:
+    assert {name: family_name(instrument) for name, instrument in INSTRUMENTS.items()} == {
+        "mcp.server.operation.duration": "mcp_server_operation_duration_seconds",
+        "mcp.server.session.duration": "mcp_server_session_duration_seconds",
+        "toolhive_mcp_requests": "toolhive_mcp_requests",
+        "toolhive_mcp_request_duration": "toolhive_mcp_request_duration_seconds",
+        "toolhive_mcp_tool_calls": "toolhive_mcp_tool_calls",
+        "toolhive_mcp_active_connections": "toolhive_mcp_active_connections",
+    }
+
+
+def test_a_scrape_shows_the_latest_snapshot(endpoint: PrometheusEndpoint) -> None:
+    endpoint.put(snapshot(calls(1)))
+    endpoint.put(
+        snapshot(
+            calls(3), calls(2, tool=NASTY), durations(0.01, 0.3), SumPoint("toolhive_mcp_active_connections", {}, 1)
+        )
+    )
+    seen = samples(endpoint)
+    scope = {"otel_scope_name": "thv", "otel_scope_version": __version__}
+    by_tool = {labels["tool"]: value for labels, value in seen["toolhive_mcp_tool_calls_total"]}
+    assert by_tool == {"add": 3, NASTY: 2}
+    assert seen["toolhive_mcp_active_connections"] == [(scope, 1)]
+    name = "mcp_server_operation_duration_seconds"
+    labels = {"mcp_method_name": "tools/call", "network_transport": "pipe", **scope}
+    assert seen[f"{name}_count"] == [(labels, 2)]
+    assert seen[f"{name}_sum"] == [(labels, 0.31)]
+    buckets = {float(labels["le"]): value for labels, value in seen[f"{name}_bucket"]}
+    assert list(buckets) == [*DURATION_BOUNDS, float("inf")]
+    assert [buckets[bound] for bound in (0.01, 0.2, 0.5, float("inf"))] == [1, 1, 2, 2]
+
+
+def test_the_resource_is_target_info(endpoint: PrometheusEndpoint) -> None:
+    [(labels, value)] = samples(endpoint)["target_info"]
+    assert labels == {"service_name": "thv-demo", "a_b": "2;1"}
+    assert value == 1
+
+
+def test_openmetrics_is_given_to_who_asks_for_it(endpoint: PrometheusEndpoint) -> None:
+    endpoint.put(snapshot(calls(3), durations(1)))
+    _, text = ask(endpoint, Accept="application/openmetrics-text; version=1.0.0")
+    assert "# UNIT mcp_server_operation_duration_seconds seconds" in text
+    assert text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/metrics", {}, 200),
+        ("GET", "/metrics?name=x", {}, 200),
+        ("GET", "/metrics", {"Host": "localhost:9464"}, 200),
+        ("GET", "/metrics", {"Host": "evil.example:9464"}, 403),
+        ("GET", "/", {}, 404),
+        ("POST", "/metrics", {}, 501),
+        ("DELETE", "/metrics", {}, 501),
+    ],
+)
+def test_only_this_machine_may_read_and_nobody_write(
+    endpoint: PrometheusEndpoint, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    assert ask(endpoint, method, path, **headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("", True),
+        ("127.0.0.1:9464", True),
+        ("[::1]:1", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1.evil.example", False),
+        ("10.0.0.1", False),
+        ("[", False),
+    ],
+)
+def test_a_host_is_this_machine_or_refused(host: str, ours: bool) -> None:
+    assert _is_this_machine(host) is ours
+
+
+def test_a_taken_port_is_stepped_over_and_the_address_said_once(said: list[str]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port: int = taken.getsockname()[1]
+        with closing(PrometheusEndpoint(port, {}, said.append)) as endpoint:
+            assert ask(endpoint)[0] == 200
+            assert said == [f"Prometheus metrics are at {endpoint.address}"]
+            assert f":{port}/" not in endpoint.address
+
+
+def test_without_a_free_port_the_session_goes_on(said: list[str]) -> None:
+    endpoint = PrometheusEndpoint(65536, {}, said.append)
+    endpoint.put(snapshot(calls(1)))
+    [line] = said
+    assert line.startswith("telemetry: no Prometheus metrics: ")
+
+
+def wait_for_answer(url: str) -> list[Any]:
+    """The result of a query once there is one."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        result: list[Any] = []
+        # It says 503 until it is ready.
+        with suppress(HTTPError), urlopen(url, timeout=PATIENCE) as response:
+            result = json.load(response)["data"]["result"]
+        if result or time.monotonic() > until:
+            return result
+        time.sleep(0.1)
+
+
+def test_an_address_of_the_users_is_served_under_every_name(said: list[str]) -> None:
+    with closing(PrometheusEndpoint(0, {}, said.append, host="0.0.0.0")) as served:
+        assert said == [f"Prometheus metrics are at {served.address}"]
+        assert served.address.startswith("http://0.0.0.0:")
+        assert ask(served, Host="pod.example:9464")[0] == 200
+
+
+def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(said: list[str]) -> None:
+    PrometheusEndpoint(9464, {}, said.append, host="192.0.2.1")
+    assert said == ["telemetry: no Prometheus metrics: the ports 9464 to 9563 of 192.0.2.1 are taken"]
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus here; Debian's package is `prometheus`")
+def test_a_real_prometheus_answers_with_the_right_numbers(tmp_path: Path) -> None:
+    port, scraped = free_port(), free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+        f"scrape_configs: [{{job_name: thv, static_configs: [{{targets: ['127.0.0.1:{scraped}']}}]}}]\n"
+    )
+    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+    command += [f"--web.listen-address=127.0.0.1:{port}"]
+    with AgentProcess(AgentSettings(prometheus_port=scraped, resource={"service.name": "thv-demo"})) as agent:
+        agent.send(snapshot(calls(41), durations(0.015, 0.015, 3.0)))
+        address = agent.line().rpartition(" ")[2]
+        assert address == f"http://127.0.0.1:{scraped}/metrics"
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for_listener(port)
+            query = f"http://127.0.0.1:{port}/api/v1/query?query="
+            [counter] = wait_for_answer(
+                query + quote('sum by (tool) (toolhive_mcp_tool_calls_total{status="success"})')
+            )
+            assert (counter["metric"], counter["value"][1]) == ({"tool": "add"}, "41")
+            histogram = 'mcp_server_operation_duration_seconds_bucket{mcp_method_name="tools/call"}'
+            [median] = wait_for_answer(query + quote(f"histogram_quantile(0.5, {histogram})"))
+            assert 0.01 < float(median["value"][1]) <= 0.02
+        finally:
+            server.terminate()
+            server.wait(PATIENCE)
+        assert agent.end().code == 0
+
+
+def test_points_of_every_instrument_can_be_shown(endpoint: PrometheusEndpoint) -> None:
+    buckets = [1, *[0] * len(DURATION_BOUNDS)]
+    endpoint.put(
+        snapshot(
+            *(
+                HistogramPoint(name, {}, 1, 0.0, 0.0, 0.0, buckets) if instrument.bounds else SumPoint(name, {}, 1)
+                for name, instrument in INSTRUMENTS.items()
+            )
+        )
+    )
+    assert len({name.partition("_bucket")[0] for name in samples(endpoint)}) >= len(INSTRUMENTS)

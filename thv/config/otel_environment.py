@@ -1,0 +1,154 @@
+"""What the environment says about a setting, where the OpenTelemetry specification defines a variable for it.
+
+Promises: an empty variable is an unset one, and what a variable cannot mean is ignored with a remark ("Environment
+Variable Specification"). Reads no file, raises nothing, names no secret. Knows nothing of consent to usage analytics.
+"""
+
+from __future__ import annotations
+
+from thv.config.settings import BOOLEAN, CUSTOM_ATTRIBUTES, MAP
+from thv.errors import SettingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thv.config.settings import Setting
+    from thv.config.yaml.scalar_writer import Value
+
+SDK_DISABLED = "OTEL_SDK_DISABLED"
+EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
+SAMPLER = "OTEL_TRACES_SAMPLER"
+SAMPLER_ARGUMENT = "OTEL_TRACES_SAMPLER_ARG"
+RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
+
+SAMPLERS = {
+    "always_on": 1.0,
+    "parentbased_always_on": 1.0,
+    "always_off": 0.0,
+    "parentbased_always_off": 0.0,
+    "traceidratio": None,
+    "parentbased_traceidratio": None,
+}
+"""What each sampler records of traces that begin here; None where its argument says so."""
+
+DEFAULT_RATIO = 1.0
+"""What the specification takes where `OTEL_TRACES_SAMPLER_ARG` is unset or is no number from 0 to 1."""
+
+
+def read(setting: Setting, environ: Mapping[str, str], warnings: list[str] | None = None) -> tuple[str, Value] | None:
+    """The first variable of `setting.env` that decides, and the value it gives; None where none does.
+
+    What is ignored is told in `warnings`, one line each.
+    """
+    said: list[str] = [] if warnings is None else warnings
+    for variable in setting.env:
+        text = environ.get(variable, "").strip()
+        if text:
+            value = _meaning(setting, variable, text, environ, said)
+            if value is not None:
+                return variable, value
+    return None
+
+
+def over(
+    setting: Setting, configured: Value | None, environ: Mapping[str, str], warnings: list[str] | None = None
+) -> tuple[str, Value] | None:
+    """As `read`, with what the file has: resource attributes are merged key by key, and the variable's win.
+
+    Everything else is replaced whole.
+    """
+    found = read(setting, environ, warnings)
+    if found is not None and setting.name == CUSTOM_ATTRIBUTES and configured:
+        return found[0], merged(configured, found[1])
+    return found
+
+
+def merged(below: Value | None, above: Value) -> Value:
+    """Two maps as one, `above` before `below` for each key."""
+    return {**below, **above} if isinstance(below, dict) and isinstance(above, dict) else above
+
+
+def sdk_disabled(environ: Mapping[str, str]) -> bool:
+    """Whether a person wants no OpenTelemetry in this process at all."""
+    return environ.get(SDK_DISABLED, "").strip().lower() == "true"
+
+
+def _meaning(
+    setting: Setting, variable: str, text: str, environ: Mapping[str, str], warnings: list[str]
+) -> Value | None:
+    if variable == SDK_DISABLED:
+        return False if _boolean(variable, text, warnings) else None
+    if variable in EXPORTERS:
+        return _exports(variable, text, warnings)
+    if variable == SAMPLER:
+        return _ratio(setting, text.lower(), environ.get(SAMPLER_ARGUMENT, ""), warnings)
+    if variable == SAMPLER_ARGUMENT:  # means nothing without a sampler
+        return None
+    if setting.kind == BOOLEAN:
+        return _boolean(variable, text, warnings)
+    if setting.kind == MAP:
+        return _pairs(variable, text, warnings)
+    if variable == RESOURCE_ATTRIBUTES:
+        name = (_pairs(variable, text, warnings) or {}).get("service.name", "")
+        return _parsed(setting, variable, name, warnings) if name else None
+    return _parsed(setting, variable, text, warnings)
+
+
+def _boolean(variable: str, text: str, warnings: list[str]) -> bool:
+    """Only the word true, in any case, is true ("Boolean value")."""
+    if text.lower() not in {"true", "false"}:
+        _remark(warnings, f"{variable} is taken for false: it is neither true nor false")
+    return text.lower() == "true"
+
+
+def _exports(variable: str, text: str, warnings: list[str]) -> bool | None:
+    """`otlp` and `none` are what thv can do; other exporters would be another program's."""
+    names = {name for item in text.lower().split(",") if (name := item.strip())}
+    if others := sorted(names - {"otlp", "none"}):
+        _remark(warnings, f"{variable}: {', '.join(map(repr, others))} is ignored; thv knows otlp and none")
+    return True if "otlp" in names else False if names == {"none"} else None
+
+
+def _ratio(setting: Setting, sampler: str, argument: str, warnings: list[str]) -> Value | None:
+    if sampler not in SAMPLERS:
+        _remark(warnings, f"{SAMPLER} is ignored: it is {sampler!r}; thv knows {', '.join(SAMPLERS)}")
+        return None
+    ratio = SAMPLERS[sampler]
+    if ratio is not None:
+        return ratio
+    given = _parsed(setting, SAMPLER_ARGUMENT, argument, warnings) if argument.strip() else None
+    return DEFAULT_RATIO if given is None else given
+
+
+def _pairs(variable: str, text: str, warnings: list[str]) -> dict[str, str] | None:
+    """``key=value,key=value`` with percent-encoding; wholly ignored if any of it is not ("Resource SDK")."""
+    from urllib.parse import unquote
+
+    from thv.config.setting_types import has_control
+
+    found = {}
+    for number, item in enumerate((item for item in text.split(",") if item.strip()), 1):
+        key, equals, value = item.partition("=")
+        key, value = unquote(key.strip()), unquote(value.strip())
+        if not equals or not key or has_control(key + value):
+            # The item itself is not named: it may be half of a secret.
+            _remark(warnings, f"{variable} is ignored: its item {number} is no KEY=VALUE")
+            return None
+        found[key] = value
+    return found or None
+
+
+def _parsed(setting: Setting, variable: str, text: str, warnings: list[str]) -> Value | None:
+    from thv.config.setting_types import parse
+
+    try:
+        return parse(setting, text)
+    except SettingError as error:
+        _remark(warnings, f"{variable}{str(error).removeprefix(setting.name)}; it is ignored")
+        return None
+
+
+def _remark(warnings: list[str], text: str) -> None:
+    if text not in warnings:  # several settings ask the same variable
+        warnings.append(text)

@@ -1,0 +1,243 @@
+"""What a setting's value may be, for each kind: from the command line, from the file, and back to text.
+
+Promises: what `parse` takes, `show` gives back in one canonical form that `parse` takes again. Pure.
+It answers `thv config otel get` at once: no regular expressions, and the YAML parser only where a node comes from it.
+"""
+
+from __future__ import annotations
+
+from thv.config.settings import (
+    BOOLEAN,
+    BOOLEANS,
+    COMPRESSION,
+    ENDPOINT,
+    FRACTION,
+    MAP,
+    MILLISECONDS,
+    NAMES,
+    PORT,
+    PROTOCOL,
+    SECTION,
+    TEMPORALITY,
+    boolean_in,
+)
+from thv.errors import SettingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.config.settings import Setting
+    from thv.config.yaml.scalar_writer import Value
+    from thv.config.yaml.tree import Node
+
+PROTOCOLS = ("http/protobuf", "grpc")
+COMPRESSIONS = ("gzip", "none")
+TEMPORALITIES = ("cumulative", "delta", "lowmemory")
+HIDDEN = "********"
+"""What is shown in place of a secret; its length tells nothing."""
+
+_DIGITS = frozenset("0123456789")
+_HOST = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-")
+_ADDRESS = _DIGITS | frozenset("abcdefABCDEF:.")
+_MAX_PORT = 65535
+_MAX_INTEGER = 2**31 - 1
+"""What a number in a variable may be ("Environment Variable Specification", "Integer")."""
+
+
+def parse(setting: Setting, text: str) -> Value:
+    """The value that `text` means for `setting`.
+
+    Raises:
+        SettingError: it means none; says what would.
+    """
+    try:
+        return _PARSERS.get(setting.kind, _text)(text.strip())
+    except ValueError as error:
+        shown = "this" if setting.secret or (setting.kind == ENDPOINT and "@" in text) else repr(text)
+        raise SettingError(f"{setting.name} cannot be {shown}: {error}") from None
+
+
+def show(value: Value, *, reveal: bool = True) -> str:
+    """The value as `get` prints it; with `reveal` false the values of a map are hidden."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if "e" not in (text := repr(value)):
+            return text
+        from thv.config.yaml.scalar_writer import decimal_text
+
+        return decimal_text(value)
+    if isinstance(value, list):
+        return ",".join(value)
+    if isinstance(value, dict):
+        return ",".join(f"{key}={item if reveal else HIDDEN}" for key, item in value.items())
+    return value
+
+
+def shown(setting: Setting, value: Value, *, reveal: bool) -> str:
+    """As `show`; without `reveal`, what is secret in this setting is hidden: headers, and the user of an endpoint."""
+    if isinstance(value, str) and setting.kind == ENDPOINT and "@" in value and not reveal:
+        scheme, mark, rest = value.partition("://")
+        end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+        user, _, host = rest[:end].rpartition("@")
+        return f"{scheme}{mark}{HIDDEN}@{host}{rest[end:]}" if user else value
+    return show(value, reveal=reveal or not setting.secret)
+
+
+def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
+    """The value that the file's node means for `setting`; None for a node that says nothing. `path` is for errors.
+
+    Raises:
+        ConfigError: it means none; with its line and column.
+    """
+    from thv.config.yaml.document import name, refusal
+    from thv.config.yaml.tree import Mapping, Scalar, Sequence
+
+    where = name((SECTION, setting.name))
+    if isinstance(node, Scalar) and setting.kind == BOOLEAN:
+        return boolean_in(node, setting.name, path)
+    if isinstance(node, Scalar) and node.is_null:
+        return None
+    if isinstance(node, Scalar):
+        text = node.value
+    elif isinstance(node, Sequence) and setting.kind == NAMES:
+        text = ",".join(_scalar_text(item, where, path) for item in node.items)
+    elif isinstance(node, Mapping) and setting.kind == MAP:
+        # Not joined and parsed: in the file, unlike on the command line, a value may hold a comma.
+        pairs = {_scalar_text(e.key, where, path): _scalar_text(e.value, where, path) for e in node.entries}
+        if has_control("".join(map("".join, pairs.items()))):  # a header with a line break would be two
+            raise refusal(f"{where} holds a control character", node, path)
+        return pairs
+    else:
+        kind = "a list" if isinstance(node, Sequence) else "a section"
+        raise refusal(f"{where} is {kind}, which it cannot be", node, path)
+    try:
+        return parse(setting, text)
+    except SettingError as error:
+        raise refusal(str(error), node, path) from None
+
+
+def _scalar_text(node: Node, where: str, path: str) -> str:
+    from thv.config.yaml.document import refusal
+    from thv.config.yaml.tree import Scalar
+
+    if not isinstance(node, Scalar):
+        raise refusal(f"{where} may hold only single values", node, path)
+    return node.value
+
+
+def has_control(text: str) -> bool:
+    """Whether a control character stands in it, or half of a character that UTF-8 cannot write."""
+    return any(letter < " " or "\x7f" <= letter <= "\x9f" or "\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return BOOLEANS[text.lower()]
+    except KeyError:
+        raise ValueError("write true or false") from None
+
+
+def _fraction(text: str) -> float:
+    if not _is_decimal(text) or not 0 <= (number := float(text)) <= 1:
+        raise ValueError("write a number from 0.0 to 1.0")
+    return number
+
+
+def _text(text: str) -> str:
+    if not text or has_control(text):
+        raise ValueError("write one line of text; unset removes it")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    refused = ValueError("write host:port, or a URL that begins with http:// or https://")
+    if "://" in text:
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            raise refused from None
+        if not usable or any(map(str.isspace, text)) or has_control(text):
+            raise refused
+        return text
+    host, _, port = text.rpartition(":")
+    in_brackets = host[:1] == "[" and host[-1:] == "]"
+    named = _ADDRESS.issuperset(host[1:-1]) and host != "[]" if in_brackets else _HOST.issuperset(host) and host
+    if not named or not _is_port(port):
+        raise refused
+    return text
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"write {', '.join(words[:-1])} or {words[-1]}")
+        return text.lower()
+
+    return read
+
+
+def _milliseconds(text: str) -> float:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_INTEGER)) and int(text) <= _MAX_INTEGER):
+        raise ValueError(f"write milliseconds, a whole number from 0 to {_MAX_INTEGER}")
+    return float(text)
+
+
+def _port(text: str) -> float:
+    if not _is_port(text):
+        raise ValueError(f"write a port, from 1 to {_MAX_PORT}")
+    return float(text)
+
+
+def _names(text: str) -> list[str]:
+    names = [item.strip() for item in text.split(",") if item.strip()]
+    for item in names:
+        if not (item.isascii() and item.isidentifier()):
+            raise ValueError(f"{item!r} is no name of a variable; write NAME,NAME")
+    return list(dict.fromkeys(names))
+
+
+def _map(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, item in enumerate((item for item in text.split(",") if item.strip()), 1):
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        # The item itself is not named: it may be half of a secret.
+        if not equals or not key:
+            raise ValueError(f"item {number} is no KEY=VALUE; write KEY=VALUE,KEY=VALUE")
+        if has_control(item):
+            raise ValueError(f"item {number} holds a control character")
+        if key in found:
+            raise ValueError(f"{key!r} is here twice")
+        found[key] = value.strip()
+    return found
+
+
+def _is_decimal(text: str) -> bool:
+    """Digits with or without a point and an exponent; no sign, none of what `float` takes besides."""
+    mantissa, mark, exponent = text.replace("E", "e").partition("e")
+    whole, _, part = mantissa.partition(".")
+    power = exponent[1:] if exponent[:1] in {"+", "-"} else exponent
+    return text.isascii() and (whole + part).isdigit() and (not mark or power.isdigit())
+
+
+def _is_port(text: str) -> bool:
+    return len(text) <= len(str(_MAX_PORT)) and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PORT
+
+
+_PARSERS: dict[str, Callable[[str], Value]] = {
+    BOOLEAN: _boolean,
+    FRACTION: _fraction,
+    ENDPOINT: _endpoint,
+    PROTOCOL: _one_of(PROTOCOLS),
+    COMPRESSION: _one_of(COMPRESSIONS),
+    TEMPORALITY: _one_of(TEMPORALITIES),
+    MILLISECONDS: _milliseconds,
+    PORT: _port,
+    NAMES: _names,
+    MAP: _map,
+}

@@ -1,0 +1,1 @@
+"""Reads and edits one value of a YAML text: locate, splice, verify."""

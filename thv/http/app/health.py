@@ -1,0 +1,113 @@
+"""Whether the server answers: proven once by a server of its own that greets and goes, and again after a failure.
+
+An orchestrator that asks `/health` every few seconds must not start a process each time: a server that answered is
+taken to be well until one fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from thv.errors import ThvError
+from thv.http import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.http.app.server_connection import StoppableBackend
+
+PROBE_PATIENCE = 60.0
+"""Seconds a server has to answer for the first time: a runner may have to fetch it."""
+
+PROBE_AGAIN = 5.0
+"""Seconds between two attempts."""
+
+GREETING = (
+    b'{"jsonrpc":"2.0","id":"thv-health","method":"initialize","params":{"protocolVersion":"2025-11-25",'
+    b'"capabilities":{},"clientInfo":{"name":"thv-health","version":"1"}}}\n'
+)
+"""Any reply will do: a server without sessions refuses this, and has answered."""
+
+
+class HealthCheck(Protocol):
+    """Whether a server can be used."""
+
+    @property
+    def problem(self) -> str:
+        """Why not, where it cannot."""
+
+    def look(self) -> bool:
+        """Whether it can, as far as is known; finds out if it is not known."""
+
+    def failed(self, problem: str) -> None:
+        """Somebody could not use it."""
+
+    async def close(self) -> None:
+        """Stop finding out."""
+
+
+class Health:
+    """Knows whether the server answers.
+
+    Args:
+        make_backend: makes what reaches a new server.
+        warn: told once of each new reason why it does not.
+    """
+
+    def __init__(self, make_backend: Callable[[], StoppableBackend], *, warn: Callable[[str], None]) -> None:
+        self._make_backend = make_backend
+        self._say = warn
+        self._probing: asyncio.Task[None] | None = None
+        self._next_probe = 0.0
+        self.is_ready = False
+        self.problem = "the server has not answered yet"
+
+    def look(self) -> bool:
+        """Whether it answers, as far as is known; finds out if it is not known."""
+        now = asyncio.get_running_loop().time()
+        if not self.is_ready and self._probing is None and now >= self._next_probe:
+            self._probing = asyncio.create_task(self._probe())
+        return self.is_ready
+
+    def failed(self, problem: str) -> None:
+        """A server failed: it has to be proven again."""
+        if self.problem != problem:
+            self._say(problem)
+        self.is_ready, self.problem = False, problem
+
+    async def close(self) -> None:
+        """Stop finding out."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+
+    async def _probe(self) -> None:
+        backend = self._make_backend()
+        try:
+            await backend.start()
+            try:
+                async with asyncio.timeout(PROBE_PATIENCE):
+                    await self._greet(backend)
+                self.is_ready, self.problem = True, ""
+            finally:
+                await backend.terminate()
+        except TimeoutError:
+            self.failed(f"the server did not answer within {PROBE_PATIENCE:g} seconds")
+        except ThvError as error:
+            self.failed(str(error))
+        except OSError as error:
+            self.failed(f"the server does not answer: {error}")
+        finally:
+            self._next_probe = asyncio.get_running_loop().time() + PROBE_AGAIN
+            self._probing = None
+
+    async def _greet(self, backend: StoppableBackend) -> None:
+        with suppress(OSError):  # it ended at once, which is told below
+            await backend.send(GREETING)
+        while line := await backend.receive():
+            message = wire.read(line)
+            if message is not None and message.is_response:
+                return
+        raise ConnectionError(f"it ended with exit code {await backend.close()} before it answered")

@@ -1,0 +1,171 @@
+"""`thv run SERVER --proxy-port N` from listening to the end; who counts is handed in.
+
+A signal ends it in an orderly way: nobody new is let in, open requests are told, servers are asked to end (SIGTERM) and
+killed if they do not. A second signal ends thv at once, and its watchdogs end the servers. stdout stays empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from thv.errors import UsageError
+from thv.http.app.application import StreamableHttpApp
+from thv.http.app.health import Health
+from thv.http.app.listener import Listener
+from thv.http.app.session_manager import Limits, SessionManager
+from thv.http.host_policy import HostPolicy, is_loopback
+from thv.http.signals import install_signal_handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from thv.core.interfaces import Instrumentation
+    from thv.http.app.health import HealthCheck
+    from thv.http.app.server_connection import StoppableBackend
+
+MAX_SESSIONS = 256
+"""Each is a process: enough for a team, and few enough for a laptop to survive a client that forgets its sessions."""
+
+SESSION_TTL = 1800.0
+"""Seconds: a person who comes back from lunch starts anew, one who thinks for a while does not."""
+
+MAX_PORT = 65535
+
+DESCRIPTORS_PER_SESSION = 8
+"""Two pipes to its server, one to its watchdog, one that tells of its exit, and the connections of its client."""
+
+DESCRIPTORS = 256
+"""For everything else."""
+
+
+class FrontOptions:
+    """What the command line says of the front, checked.
+
+    Args:
+        port: the port to listen on, as text; 0 for one that is free.
+        host: the address, or None for 127.0.0.1.
+        shared: all sessions share one server.
+        max_sessions, session_ttl: as text, or None for the defaults.
+        allowed_origins: see `HostPolicy`.
+
+    Raises:
+        UsageError: one of them cannot be.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        host: str | None = None,
+        shared: bool = False,
+        max_sessions: str | None = None,
+        session_ttl: str | None = None,
+        allowed_origins: Sequence[str] = (),
+    ) -> None:
+        if not (port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
+            raise UsageError(f"--proxy-port: {port!r} is no port; it is a number up to {MAX_PORT}")
+        count = str(MAX_SESSIONS) if max_sessions is None else max_sessions
+        if not (count.isascii() and count.isdecimal() and int(count) > 0):
+            raise UsageError(f"--max-sessions: {count!r} is no number of sessions; at least 1")
+        self.port = int(port)
+        self.host = host or "127.0.0.1"
+        self.allowed_origins = tuple(allowed_origins)
+        self.limits = Limits(int(count), _seconds(session_ttl), shared=shared)
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = SESSION_TTL if text is None else float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--session-ttl: {text!r} is no number of seconds above 0")
+    return seconds
+
+
+class Service:
+    """One front, from start to end.
+
+    Args:
+        name: what people call the server.
+        make_backend: makes what reaches a new server.
+        options: where and how to serve it.
+        accounting: told of every session.
+        health: whether the server can be used; by default one that starts a server to find out.
+        warn: told what the user should know.
+        debug: tell more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_backend: Callable[[], StoppableBackend],
+        options: FrontOptions,
+        instrumentation: Instrumentation,
+        *,
+        health: HealthCheck | None = None,
+        warn: Callable[[str], None],
+        debug: bool = False,
+    ) -> None:
+        self._name = name
+        self._make_backend = make_backend
+        self._health = health
+        self._options = options
+        self._accounting = instrumentation
+        self._say = warn
+        self._debug = warn if debug else _say_nothing
+        self._front: StreamableHttpApp | None = None
+
+    def activity(self) -> int:
+        """A number that changes whenever something passes."""
+        return 0 if self._front is None else self._front.passed
+
+    async def run(self) -> int:
+        """Serve until a signal comes; returns the exit code.
+
+        Raises:
+            ThvError: the address cannot be listened on, or the server is not there.
+        """
+        _allow_descriptors(self._options.limits.max_sessions * DESCRIPTORS_PER_SESSION + DESCRIPTORS)
+        asked_to_end = install_signal_handlers()
+        options = self._options
+        policy = HostPolicy(options.host, options.port, options.allowed_origins)
+        health = self._health or Health(self._make_backend, warn=self._say)
+        hub = SessionManager(
+            self._make_backend, self._accounting, options.limits, warn=self._debug, on_failure=health.failed
+        )
+        self._front = StreamableHttpApp(hub, health, policy, warn=self._say)
+        listener = Listener(self._front, options.host, options.port)
+        await listener.start()
+        self._say(f"{self._name} is served at {listener.url}/mcp")
+        if not is_loopback(options.host):
+            self._say(f"whoever reaches {options.host} can use it: put something that asks who they are in front of it")
+        health.look()
+        try:
+            await asked_to_end.wait()
+        finally:
+            self._debug("stopping")
+            self._accounting.client_disconnected()
+            listener.stop_listening()
+            await asyncio.gather(hub.close(), health.close())
+            await listener.close()
+        return 0
+
+
+def _say_nothing(_text: str) -> None:
+    pass
+
+
+def _allow_descriptors(count: int) -> None:
+    """Ask the system for as many descriptors: 1024, a usual limit, would be reached before 256 sessions."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        if soft not in {resource.RLIM_INFINITY, -1} and soft < wanted:
+            with suppress(OSError, ValueError):  # then fewer sessions are possible
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,344 @@
+"""What the remote client has to know of a message: whom it answers, and what its HTTP headers repeat of it.
+
+Promises: reading never raises on bad input; an id is kept as the bytes it came in. Pure, without I/O.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from msgspec import UNSET, Raw, Struct, field
+from msgspec.json import Decoder, decode, encode
+
+from thv.core.message import UNREADABLE, client_reader, server_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.core.message import ServerMessage
+
+Key: TypeAlias = int | float | str
+"""A request id as it is compared: `1` and `1.0` are one, `1` and `"1"` are two."""
+
+T = TypeVar("T")
+
+REMOTE_FAILED: Final = -32000
+"""The code of our own error replies: the one that the SDKs use for a connection that is gone."""
+
+PARSE_ERROR: Final = -32700
+
+HEADER_MISMATCH: Final = -32020
+"""What a server of 2026-07-28 says when it misses a header (Streamable HTTP, "Server Validation")."""
+
+LISTEN: Final = "subscriptions/listen"
+
+OWN_ID: Final = "thv-tools-list"
+"""The id of requests of our own. Each has an HTTP response to itself, so it cannot be taken for a client's."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_ABSENT: Final = Raw()
+_NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""Method -> the member of `params` that `Mcp-Name` repeats (2026-07-28, "Standard Request Headers")."""
+
+_SAFE_INTEGER: Final = 2**53 - 1
+
+
+class PendingRequest(Struct, frozen=True, gc=False):
+    """One request that waits for its reply."""
+
+    id: bytes
+    key: Key
+    method: str
+
+
+class Sent(Struct, frozen=True):
+    """A line of the client.
+
+    Attributes:
+        line: its bytes, without the newline.
+        asks: the requests in it: one, none, or those of a batch.
+        method: the method of a single request or notification.
+        version: the protocol version that a request of 2026-07-28 or later carries in itself.
+        name: what `Mcp-Name` is to repeat.
+        cancels: the id that `notifications/cancelled` names.
+        arguments: `params.arguments`, raw.
+        meta: `params._meta`, raw.
+    """
+
+    line: bytes
+    asks: tuple[PendingRequest, ...] = ()
+    method: str | None = None
+    version: str | None = None
+    name: str | None = None
+    cancels: Key | None = None
+    arguments: Raw = _ABSENT
+    meta: Raw = _ABSENT
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether it stands for itself: no session, no resumption (2026-07-28)."""
+        return self.version is not None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that repeat a modern request."""
+        if self.version is None:
+            return {}
+        headers = {"MCP-Protocol-Version": header_value(self.version)}
+        if self.method is not None:
+            headers["Mcp-Method"] = header_value(self.method)
+        if self.name is not None:
+            headers["Mcp-Name"] = header_value(self.name)
+        return headers
+
+
+class _Message(Struct, frozen=True):
+    id: Raw = _ABSENT
+    method: Raw = _ABSENT
+    params: Raw = _ABSENT
+
+
+class _Params(Struct, frozen=True):
+    name: Raw = _ABSENT
+    uri: Raw = _ABSENT
+    request_id: Raw = field(default=_ABSENT, name="requestId")
+    arguments: Raw = _ABSENT
+    meta: Raw = field(default=_ABSENT, name="_meta")
+
+
+class _Meta(Struct, frozen=True):
+    version: Raw = field(default=_ABSENT, name="io.modelcontextprotocol/protocolVersion")
+
+
+class _Initialized(Struct, frozen=True):
+    version: str | None = field(default=None, name="protocolVersion")
+
+
+class _InitializeReply(Struct, frozen=True):
+    result: _Initialized | None = None
+
+
+class _Page(Struct, frozen=True):
+    cursor: str | None = field(default=None, name="nextCursor")
+
+
+class _PageReply(Struct, frozen=True):
+    result: _Page | None = None
+
+
+class _ErrorReply(Struct, frozen=True):
+    error: Raw = _ABSENT
+
+
+_MESSAGE = Decoder(_Message)
+_PARAMS = Decoder(_Params)
+_META = Decoder(_Meta)
+_KEY = Decoder(int | float | str)
+_TEXT = Decoder(str)
+_INITIALIZE = Decoder(_InitializeReply)
+_ERROR_REPLY = Decoder(_ErrorReply)
+_PAGE_REPLY = Decoder(_PageReply)
+
+
+def _read(decoder: Decoder[T], part: Raw | bytes) -> T | None:
+    try:
+        return decoder.decode(part)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_client(line: bytes) -> Sent:
+    """What one line of the client is; its newline and the white space around it are dropped."""
+    line = line.removeprefix(_BOM).strip()
+    message = _read(_MESSAGE, line)
+    if message is None:
+        # A batch, or something that only a tolerant reader understands.
+        seen = client_reader().read_one(line)
+        asks = tuple(
+            PendingRequest(encode(each.id), each.id, each.method)
+            for each in seen
+            if each.id is not None and each.method is not None
+        )
+        return Sent(line, asks, seen[0].method if len(seen) == 1 else None)
+    method, key = _read(_TEXT, message.method), _read(_KEY, message.id)
+    if method is None:
+        return Sent(line)
+    asks = () if key is None else (PendingRequest(bytes(message.id), key, method),)
+    params = _read(_PARAMS, message.params) or _Params()
+    meta = _read(_META, params.meta) or _Meta()
+    named_by = _NAMED_BY.get(method)
+    return Sent(
+        line,
+        asks,
+        method,
+        version=_read(_TEXT, meta.version),
+        name=None if named_by is None else _read(_TEXT, getattr(params, named_by)),
+        cancels=_read(_KEY, params.request_id) if method == "notifications/cancelled" and key is None else None,
+        arguments=params.arguments,
+        meta=params.meta,
+    )
+
+
+_server = server_reader()
+
+
+def read_server(line: bytes) -> Sequence[ServerMessage]:
+    """The messages in one line of the server; `UNREADABLE` for one that nests too deep."""
+    return _server.read_one(line)
+
+
+def answered(messages: Sequence[ServerMessage]) -> list[Key | None]:
+    """The ids that these messages reply to; None for a reply that names none, or that could not be read."""
+    return [
+        message.id
+        for message in messages
+        if message is UNREADABLE
+        or (message.method is None and (message.error is not None or message.result is not UNSET))
+    ]
+
+
+def negotiated_version(line: bytes) -> str | None:
+    """`result.protocolVersion` of the reply to `initialize`."""
+    reply = _read(_INITIALIZE, line)
+    return None if reply is None or reply.result is None else reply.result.version
+
+
+def list_tools(call: Sent, cursor: str | None) -> Sent:
+    """A `tools/list` of our own, asked as the client asked for `call`."""
+    params: dict[str, Any] = {"_meta": call.meta}
+    if cursor is not None:
+        params["cursor"] = cursor
+    return read_client(encode({"jsonrpc": "2.0", "id": OWN_ID, "method": "tools/list", "params": params}))
+
+
+def next_cursor(line: bytes) -> str | None:
+    """Where the list goes on, if it does."""
+    reply = _read(_PAGE_REPLY, line)
+    return None if reply is None or reply.result is None else reply.result.cursor
+
+
+def one_line(body: bytes) -> bytes:
+    """The JSON of a body as one line without its newline; empty if it cannot be JSON-RPC.
+
+    A raw line end in JSON is white space between tokens, never part of a string: a blank means the same.
+    """
+    text = body.removeprefix(_BOM).strip()
+    if text[:1] not in {b"{", b"["}:
+        return b""
+    return text.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in text or b"\r" in text else text
+
+
+def addressed(body: bytes, ask: PendingRequest) -> bytes | None:
+    """An error reply that names no id, as the one to `ask`; None if the body is no such reply."""
+    reply = _read(_ERROR_REPLY, body)
+    if reply is None or bytes(memoryview(reply.error)[:1]) != b"{":
+        return None
+    return encode({"jsonrpc": "2.0", "id": Raw(ask.id), "error": reply.error})
+
+
+def error_code(body: bytes) -> int | float | None:
+    """The code of the error reply in a body, if it is one."""
+    for message in read_server(body):
+        if message.error is not None:
+            return message.error.code
+    return None
+
+
+def error_reply(id_: bytes, sentence: str, *, code: int = REMOTE_FAILED, status: int | None = None) -> bytes:
+    """An error reply of our own, in one line without its newline.
+
+    Args:
+        id_: the id as it came, in JSON.
+        sentence: what failed.
+        code: the JSON-RPC code.
+        status: the HTTP status, if there was one.
+    """
+    error: dict[str, Any] = {"code": code, "message": sentence}
+    if status is not None:
+        error["data"] = {"httpStatus": status}
+    return encode({"jsonrpc": "2.0", "id": Raw(id_), "error": error})
+
+
+def header_value(text: str) -> str:
+    """A text as a header may carry it (2026-07-28, "Value Encoding")."""
+    plain = all(" " <= character <= "~" for character in text) and text == text.strip()
+    if plain and not (text.startswith("=?base64?") and text.endswith("?=")):
+        return text
+    return f"=?base64?{b64encode(text.encode('utf-8', 'surrogatepass')).decode()}?="
+
+
+class ToolHeaders:
+    """The arguments that each tool wants repeated as `Mcp-Param-*` (2026-07-28, "Custom Headers from Tool Parameters").
+
+    Learned from each `tools/list` that passes. A tool whose annotations break the rules gets no such headers.
+    """
+
+    def __init__(self) -> None:
+        self._tools: dict[str, dict[tuple[str, ...], str]] = {}
+
+    def learn(self, line: bytes) -> None:
+        """Take note of what a reply to `tools/list` says."""
+        if not self._tools and b"x-mcp-header" not in line:
+            return
+        try:
+            tools = decode(line)["result"]["tools"]
+            for tool in tools:
+                self._tools[tool["name"]] = _annotated(tool.get("inputSchema"))
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            return  # not for us to judge: the client gets it as it is
+
+    def of(self, call: Sent) -> dict[str, str]:
+        """The headers of one call."""
+        wanted = self._tools.get(call.name or "") if call.method == "tools/call" else None
+        if not wanted:
+            return {}
+        try:
+            arguments = decode(call.arguments)
+        except (ValueError, RecursionError):
+            return {}
+        found = {f"Mcp-Param-{header}": _scalar(_at(arguments, path)) for path, header in wanted.items()}
+        return {header: header_value(text) for header, text in found.items() if text is not None}
+
+
+def _annotated(schema: Any) -> dict[tuple[str, ...], str]:
+    """Path of properties -> the header that it wants; empty when one of them breaks the rules."""
+    found: dict[tuple[str, ...], str] = {}
+    todo: list[tuple[tuple[str, ...], Any]] = [((), schema)]
+    while todo:
+        path, node = todo.pop()
+        if not isinstance(node, dict):
+            continue
+        header = node.get("x-mcp-header")
+        if header is not None:
+            if not path or not _is_token(header) or node.get("type") not in {"string", "integer", "boolean"}:
+                return {}
+            found[path] = header
+        inner = node.get("properties")
+        if isinstance(inner, dict):
+            todo += [((*path, name), below) for name, below in inner.items()]
+    return found if len({header.lower() for header in found.values()}) == len(found) else {}
+
+
+def _is_token(text: object) -> bool:
+    return (
+        isinstance(text, str)
+        and text != ""
+        and all(each.isascii() and (each.isalnum() or each in "!#$%&'*+-.^_`|~") for each in text)
+    )
+
+
+def _at(node: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def _scalar(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and abs(value) <= _SAFE_INTEGER:
+        return str(value)
+    return None

@@ -1,0 +1,117 @@
+"""What the remote client remembers: of one POST and its replies, of one session, of one event stream that may break.
+
+Plain state, without I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from thv.http.client.client_messages import Key, Sent
+    from thv.http.sse import Event
+
+    Deliver = Callable[[bytes], Awaitable[None]]
+    Tell = Callable[[str], None]
+
+FIRST_DELAY: Final = 1.0
+"""Seconds before a broken stream is asked for again, if the server did not say."""
+
+MIN_DELAY: Final = 0.1
+"""Seconds that lie between two attempts whatever the server says."""
+
+MAX_DELAY: Final = 30.0
+"""Seconds that the delay grows to while attempts fail."""
+
+MAX_DOUBLINGS: Final = 16
+"""Doublings of the delay, by when the longest one is reached; a server may be away for weeks."""
+
+MAX_RETRY: Final = 300.0
+"""Seconds up to which the server's own `retry` is heeded."""
+
+
+class ResumptionState:
+    """Where one event stream stands.
+
+    Attributes:
+        last_id: what `Last-Event-ID` is to be; None if the server gave nothing to resume from.
+        retry: seconds that the server wants between two connections, if it said so.
+        events: how many events came.
+    """
+
+    def __init__(self) -> None:
+        self.last_id: str | None = None
+        self.retry: float | None = None
+        self.events = 0
+
+    def note(self, event: Event) -> None:
+        """Take note of what an event says about reconnecting."""
+        self.events += 1
+        if event.id is not None:
+            # An id that no header can carry cannot be resumed from.
+            self.last_id = event.id if event.id.isascii() and event.id.isprintable() and event.id else None
+        if event.retry is not None:
+            self.retry = min(event.retry / 1000, MAX_RETRY)
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait before the next attempt, `failures` of them having brought nothing."""
+        first = FIRST_DELAY if self.retry is None else max(self.retry, MIN_DELAY)
+        if failures == 0:
+            return first
+        longest = max(first, MAX_DELAY)
+        # Many clients of one server that restarts must not come back all at once.
+        return max(first, min(first * 2.0 ** min(failures, MAX_DOUBLINGS), longest) * random.uniform(0.5, 1.0))  # noqa: S311  no secret
+
+
+class Exchange:
+    """One POST, and everything it is answered with.
+
+    Attributes:
+        sent: what is posted.
+        waiting: the requests in it that have no reply yet.
+        silent: it is a request of our own: its reply is kept in `reply`, and not handed on.
+        cursor: where the event stream of its replies stands.
+        on_its_way: set once it was handed to the system, or has failed.
+    """
+
+    def __init__(self, sent: Sent, *, silent: bool = False) -> None:
+        self.sent = sent
+        self.waiting = list(sent.asks)
+        self.silent = silent
+        self.reply: bytes | None = None
+        self.cursor = ResumptionState()
+        self.on_its_way = asyncio.Event()
+
+    def settle(self, keys: list[Key | None]) -> None:
+        """Replies to these ids were handed on; None is a reply to nobody knows whom."""
+        for key in keys:
+            position = next((at for at, ask in enumerate(self.waiting) if key is None or ask.key == key), None)
+            if position is not None:
+                del self.waiting[position]
+
+
+def is_visible(text: str) -> bool:
+    """Whether a text has visible ASCII characters only, as session ids must (2025-11-25, "Session Management")."""
+    return all("!" <= character <= "~" for character in text)
+
+
+class McpSession:
+    """A session of the eras that have one; `id` is None for a server that keeps none."""
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.version: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request of the session carries."""
+        headers = {}
+        if self.id is not None:
+            headers["Mcp-Session-Id"] = self.id
+        if self.version is not None and is_visible(self.version):
+            headers["MCP-Protocol-Version"] = self.version
+        return headers

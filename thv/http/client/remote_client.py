@@ -1,0 +1,270 @@
+"""A remote server as if it were a local one: a client on two descriptors, an HTTP server behind.
+
+Promises: every request of the client is answered once, by the server or by an error that says what failed; what the
+server says reaches the client as whole lines, in the order of each stream, and no faster than it reads. The session
+outlives a server that is away for a while. It ends when the client leaves: replies on their way are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from thv.http.client.client_messages import LISTEN, PARSE_ERROR, error_reply, read_client
+from thv.http.client.client_state import Exchange
+from thv.http.client.http_client import HttpClient, RemoteError
+from thv.http.client.legacy_sse import HttpSse
+from thv.http.client.stdio_bridge import MAX_LINE, TOO_LONG, ClientGoneError, LineInput, LineOutput
+from thv.http.client.streamable_http import NotStreamableError, StreamableHttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from thv.core.interfaces import SessionInstrumentation
+    from thv.http.client.client_messages import Key, Sent
+    from thv.http.client.client_state import Tell
+    from thv.servers.remote_spec import RemoteSpec
+
+REPLY_GRACE: Final = 10.0
+"""Seconds to wait, after the client's end of file, for replies on their way; as for a local server."""
+
+CLOSE_GRACE: Final = 1.0
+"""Seconds that the server has to take note of the end."""
+
+NOTIFY_PATIENCE: Final = 5.0
+"""Seconds that later messages wait for a notification to be taken, so that the order is kept."""
+
+POLL: Final = 0.05
+"""Seconds between two looks at whether a slow client has taken what was in hand."""
+
+
+class RemoteClient:
+    """One session with a remote server.
+
+    Args:
+        spec: the server.
+        account: shown what passes.
+        environ: where proxies are named.
+        warn: tells the user a sentence.
+        debug: whether to tell what is done, too.
+        client_disconnected: called once, when the client left or `stop` was called.
+        stdin, stdout: the client's descriptors.
+
+    Raises:
+        ThvError: a setting of the connection cannot be used.
+    """
+
+    def __init__(
+        self,
+        spec: RemoteSpec,
+        account: SessionInstrumentation,
+        *,
+        environ: Mapping[str, str],
+        warn: Tell,
+        debug: bool = False,
+        client_disconnected: Callable[[], None] = lambda: None,
+        stdin: int = 0,
+        stdout: int = 1,
+    ) -> None:
+        self._wire = HttpClient(spec, environ)
+        self._account = account
+        self._tell = warn
+        self._debug: Tell = warn if debug else _ignore
+        self._client_gone = client_disconnected
+        self._stdin, self._stdout = stdin, stdout
+        self._last_complaint = ""
+        self._open: dict[Key, tuple[asyncio.Task[None], Exchange]] = {}
+        self._tasks: dict[asyncio.Task[None], Exchange] = {}
+        self._stopped: int | None = None
+        self.passed = 0
+
+    async def run(self) -> int:
+        """Run the session to its end.
+
+        Returns:
+            0, or 128 + N if `stop` was called with N.
+        """
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._end = asyncio.Event()  # at once: nobody waits for anything any more
+        self._eof = asyncio.Event()
+        self._output = LineOutput(self._stdout)
+        self._input = LineInput(self._stdin, self._lines.put_nowait, self._at_eof)
+        self._server: StreamableHttp | HttpSse = StreamableHttp(
+            self._wire, self._deliver, warn=self._say, debug=self._debug
+        )
+        self._input.start()
+        dispatcher = asyncio.create_task(self._dispatch())
+        ended, eof = asyncio.create_task(self._end.wait()), asyncio.create_task(self._eof.wait())
+        await asyncio.wait({eof, ended, dispatcher}, return_when=asyncio.FIRST_COMPLETED)
+        self._client_gone()
+        await self._last_replies(dispatcher, ended)
+        tasks = [dispatcher, ended, eof, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._account.abandon()
+        try:
+            async with asyncio.timeout(CLOSE_GRACE):
+                await self._server.close()
+                await self._wire.close()
+        except TimeoutError:
+            self._debug("the server took no note of the end in time")
+        if dispatcher.done() and not dispatcher.cancelled():
+            dispatcher.result()
+        return 0 if self._stopped is None else 128 + self._stopped
+
+    def stop(self, signal: int) -> None:
+        """End the session now. To be called in the loop."""
+        self._stopped = signal
+        self._end.set()
+
+    def activity(self) -> int:
+        """A number that changes whenever something passes."""
+        return self.passed
+
+    def _at_eof(self) -> None:
+        self._lines.put_nowait(None)
+        self._eof.set()
+
+    async def _last_replies(self, dispatcher: asyncio.Task[None], ended: asyncio.Task[bool]) -> None:
+        """Wait for the replies on their way, and for a client that is slow to take them."""
+        deadline = time.monotonic() + REPLY_GRACE
+        given = self._output.given
+        while not ended.done():
+            waiting = {task for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN}
+            waiting |= set() if dispatcher.done() else {dispatcher}
+            in_hand = self._output.taken != self._output.given
+            now = time.monotonic()
+            if self._output.given != given:
+                given, deadline = self._output.given, now + REPLY_GRACE
+            if (not waiting and not in_hand) or now >= deadline:
+                return
+            await asyncio.wait(
+                {*waiting, ended}, timeout=POLL if in_hand else deadline - now, return_when=asyncio.FIRST_COMPLETED
+            )
+
+    # From the client.
+
+    async def _dispatch(self) -> None:
+        """Send the client's lines off, in order: requests in parallel, anything else one after the other."""
+        while (line := await self._lines.get()) is not None:
+            self.passed += 1
+            if line is TOO_LONG or not line.strip():
+                self._input.done(line)
+                if line is TOO_LONG:
+                    sentence = f"a message of more than {MAX_LINE >> 20} MiB was not sent"
+                    self._say(sentence)
+                    await self._deliver(error_reply(b"null", sentence, code=PARSE_ERROR))
+                continue
+            sent = read_client(self._account.outgoing(line if line.endswith(b"\n") else line + b"\n"))
+            if sent.cancels is not None and await self._cancel(sent.cancels):
+                self._input.done(line)
+            elif sent.asks:
+                task = self._begin(sent, line)
+                if sent.method == "initialize":
+                    await asyncio.wait({task})  # everything else depends on what it brings
+            else:
+                task = asyncio.create_task(self._notify(sent, line))
+                self._tasks[task] = Exchange(sent)
+                task.add_done_callback(self._forget)
+                await asyncio.wait({task}, timeout=NOTIFY_PATIENCE)
+
+    def _begin(self, sent: Sent, line: bytes) -> asyncio.Task[None]:
+        exchange = Exchange(sent)
+        task = asyncio.create_task(self._request(exchange, line))
+        self._tasks[task] = exchange
+        for ask in sent.asks:
+            self._open[ask.key] = task, exchange
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        exchange = self._tasks.pop(task)
+        for ask in exchange.sent.asks:
+            if self._open.get(ask.key, (None,))[0] is task:
+                del self._open[ask.key]
+        if not task.cancelled():
+            task.exception()  # it was told where it happened
+
+    async def _cancel(self, key: Key) -> bool:
+        """Heed a cancellation before it is sent; whether it needs not be sent."""
+        task, exchange = self._open.get(key, (None, None))
+        if task is None or exchange is None:
+            return not self._server.has_session  # nobody could make anything of it
+        if exchange.sent.is_modern and isinstance(self._server, StreamableHttp):
+            task.cancel()  # closing the response is how 2026-07-28 cancels over HTTP
+            return True
+        try:
+            async with asyncio.timeout(NOTIFY_PATIENCE):
+                await exchange.on_its_way.wait()  # or it would come before what it cancels
+        except TimeoutError:
+            pass
+        return False
+
+    async def _request(self, exchange: Exchange, line: bytes) -> None:
+        try:
+            if exchange.sent.method == "initialize":
+                await self._initialize(exchange)
+            else:
+                await self._server.request(exchange)
+            self._last_complaint = ""
+        except RemoteError as problem:
+            await self._fail(exchange, problem.sentence, problem.status)
+        except Exception as error:  # noqa: BLE001  a bug of ours must not leave the client waiting
+            await self._fail(exchange, f"thv failed to carry the request: {error!r}", None)
+        finally:
+            exchange.on_its_way.set()
+            self._input.done(line)
+
+    async def _fail(self, exchange: Exchange, sentence: str, status: int | None) -> None:
+        self._say(sentence)
+        while exchange.waiting:
+            await self._deliver(error_reply(exchange.waiting[0].id, sentence, status=status))
+            del exchange.waiting[0]
+
+    async def _initialize(self, exchange: Exchange) -> None:
+        server = self._server
+        try:
+            await server.initialize(exchange)
+        except NotStreamableError as error:
+            older = HttpSse(self._wire, self._deliver, warn=self._say, debug=self._debug)
+            try:
+                await older.open()
+            except RemoteError:
+                if isinstance(server, StreamableHttp) and await server.explained(exchange, error.body):
+                    return
+                raise error.problem from None
+            self._debug("the server speaks the older HTTP+SSE transport")
+            self._server = older
+            await older.initialize(exchange)
+
+    async def _notify(self, sent: Sent, line: bytes) -> None:
+        try:
+            await self._server.notify(sent)
+        except RemoteError as problem:
+            self._say(problem.sentence)
+        finally:
+            self._input.done(line)
+
+    # To the client, and to the user.
+
+    async def _deliver(self, line: bytes) -> None:
+        whole = line + b"\n"
+        try:
+            await self._output.write(whole)
+        except ClientGoneError:
+            self._end.set()
+            await asyncio.get_running_loop().create_future()  # until we are cancelled: there is nobody to tell
+        self.passed += 1
+        self._account.from_server(whole)
+
+    def _say(self, sentence: str) -> None:
+        """Tell the user, unless it is what they were told last."""
+        if sentence != self._last_complaint:
+            self._last_complaint = sentence
+            self._tell(sentence)
+
+
+def _ignore(_sentence: str) -> None:
+    """Tell nobody."""

@@ -1,0 +1,418 @@
+"""Streamable HTTP as a client speaks it, in both eras: up to 2025-11-25 with sessions, since 2026-07-28 without.
+
+Promises: every request gets one reply, the server's or an error of ours; a message is handed on in the bytes it came
+in. A session that the server has forgotten is begun anew, once for each request that meets it; an event stream that
+broke is resumed where it may be. Nothing is sent twice that the server may have acted on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import httpx
+from msgspec import Struct
+
+from thv.http.client.client_messages import (
+    HEADER_MISMATCH,
+    ToolHeaders,
+    addressed,
+    answered,
+    error_code,
+    header_value,
+    list_tools,
+    negotiated_version,
+    next_cursor,
+    one_line,
+    read_server,
+)
+from thv.http.client.client_state import Exchange, McpSession, ResumptionState, is_visible
+from thv.http.client.http_client import RemoteError
+from thv.http.sse import EventParser, EventTooLargeError
+
+if TYPE_CHECKING:
+    from thv.http.client.client_messages import Sent
+    from thv.http.client.client_state import Deliver, Tell
+    from thv.http.client.http_client import HttpClient
+
+EVENTS: Final = "text/event-stream"
+
+ERROR_BODY: Final = 1 << 20
+"""Bytes that are read of the body of an error."""
+
+LINGER: Final = 1.0
+"""Seconds a stream is read on after its reply: it ends by then, and its connection can be used again."""
+
+MAX_RESUMES: Final = 4
+"""Attempts without any event after which one more is the last: a request is given up after about half a minute."""
+
+MAX_PAGES: Final = 64
+"""Pages of `tools/list` that are read to learn which headers a tool wants."""
+
+LEGACY_STATUSES: Final = frozenset({400, 404, 405})
+"""How a server of the older transport may answer `initialize` (2025-11-25, "Backwards Compatibility")."""
+
+MODERN_ERRORS: Final = (-32099, -32020)
+"""The codes that the specification keeps for itself."""
+
+TOLD_STATUSES: Final = frozenset({401, 403, 407})
+"""What the user has to know of even if the server's own words go to the client."""
+
+
+class Rejected(Struct, frozen=True):
+    """The server took nothing of a request, for a reason that can be mended; `body` is its error."""
+
+    body: bytes
+    is_expired: bool
+
+
+class NotStreamableError(Exception):
+    """The server answers `initialize` as one of the older transport would; `problem` is what to say if it is none."""
+
+    def __init__(self, problem: RemoteError, body: bytes) -> None:
+        super().__init__()
+        self.problem = problem
+        self.body = body
+
+
+class StreamableHttp:
+    """The client's side of one connection to a server of streamable HTTP.
+
+    Args:
+        wire: the HTTP client.
+        deliver: hands one line, without its newline, to our client; returns once it was taken.
+        warn: tells the user a sentence.
+        debug: tells what is done, when that was asked for.
+    """
+
+    def __init__(self, wire: HttpClient, deliver: Deliver, *, warn: Tell, debug: Tell) -> None:
+        self._wire = wire
+        self._deliver = deliver
+        self._say = warn
+        self._debug = debug
+        self._session: McpSession | None = None
+        self._initialize: Sent | None = None
+        self._initialized: Sent | None = None
+        self._renewing = asyncio.Lock()
+        self._listener: asyncio.Task[None] | None = None
+        self._tools = ToolHeaders()
+        self._modern_version: str | None = None
+
+    @property
+    def has_session(self) -> bool:
+        """Whether `initialize` was answered."""
+        return self._session is not None
+
+    async def initialize(self, exchange: Exchange) -> None:
+        """Bring `initialize` to its end.
+
+        Raises:
+            RemoteProblem: it failed.
+            NotStreamableError: the server may be one of the older transport.
+        """
+        self._stop_listening()
+        self._initialize, self._initialized = exchange.sent, None
+        session = McpSession()
+        await self._post(exchange, session)
+        self._session = session if session.version is not None else None
+
+    async def request(self, exchange: Exchange) -> None:
+        """Bring requests to their end: every reply was handed on.
+
+        Raises:
+            RemoteProblem: those that still wait will get no reply.
+        """
+        sent = exchange.sent
+        session = None if sent.is_modern else self._session
+        if sent.version is not None:
+            self._modern_version = sent.version
+        rejected = await self._post(exchange, session)
+        if rejected is None:
+            return
+        if session is not None:
+            session = await self._renewed(session)
+            if await self._post(exchange, session) is not None:
+                raise RemoteError(f"{self._wire.place} forgets each session at once")
+        else:
+            if await self._learn_headers(exchange.sent):
+                rejected = await self._post(exchange, None)
+            if rejected is not None:
+                await self._take(exchange, rejected.body, None)
+
+    async def notify(self, sent: Sent) -> None:
+        """Hand on a notification or a reply.
+
+        Raises:
+            RemoteProblem: the server did not take it.
+        """
+        session = None if sent.is_modern else self._session
+        if await self._post(Exchange(sent), session) is not None and session is not None:
+            session = await self._renewed(session)
+            await self._post(Exchange(sent), session)
+        if sent.method == "notifications/initialized" and session is not None:
+            self._initialized = sent
+            self._listen(session)
+
+    async def close(self) -> None:
+        """End the session on the server."""
+        self._stop_listening()
+        session, self._session = self._session, None
+        if session is not None and session.id is not None:
+            try:
+                async with self._wire.stream("DELETE", session.headers) as response:
+                    self._debug(f"DELETE: {response.status_code}")
+            except RemoteError as problem:
+                self._debug(f"DELETE: {problem.sentence}")
+
+    # One POST.
+
+    def _headers(self, sent: Sent, session: McpSession | None) -> dict[str, str]:
+        headers = {"Accept": f"application/json, {EVENTS}", "Content-Type": "application/json"}
+        if sent.is_modern:
+            return {**headers, **sent.headers, **self._tools.of(sent)}
+        if session is not None:
+            return {**headers, **session.headers}
+        if self._modern_version is not None and sent.method not in {None, "initialize"}:
+            # A notification has no version of its own to repeat.
+            return {
+                **headers,
+                "MCP-Protocol-Version": header_value(self._modern_version),
+                "Mcp-Method": header_value(str(sent.method)),
+            }
+        return headers
+
+    async def _post(self, exchange: Exchange, session: McpSession | None) -> Rejected | None:
+        """Post it and hand on what comes.
+
+        Raises:
+            RemoteProblem: it failed.
+        """
+        sent = exchange.sent
+        async with self._wire.stream(
+            "POST", self._headers(sent, session), sent.line, on_sent=exchange.on_its_way.set
+        ) as response:
+            exchange.on_its_way.set()
+            kind = media_type(response)
+            self._debug(f"POST {sent.method or 'a reply'}: {response.status_code} {kind}".rstrip())
+            if not response.is_success:
+                return await self._refused(exchange, session, response)
+            if session is not None and sent.method == "initialize":
+                session.id = response.headers.get("Mcp-Session-Id") or None
+                if session.id is not None and not is_visible(session.id):
+                    session.id = None
+                    raise RemoteError(f"{self._wire.place} names a session by an id that no header can carry")
+            if kind == EVENTS:
+                await self._follow(response, exchange.cursor, session, exchange)
+            elif exchange.waiting:
+                await self._take_body(exchange, response, kind, session)
+        if exchange.waiting:
+            await self._resume(exchange, session)
+        return None
+
+    async def _take_body(
+        self, exchange: Exchange, response: httpx.Response, kind: str, session: McpSession | None
+    ) -> None:
+        place = self._wire.place
+        if response.status_code in {httpx.codes.ACCEPTED, httpx.codes.NO_CONTENT}:
+            raise RemoteError(f"{place} takes the request and answers nothing ({response.status_code})")
+        if kind != "application/json":
+            raise RemoteError(f"{place} answers with {kind or 'no media type'}, where MCP wants JSON or events")
+        line = one_line(await self._wire.body(response))
+        if not line:
+            raise RemoteError(f"{place} answers with a body that is no JSON-RPC message")
+        await self._take(exchange, line, session)
+        if exchange.waiting:
+            raise RemoteError(f"{place} answers without a reply to the request")
+
+    async def _refused(
+        self, exchange: Exchange, session: McpSession | None, response: httpx.Response
+    ) -> Rejected | None:
+        """Deal with a status that is no success."""
+        sent, status = exchange.sent, response.status_code
+        body = one_line(await self._wire.body(response, ERROR_BODY))
+        problem = RemoteError(self._wire.refusal(status), status=status)
+        code = error_code(body) if body else None
+        if sent.method == "initialize":
+            if status in LEGACY_STATUSES and not exchange.silent and not is_modern_error(code):
+                raise NotStreamableError(problem, body)
+        elif session is not None and is_expired(status, session, body):
+            return Rejected(body, is_expired=True)
+        if code == HEADER_MISMATCH and sent.is_modern and sent.method == "tools/call":
+            return Rejected(body, is_expired=False)
+        if await self.explained(exchange, body):
+            if status in TOLD_STATUSES:
+                self._say(problem.sentence)
+            return None
+        raise problem
+
+    async def explained(self, exchange: Exchange, body: bytes) -> bool:
+        """Hand on the server's own error, if the body is one: it says more than a status. Whether it is the reply."""
+        if not body or error_code(body) is None or not exchange.waiting:
+            return False
+        await self._take(exchange, body, None)
+        return not exchange.waiting
+
+    async def _take(self, exchange: Exchange | None, line: bytes, session: McpSession | None) -> None:
+        """Hand on one line of the server, and take note of what it settles."""
+        messages = read_server(line)
+        keys = answered(messages)
+        if exchange is not None and keys:
+            if exchange.sent.method == "initialize" and session is not None and session.version is None:
+                session.version = negotiated_version(line)
+            elif exchange.sent.method == "tools/list" and exchange.sent.is_modern:
+                self._tools.learn(line)
+            if exchange.silent:
+                exchange.reply = line
+                exchange.settle(keys)
+                return
+            if None in keys and exchange.waiting:
+                line = addressed(line, exchange.waiting[0]) or line
+        await self._deliver(line)
+        if exchange is not None:
+            exchange.settle(keys)
+
+    # Event streams.
+
+    async def _follow(
+        self, response: httpx.Response, cursor: ResumptionState, session: McpSession | None, exchange: Exchange | None
+    ) -> None:
+        """Hand on what an event stream brings, until it ends or breaks.
+
+        Raises:
+            RemoteProblem: it cannot be read any further, so resuming it would not help.
+        """
+        parser = EventParser()
+        chunks = response.aiter_bytes()
+        try:
+            while True:
+                is_over = exchange is not None and not exchange.waiting
+                async with asyncio.timeout(LINGER if is_over else None):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                for event in parser.feed(chunk):
+                    cursor.note(event)
+                    line = one_line(event.data)
+                    if line:
+                        await self._take(exchange, line, session)
+        except TimeoutError:
+            return  # the reply came, and the server keeps the stream open for no reason
+        except EventTooLargeError as error:
+            raise RemoteError(f"{self._wire.place} sends {error}") from error
+        except httpx.HTTPError as error:
+            self._debug(self._wire.explain(error))
+
+    async def _resume(self, exchange: Exchange, session: McpSession | None) -> None:
+        """Ask for the rest of a broken stream until its replies have come (2025-11-25, "Resumability")."""
+        cursor = exchange.cursor
+        failures = 0
+        while exchange.waiting:
+            if session is None or cursor.last_id is None or failures > MAX_RESUMES:
+                raise RemoteError(f"{self._wire.place} ended its stream before the reply came")
+            await asyncio.sleep(cursor.delay(failures))
+            events = cursor.events
+            try:
+                async with self._wire.stream("GET", _listening(session, cursor)) as response:
+                    self._debug(f"GET to resume: {response.status_code}")
+                    if response.is_success and media_type(response) == EVENTS:
+                        await self._follow(response, cursor, session, exchange)
+                    elif not response.is_server_error:
+                        cursor.last_id = None  # it does not resume
+            except RemoteError as problem:
+                self._debug(problem.sentence)
+            failures = 0 if cursor.events > events else failures + 1
+
+    def _listen(self, session: McpSession) -> None:
+        self._stop_listening()
+        self._listener = asyncio.create_task(self._hear(session))
+
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None and listener is not asyncio.current_task():
+            listener.cancel()
+
+    async def _hear(self, session: McpSession) -> None:
+        """Hand on what the server says of its own accord (2025-11-25, "Listening for Messages from the Server")."""
+        cursor = ResumptionState()
+        failures = 0
+        while self._session is session:
+            events = cursor.events
+            try:
+                async with self._wire.stream("GET", _listening(session, cursor)) as response:
+                    status = response.status_code
+                    self._debug(f"GET: {status} {media_type(response)}".rstrip())
+                    if response.is_success and media_type(response) == EVENTS:
+                        await self._follow(response, cursor, session, None)
+                    elif response.is_success or response.is_client_error:
+                        body = one_line(await self._wire.body(response, ERROR_BODY))
+                        if failures and is_expired(status, session, body):
+                            await self._renewed(session)
+                        return  # it has no such stream
+            except RemoteError as problem:
+                self._debug(problem.sentence)
+            failures = 1 if cursor.events > events else failures + 1
+            await asyncio.sleep(cursor.delay(failures - 1))
+
+    # A session that the server forgot, and headers that it misses.
+
+    async def _renewed(self, stale: McpSession) -> McpSession:
+        """A session in place of one that the server does not know any more: begun as our client began the first.
+
+        Raises:
+            RemoteProblem: the server refuses, or speaks another revision now.
+        """
+        async with self._renewing:
+            if self._session is not None and self._session is not stale:
+                return self._session
+            place = self._wire.place
+            if self._initialize is None:
+                raise RemoteError(f"{place} forgot the session")
+            session = McpSession()
+            exchange = Exchange(self._initialize, silent=True)
+            await self._post(exchange, session)
+            if session.version is None:
+                raise RemoteError(f"{place} forgot the session and refuses a new one")
+            if session.version != stale.version:
+                raise RemoteError(f"{place} forgot the session and speaks another revision of MCP now: start anew")
+            self._session = session
+            self._say(f"{place} forgot the session; a new one was begun")
+            if self._initialized is not None:
+                await self._post(Exchange(self._initialized), session)
+                self._listen(session)
+            return session
+
+    async def _learn_headers(self, call: Sent) -> bool:
+        """Ask which headers the server's tools want; whether that changes those of the call."""
+        before = self._tools.of(call)
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            exchange = Exchange(list_tools(call, cursor), silent=True)
+            await self._post(exchange, None)
+            cursor = None if exchange.reply is None else next_cursor(exchange.reply)
+            if cursor is None:
+                break
+        return self._tools.of(call) != before
+
+
+def is_modern_error(code: float | None) -> bool:
+    """Whether only a server of 2026-07-28 or later says so (2026-07-28, "Error Codes")."""
+    return code is not None and MODERN_ERRORS[0] <= code <= MODERN_ERRORS[1]
+
+
+def is_expired(status: int, session: McpSession, body: bytes) -> bool:
+    """Whether a status says that the server does not know the session: 404, and 400 from those who confuse them."""
+    if session.id is None:
+        return False
+    return status == httpx.codes.NOT_FOUND or (status == httpx.codes.BAD_REQUEST and b"session" in body.lower())
+
+
+def media_type(response: httpx.Response) -> str:
+    """The media type of a body, without its parameters."""
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+
+
+def _listening(session: McpSession, cursor: ResumptionState) -> dict[str, str]:
+    headers = {"Accept": EVENTS, **session.headers}
+    if cursor.last_id is not None:
+        headers["Last-Event-ID"] = cursor.last_id
+    return headers

@@ -1,0 +1,160 @@
+"""Reads the messages out of the bodies that pass a reverse proxy: JSON or event streams, compressed or not.
+
+Bounded in memory, whatever the body stands for; what cannot be read says so and raises nothing. Knows bytes, not
+whose they are.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from thv.core.lines import MAX_KEPT, LineAssembler
+from thv.http import wire
+from thv.http.sse import EventParser, EventTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Headers = Sequence[tuple[bytes, bytes]]
+
+EVENT_STREAM, JSON = "text/event-stream", "application/json"
+
+DECODED_AT_ONCE = 1 << 20
+"""Bytes decompressed in one step, so that a small body that stands for a huge one costs time and no memory."""
+
+MAX_DECODED = 256 << 20
+"""Bytes a body is decompressed to before it is given up."""
+
+
+class Body:
+    """A body that grows into one line: decompressed, and without what no count needs.
+
+    Args:
+        coding: the value of `Content-Encoding`.
+    """
+
+    def __init__(self, coding: str = "") -> None:
+        self._lines = LineAssembler()
+        self._decoded = 0
+        self._inflate: Any = None  # its type has no public name
+        self._is_compressed = coding in {"gzip", "x-gzip", "deflate"}
+        self._any = False
+        self.is_readable = self._is_compressed or coding in {"", "identity"}
+
+    def feed(self, data: bytes) -> None:
+        """A piece, as it passed."""
+        for piece in self.decoded(data):
+            self._any = True
+            if b"\n" in piece or b"\r" in piece:
+                piece = piece.replace(b"\n", b" ").replace(b"\r", b" ")  # noqa: PLW2901  it stays that piece
+            self._lines.feed(piece)
+
+    def line(self) -> bytes | None:
+        """All of it, as one line with its newline; None when there is nothing, or nothing that can be read."""
+        blocks = self._lines.feed(b"\n") if self._any and self.is_readable else []
+        if blocks and not blocks[0]:
+            self.is_readable = False
+        return bytes(blocks[0]) if blocks and blocks[0] else None
+
+    def decoded(self, data: bytes) -> Iterator[bytes]:
+        """A piece, decompressed, in pieces of a bounded size."""
+        if not self._is_compressed:
+            if self.is_readable:
+                yield data
+            return
+        while data and self.is_readable:
+            inflate = self._inflate or zlib.decompressobj(wbits=47)  # 32 + 15: gzip or zlib, as the first bytes say
+            self._inflate = inflate
+            try:
+                piece = inflate.decompress(data, DECODED_AT_ONCE)
+            except zlib.error:
+                self.is_readable = False
+                return
+            self._decoded += len(piece)
+            self.is_readable = self._decoded <= MAX_DECODED
+            data = inflate.unconsumed_tail
+            if inflate.eof:  # what follows is another one
+                data, self._inflate = inflate.unused_data, None
+            if piece:
+                yield piece
+
+
+class Reply:
+    """The messages in a response: one JSON text, or the events of a stream.
+
+    Args:
+        coding: the value of `Content-Encoding`.
+        is_stream: it is an event stream.
+        show: given each message, or batch, as one line.
+        endpoint: given the data of the legacy transport's first event, if it is waited for.
+    """
+
+    def __init__(
+        self,
+        coding: str,
+        *,
+        is_stream: bool,
+        show: Callable[[bytes], None],
+        endpoint: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._body = Body(coding)
+        self._events = EventParser(MAX_KEPT) if is_stream else None
+        self._show = show
+        self._endpoint = endpoint
+        self._too_large = False
+        self.is_resumable = False
+        """Whether an event had an id: a client can then ask for what comes after it."""
+
+    @classmethod
+    def to(
+        cls, headers: Headers, show: Callable[[bytes], None], endpoint: Callable[[bytes], None] | None = None
+    ) -> Reply | None:
+        """What reads a response with these headers, or None if it holds no messages."""
+        kind = media_type(headers)
+        if kind not in {EVENT_STREAM, JSON}:
+            return None
+        coding = value_of(headers, b"content-encoding").strip().lower()
+        return cls(coding, is_stream=kind == EVENT_STREAM, show=show, endpoint=endpoint)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether everything so far could be read."""
+        return self._body.is_readable and not self._too_large
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._events is None:
+            self._body.feed(data)
+            return
+        for piece in self._body.decoded(data):
+            if self._too_large:
+                return
+            try:
+                events = self._events.feed(piece)
+            except EventTooLargeError:
+                self._too_large = True
+                return
+            for event in events:
+                self.is_resumable = self.is_resumable or bool(event.id)
+                if event.type == "endpoint":
+                    if self._endpoint is not None:
+                        self._endpoint(event.data)
+                elif event.data:
+                    self._show(wire.one_line(event.data))
+
+    def end(self) -> None:
+        """The body is whole."""
+        line = self._body.line() if self._events is None else None
+        if line is not None:
+            self._show(line)
+
+
+def value_of(headers: Headers, name: bytes) -> str:
+    """The first value of a header; empty if there is none. Names are in lower case."""
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+
+
+def media_type(headers: Headers) -> str:
+    """The type in `Content-Type`, without its parameters."""
+    return value_of(headers, b"content-type").partition(";")[0].strip().lower()

@@ -1,0 +1,187 @@
+"""Runs a reverse proxy to its end, alone or with a server of its own: what is started, what is said, what ends it.
+
+Promises: a signal ends it within moments; the server that was started with it ends with it, and the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from thv.errors import UsageError
+from thv.http.host_policy import is_loopback
+from thv.http.proxy.proxy_target import Target
+from thv.http.signals import install_signal_handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.http.process_backend import ProcessBackend
+    from thv.http.proxy.reverse_proxy import ReverseProxy
+    from thv.servers.launch_spec import LaunchSpec
+
+LOOPBACK = "127.0.0.1"
+
+READY_POLL = 0.05
+"""Seconds between two looks whether the server listens already."""
+
+PATHS = {"streamable-http": "/mcp", "sse": "/sse"}
+"""Where the SDKs' servers have their endpoint by default. Every path passes: this one is shown and probed."""
+
+PORT_IN_ARGUMENTS = "{port}"
+"""Stands for the port in the server's arguments: not every server reads a variable."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def told_where_to_listen(spec: LaunchSpec, transport: str, port: int) -> LaunchSpec:
+    """The server, told by the variables that servers read which port is its own (as ToolHive tells them)."""
+    from thv.servers.launch_spec import LaunchSpec
+
+    where = {
+        "MCP_TRANSPORT": transport,
+        "MCP_HOST": LOOPBACK,
+        "MCP_PORT": str(port),
+        "FASTMCP_HOST": LOOPBACK,
+        "FASTMCP_PORT": str(port),
+        "PORT": str(port),
+    }
+    return LaunchSpec(
+        name=spec.name,
+        executable=spec.executable,
+        argv=tuple(word.replace(PORT_IN_ARGUMENTS, str(port)) for word in spec.argv),
+        env={**spec.env, **where},
+        cwd=spec.cwd,
+        is_demo=spec.is_demo,
+        runner=spec.runner,
+    )
+
+
+def local_target(transport: str, port: int) -> Target:
+    """The server that was told to listen on this port."""
+    return Target("http", LOOPBACK, port, PATHS[transport])
+
+
+async def serve(
+    proxy: ReverseProxy, name: str, *, warn: Callable[[str], None], client_disconnected: Callable[[], None]
+) -> int:
+    """Run a proxy until a signal ends it.
+
+    Args:
+        proxy: not started yet.
+        name: what people call the server.
+        warn: says a line to the user.
+        client_disconnected: told when it begins to end.
+
+    Returns:
+        0: it was asked to end, and did.
+
+    Raises:
+        ThvError: it cannot listen.
+    """
+    told = install_signal_handlers()
+    await proxy.start()
+    warn(f"{name} is served at {proxy.url}, from {proxy.pool.target}; Ctrl-C ends it")
+    _warn(proxy, warn)
+    await told.wait()
+    client_disconnected()
+    await proxy.close()
+    return 0
+
+
+async def serve_with(
+    proxy: ReverseProxy,
+    backend: ProcessBackend,
+    name: str,
+    *,
+    warn: Callable[[str], None],
+    client_disconnected: Callable[[], None],
+) -> int:
+    """Start a server, and run a proxy in front of it until one of the two or a signal ends it.
+
+    Args:
+        proxy: not started yet.
+        backend: the server, not started yet.
+        name: what people call the server.
+        warn: says a line to the user.
+        client_disconnected: told when it begins to end.
+
+    Returns:
+        The exit code of the server.
+
+    Raises:
+        ThvError: the proxy cannot listen, or the server cannot be started.
+    """
+    told = install_signal_handlers()
+    await proxy.start()
+    try:
+        await backend.start()
+    except BaseException:
+        await proxy.close()
+        raise
+    exited = asyncio.create_task(_drain(backend))
+    asked = asyncio.create_task(told.wait())
+    announced = asyncio.create_task(_announce(proxy, name, warn))
+    try:
+        await asyncio.wait({exited, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        announced.cancel()
+        await asyncio.wait({announced})
+        client_disconnected()
+        if not exited.done():  # what is open then is not counted; what broke because the server died is
+            await proxy.close()
+        exit_code = await backend.terminate()
+        if announced.cancelled() and not told.is_set():
+            warn(f"{name} ended with exit code {exit_code} before it listened on port {proxy.pool.target.port}")
+        await proxy.close()
+        asked.cancel()
+        await exited
+    return exit_code
+
+
+async def _drain(backend: ProcessBackend) -> None:
+    """Until the server has exited: what it prints is for people, for its messages do not go this way."""
+    with suppress(OSError):  # a line without end: nobody reads on
+        while line := await backend.receive():
+            with suppress(OSError):
+                await asyncio.to_thread(os.write, 2, line)
+    await backend.exited()
+
+
+async def _announce(proxy: ReverseProxy, name: str, warn: Callable[[str], None]) -> None:
+    """Say where the server is, once it is there."""
+    target = proxy.pool.target
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(target.host, target.port)
+        except OSError:
+            await asyncio.sleep(READY_POLL)
+        else:
+            writer.transport.abort()
+            break
+    warn(f"{name} is served at {proxy.url}; Ctrl-C ends it")
+    _warn(proxy, warn)
+
+
+def _warn(proxy: ReverseProxy, warn: Callable[[str], None]) -> None:
+    if not is_loopback(proxy.host):
+        warn(f"whoever reaches {proxy.host} can use it: put something that asks who they are in front of it")
+
+
+def checked_port(text: str, option: str) -> int:
+    """The port that an option gives.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if text.isascii() and text.isdigit() and 0 <= int(text[:6]) <= 65535:  # noqa: PLR2004  what a port can be
+        return int(text)
+    raise UsageError(f"{option} {text}: a port is a number up to 65535")

@@ -1,0 +1,84 @@
+"""Where a reverse proxy leads: `--target-uri`, taken apart and checked. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from thv.errors import UsageError
+from thv.http.host_policy import is_loopback
+
+if TYPE_CHECKING:
+    import ssl
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOWEST_PRINTABLE = 0x21
+
+
+class Target:
+    """A server that speaks MCP over HTTP.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: its name or address, without brackets.
+        port: its port.
+        path: the path of its endpoint; the proxy passes every path on as it is, so this one is only shown and probed.
+        authority: the value of ``Host``.
+        origin: ``scheme://authority``.
+    """
+
+    def __init__(self, scheme: str, host: str, port: int, path: str = "/") -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.path = path
+        shown = f"[{host}]" if ":" in host else host
+        self.authority = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+        self.origin = f"{scheme}://{self.authority}"
+
+    def __str__(self) -> str:
+        return f"{self.origin}{self.path}"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How to trust the server: as this system does, or `SSL_CERT_FILE` says; None for plain HTTP."""
+        if self.scheme == "http":
+            return None
+        import ssl
+
+        return ssl.create_default_context()
+
+    def is_at(self, host: str, port: int) -> bool:
+        """Whether the proxy, which listens there, would lead to itself."""
+        return port == self.port and (host.lower() == self.host or (is_loopback(host) and is_loopback(self.host)))
+
+
+def parse_target(uri: str) -> Target:
+    """The server that a ``--target-uri`` names.
+
+    Raises:
+        UsageError: it is no URI of an HTTP server.
+    """
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise _refused(f"it cannot be read: {error}") from None
+    if any(ord(character) < _LOWEST_PRINTABLE or not character.isascii() for character in uri):
+        raise _refused("it holds blanks or characters that a URI must escape")
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise _refused(
+            f"it begins with {parts.scheme + '://' if parts.scheme else 'no scheme'}, not http:// or https://"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise _refused("it holds credentials, which a command line shows to everyone; let clients send their own")
+    if not host:
+        raise _refused("it names no host")
+    if port == 0:
+        raise _refused("port 0 cannot be connected to")
+    if parts.query or parts.fragment:
+        raise _refused("it has a query or a fragment: every request brings its own")
+    return Target(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], parts.path or "/")
+
+
+def _refused(problem: str) -> UsageError:
+    return UsageError(f"--target-uri: {problem}; write http://127.0.0.1:9000/mcp")

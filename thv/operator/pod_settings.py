@@ -1,0 +1,131 @@
+"""What thv is told in a pod: its config file, its variables, and whether usage analytics are on. Pure.
+
+Promises: no header's value is in a command line or a ConfigMap, and a Secret's value is never read here at all; the
+answer about analytics is the one that thv itself will give. Knows nothing of containers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from thv.operator.names import (
+    CONFIG_DIR,
+    CONFIG_FILE,
+    CONFIG_VARIABLE,
+    EVERYWHERE,
+    HEADER_VARIABLE,
+    HEADERS_VARIABLE,
+    KIND,
+    PROMETHEUS_HOST,
+    USAGE_ANALYTICS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from thv.operator.mcpserver_spec import Server
+
+SAFE_IN_HEADERS = "!#&'()*+-./:<>?@[]^_`{|}~"
+"""What a header value may hold unencoded in OTEL_EXPORTER_OTLP_HEADERS (W3C baggage, section 3.3.2.4).
+
+Without ``=``, which separates, and without ``$``, which Kubernetes would expand.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What holds for every server of one operator.
+
+    Attributes:
+        image: thv's own image.
+        usage_analytics: the operator-wide switch; off wins over every server's own wish.
+        refusal: says what in an environment keeps thv from sending usage analytics, or None.
+        allowed_origins: web origins whose pages may talk to the servers.
+    """
+
+    image: str
+    refusal: Callable[[Mapping[str, str]], str | None]
+    usage_analytics: bool = True
+    allowed_origins: tuple[str, ...] = ()
+
+
+def usage_analytics(server: Server, options: Options) -> bool:
+    """Whether thv will count this server's outcomes for the maintainers: everyone must agree, and off wins."""
+    if not (server.telemetry.usage_analytics and options.usage_analytics):
+        return False
+    # In one container with the server, thv reads its variables; where it does not, DO_NOT_TRACK there means the same
+    # wish. What a Secret or a ConfigMap says is not read here: it can only turn off what is on.
+    seen = {entry["name"]: entry.get("value", "") for entry in server.template_variables}
+    return options.refusal({**seen, **dict(server.env)}) is None
+
+
+def config(server: Server) -> str:
+    """The config file of the thv that serves this server."""
+    lines = []
+    telemetry = server.telemetry
+    if telemetry.enabled:
+        lines.append(_line("endpoint", telemetry.endpoint))
+        if telemetry.protocol:
+            lines.append(_line("protocol", telemetry.protocol))
+        if telemetry.insecure:
+            lines.append(_line("insecure", value=True))
+        lines.append(_line("tracing-enabled", telemetry.tracing))
+        lines.append(_line("metrics-enabled", telemetry.metrics))
+        if telemetry.sampling_rate is not None:
+            lines.append(_line("sampling-rate", telemetry.sampling_rate))
+    if telemetry.prometheus:
+        lines.append(_line("enable-prometheus-metrics-path", value=True))
+    if lines:
+        lines.append(_line("service-name", telemetry.service_name or f"thv-{server.name}"))
+        lines.append("  custom-attributes:\n")
+        lines.append(f"    k8s.namespace.name: {_scalar(server.namespace)}\n")
+    head = f"# Made by thv's operator from the {KIND} {server.name}: edit that, and not this.\n"
+    return head + ("otel:\n" if lines else "otel: {}\n") + "".join(lines)
+
+
+def variables(server: Server, options: Options) -> list[dict[str, Any]]:
+    """The variables thv needs, as a container's `env`."""
+    found: list[dict[str, Any]] = [
+        {"name": CONFIG_VARIABLE, "value": f"{CONFIG_DIR}/{CONFIG_FILE}"},
+        {"name": USAGE_ANALYTICS, "value": "true" if usage_analytics(server, options) else "false"},
+    ]
+    if server.telemetry.prometheus:
+        found.append({"name": PROMETHEUS_HOST, "value": EVERYWHERE})
+    return found + (_headers(server) if server.telemetry.enabled else [])
+
+
+def secret_variables(server: Server) -> list[str]:
+    """Those of `variables` that are thv's alone, and no business of a server that thv starts."""
+    return [entry["name"] for entry in _headers(server)] if server.telemetry.enabled else []
+
+
+def _headers(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    words = []
+    for number, header in enumerate(server.telemetry.headers):
+        if header.secret:
+            name = f"{HEADER_VARIABLE}{number}"
+            reference = {"name": header.secret, "key": header.key}
+            found.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
+            words.append(f"{_unexpanded(header.name)}=$({name})")
+        else:
+            words.append(f"{_unexpanded(header.name)}={quote(header.value, safe=SAFE_IN_HEADERS)}")
+    # Kubernetes expands only what stands before it in the list.
+    return [*found, {"name": HEADERS_VARIABLE, "value": ",".join(words)}] if words else []
+
+
+def _unexpanded(name: str) -> str:
+    return name.replace("$", "$$")  # Kubernetes makes one of two
+
+
+def _line(key: str, value: str | float) -> str:
+    return f"  {key}: {_scalar(value)}\n"
+
+
+def _scalar(value: str | float) -> str:
+    """JSON's scalars are YAML's, if every character that YAML does not print is written by its number."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(each if " " <= each <= "~" else f"\\U{ord(each):08x}" for each in text)

@@ -1,0 +1,151 @@
+"""One session of `thv run` over stdio, from spawn to exit code.
+
+Order is everything here. The server is started first; its first bytes are relayed while what looks at them is still
+being imported on a side thread.
+"""
+
+from __future__ import annotations
+
+import _thread
+
+from thv.core.console import warn
+from thv.process.events import Events
+from thv.process.server_process import ServerProcess
+from thv.relay.relay import Relay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.core.interfaces import Look
+    from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics, SessionInstrumentation
+    from thv.servers.launch_spec import LaunchSpec
+    from thv.telemetry.telemetry_settings import TelemetrySettings
+
+LOAD_GRACE = 5.0
+"""Seconds a finished session waits for its decoder, so that even the shortest session is counted."""
+
+
+class Session:
+    """Runs one server for one client.
+
+    Args:
+        spec: what to start.
+        debug: say what the session does, and every analytics payload, on stderr.
+        usage_analytics: what the command line says of usage analytics; None where it is silent.
+        telemetry: what the user's own telemetry is to do; None for nothing.
+        warnings: lines to be said once the server runs.
+        make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
+    """
+
+    def __init__(
+        self,
+        spec: LaunchSpec,
+        *,
+        debug: bool = False,
+        usage_analytics: bool | None = None,
+        telemetry: TelemetrySettings | None = None,
+        warnings: Sequence[str] = (),
+        make_analytics: MakeAnalytics | None = None,
+    ) -> None:
+        self._spec = spec
+        self._debug = debug
+        self._usage_analytics = usage_analytics
+        self._telemetry = telemetry
+        self._remarks = warnings
+        self._make_analytics = make_analytics
+        self._accounting: Instrumentation | None = None
+        self._account: SessionInstrumentation | None = None
+        self._loaded = _thread.allocate_lock()
+        self._loaded.acquire()
+        self._listening = _thread.allocate_lock()
+        self._listening.acquire()
+
+    def run(self) -> int:
+        """Run the session to its end. Call it on the main thread.
+
+        Returns:
+            The exit code of the server, or 128 + N if signal N ended it.
+
+        Raises:
+            ThvError: the server cannot be started.
+        """
+        spec = self._spec
+        events = Events()
+        events.install_signal_handlers()  # before there is a server that a signal could leave behind
+        server = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
+        try:
+            relay = Relay(
+                server,
+                events,
+                awaiting_reply=self._awaiting_reply,
+                client_disconnected=self._client_gone,
+                rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
+            )
+            relay.start()
+            server.watch()
+        except BaseException:  # no thread or descriptor left
+            server.kill()
+            raise
+        import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
+
+        _thread.start_new_thread(self._load, (relay,))
+        exit_code = relay.run()
+        if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
+            if relay.ended_by_server:
+                self._account.server_exited()
+            else:
+                self._account.abandon()
+        if self._accounting is not None:
+            self._accounting.close()
+        return exit_code
+
+    def _awaiting_reply(self) -> int:
+        if self._loaded.locked():
+            return 1  # not known yet
+        return self._account.awaiting_reply if self._account is not None else 0
+
+    def _client_gone(self) -> None:
+        if self._accounting is not None:
+            self._accounting.client_disconnected()
+
+    def _rewrite(self, chunk: bytes) -> bytes:
+        """What is to be forwarded to the server in place of `chunk`; it waits until somebody can tell."""
+        self._listening.acquire()
+        self._listening.release()
+        if self._account is not None and self._account.rewrite is not None:
+            return self._account.rewrite(chunk)
+        return chunk
+
+    def _load(self, relay: Relay) -> None:
+        """Import what looks at the traffic, and show it the session from its first byte. Runs on a thread."""
+        looks: tuple[Look, Look] = (_ignore, _ignore)
+        passed_at = problem = None
+        try:
+            from thv.instrumentation.instrumentation import Instrumentation
+
+            self._accounting = Instrumentation(
+                activity=relay.activity,
+                is_demo=self._spec.is_demo,
+                debug=self._debug,
+                usage_analytics=self._usage_analytics,
+                telemetry=self._telemetry,
+                warnings=self._remarks,
+                make_analytics=self._make_analytics,
+            )
+            self._account = self._accounting.open_session()
+            looks = self._account.from_client, self._account.from_server
+            passed_at = self._account.passed_at
+        except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
+            problem = f"cannot look at this session, so nothing is counted: {error!r}"
+        relay.listen(*looks, passed_at)
+        self._listening.release()
+        if problem is not None:
+            warn(problem)
+        elif self._accounting is not None:
+            self._accounting.emit_warnings()
+        self._loaded.release()
+
+
+def _ignore(_chunk: bytes) -> None:
+    """Look at nothing."""

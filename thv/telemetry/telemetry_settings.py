@@ -1,0 +1,259 @@
+"""What the user's telemetry is to do in one run, from the values that count: where to send, what, and in whose name.
+
+Promises: no endpoint and no Prometheus means None, and then the pipeline does not exist; the user and password of an
+endpoint become a header, so that no endpoint in here is a secret. Reads no variable but those that the user wants on
+spans. Made before the server is spawned: imports next to nothing. Knows nothing of files, flags or OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+import os
+
+from thv.errors import SettingError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+TRACES = "traces"
+METRICS = "metrics"
+
+GRPC = "grpc"
+HTTP = "http/protobuf"
+GRPC_PORT = "4317"
+"""The port that is gRPC's by convention ("OTLP Specification": 4317 for OTLP/gRPC, 4318 for OTLP/HTTP)."""
+
+PORTS = {"http": "80", "https": "443"}
+"""What a URL without a port means (RFC 9110, 4.2)."""
+
+PATHS = {TRACES: "/v1/traces", METRICS: "/v1/metrics"}
+"""What is appended to an endpoint that stands for both signals ("Endpoint URLs for OTLP/HTTP")."""
+
+TIMEOUT_S = 10.0
+"""Seconds for one export where no variable says otherwise ("OpenTelemetry Protocol Exporter")."""
+
+LONGEST_TIMEOUT_S = 3600.0
+"""Seconds that stand for no limit at all, which is what a timeout of 0 asks for."""
+
+INTERVAL_S = 60.0
+"""Seconds between two exports of metrics where no variable says otherwise ("Periodic exporting MetricReader")."""
+
+PROMETHEUS_HOST = "127.0.0.1"
+PROMETHEUS_PORT = 9464
+"""The port that Prometheus exporters of OpenTelemetry listen on by convention."""
+
+SERVICE_NAME = "service.name"
+SERVICE_INSTANCE = "service.instance.id"
+"""Tells sessions apart that run at the same time: without it, a collector takes their counts for one series."""
+
+SPAN_ENVIRONMENT = "environment."
+"""What the name of a variable is preceded by on a span."""
+
+
+class TelemetrySettings:
+    """What the user's telemetry is to do in one run.
+
+    Attributes:
+        agent: what the exporting process is told, by the names of `thv.telemetry.frames.AgentSettings`; its `traces`
+            and `metrics` are None, or a dict by the names of `Signal`.
+        parent_based: the client's decision to record a trace is followed where there is one.
+        ratio: the share of all other traces that is recorded, from 0 to 1.
+        span_environment: attributes for every span: ``environment.NAME`` and the value of that variable.
+        capture_arguments: arguments and results may stand on spans, redacted and cut.
+        propagate: our own trace context is passed on to the server.
+        server: what the server is called.
+        tracing: spans are wanted.
+        metrics: metrics are wanted, by a collector or by Prometheus.
+    """
+
+    __slots__ = (
+        "agent",
+        "capture_arguments",
+        "metrics",
+        "parent_based",
+        "propagate",
+        "ratio",
+        "server",
+        "span_environment",
+        "tracing",
+    )
+
+    def __init__(
+        self,
+        agent: dict[str, Any],
+        *,
+        parent_based: bool,
+        ratio: float,
+        span_environment: dict[str, str],
+        capture_arguments: bool,
+        propagate: bool,
+    ) -> None:
+        self.agent = agent
+        self.parent_based = parent_based
+        self.ratio = ratio
+        self.span_environment = span_environment
+        self.capture_arguments = capture_arguments
+        self.propagate = propagate
+        self.server: str = agent["server"]
+        self.tracing: bool = agent["traces"] is not None
+        self.metrics: bool = agent["metrics"] is not None or agent["prometheus_port"] is not None
+
+
+def resolve(
+    values: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    server: str,
+    capture_arguments: bool = False,
+    propagate: bool = False,
+    debug: bool = False,
+) -> tuple[TelemetrySettings | None, list[str]]:
+    """What `values` come to, and remarks for the user; None where nothing asks for telemetry.
+
+    Args:
+        values: what counts, as `thv.config.effective_settings.read` gives it.
+        environ: where the variables that the user wants on spans are looked up.
+        server: what the server is called; the service is ``thv-SERVER`` unless the user calls it otherwise.
+        capture_arguments: put arguments and results on spans.
+        propagate: pass our trace context on to the server.
+        debug: the exporting process says what it does.
+
+    Raises:
+        SettingError: an endpoint is set and both signals are off, which cannot be meant.
+    """
+    warnings: list[str] = []
+    wanted = {TRACES: values["tracing-enabled"], METRICS: values["metrics-enabled"]}
+    signals = {signal: _signal(values, signal) for signal in wanted}
+    if not any(wanted.values()) and any(signals.values()) and not values["silenced"]:
+        raise SettingError(
+            "an endpoint is set, but tracing-enabled and metrics-enabled are both false; turn one on, or unset endpoint"
+        )
+    signals = {signal: found if wanted[signal] else None for signal, found in signals.items()}
+    prometheus = values["enable-prometheus-metrics-path"]
+    for flag, given in (("--otel-capture-arguments", capture_arguments), ("--otel-propagate", propagate)):
+        if given and signals[TRACES] is None:
+            warnings.append(f"{flag} changes nothing: no traces are sent")
+    if not prometheus and not any(signals.values()):
+        return None, warnings
+    warnings += _doubled(signals)
+    interval = values.get("metric-export-interval")
+    agent = {
+        **signals,
+        "prometheus_host": values.get("prometheus-host") or PROMETHEUS_HOST,
+        "prometheus_port": int(values.get("prometheus-port") or PROMETHEUS_PORT) if prometheus else None,
+        "resource": _resource(values, server),
+        "export_interval_s": interval / 1000 if interval else INTERVAL_S,
+        "debug": debug,
+        "server": server,
+        "temporality": values.get("temporality") or "cumulative",
+    }
+    settings = TelemetrySettings(
+        agent,
+        parent_based=values["parent-based"],
+        ratio=values["sampling-rate"],
+        span_environment={
+            SPAN_ENVIRONMENT + name: _readable(environ[name]) for name in values["env-vars"] or () if name in environ
+        },
+        capture_arguments=capture_arguments,
+        propagate=propagate,
+    )
+    return settings, warnings
+
+
+def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
+    """Where a signal goes, by the names of `thv.telemetry.frames.Signal`; None without an endpoint for it."""
+
+    def value(option: str) -> Any:
+        found = values.get(f"{signal}.{option}")
+        return values.get(option) if found is None else found
+
+    endpoint = value("endpoint")
+    if endpoint is None:
+        return None
+    scheme, user, host, path, query = _parts(endpoint)
+    port = host.rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
+    insecure = scheme == "http" if scheme else bool(value("insecure"))
+    protocol = value("protocol") or (GRPC if port == GRPC_PORT else HTTP)
+    headers = dict(value("headers") or {})
+    if user and "authorization" not in map(str.lower, headers):
+        headers["authorization"] = _basic(user)
+    scheme = scheme or ("http" if insecure else "https")
+    if protocol == GRPC:
+        where = host if port else f"{host.removesuffix(':')}:{PORTS[scheme]}"
+        headers = {name.lower(): text for name, text in headers.items()}  # as HTTP/2 wants them (RFC 9113, 8.2)
+    elif values.get(f"{signal}.endpoint") is not None:
+        where = f"{scheme}://{host}{path or '/'}{query}"
+    else:
+        where = f"{scheme}://{host}{path.rstrip('/')}{PATHS[signal]}{query}"
+    timeout = value("timeout")
+    return {
+        "endpoint": where,
+        "protocol": protocol,
+        "headers": headers,
+        "insecure": insecure,
+        "ca_file": _file(value("certificate")),
+        "certificate_file": _file(value("client-certificate")),
+        "key_file": _file(value("client-key")),
+        "timeout_s": TIMEOUT_S if timeout is None else min(timeout / 1000 or LONGEST_TIMEOUT_S, LONGEST_TIMEOUT_S),
+        "compression": value("compression") or "none",
+    }
+
+
+def _doubled(signals: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+    """A remark if the endpoint is the address of one signal, as a collector's page often shows it."""
+    for signal, found in signals.items():
+        for path in PATHS.values():
+            if found is not None and found["endpoint"].partition("?")[0].endswith(path + PATHS[signal]):
+                return [f"endpoint ends in {path}, but {PATHS[signal]} is appended to it: leave {path} out"]
+    return []
+
+
+def _parts(endpoint: str) -> tuple[str, str, str, str, str]:
+    """Scheme, user, host and port, path, query of an endpoint that has been checked; "" for what it has not."""
+    scheme, mark, rest = endpoint.partition("://")
+    if not mark:
+        return "", "", endpoint, "", ""
+    rest = rest.partition("#")[0]
+    end = min((at for at in map(rest.find, "/?") if at >= 0), default=len(rest))
+    user, _, host = rest[:end].rpartition("@")
+    path, mark, query = rest[end:].partition("?")
+    return scheme.lower(), user, host, path, mark + query
+
+
+def _basic(user: str) -> str:
+    """What the user and password of a URL are as a header (RFC 7617)."""
+    from binascii import b2a_base64
+    from urllib.parse import unquote_to_bytes
+
+    return "Basic " + b2a_base64(unquote_to_bytes(user), newline=False).decode("ascii")
+
+
+def _resource(values: Mapping[str, Any], server: str) -> dict[str, str]:
+    resource = {
+        SERVICE_NAME: f"thv-{server}",
+        SERVICE_INSTANCE: _random_uuid(),
+        **(values["custom-attributes"] or {}),
+    }
+    if values["service-name"]:
+        resource[SERVICE_NAME] = values["service-name"]
+    return resource
+
+
+def _random_uuid() -> str:
+    """A UUID of version 4 (RFC 9562, 5.4), as the conventions recommend; `uuid` would cost milliseconds."""
+    data = bytearray(os.urandom(16))
+    data[6] = data[6] & 0x0F | 0x40
+    data[8] = data[8] & 0x3F | 0x80
+    text = data.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def _file(path: str | None) -> str | None:
+    """The whole path: whoever opens it may stand elsewhere."""
+    return None if path is None else os.path.abspath(path)  # noqa: PTH100  pathlib costs 6 ms before the spawn
+
+
+def _readable(text: str) -> str:
+    """The text of a variable without the halves of characters that bytes which are no UTF-8 leave in it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
