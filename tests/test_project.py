@@ -49,8 +49,9 @@ def test_a_release_stores_no_token() -> None:
 def test_a_release_asks_for_the_version_where_it_stands() -> None:
     steps = [step.get("run", "") for step in workflow("release.yml")["jobs"]["build"]["steps"]]
     (check,) = [run for run in steps if "__version__" in run]
-    print_tag = check.partition("$(")[2].partition(')"')[0]
-    done = subprocess.run(["sh", "-c", print_tag], cwd=ROOT, capture_output=True, text=True, check=True)
+    read_version = re.search(r"\$\((.*\.py)\)", check)
+    assert read_version is not None
+    done = subprocess.run(["sh", "-c", read_version[1]], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == thv.__version__
 
 
