@@ -17,7 +17,7 @@ from thv.analytics.pipeline import EXIT_BUDGET
 from thv.analytics.preview import request_for
 from thv.cli.resolve_telemetry import usage_analytics
 from thv.cli.run_options import parse
-from thv.config.settings import BOOLEANS
+from thv.core.booleans import BOOLEANS
 from thv.core.interfaces import BooleanReading
 
 PAGE = (Path(__file__).parents[1] / "docs" / "usage-analytics.md").read_text(encoding="utf-8")

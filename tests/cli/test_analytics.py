@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +15,10 @@ from thv.analytics.constants import ENDPOINT, SETTING
 from thv.analytics.history import BEGUN, Export, append, read
 from thv.analytics.notice import MARKER, shown
 from thv.analytics.preview import request_for
-from thv.analytics.state_dir import user_state_dir
+from thv.core.state_dir import user_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., tuple[str, str]]
 
@@ -209,7 +209,7 @@ def test_clear_forgets_the_reports_and_nothing_else(thv: Run, config: Path) -> N
     assert thv("clear") == ("", "thv: the history of 2 reports is removed\n")
     assert thv("clear") == ("", "thv: there was no history to remove\n")
     assert read() == []
-    assert [path.name for path in user_state_dir().iterdir()] == [MARKER]
+    assert [path.name for path in Path(user_state_dir()).iterdir()] == [MARKER]
     assert config.read_text() == f"otel:\n  {SETTING}: true\n"
 
 
@@ -218,8 +218,8 @@ def test_clear_forgets_the_reports_and_nothing_else(thv: Run, config: Path) -> N
 def test_a_history_that_cannot_be_read_is_one_line_and_exit_code_1(
     capfd: pytest.CaptureFixture[str], verb: str
 ) -> None:
-    user_state_dir().parent.mkdir(parents=True)
-    user_state_dir().symlink_to(user_state_dir())
+    Path(user_state_dir()).parent.mkdir(parents=True)
+    Path(user_state_dir()).symlink_to(user_state_dir())
     assert main(["analytics", verb]) == 1
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from thv.config.reader import MAX_BYTES
-from thv.config.settings import BOOLEANS, KEYS
+from thv.config.settings import KEYS
 from thv.config.yaml.tree import MAX_DEPTH
+from thv.core.booleans import BOOLEANS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
 

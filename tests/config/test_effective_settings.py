@@ -203,6 +203,8 @@ def test_the_cheap_question_imports_next_to_nothing() -> None:
         "thv.config.effective_settings",
         "thv.config.settings",
         "thv.config.reader",
+        "thv.core",
+        "thv.core.booleans",
         "thv.errors",
     }
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from thv.config.reader import MAX_BYTES
 from thv.config.settings import (
-    BOOLEANS,
     KEYS,
     USAGE_ANALYTICS_ENABLED,
     config_path,
@@ -23,6 +22,7 @@ from thv.config.settings import (
     setting,
     unknown_keys,
 )
+from thv.core.booleans import BOOLEANS
 from thv.errors import SettingError
 
 if TYPE_CHECKING:

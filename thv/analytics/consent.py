@@ -7,7 +7,7 @@ import, so it imports words and the table of booleans, and it reads the config f
 from __future__ import annotations
 
 from thv.analytics.constants import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH
-from thv.config.settings import BOOLEANS
+from thv.core.booleans import BOOLEANS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ import os
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from thv.analytics.constants import ERROR, SUCCESS
-from thv.analytics.state_dir import user_state_dir
+from thv.core.state_dir import user_state_dir
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 HISTORY = "usage-analytics-history"
 """The files are called so, with a dot and a number behind it."""
@@ -72,20 +72,20 @@ def minute_of(now_ns: int) -> str:
     return strftime("%Y-%m-%dT%H:%MZ", gmtime(now_ns // NANOSECONDS))
 
 
-def append(export: Export, state_dir: Callable[[], Path] | None = None) -> None:
+def append(export: Export, state_dir: Callable[[], str | Path] | None = None) -> None:
     """Remember an export, as begun or with its result. Where that cannot be written it is forgotten, silently.
 
     Args:
         export: what to remember.
-        state_dir: the directory of the files; see `state.user_state_dir`.
+        state_dir: the directory of the files; see `thv.core.state_dir.user_state_dir`.
     """
     try:
-        _append(export, (state_dir or user_state_dir)())
+        _append(export, Path((state_dir or user_state_dir)()))
     except Exception:  # noqa: BLE001 - a full disk, a read-only or unknown home: sending and the session go on
         return
 
 
-def read(state_dir: Callable[[], Path] | None = None) -> list[Export]:
+def read(state_dir: Callable[[], str | Path] | None = None) -> list[Export]:
     """The exports that are remembered, in the order in which they were begun; none of them is `BEGUN`.
 
     Raises ThvError if there is a history that cannot be read.
@@ -101,7 +101,7 @@ def read(state_dir: Callable[[], Path] | None = None) -> list[Export]:
     )
 
 
-def clear(state_dir: Callable[[], Path] | None = None) -> int:
+def clear(state_dir: Callable[[], str | Path] | None = None) -> int:
     """Forget all exports; returns how many there were. What else lies in the directory stays.
 
     Raises ThvError if there is a history that cannot be read or removed.
@@ -134,9 +134,9 @@ def _append(export: Export, directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _directory(state_dir: Callable[[], Path] | None) -> Path:
+def _directory(state_dir: Callable[[], str | Path] | None) -> Path:
     try:
-        return (state_dir or user_state_dir)()
+        return Path((state_dir or user_state_dir)())
     except (OSError, RuntimeError) as error:
         raise ThvError(f"the user's state directory is not known: {error}") from None
 

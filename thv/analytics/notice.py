@@ -6,14 +6,14 @@ nothing may be sent: the caller asks `shown` first and obeys. It knows nothing o
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thv.analytics.constants import DO_NOT_TRACK, ENDPOINT, SETTING
-from thv.analytics.state_dir import user_state_dir
+from thv.core.state_dir import user_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 MARKER = "usage-analytics-notice-shown"
 """The file that records the showing, in the user's state directory. Its existence is all it says."""
@@ -25,12 +25,12 @@ To turn this off: thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1
 Byte by byte: thv analytics show, docs/usage-analytics.md, https://docs.toolhive.dev/usage-analytics. Shown once."""
 
 
-def shown(warn: Callable[[str], None], state_dir: Callable[[], Path] | None = None) -> bool:
+def shown(warn: Callable[[str], None], state_dir: Callable[[], str | Path] | None = None) -> bool:
     """Make sure the notice has been shown on this machine: now, if it was not before.
 
     Args:
         warn: writes a text for people; raises if it could not.
-        state_dir: the directory of the marker; see `state.user_state_dir`.
+        state_dir: the directory of the marker; see `thv.core.state_dir.user_state_dir`.
 
     Returns:
         True if the user has been told; False if telling failed, and nothing may be sent.
@@ -47,15 +47,15 @@ def shown(warn: Callable[[str], None], state_dir: Callable[[], Path] | None = No
     return True
 
 
-def was_shown(state_dir: Callable[[], Path] | None = None) -> bool:
+def was_shown(state_dir: Callable[[], str | Path] | None = None) -> bool:
     """Whether it is recorded that the user has seen the notice. Says nothing and records nothing."""
     marker = _marker(state_dir or user_state_dir)
     return marker is not None and _exists(marker)
 
 
-def _marker(state_dir: Callable[[], Path]) -> Path | None:
+def _marker(state_dir: Callable[[], str | Path]) -> Path | None:
     try:
-        return state_dir() / MARKER
+        return Path(state_dir()) / MARKER
     except Exception:  # noqa: BLE001 - no HOME, a strange platform: then the notice is shown each time
         return None
 

@@ -42,7 +42,7 @@ class UsageAnalytics:
         warn: writes a text for people to stderr; must raise if it cannot, since nothing is sent before the notice
             was shown. Called on the analytics thread.
         debug: say every request and its result.
-        state_dir: where the notice's marker and the history are kept; see `state.user_state_dir`.
+        state_dir: where the notice's marker and the history are kept; see `thv.core.state_dir.user_state_dir`.
         endpoint: only tests give another one.
         ssl_context: only tests give another one; see `transport.trust`.
         interval: seconds from the first unsent outcome to its export.
@@ -57,7 +57,7 @@ class UsageAnalytics:
         activity: Callable[[], int],
         warn: Callable[[str], None],
         debug: bool = False,
-        state_dir: Callable[[], Path] | None = None,
+        state_dir: Callable[[], str | Path] | None = None,
         endpoint: str = ENDPOINT,
         ssl_context: ssl.SSLContext | None = None,
         interval: float = INTERVAL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -88,13 +89,13 @@ def show(*, output: Format = "text") -> None:
     from thv.analytics import history
     from thv.analytics.explain import fields
     from thv.analytics.preview import request_for
-    from thv.analytics.state_dir import user_state_dir
+    from thv.core.state_dir import user_state_dir
 
     decision = _answers()[0]
     request = request_for(*EXAMPLE)
     parts = fields(request.body)
     sent = history.read()
-    where = f"{user_state_dir() / history.HISTORY}.*"
+    where = f"{Path(user_state_dir()) / history.HISTORY}.*"
     if output == "json":
         found = {**_state(decision), "example": _example(request, parts), "history": _history(sent, where)}
         answer(json.dumps(found, indent=2))

@@ -77,6 +77,6 @@ def usage_analytics(request: RunRequest) -> bool | None:
     text = request.otel.get("usage-analytics-enabled")
     if text is None:
         return None
-    from thv.config.settings import BOOLEANS
+    from thv.core.booleans import BOOLEANS
 
     return BOOLEANS[text.strip().lower()]

@@ -8,8 +8,9 @@ Reading a plain file imports nothing slow: `thv config otel get` is asked all da
 from __future__ import annotations
 
 from thv.config import reader
-from thv.config.settings import BOOLEAN, BOOLEANS, KEYS, SECTION, USAGE_ANALYTICS_ENABLED, Setting, setting
+from thv.config.settings import BOOLEAN, KEYS, SECTION, USAGE_ANALYTICS_ENABLED, Setting, setting
 from thv.config.yaml import plain_reader
+from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError, SettingError
 
 TYPE_CHECKING = False

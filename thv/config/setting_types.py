@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from thv.config.settings import (
     BOOLEAN,
-    BOOLEANS,
     COMPRESSION,
     ENDPOINT,
     FRACTION,
@@ -21,6 +20,7 @@ from thv.config.settings import (
     TEMPORALITY,
     boolean_in,
 )
+from thv.core.booleans import BOOLEANS
 from thv.errors import SettingError
 
 TYPE_CHECKING = False

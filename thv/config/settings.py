@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError, SettingError
 
 TYPE_CHECKING = False
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
 SECTION: Final = "otel"
 USAGE_ANALYTICS_ENABLED: Final = "usage-analytics-enabled"
 CUSTOM_ATTRIBUTES: Final = "custom-attributes"
-
-BOOLEANS: Final = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
-"""The one table of words that mean yes or no, in lower case. YAML 1.1 and 1.2 disagree on some; people do not."""
 
 # Kinds of values.
 BOOLEAN: Final = "boolean"
