@@ -7,11 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from thv.errors import ThvError
-from thv.servers.remote_spec import is_remote, resolve_remote, shown, warning
+from thv.servers.remote_spec import is_remote, resolve_remote, warning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,14 +127,6 @@ def test_a_repr_shows_names_and_no_values() -> None:
     spec = resolve_remote("https://u:SECRET@a/m?k=SECRET#SECRET", environ={}, header=["X=SECRET"])
     assert "SECRET" not in repr(spec)
     assert spec.place == "https://a/m?…"
-
-
-@given(st.text(), st.text(), st.text())
-def test_what_is_shown_of_a_url_never_holds_its_user_or_its_query(user: str, path: str, query: str) -> None:
-    user = user.translate(dict.fromkeys(map(ord, "/?#@")))
-    assert shown(f"https://{user}@host/{path.translate(dict.fromkeys(map(ord, '?#')))}?{query}").startswith(
-        "https://host/"
-    )
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ do not exist here. Of the environment it reads nothing: see `trust`.
 from __future__ import annotations
 
 import socket
-import ssl
-import sys
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from thv.core.net import create_tls_context
+
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
     from typing import Any, TypeAlias
 
@@ -104,43 +104,9 @@ def trust() -> ssl.SSLContext:
     """The trust of `ssl.create_default_context()`, as it is in a process without environment variables.
 
     `create_default_context` itself obeys `SSLKEYLOGFILE` (session secrets to a file), and OpenSSL's default paths obey
-    `SSL_CERT_FILE` and `SSL_CERT_DIR`; so the context is made from the same parts, and the compiled-in paths are named.
-    Where there is no authority at all, as in an image with a server and nothing else, those of `certifi` are.
+    `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if sys.version_info >= (3, 13):
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
-    if sys.platform == "win32":
-        for store in ("CA", "ROOT"):
-            for certificate, encoding, purposes in ssl.enum_certificates(store):
-                trusted = purposes is True or (purposes is not False and ssl.Purpose.SERVER_AUTH.oid in purposes)
-                if encoding == "x509_asn" and trusted:
-                    _load_one(context, certificate)
-    compiled_in = ssl.get_default_verify_paths()
-    if Path(compiled_in.openssl_cafile).is_file():
-        context.load_verify_locations(cafile=compiled_in.openssl_cafile)
-    folder = Path(compiled_in.openssl_capath)
-    has_folder = folder.is_dir() and any(folder.iterdir())
-    if has_folder:
-        context.load_verify_locations(capath=compiled_in.openssl_capath)  # read as needed, so not counted below
-    if not has_folder and not context.cert_store_stats()["x509_ca"]:
-        _load_bundled(context)
-    return context
-
-
-def _load_bundled(context: ssl.SSLContext) -> None:
-    try:
-        import certifi
-    except ImportError:
-        return
-    context.load_verify_locations(cafile=certifi.where())
-
-
-def _load_one(context: ssl.SSLContext, certificate: bytes) -> None:
-    try:
-        context.load_verify_locations(cadata=certificate)
-    except ssl.SSLError:
-        return  # one unreadable certificate in the Windows store is no reason to trust none
+    return create_tls_context(strict=True, environment=False)
 
 
 def _connect(addresses: Sequence[Address], until: float) -> socket.socket:

@@ -12,8 +12,9 @@ import sys
 from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
 from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
 from thv.core.console import warn
+from thv.core.net import redact_url
 from thv.errors import ThvError
-from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, shown, warning
+from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def spec_of(request: RunRequest) -> RemoteSpec:
     Raises:
         ThvError: it cannot be one, or was given what only a local server can be.
     """
-    place = shown(str(request.server))
+    place = redact_url(str(request.server))
     for option in OPTIONS:
         if option.name in LOCAL_ONLY and getattr(request, option.name):
             raise ThvError(f"{option.flags[0]} is for a server that thv starts; {place} runs already")

@@ -21,6 +21,7 @@ from thv.config.settings import (
     boolean_in,
 )
 from thv.core.booleans import BOOLEANS
+from thv.core.net import MAX_PORT, parse_port
 from thv.errors import SettingError
 
 TYPE_CHECKING = False
@@ -40,7 +41,6 @@ HIDDEN = "********"
 _DIGITS = frozenset("0123456789")
 _HOST = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-")
 _ADDRESS = _DIGITS | frozenset("abcdefABCDEF:.")
-_MAX_PORT = 65535
 _MAX_INTEGER = 2**31 - 1
 """What a number in a variable may be ("Environment Variable Specification", "Integer")."""
 
@@ -167,7 +167,7 @@ def _endpoint(text: str) -> str:
     host, _, port = text.rpartition(":")
     in_brackets = host[:1] == "[" and host[-1:] == "]"
     named = _ADDRESS.issuperset(host[1:-1]) and host != "[]" if in_brackets else _HOST.issuperset(host) and host
-    if not named or not _is_port(port):
+    if not named or parse_port(port) is None:
         raise refused
     return text
 
@@ -188,8 +188,8 @@ def _milliseconds(text: str) -> float:
 
 
 def _port(text: str) -> float:
-    if not _is_port(text):
-        raise ValueError(f"write a port, from 1 to {_MAX_PORT}")
+    if parse_port(text) is None:
+        raise ValueError(f"write a port, from 1 to {MAX_PORT}")
     return float(text)
 
 
@@ -223,10 +223,6 @@ def _is_decimal(text: str) -> bool:
     whole, _, part = mantissa.partition(".")
     power = exponent[1:] if exponent[:1] in {"+", "-"} else exponent
     return text.isascii() and (whole + part).isdigit() and (not mark or power.isdigit())
-
-
-def _is_port(text: str) -> bool:
-    return len(text) <= len(str(_MAX_PORT)) and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PORT
 
 
 _PARSERS: dict[str, Callable[[str], Value]] = {

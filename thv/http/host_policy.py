@@ -6,27 +6,16 @@ address gives itself away by one of them. Programs that are no browsers send no 
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from thv.core.net import hostname_of, is_loopback
 from thv.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FORBIDDEN = 403
-
-
-@lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only mean this machine."""
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 class HostPolicy:
@@ -80,10 +69,7 @@ class HostPolicy:
         return parts.scheme in {"http", "https"} and parts.username is None and is_loopback(host)
 
     def _is_our_host(self, value: bytes) -> bool:
-        try:
-            host = urlsplit(f"//{value.decode('ascii')}").hostname
-        except ValueError:
-            return False
+        host = hostname_of(value.decode("latin-1"))
         return host is not None and (is_loopback(host) or host in self._hosts)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from thv.core.net import is_loopback, redact_url
 from thv.errors import ThvError
 
 TYPE_CHECKING = False
@@ -80,7 +81,7 @@ class RemoteSpec:
     @property
     def place(self) -> str:
         """The URL without what may be secret in it."""
-        return shown(self.url)
+        return redact_url(self.url)
 
     @property
     def has_authorization(self) -> bool:
@@ -160,20 +161,6 @@ def read_token(path: str) -> str:
     return _bearer("\n".join(_lines(path, "--bearer-token-file")), f"--bearer-token-file {path}")
 
 
-def shown(url: str) -> str:
-    """The URL as it may be shown: without a user, a password, a query and a fragment."""
-    head, _, _ = url.partition("#")
-    head, question, _ = head.partition("?")
-    scheme, separator, rest = head.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}{'?…' if question else ''}"
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether the host is this machine."""
-    return host is not None and (host in {"localhost", "::1"} or host.startswith("127.") or host.endswith(".localhost"))
-
-
 def warning(spec: RemoteSpec) -> str | None:
     """What the user should know of before the first request, or None."""
     parts = _split(spec.url)
@@ -193,7 +180,7 @@ def _split(server: str) -> SplitResult:
         parts, port_is_fine = urlsplit(""), False
     host = parts.hostname or ""
     if not host or not port_is_fine or any(character.isspace() or ord(character) < ord(" ") for character in server):
-        raise ThvError(f"{shown(server)}: not a URL of a server: write https://HOST[:PORT]/PATH")
+        raise ThvError(f"{redact_url(server)}: not a URL of a server: write https://HOST[:PORT]/PATH")
     return parts
 
 

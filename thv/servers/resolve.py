@@ -128,9 +128,9 @@ def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | No
     scheme, _, package = server.partition("://")
     scheme = scheme.lower()
     if scheme in {"http", "https"}:
-        from thv.servers.remote_spec import shown
+        from thv.core.net import redact_url
 
-        raise ThvError(f"{shown(server)}: a remote server is not started; only `thv run` and `thv mcp` take a URL")
+        raise ThvError(f"{redact_url(server)}: a remote server is not started; only `thv run` and `thv mcp` take a URL")
     if scheme not in RUNNERS:
         near = _near(scheme, list(RUNNERS))
         hint = f"did you mean {near[0]}://{package}?" if near else f"SERVER is {_FORMS}"

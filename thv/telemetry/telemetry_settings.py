@@ -177,7 +177,9 @@ def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
     protocol = value("protocol") or (GRPC if port == GRPC_PORT else HTTP)
     headers = dict(value("headers") or {})
     if user and "authorization" not in map(str.lower, headers):
-        headers["authorization"] = _basic(user)
+        from thv.core.net import basic_credentials
+
+        headers["authorization"] = basic_credentials(user)
     scheme = scheme or ("http" if insecure else "https")
     if protocol == GRPC:
         where = host if port else f"{host.removesuffix(':')}:{PORTS[scheme]}"
@@ -219,14 +221,6 @@ def _parts(endpoint: str) -> tuple[str, str, str, str, str]:
     user, _, host = rest[:end].rpartition("@")
     path, mark, query = rest[end:].partition("?")
     return scheme.lower(), user, host, path, mark + query
-
-
-def _basic(user: str) -> str:
-    """What the user and password of a URL are as a header (RFC 7617)."""
-    from binascii import b2a_base64
-    from urllib.parse import unquote_to_bytes
-
-    return "Basic " + b2a_base64(unquote_to_bytes(user), newline=False).decode("ascii")
 
 
 def _resource(values: Mapping[str, Any], server: str) -> dict[str, str]:

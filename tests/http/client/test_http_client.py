@@ -6,14 +6,12 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 import trustme
 
 from tests.http.proxied import Received, as_json, call, reply
 from tests.http.remotes import INITIALIZE, Running, handshake, methods, remote, running, server, serving
 from thv.errors import ThvError
-from thv.http.client.http_client import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -180,29 +178,6 @@ def test_headers_are_sent_with_every_request_and_netrc_with_none(home: Path, tmp
                 assert got.header("authorization") is None
 
     play(scenario)
-
-
-@pytest.mark.parametrize(
-    ("url", "environ", "proxy"),
-    [
-        ("http://a.example/", {"HTTP_PROXY": "http://p:1"}, "http://p:1"),
-        ("https://a.example/", {"https_proxy": "p:1"}, "http://p:1"),
-        ("https://a.example/", {"ALL_PROXY": "http://p:1"}, "http://p:1"),
-        ("https://a.example/", {"HTTP_PROXY": "http://p:1"}, None),
-        ("http://a.example/", {"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.example"}, None),
-        ("http://b.a.example:8/", {"HTTP_PROXY": "http://p:1", "no_proxy": "x,.a.example"}, None),
-        ("http://127.0.0.1/", {"HTTP_PROXY": "http://p:1"}, None),
-        ("http://localhost:9/", {"ALL_PROXY": "http://p:1"}, None),
-        ("http://[::1]:9/", {"ALL_PROXY": "http://p:1"}, None),
-        ("http://a.example/", {"HTTP_PROXY": ""}, None),
-    ],
-)
-def test_the_environment_names_the_proxy(
-    url: str, environ: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert proxy_for(httpx.URL(url), environ) == proxy
 
 
 def test_requests_go_through_the_proxy_and_its_password_into_no_sentence() -> None:

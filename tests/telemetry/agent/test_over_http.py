@@ -16,7 +16,6 @@ from tests.sink import Sink
 from thv import __version__
 from thv.telemetry.agent.export_errors import BAD_HEADER, NOT_HTTP, of_error
 from thv.telemetry.agent.over_http import HttpTransport, _proxy_for, _retry_after
-from thv.telemetry.agent.retry import place
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:
@@ -212,19 +211,6 @@ def test_a_proxy_is_found_as_everywhere(
 )
 def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | None) -> None:
     assert _retry_after(value) == seconds
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "shown"),
-    [
-        ("https://user:secret@host:1/token/v1/traces?key=secret", "https://host:1"),
-        ("http://[::1]:4318/v1/traces", "http://[::1]:4318"),
-        ("host:4317", "host:4317"),
-        ("user:secret@host:4317/secret", "host:4317"),
-    ],
-)
-def test_what_is_shown_of_an_endpoint_holds_no_secret(endpoint: str, shown: str) -> None:
-    assert place(endpoint) == shown
 
 
 @pytest.mark.parametrize(

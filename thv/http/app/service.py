@@ -11,12 +11,13 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from thv.core.net import MAX_PORT, is_loopback, parse_port
 from thv.errors import UsageError
 from thv.http.app.application import StreamableHttpApp
 from thv.http.app.health import Health
 from thv.http.app.listener import Listener
 from thv.http.app.session_manager import Limits, SessionManager
-from thv.http.host_policy import HostPolicy, is_loopback
+from thv.http.host_policy import HostPolicy
 from thv.http.signals import install_signal_handlers
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ MAX_SESSIONS = 256
 
 SESSION_TTL = 1800.0
 """Seconds: a person who comes back from lunch starts anew, one who thinks for a while does not."""
-
-MAX_PORT = 65535
 
 DESCRIPTORS_PER_SESSION = 8
 """Two pipes to its server, one to its watchdog, one that tells of its exit, and the connections of its client."""
@@ -65,12 +64,13 @@ class FrontOptions:
         session_ttl: str | None = None,
         allowed_origins: Sequence[str] = (),
     ) -> None:
-        if not (port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
+        number = parse_port(port, lowest=0)
+        if number is None:
             raise UsageError(f"--proxy-port: {port!r} is no port; it is a number up to {MAX_PORT}")
         count = str(MAX_SESSIONS) if max_sessions is None else max_sessions
         if not (count.isascii() and count.isdecimal() and int(count) > 0):
             raise UsageError(f"--max-sessions: {count!r} is no number of sessions; at least 1")
-        self.port = int(port)
+        self.port = number
         self.host = host or "127.0.0.1"
         self.allowed_origins = tuple(allowed_origins)
         self.limits = Limits(int(count), _seconds(session_ttl), shared=shared)

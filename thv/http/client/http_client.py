@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from thv import __version__
+from thv.core.net import create_tls_context, proxy_for, redact_url
 from thv.errors import ThvError
-from thv.servers.remote_spec import TOKEN_VARIABLE, is_loopback, read_token, shown
+from thv.servers.remote_spec import TOKEN_VARIABLE, read_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -79,7 +80,7 @@ class HttpClient:
             self.url = httpx.URL(spec.url)
         except (httpx.InvalidURL, ValueError) as error:
             raise ThvError(f"{spec.place}: not a URL of a server: {error}") from None
-        self._proxy = proxy_for(self.url, environ)
+        self._proxy = proxy_for(self.url.scheme, self.url.host, self.url.port, environ)
         headers = {"User-Agent": f"thv/{__version__}", "Accept-Encoding": "gzip, deflate", **dict(spec.headers)}
         if spec.token_file is not None:
             headers["Authorization"] = read_token(spec.token_file)
@@ -94,7 +95,7 @@ class HttpClient:
         except (httpx.InvalidURL, ValueError, ImportError) as error:
             # Not the error's own words: they may repeat the proxy's password.
             raise ThvError(
-                f"the proxy {shown(str(self._proxy))} cannot be used: it has to be http://HOST:PORT"
+                f"the proxy {redact_url(str(self._proxy))} cannot be used: it has to be http://HOST:PORT"
             ) from error
         self._client = httpx.AsyncClient(
             transport=transport,
@@ -179,7 +180,7 @@ class HttpClient:
     def _redirected(self, response: httpx.Response, method: str) -> httpx.URL:
         """Where a redirect leads, if it is one to follow."""
         url = response.url.join(response.headers.get("Location", ""))  # httpx has refused what is no URL
-        where = shown(str(url))
+        where = redact_url(str(url))
         if response.status_code not in FOLLOWED[method] or (url.scheme, url.host, url.port) != (
             self.url.scheme,
             self.url.host,
@@ -243,7 +244,7 @@ class HttpClient:
 
     def explain(self, error: BaseException) -> str:
         """Why there was no response, or no whole one, in a sentence."""
-        via = "" if self._proxy is None else f" through the proxy {shown(self._proxy)}"
+        via = "" if self._proxy is None else f" through the proxy {redact_url(self._proxy)}"
         unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
         for cause in _causes(error):
             reason = _reason(cause)
@@ -281,33 +282,14 @@ def _reason(cause: BaseException) -> str | None:
     return None
 
 
-def proxy_for(url: httpx.URL, environ: Mapping[str, str]) -> str | None:
-    """The proxy that the environment, or the system, names for this URL. This machine is reached without one."""
-    if is_loopback(url.host):
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    known = {name.lower(): value for name, value in environ.items() if name.lower().endswith("_proxy") and value}
-    proxy = known.get(f"{url.scheme}_proxy") or known.get("all_proxy")
-    if proxy is None and not known:
-        proxy = getproxies().get(url.scheme)  # macOS and Windows have settings of their own
-    host = url.host if url.port is None else f"{url.host}:{url.port}"
-    if proxy is None or proxy_bypass(host):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
 def _trust(spec: RemoteSpec, *, is_needed: bool) -> ssl.SSLContext | bool:
     """The system's authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR), and those of ``--ca-file``."""
     if not is_needed:
         return False  # no TLS is spoken; reading the system's authorities takes 20 ms
-    context = ssl.create_default_context()
-    if spec.ca_file is not None:
-        try:
-            context.load_verify_locations(spec.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ThvError(f"--ca-file {spec.ca_file} holds no certificates in PEM form") from error
-    return context
+    try:
+        return create_tls_context(spec.ca_file)
+    except OSError as error:
+        raise ThvError(f"--ca-file {spec.ca_file} holds no certificates in PEM form") from error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from thv.core.net import redact_url
 from thv.http.client.client_messages import answered, one_line, read_server
 from thv.http.client.client_state import Exchange
 from thv.http.client.http_client import RemoteError
 from thv.http.client.streamable_http import EVENTS, media_type
 from thv.http.sse import EventParser, EventTooLargeError
-from thv.servers.remote_spec import shown
 
 if TYPE_CHECKING:
     from thv.http.client.client_messages import Sent
@@ -173,7 +173,7 @@ class HttpSse:
             raise RemoteError(f"{self._wire.place} names an endpoint that is no URL") from None
         ours = response.url
         if (url.scheme, url.host, url.port) != (ours.scheme, ours.host, ours.port):
-            raise RemoteError(f"{self._wire.place} names an endpoint of another origin: {shown(str(url))}")
+            raise RemoteError(f"{self._wire.place} names an endpoint of another origin: {redact_url(str(url))}")
         return url
 
     async def _take(self, line: bytes) -> None:

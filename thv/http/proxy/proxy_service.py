@@ -11,8 +11,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from thv.core.net import MAX_PORT, is_loopback, parse_port
 from thv.errors import UsageError
-from thv.http.host_policy import is_loopback
 from thv.http.proxy.proxy_target import Target
 from thv.http.signals import install_signal_handlers
 
@@ -182,6 +182,7 @@ def checked_port(text: str, option: str) -> int:
     Raises:
         UsageError: it is none.
     """
-    if text.isascii() and text.isdigit() and 0 <= int(text[:6]) <= 65535:  # noqa: PLR2004  what a port can be
-        return int(text)
-    raise UsageError(f"{option} {text}: a port is a number up to 65535")
+    port = parse_port(text, lowest=0)
+    if port is None:
+        raise UsageError(f"{option} {text}: a port is a number up to {MAX_PORT}")
+    return port

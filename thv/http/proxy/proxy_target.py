@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from thv.core.net import DEFAULT_PORTS, create_tls_context, is_loopback
 from thv.errors import UsageError
-from thv.http.host_policy import is_loopback
 
 if TYPE_CHECKING:
     import ssl
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOWEST_PRINTABLE = 0x21
 
 
@@ -33,7 +32,7 @@ class Target:
         self.port = port
         self.path = path
         shown = f"[{host}]" if ":" in host else host
-        self.authority = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+        self.authority = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
         self.origin = f"{scheme}://{self.authority}"
 
     def __str__(self) -> str:
@@ -43,9 +42,7 @@ class Target:
         """How to trust the server: as this system does, or `SSL_CERT_FILE` says; None for plain HTTP."""
         if self.scheme == "http":
             return None
-        import ssl
-
-        return ssl.create_default_context()
+        return create_tls_context()
 
     def is_at(self, host: str, port: int) -> bool:
         """Whether the proxy, which listens there, would lead to itself."""
@@ -65,7 +62,7 @@ def parse_target(uri: str) -> Target:
         raise _refused(f"it cannot be read: {error}") from None
     if any(ord(character) < _LOWEST_PRINTABLE or not character.isascii() for character in uri):
         raise _refused("it holds blanks or characters that a URI must escape")
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in DEFAULT_PORTS:
         raise _refused(
             f"it begins with {parts.scheme + '://' if parts.scheme else 'no scheme'}, not http:// or https://"
         )
@@ -77,7 +74,7 @@ def parse_target(uri: str) -> Target:
         raise _refused("port 0 cannot be connected to")
     if parts.query or parts.fragment:
         raise _refused("it has a query or a fragment: every request brings its own")
-    return Target(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], parts.path or "/")
+    return Target(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path or "/")
 
 
 def _refused(problem: str) -> UsageError:

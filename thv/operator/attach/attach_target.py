@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from thv.core.net import create_tls_context
 from thv.errors import ThvError
 from thv.operator.names import TOKEN_DIR
 
@@ -98,7 +99,7 @@ class ApiServer:
         """
         path = self.credentials / CA_FILE
         try:
-            return ssl.create_default_context(cafile=str(path))
+            return create_tls_context(str(path), system=False)
         except ssl.SSLError:
             raise ThvError(f"{path} holds no CA certificate") from None
         except OSError as error:

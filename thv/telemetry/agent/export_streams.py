@@ -11,8 +11,9 @@ from collections import deque
 from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING
 
+from thv.core.net import redact_url
 from thv.telemetry.agent.export_errors import LATE, Cause
-from thv.telemetry.agent.retry import Sender, place
+from thv.telemetry.agent.retry import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ class _Export:
     """What both streams share: a thread, its sender, and how it is told to hurry."""
 
     def __init__(self, signal: Signal, service: str, resource: Mapping[str, str], complaints: Complaints) -> None:
-        self._where = place(signal.endpoint)
+        self._where = redact_url(signal.endpoint, origin_only=True)
         self._service = service
         self._signal = signal
         self._attributes = resource

@@ -10,16 +10,15 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from base64 import b64encode
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from ipaddress import ip_address
 from math import isfinite
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from thv import __version__
+from thv.core.net import basic_credentials, create_tls_context, proxy_for
 from thv.telemetry.agent.export_errors import of_error, of_status, unusable
 from thv.telemetry.agent.retry import Delivery
 
@@ -108,9 +107,7 @@ class HttpTransport:
         signal = self._signal
         file = signal.ca_file
         try:
-            context = ssl.create_default_context(cafile=file)
-            if file is None and not _has_trust() and (bundle := _bundled_trust()):
-                context.load_verify_locations(bundle)
+            context = create_tls_context(file, system=False)
             file = signal.certificate_file
             if file is not None:
                 # A key behind a pass phrase must be an error, not a prompt on the user's terminal.
@@ -219,43 +216,11 @@ def _retry_after(value: str | None) -> float | None:
 
 def _authorization(url: SplitResult, header: str) -> dict[str, str]:
     """What the user information of a URL means as a header (RFC 7617)."""
-    if url.username is None:
-        return {}
-    credentials = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
-    return {header: f"Basic {b64encode(credentials).decode()}"}
+    user_info, at, _ = url.netloc.rpartition("@")
+    return {header: basic_credentials(user_info)} if at else {}
 
 
 def _proxy_for(url: SplitResult, environ: Mapping[str, str]) -> SplitResult | None:
-    host = url.hostname or ""
-    if _is_loopback(host) or not any(name.lower().endswith("_proxy") and value for name, value in environ.items()):
-        return None
-    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # not in the stubs
-
-    proxies = getproxies_environment()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    where = f"{host}:{url.port}" if url.port else host
-    if not proxy or proxy_bypass_environment(where, proxies):
-        return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    return parts if parts.scheme == "http" and parts.hostname else None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _has_trust() -> bool:
-    paths = ssl.get_default_verify_paths()
-    return os.name == "nt" or bool(paths.cafile or paths.capath)
-
-
-def _bundled_trust() -> str | None:
-    """The certificates that come with `certifi`, for a Python without a trust store (python.org's for macOS)."""
-    try:
-        import certifi
-    except ImportError:
-        return None
-    return certifi.where()
+    proxy = proxy_for(url.scheme, url.hostname or "", url.port, environ)
+    parts = None if proxy is None else urlsplit(proxy)
+    return parts if parts is not None and parts.scheme == "http" and parts.hostname else None

@@ -11,10 +11,8 @@ import socket
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -22,6 +20,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from thv import __version__
+from thv.core.net import hostname_of, is_loopback
 from thv.telemetry.frames import HistogramPoint
 from thv.telemetry.instruments import INSTRUMENTS, Kind
 
@@ -202,8 +201,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _is_this_machine(host: str) -> bool:
     """Whether a `Host` header names this machine; an empty one is HTTP/1.0's."""
-    try:
-        name = urlsplit(f"//{host}").hostname
-        return not name or name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return not host or is_loopback(hostname_of(host))

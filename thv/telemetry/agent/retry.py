@@ -8,7 +8,6 @@ from __future__ import annotations
 from random import uniform
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -51,14 +50,6 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of the connection."""
-
-
-def place(endpoint: str) -> str:
-    """What of an endpoint may be shown: scheme, host and port. A path or a query may hold a token."""
-    if "://" not in endpoint:
-        return endpoint.rpartition("@")[2].partition("/")[0]
-    parts = urlsplit(endpoint)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class Sender:
