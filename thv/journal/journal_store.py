@@ -1,0 +1,259 @@
+"""The journal's SQLite file: where it is, how it is opened, and its tables.
+
+WAL mode, so that readers and fifty writers do not wait for each other, except where the file system cannot (network
+file systems have no shared memory; SQLite, "Write-Ahead Logging", 2.2). The directory is 0700, the files are 0600.
+A crash of thv loses nothing that was committed; only a crash of the machine may lose the last commits.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+DIRECTORY: Final = "journal"
+FILE: Final = "journal.db"
+DAMAGED: Final = "journal.damaged.db"
+SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside the file."""
+
+FORMAT: Final = 1
+"""`PRAGMA user_version`. Another number is another layout, which this version neither reads nor writes."""
+
+PAGE_BYTES: Final = 4096
+CACHE_KIB: Final = 128
+"""The page cache of a connection, in a process that also relays; SQLite's default is 2 MiB."""
+
+WAL_PAGES: Final = 256
+"""Pages after which the WAL is written back into the file, so that it stays near 1 MiB."""
+
+WAL_PART: Final = 16
+"""The same as a part of the bound, where that is small."""
+
+REMOTE_FILE_SYSTEMS: Final = frozenset(
+    (
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "davfs",
+        "vboxsf",
+    )
+)
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS sessions (
+    id INTEGER PRIMARY KEY,
+    server TEXT NOT NULL,
+    transport TEXT NOT NULL,
+    client TEXT,
+    protocol TEXT,
+    pid INTEGER NOT NULL,
+    started_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL,
+    ended_us INTEGER,
+    ended_by TEXT,
+    exit_code INTEGER,
+    detail TEXT,
+    requests INTEGER NOT NULL DEFAULT 0,
+    calls INTEGER NOT NULL DEFAULT 0,
+    errors INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    answered INTEGER NOT NULL DEFAULT 0,
+    restarts INTEGER NOT NULL DEFAULT 0,
+    stray_lines INTEGER NOT NULL DEFAULT 0,
+    stray_us INTEGER,
+    open_count INTEGER NOT NULL DEFAULT 0,
+    open_requests BLOB
+);
+CREATE INDEX IF NOT EXISTS sessions_by_start ON sessions (started_us);
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER NOT NULL,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    records BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tools (
+    server TEXT NOT NULL,
+    name TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    session INTEGER NOT NULL,
+    listed_us INTEGER NOT NULL,
+    PRIMARY KEY (server, name)
+) WITHOUT ROWID;
+"""
+
+
+class JournalUnavailableError(Exception):
+    """The store cannot be opened; the text says why in a few words."""
+
+
+def journal_path(state_dir: Path) -> Path:
+    """Where the journal's file is in thv's state directory."""
+    return state_dir / DIRECTORY / FILE
+
+
+def open_for_writing(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
+    """Open the store, making it where there is none.
+
+    Args:
+        path: the file.
+        max_bytes: the file never grows beyond.
+        wait_s: seconds to wait for another writer.
+
+    Raises:
+        JournalUnavailableError: it cannot be made or written, or another version made it.
+        sqlite3.DatabaseError: it is locked, or damaged; see `is_locked` and `is_damaged`.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    except OSError as error:
+        raise JournalUnavailableError(f"{path}: {error.strerror}") from None
+    return _connect(path, max_bytes=max_bytes, wait_s=wait_s)
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection | None:
+    """Open the store to read it; None where there is none. Works on a read-only file system, too.
+
+    Raises:
+        JournalUnavailableError: it cannot be read, or is damaged.
+    """
+    if not path.is_file():
+        return None
+    problem: sqlite3.Error | None = None
+    # In a directory in which SQLite can make no shared memory, nothing else writes either.
+    for mode in ("mode=ro",) if os.access(path.parent, os.W_OK) else ("mode=ro", "mode=ro&immutable=1"):
+        connection = None
+        try:
+            connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=READ_WAIT_S, isolation_level=None)
+            _check_format(path, connection)
+            connection.execute("SELECT count(*) FROM sessions").fetchone()
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            problem = error
+        else:
+            return connection
+    raise JournalUnavailableError(f"{path}: {problem}")
+
+
+READ_WAIT_S: Final = 2.0
+"""Seconds a command waits for a writer: in WAL mode it never has to, elsewhere writes take milliseconds."""
+
+
+def set_aside(path: Path) -> None:
+    """Move a damaged store out of the way, in the place of the one that was damaged before."""
+    for suffix in SIDE_FILES:  # first, for as soon as the file is away another session may begin a new one
+        with suppress(OSError):
+            Path(f"{path}{suffix}").unlink()
+    with suppress(OSError):
+        path.replace(path.with_name(DAMAGED))
+
+
+def remove(path: Path) -> None:
+    """Remove the store, readable or not, and what lies beside it. Running sessions begin a new one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for each in (*(Path(f"{path}{suffix}") for suffix in SIDE_FILES), path, path.with_name(DAMAGED)):
+        each.unlink(missing_ok=True)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another process holds the store."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no room, on the disk or within the bound."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the file is no sound SQLite file any more."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file at `path` from another that takes its place; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _connect(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only heeded while the file is empty
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA secure_delete = ON")  # what `thv log clear` removes is gone from the disk
+        connection.execute(f"PRAGMA journal_mode = {'WAL' if allows_wal(path.parent) else 'TRUNCATE'}").fetchone()
+        wal_pages = max(1, min(WAL_PAGES, max_bytes // WAL_PART // PAGE_BYTES))
+        connection.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if not _check_format(path, connection):
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")
+        connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_BYTES)}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_format(path: Path, connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there; raises JournalUnavailableError where another version made them."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found not in {0, FORMAT}:
+        raise JournalUnavailableError(
+            f"{path} has format {found}, this thv knows {FORMAT}; `thv log clear` begins anew"
+        )
+    return found == FORMAT
+
+
+def allows_wal(directory: Path) -> bool:
+    """Whether the file system has the shared memory that WAL needs; False for network file systems, where told."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return True
+    return file_system_type(os.path.realpath(directory), lines) not in REMOTE_FILE_SYSTEMS
+
+
+def file_system_type(directory: str, mounts: list[str]) -> str:
+    """The type of the file system that holds `directory`, from the lines of /proc/self/mountinfo (proc(5))."""
+    best, kind = "", ""
+    for line in mounts:
+        fields, _, rest = line.partition(" - ")
+        words = fields.split(" ")
+        if len(words) < 5 or not rest:  # noqa: PLR2004  the mount point is the fifth
+            continue
+        point = words[4].replace(r"\040", " ")
+        inside = point in {"/", directory} or directory.startswith(f"{point}/")
+        if inside and len(point) >= len(best):
+            best, kind = point, rest.split(" ")[0]
+    return kind

@@ -1,0 +1,250 @@
+"""Reads the store for the commands: sessions, and finished requests in the order in which they ended.
+
+No transaction outlives a method, so a reader that waits never keeps writers from reusing their log.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Final
+
+from thv.journal.call_record import STATUS_NAMES, CallRecord, OpenShown, decode_batch, decode_open
+from thv.journal.journal_store import identity, open_for_reading
+from thv.journal.liveness import RunningSessions
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KILLED: Final = "killed"
+"""`ended_by` of a session whose thv did not live to say how it ended."""
+
+LATE_US: Final = 60_000_000
+"""How much later than its last request a batch may have been written, at most: retries while the store was locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session as the store has it. Times are microseconds since the epoch."""
+
+    id: int
+    server: str
+    transport: str
+    client: str | None
+    protocol: str | None
+    pid: int
+    started_us: int
+    updated_us: int
+    ended_us: int | None
+    ended_by: str | None
+    exit_code: int | None
+    detail: str | None
+    requests: int
+    calls: int
+    errors: int
+    lost: int
+    answered: int  # the server answered at least one request
+    restarts: int
+    stray_lines: int
+    stray_us: int | None
+    open_count: int
+    open_requests: tuple[OpenShown, ...]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it had not ended when it was read."""
+        return self.ended_us is None
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(SessionRow))
+_SESSION_COLUMNS: Final = ", ".join(_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """A finished request and the session it belongs to."""
+
+    session_id: int
+    server: str
+    client: str | None
+    record: CallRecord
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in a word."""
+        status = self.record.status
+        return STATUS_NAMES[status] if status < len(STATUS_NAMES) else "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which requests are wanted; those of every method only with `all_methods`."""
+
+    server: str | None = None
+    tool: str | None = None
+    failed: bool = False
+    since_us: int = 0
+    all_methods: bool = False
+
+    def matches(self, record: CallRecord) -> bool:
+        """Whether a request of the wanted server is wanted."""
+        return (
+            (self.all_methods or record.is_tool_call)
+            and (self.tool is None or (record.is_tool_call and record.name == self.tool))
+            and (not self.failed or record.failed)
+            and record.ended_us >= self.since_us
+        )
+
+
+class JournalReader:
+    """The store, opened to read it. It need not be there yet, and may be replaced meanwhile.
+
+    Raises:
+        JournalUnavailableError: at once or from any method: it cannot be read.
+        sqlite3.Error: from any method: it was damaged, or locked for long, where there is no WAL.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._running = RunningSessions(path.parent)
+        self._identity = identity(path)
+        self._connection = open_for_reading(path)
+        self._labels: dict[int, tuple[str, str | None]] = {}
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store."""
+        return self._connection is not None
+
+    def reopen_if_replaced(self) -> bool:
+        """Open the store if another has taken its place, or if it has appeared; returns whether that was so."""
+        found = identity(self._path)
+        if found == self._identity:
+            return False
+        self.close()
+        self._identity = found
+        self._connection = open_for_reading(self._path)
+        self._labels.clear()
+        return True
+
+    def close(self) -> None:
+        """Close it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._running.close()
+
+    def sessions(self, *, server: str | None = None, since_us: int = 0, limit: int = -1) -> list[SessionRow]:
+        """The sessions that had not ended by `since_us`, the newest first."""
+        rows = self._execute(
+            f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE (?1 IS NULL OR server = ?1)"  # noqa: S608  constants
+            " AND (ended_us IS NULL OR ended_us >= ?2) ORDER BY started_us DESC LIMIT ?3",
+            (server, since_us, limit),
+        )
+        return [self._session(row) for row in rows]
+
+    def running_sessions(self) -> list[SessionRow]:
+        """The sessions that run now, the oldest first."""
+        rows = self._execute(
+            f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE ended_us IS NULL ORDER BY started_us",  # noqa: S608  constants
+            (),
+        )
+        return [session for session in map(self._session, rows) if session.is_running]
+
+    def last_calls(self, wanted: CallFilter, count: int) -> list[LoggedCall]:
+        """The last `count` requests that are wanted, in the order in which they ended."""
+        newest: list[tuple[int, int, LoggedCall]] = []
+        serial = 0
+        for _, session_id, last_us, data in self._batches_backwards():
+            if last_us < wanted.since_us - LATE_US:
+                break
+            if len(newest) >= count and last_us < newest[0][0] - LATE_US:
+                break
+            if last_us < wanted.since_us or (len(newest) >= count and last_us < newest[0][0]):
+                continue
+            for call in self._wanted(session_id, data, wanted):
+                serial += 1
+                item = (call.record.ended_us, serial, call)
+                if len(newest) < count:
+                    heapq.heappush(newest, item)
+                elif newest:
+                    heapq.heappushpop(newest, item)
+        return [call for *_, call in sorted(newest)]
+
+    def calls_since(self, since_us: int) -> Iterator[LoggedCall]:
+        """Every request that ended since then, of every method, newest batch first."""
+        wanted = CallFilter(since_us=since_us, all_methods=True)
+        for _, session_id, last_us, data in self._batches_backwards():
+            if last_us < since_us - LATE_US:
+                return
+            yield from self._wanted(session_id, data, wanted)
+
+    def calls_after(self, batch_id: int, wanted: CallFilter) -> tuple[int, list[LoggedCall]]:
+        """The requests written after that batch, in the order in which they ended, and the last batch there is now."""
+        found: list[LoggedCall] = []
+        for id_, session_id, data in self._execute(
+            "SELECT id, session, records FROM batches WHERE id > ? ORDER BY id", (batch_id,)
+        ):
+            batch_id = id_
+            found += self._wanted(session_id, data, wanted)
+        return batch_id, sorted(found, key=lambda call: call.record.ended_us)
+
+    def last_batch(self) -> int:
+        """The id of the newest batch, 0 if there is none."""
+        return int(self._execute("SELECT coalesce(max(id), 0) FROM batches", ())[0][0]) if self.exists else 0
+
+    def tools(self) -> dict[str, dict[str, int]]:
+        """By server: the size in bytes of each tool's definition, as its last session that listed tools saw them."""
+        found: dict[str, dict[str, int]] = {}
+        for server, name, size in self._execute(
+            "SELECT server, name, bytes FROM tools AS t WHERE session ="
+            " (SELECT session FROM tools WHERE server = t.server ORDER BY listed_us DESC LIMIT 1)"
+            " ORDER BY server, name",
+            (),
+        ):
+            found.setdefault(server, {})[name] = size
+        return found
+
+    def _session(self, row: tuple) -> SessionRow:  # type: ignore[type-arg]  # what SQLite gives
+        values = dict(zip(_COLUMNS, row, strict=True))
+        values["open_requests"] = tuple(decode_open(values["open_requests"]))
+        session = SessionRow(**values)
+        if session.ended_us is None and not self._running.is_running(session.id):
+            return _killed(session)
+        return session
+
+    def _wanted(self, session_id: int, data: bytes, wanted: CallFilter) -> Iterator[LoggedCall]:
+        server, client = self._label(session_id)
+        if wanted.server is not None and server != wanted.server:
+            return
+        for record in decode_batch(data):
+            if wanted.matches(record):
+                yield LoggedCall(session_id, server, client, record)
+
+    def _label(self, session_id: int) -> tuple[str, str | None]:
+        label = self._labels.get(session_id)
+        if label is None or label[1] is None:  # the client's name may come later than the first request
+            rows = self._execute("SELECT server, client FROM sessions WHERE id = ?", (session_id,))
+            label = self._labels[session_id] = rows[0] if rows else ("?", None)
+        return label
+
+    def _batches_backwards(self) -> Iterator[tuple[int, int, int, bytes]]:
+        before = (1 << 63) - 1
+        while True:
+            rows = self._execute(
+                "SELECT id, session, last_us, records FROM batches WHERE id < ? ORDER BY id DESC LIMIT 256", (before,)
+            )
+            yield from rows
+            if not rows:
+                return
+            before = rows[-1][0]
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
+        connection: sqlite3.Connection | None = self._connection
+        return [] if connection is None else connection.execute(statement, values).fetchall()
+
+
+def _killed(session: SessionRow) -> SessionRow:
+    return replace(session, ended_us=session.updated_us, ended_by=KILLED)

@@ -1,0 +1,297 @@
+"""What the journal learns of one session, gathered in memory on the relay's threads: one tuple a request.
+
+The relay appends; the writer's thread takes what waits and encodes it. Where the writer cannot keep up, whoever appends
+encodes a batch now and then, so memory stays flat and nothing is lost; where the store cannot be written, the oldest
+batches are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec import Struct
+
+from thv.journal.call_record import (
+    COUNTED,
+    FAILURES,
+    MESSAGE_CHARACTERS,
+    NAME_CHARACTERS,
+    TOOL_CALL,
+    CallRecord,
+    OpenShown,
+    cut,
+    encode_batch,
+    encode_open,
+    join_batches,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+WAKE_AT: Final = 1024
+"""Requests that wait for the writer when it is called before its time."""
+
+PENDING_LIMIT: Final = 4096
+"""Requests that wait at most, some 2 MiB; beyond, the thread that appends encodes them itself."""
+
+BATCH: Final = 512
+"""Requests a stored batch holds at most; encoding one takes some 200 µs, between which others run."""
+
+ENCODED_LIMIT: Final = 2 << 20
+"""Bytes of batches kept while the store cannot be written: some 60 000 requests."""
+
+SLOW_DOWN_S: Final = 0.002
+"""Seconds that traffic of more than half a million requests a second stands aside for a writer that works but lags."""
+
+OPEN_SHOWN: Final = 16
+"""Open requests that are written down with their age: the oldest."""
+
+
+class OpenRequest(Struct, gc=False, eq=False):
+    """A request that was not answered yet."""
+
+    started_ns: int  # of time.perf_counter_ns
+    method: str
+    name: str | None
+    request_bytes: int
+    arguments: str | None = None
+    code: int | None = None  # these are what its reply said, if its outcome comes later
+    message: str | None = None
+    response_bytes: int = 0
+    result: str | None = None
+
+
+class EncodedBatch(NamedTuple):
+    """Requests ready to be stored."""
+
+    first_us: int
+    last_us: int
+    requests: int
+    records: bytes
+
+
+def join(batches: list[EncodedBatch]) -> EncodedBatch:
+    """The batches as one, to be one row of the store."""
+    return EncodedBatch(
+        min(batch.first_us for batch in batches),
+        max(batch.last_us for batch in batches),
+        sum(batch.requests for batch in batches),
+        join_batches([batch.records for batch in batches]),
+    )
+
+
+class SessionEnd(NamedTuple):
+    """How a session ended."""
+
+    at_us: int
+    ended_by: str
+    exit_code: int | None
+    detail: str | None
+
+
+class SessionJournal:
+    """One session, as the writer will store it. Any thread may append; only the writer takes.
+
+    Args:
+        session_id: what the store calls it.
+        server: the server's name.
+        transport: how the client reaches it.
+        notify: called when something is to be written; returns at once.
+        hurry: called when much is to be written.
+        redact: what an error message is passed through before it is cut.
+    """
+
+    def __init__(
+        self,
+        session_id: int,
+        server: str,
+        transport: str,
+        *,
+        notify: Callable[[], None],
+        hurry: Callable[[], None],
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self.id = session_id
+        self.server = server
+        self.transport = transport
+        self.client: str | None = None
+        self.protocol: str | None = None
+        self.started_us = time.time_ns() // 1000
+        self.answered = False  # the server answered anything
+        self.requests = self.calls = self.errors = self.lost = self.restarts = 0
+        self.stray_lines: Callable[[], tuple[int, int | None]] = lambda: (0, None)
+        self.open_requests: Callable[[int], tuple[int, list[OpenRequest]]] = lambda _limit: (0, [])
+        self.end: SessionEnd | None = None
+        self.is_final = False
+        self.is_stuck = False  # the store cannot be written just now
+        self.stored = False
+        self.shows_open = False  # the store says that requests are open
+        self.changed = True
+        self._notify = notify
+        self._hurry = hurry
+        self._redact = redact
+        self._pending: list[tuple[OpenRequest, int, int]] = []
+        self._encoded: deque[EncodedBatch] = deque()
+        self._encoded_bytes = 0
+        self._listed: bytes | None = None
+        self._encoding = Lock()
+
+    # Called by the threads that carry the traffic.
+
+    def append(self, request: OpenRequest, status: int, ended_ns: int) -> None:
+        """A request ended: `status` of `call_record`, at a time of `time.perf_counter_ns`."""
+        pending = self._pending
+        pending.append((request, status, ended_ns))
+        waiting = len(pending)
+        if waiting >= WAKE_AT:
+            if waiting == WAKE_AT:
+                self._hurry()
+            elif waiting >= PENDING_LIMIT:
+                self.encode_pending()
+                time.sleep(SLOW_DOWN_S if self._encoded_bytes > ENCODED_LIMIT // 2 and not self.is_stuck else 0)
+        self._notify()
+
+    def tools_listed(self, tools: bytes) -> None:
+        """The server listed its tools: the raw JSON of the array, of which names and sizes will be kept."""
+        self._listed = tools
+        self._notify()
+
+    def ended(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
+        """How the session ends; the first word counts, an exit code that it lacked may come with a later one."""
+        known = self.end
+        if known is None:
+            self.end = SessionEnd(time.time_ns() // 1000, ended_by, exit_code, detail)
+        elif known.exit_code is None and exit_code is not None:
+            self.end = known._replace(exit_code=exit_code)
+        self.changed = True
+        self._notify()
+
+    def closed(self, ended_by: str) -> None:
+        """Nothing more will be appended. `ended_by` counts if nothing else said how the session ended."""
+        self.ended(ended_by)
+        self.is_final = True
+        self._notify()
+
+    # Called by the writer, `encode_pending` by others, too.
+
+    def encode_pending(self, steps: int = 1 << 30) -> bool:
+        """Turn what waits into batches, at most so many; returns whether something still waits."""
+        with self._encoding:
+            offset_ns = time.time_ns() - time.perf_counter_ns()
+            while steps and self._pending:
+                taken = self._pending[:BATCH]
+                del self._pending[: len(taken)]
+                self._keep([self._record(*entry, offset_ns) for entry in taken])
+                steps -= 1
+        return bool(self._pending)
+
+    def _keep(self, records: list[CallRecord]) -> None:
+        data = encode_batch(records)
+        self._encoded.append(
+            EncodedBatch(
+                min(record.ended_us - record.duration_us for record in records),
+                max(record.ended_us for record in records),
+                len(records),
+                data,
+            )
+        )
+        self._encoded_bytes += len(data)
+        self.requests += len(records)
+        outcomes = [record.status for record in records if record.method == TOOL_CALL and record.status in COUNTED]
+        self.calls += len(outcomes)
+        self.errors += sum(status in FAILURES for status in outcomes)
+        self.changed = True
+        while self._encoded_bytes > ENCODED_LIMIT:
+            dropped = self._encoded.popleft()
+            self._encoded_bytes -= len(dropped.records)
+            self.lost += dropped.requests
+
+    def _record(self, request: OpenRequest, status: int, ended_ns: int, offset_ns: int) -> CallRecord:
+        method, name, message = request.method, request.name, request.message
+        if len(method) > NAME_CHARACTERS:
+            method = cut(method, NAME_CHARACTERS)
+        if name is not None and len(name) > NAME_CHARACTERS:
+            name = cut(name, NAME_CHARACTERS)
+        if message is not None:
+            message = cut(self._redact(message), MESSAGE_CHARACTERS)
+        return CallRecord(
+            (ended_ns + offset_ns) // 1000,
+            max(0, ended_ns - request.started_ns) // 1000,
+            method,
+            name,
+            status,
+            request.request_bytes,
+            request.response_bytes,
+            request.code,
+            message,
+            request.arguments,
+            request.result,
+        )
+
+    def batches(self, count: int) -> list[EncodedBatch]:
+        """What is to be stored next, so many at most; they are kept until `was_stored`."""
+        with self._encoding:
+            return list(islice(self._encoded, count))
+
+    def was_stored(self, batches: Iterable[EncodedBatch]) -> None:
+        """These are in the store."""
+        with self._encoding:
+            for batch in batches:
+                if self._encoded and self._encoded[0] is batch:
+                    self._encoded.popleft()
+                    self._encoded_bytes -= len(batch.records)
+        self.stored = True
+
+    def take_listed(self) -> bytes | None:
+        """The tools listed since the last time."""
+        listed, self._listed = self._listed, None
+        return listed
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is to be written."""
+        return self.changed or bool(self._pending) or bool(self._encoded) or self._listed is not None
+
+    @property
+    def has_much(self) -> bool:
+        """Whether another write is due at once."""
+        return len(self._pending) >= BATCH or bool(self._encoded)
+
+    def row(self) -> dict[str, Any]:
+        """The columns of its row."""
+        open_count, oldest = self.open_requests(OPEN_SHOWN)
+        offset_ns = time.time_ns() - time.perf_counter_ns()
+        stray_lines, stray_ns = self.stray_lines()
+        end = self.end
+        return {
+            "id": self.id,
+            "server": self.server,
+            "transport": self.transport,
+            "client": self.client,
+            "protocol": self.protocol,
+            "started_us": self.started_us,
+            "updated_us": time.time_ns() // 1000,
+            "ended_us": None if end is None else end.at_us,
+            "ended_by": None if end is None else end.ended_by,
+            "exit_code": None if end is None else end.exit_code,
+            "detail": None if end is None else end.detail,
+            "requests": self.requests,
+            "calls": self.calls,
+            "errors": self.errors,
+            "lost": self.lost,
+            "answered": self.answered,
+            "restarts": self.restarts,
+            "stray_lines": stray_lines,
+            "stray_us": None if stray_ns is None else (stray_ns + offset_ns) // 1000,
+            "open_count": open_count,
+            "open_requests": encode_open([_shown(each, offset_ns) for each in oldest]) if oldest else None,
+        }
+
+
+def _shown(request: OpenRequest, offset_ns: int) -> OpenShown:
+    name = None if request.name is None else cut(request.name, NAME_CHARACTERS)
+    return OpenShown((request.started_ns + offset_ns) // 1000, cut(request.method, NAME_CHARACTERS), name)
