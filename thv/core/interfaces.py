@@ -80,6 +80,8 @@ if TYPE_CHECKING:
 
         @property
         def code(self) -> int | float | None: ...
+        @property
+        def message(self) -> str | None: ...
 
     class ResultSeen(Protocol):
         """`result` of a reply."""
@@ -117,6 +119,56 @@ if TYPE_CHECKING:
 
         def closed(self, error_type: str | None) -> None:
             """The session is over, its open requests were told of; `error_type` says what broke it, if anything."""
+
+    class LoggedRequest(Protocol):
+        """A request as the ledger keeps it for the request log; the texts are cut, nothing holds a line."""
+
+        method: str
+        name: str | None
+        started_ns: int
+        request_bytes: int
+        arguments: str | None
+        result: str | None
+
+        @property
+        def token(self) -> object: ...
+
+    ErrorSummary: TypeAlias = tuple[int | None, str | None]
+    """Code and message of a JSON-RPC error."""
+
+    FinishedCall: TypeAlias = tuple[Outcome, LoggedRequest, ErrorSummary | None, int]
+    """A tool call that has its outcome: the call, the JSON-RPC error if it was one, and the bytes of its reply."""
+
+    class RequestLog(Protocol):
+        """Keeps how one session's requests ended: the user's journal. One that raises is asked no more.
+
+        It costs less than a `RequestObserver`: tool calls that end in one chunk are handed over in one list. Only
+        `calls_ended` and `ended` are called without the ledger's lock. Times are those of `time.perf_counter_ns`; 0
+        stands for now.
+        """
+
+        @property
+        def wants_detail(self) -> bool:
+            """Whether `detail` is to be called for the next request."""
+
+        @property
+        def captures(self) -> bool:
+            """Whether `replied` is to be called for tool calls, too."""
+
+        def detail(self, message: RequestSeen, request: LoggedRequest) -> None:
+            """A request is about to be forwarded."""
+
+        def replied(self, request: LoggedRequest, reply: ReplySeen, size: int, at_ns: int) -> None:
+            """A request was answered: one that is no tool call, or any where results are captured."""
+
+        def calls_ended(self, calls: list[FinishedCall], at_ns: int) -> None:
+            """Tool calls have their outcomes. The list may be kept."""
+
+        def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
+            """A request, of whatever method, is open no more without having been answered."""
+
+        def closed(self, ended_by: str) -> None:
+            """The session is over; `server` or `client` ended it, if nothing more precise is known."""
 
     class SessionInstrumentation(Protocol):
         """What one MCP session owes to those who count: who carries its bytes shows them here."""

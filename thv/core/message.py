@@ -8,6 +8,7 @@ input. This module knows shapes, not what they mean for a call: that is the ledg
 from __future__ import annotations
 
 import re
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -25,6 +26,7 @@ MEND_UP_TO = 1 << 20
 KEEP_DEPTH = 6
 """Nesting that flattening keeps. A batch, its message, the result, the task's result and one more need five."""
 
+_BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 """How a line begins that can hold a message; some servers write a byte order mark."""
@@ -40,6 +42,7 @@ class ClientParams(Struct, frozen=True, gc=False, rename="camel"):
     task_id: str | None = None
     request_id: Id | None = None
     task: AnyObject | None = None
+    name: str | None = None
 
 
 class ClientMessage(Struct, frozen=True, gc=False):
@@ -54,6 +57,7 @@ class ErrorObject(Struct, frozen=True, gc=False):
     """`error` of a response. Whatever else stands there (a string, say) is read as an error without a code."""
 
     code: int | float | None = None
+    message: str | None = None
 
 
 class CallResult(Struct, frozen=True, gc=False, rename="camel"):
@@ -106,6 +110,10 @@ class LineReader(Generic[Message]):
         strict: decodes one line into a message, or raises.
         loose: reads what it can of one JSON object that `strict` refused.
         unreadable: what a line that must be given up gives.
+
+    Attributes:
+        stray_lines: how many lines could not begin a JSON-RPC message, blank ones apart.
+        first_stray_ns: when the first of them was read, by `time.perf_counter_ns`.
     """
 
     def __init__(
@@ -117,6 +125,8 @@ class LineReader(Generic[Message]):
         self._strict = strict
         self._loose = loose
         self.unreadable = list(unreadable)
+        self.stray_lines = 0
+        self.first_stray_ns: int | None = None
 
     def read(self, block: bytes | bytearray) -> Sequence[Message]:
         """The messages in a block of complete lines, each ended by a newline, in their order."""
@@ -129,6 +139,24 @@ class LineReader(Generic[Message]):
         except (ValueError, RecursionError):
             return [message for line in lines for message in self.read_one(line)]
 
+    def read_with_sizes(self, block: bytes | bytearray) -> tuple[Sequence[Message], Sequence[int]]:
+        """The messages as `read` gives them, and the bytes of each one's line; those of a batch share its line."""
+        if block.find(b"\n") == len(block) - 1:
+            messages = self.read_one(block)
+            return messages, [len(block) // max(1, len(messages))] * len(messages)
+        lines = block.split(b"\n")
+        del lines[-1]
+        try:
+            return list(map(self._strict, lines)), list(map(len, lines))
+        except (ValueError, RecursionError):
+            several: list[Message] = []
+            sizes: list[int] = []
+            for line in lines:
+                messages = self.read_one(line)
+                several += messages
+                sizes += [len(line) // max(1, len(messages))] * len(messages)
+            return several, sizes
+
     def read_one(self, line: bytes | bytearray) -> Sequence[Message]:
         """The messages in one line: one, or those of a batch, or none."""
         try:
@@ -139,6 +167,7 @@ class LineReader(Generic[Message]):
     def _read_tolerantly(self, text: bytes | bytearray) -> list[Message]:
         start = _START.match(text)
         if start is None:
+            self._note_stray(text)
             return []
         text = text.removeprefix(_BOM)
         mended = flattened = False
@@ -155,6 +184,12 @@ class LineReader(Generic[Message]):
                     return self.unreadable
                 text = _flattened(text)
                 flattened = True
+
+    def _note_stray(self, text: bytes | bytearray) -> None:
+        if text.strip(_BLANK):
+            if not self.stray_lines:
+                self.first_stray_ns = perf_counter_ns()
+            self.stray_lines += 1
 
     def _parts(self, text: bytes | bytearray) -> list[Message]:
         # An array is a batch (2025-03-26): each element counts. An array in an array is none.
@@ -184,6 +219,12 @@ class _LooseParams(Struct, frozen=True, gc=False, rename="camel"):
     task_id: Raw = _ABSENT
     request_id: Raw = _ABSENT
     task: Raw = _ABSENT
+    name: Raw = _ABSENT
+
+
+class _LooseError(Struct, frozen=True, gc=False):
+    code: Raw = _ABSENT
+    message: Raw = _ABSENT
 
 
 class _LooseServer(Struct, frozen=True, gc=False):
@@ -207,7 +248,8 @@ class _LooseResult(Struct, frozen=True, gc=False, rename="camel"):
 _ID = Decoder(int | float | str)
 TEXT = Decoder(str)
 _TRUTH = Decoder(bool)
-_ERROR = Decoder(ErrorObject)
+_NUMBER = Decoder(int | float)
+_LOOSE_ERROR = Decoder(_LooseError)
 _OBJECT = Decoder(AnyObject)
 _LOOSE_CLIENT = Decoder(_LooseClient)
 _LOOSE_PARAMS = Decoder(_LooseParams)
@@ -237,7 +279,10 @@ def _read_method(part: Raw) -> str | None:
 
 
 def _read_error(part: Raw) -> ErrorObject | None:
-    return (read_part(_ERROR, part) or ErrorObject()) if _is_there(part) else None
+    if not _is_there(part):
+        return None
+    seen = read_part(_LOOSE_ERROR, part)
+    return ErrorObject() if seen is None else ErrorObject(read_part(_NUMBER, seen.code), read_part(TEXT, seen.message))
 
 
 def loose_client(line: Raw) -> ClientMessage:
@@ -253,6 +298,7 @@ def loose_client(line: Raw) -> ClientMessage:
             task_id=read_part(TEXT, params.task_id),
             request_id=read_part(_ID, params.request_id),
             task=read_part(_OBJECT, params.task),
+            name=read_part(TEXT, params.name),
         ),
     )
 

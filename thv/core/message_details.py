@@ -1,4 +1,4 @@
-"""The further members of a message that the user's telemetry describes; read only when there is telemetry.
+"""The further members of a message that the user's telemetry and journal describe; read only where there is one.
 
 The same promises as `messages`, of which these are extensions: strict first, then member by member, so that a wrong
 type in `_meta` hides nothing else. What is kept is short text, but for `arguments` and `content`: those are raw JSON,
@@ -22,6 +22,9 @@ from thv.core.message import (
     loose_server,
     read_part,
 )
+
+_ABSENT = Raw()
+"""Raw JSON that is not there; it is false. With `Raw | None` the strict decoder would refuse whatever is there."""
 
 PROTOCOL_VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 CLIENT_INFO_KEY = "io.modelcontextprotocol/clientInfo"
@@ -52,7 +55,6 @@ class Meta(
 class DetailedParams(ClientParams, frozen=True, gc=False, rename="camel"):
     """`params` of a request: what is called, got or read, and who asks."""
 
-    name: str | None = None
     uri: str | None = None
     protocol_version: str | None = None
     client_info: Implementation | None = None
@@ -71,7 +73,7 @@ class ParamsWithoutArguments(DetailedParams, frozen=True, gc=False, rename="came
 class ParamsWithArguments(DetailedParams, frozen=True, gc=False, rename="camel"):
     """`params` of a request, its arguments as raw JSON."""
 
-    arguments: Raw | None = None
+    arguments: Raw = _ABSENT
 
 
 class DetailedRequest(ClientMessage, frozen=True, gc=False):
@@ -90,6 +92,7 @@ class DetailedResult(Result, frozen=True, gc=False, rename="camel"):
     """`result` of a response; the version is that of `initialize`."""
 
     protocol_version: str | None = None
+    tools: Raw = _ABSENT
 
     @property
     def content(self) -> None:
@@ -101,7 +104,8 @@ class CapturedResult(Result, frozen=True, gc=False, rename="camel"):
     """`result` of a response, its content as raw JSON."""
 
     protocol_version: str | None = None
-    content: Raw | None = None
+    tools: Raw = _ABSENT
+    content: Raw = _ABSENT
 
 
 class DetailedReply(ServerMessage, frozen=True, gc=False):
@@ -133,9 +137,6 @@ def detailed_readers(*, capture: bool) -> tuple[LineReader[ClientMessage], LineR
     )
 
 
-_ABSENT = Raw()
-
-
 class _Envelope(Struct, frozen=True, gc=False):
     params: Raw = _ABSENT
     result: Raw = _ABSENT
@@ -158,6 +159,7 @@ class _LooseDetails(Struct, frozen=True, gc=False, rename="camel"):
     meta: Raw = field(default=_ABSENT, name="_meta")
     arguments: Raw = _ABSENT
     content: Raw = _ABSENT
+    tools: Raw = _ABSENT
 
 
 class _LooseImplementation(Struct, frozen=True, gc=False):
@@ -207,7 +209,7 @@ def _loose_captured_request(line: Raw) -> CapturedRequest:
             protocol_version=read_part(TEXT, seen.protocol_version),
             client_info=_implementation(seen.client_info),
             meta=_meta(seen.meta),
-            arguments=seen.arguments or None,
+            arguments=seen.arguments,
         ),
     )
 
@@ -232,7 +234,8 @@ def _loose_captured_reply(line: Raw) -> CapturedReply:
         result = CapturedResult(
             **structs.asdict(message.result),
             protocol_version=read_part(TEXT, seen.protocol_version),
-            content=seen.content or None,
+            content=seen.content,
+            tools=seen.tools,
         )
     return CapturedReply(message.id, message.method, result, message.error, message.params)
 

@@ -5,13 +5,15 @@ It never raises and never writes. A bug in looking ends the looking, not the ses
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Generic
 
 from thv.core.lines import LineAssembler
 from thv.core.message import LineReader, Message, client_reader, server_reader
+from thv.ledger.ledger import NO_SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from thv.core.interfaces import Look
     from thv.core.message import ClientMessage, ServerMessage
@@ -25,6 +27,7 @@ class TrafficInspector:
         ledger: told what was seen. It is abandoned if looking has to stop, so that nobody waits for replies unseen.
         report: told in one line, once, that looking had to stop.
         readers: what reads the lines of the client and of the server, where more is wanted than the ledger needs.
+        measures: tell the ledger when messages passed and how large they are.
     """
 
     from_client: Look
@@ -42,14 +45,26 @@ class TrafficInspector:
         *,
         report: Callable[[str], None] | None = None,
         readers: tuple[LineReader[ClientMessage], LineReader[ServerMessage]] | None = None,
+        measures: bool = False,
     ) -> None:
         client, server = readers or (client_reader(), server_reader())
         self._ledger = ledger
         self._report = report
-        self._client = _Direction(client, ledger.client_sent, self._stop)
-        self._server = _Direction(server, ledger.server_sent, self._stop)
+        make = _MeasuredDirection if measures else _Direction
+        self._client = make(client, ledger.client_sent, self._stop)
+        self._server = make(server, ledger.server_sent, self._stop)
         self.from_client = self._client.see
         self.from_server = self._server.see
+
+    def passed_at(self, time_ns: int | None) -> None:
+        """What is shown from now on passed then, by `time.perf_counter_ns`; None: it passes as it is shown."""
+        now = perf_counter_ns if time_ns is None else lambda: time_ns
+        self._client.now = self._server.now = now
+
+    def stray_lines(self) -> tuple[int, int | None]:
+        """How many lines of the server were no JSON-RPC, and when the first was read."""
+        reader = self._server.reader
+        return reader.stray_lines, reader.first_stray_ns
 
     def _stop(self, problem: Exception) -> None:
         already = self._client.stopped
@@ -68,14 +83,15 @@ class _Direction(Generic[Message]):
     def __init__(
         self,
         reader: LineReader[Message],
-        tell: Callable[[Sequence[Message]], None],
+        tell: Callable[..., None],
         stop: Callable[[Exception], None],
     ) -> None:
         self._lines = LineAssembler()
-        self._reader = reader
+        self.reader = reader
         self._tell = tell
         self._stop = stop
         self.stopped = False
+        self.now: Callable[[], int] = perf_counter_ns
 
     def see(self, chunk: bytes) -> None:
         if self.stopped:
@@ -83,9 +99,30 @@ class _Direction(Generic[Message]):
         try:
             if not self._lines.pending and chunk.find(b"\n") == len(chunk) - 1:
                 # One small line a read is what a session consists of, so it gets the shortest way.
-                self._tell(self._reader.read_one(chunk))
+                self._tell(self.reader.read_one(chunk))
                 return
             for block in self._lines.feed(chunk or b"\n"):
-                self._tell(self._reader.read(block) if block else self._reader.unreadable)
+                self._tell(self.reader.read(block) if block else self.reader.unreadable)
+        except Exception as problem:  # noqa: BLE001 - a bug in looking must not reach the relay
+            self._stop(problem)
+
+
+class _MeasuredDirection(_Direction[Message]):
+    """One that also tells when messages passed and how large they are."""
+
+    def see(self, chunk: bytes) -> None:
+        if self.stopped:
+            return
+        try:
+            if not self._lines.pending and chunk.find(b"\n") == len(chunk) - 1:
+                messages = self.reader.read_one(chunk)
+                count = len(messages)
+                self._tell(messages, (len(chunk),) if count == 1 else [len(chunk) // (count or 1)] * count, self.now())
+                return
+            for block in self._lines.feed(chunk or b"\n"):
+                if block:
+                    self._tell(*self.reader.read_with_sizes(block), self.now())
+                else:
+                    self._tell(self.reader.unreadable, NO_SIZES, self.now())
         except Exception as problem:  # noqa: BLE001 - a bug in looking must not reach the relay
             self._stop(problem)

@@ -13,13 +13,17 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from msgspec import Struct
-
 from thv.journal.call_record import (
+    CANCELLED,
+    CLIENT_CLOSED,
     COUNTED,
+    ERROR,
+    EVICTED,
     FAILURES,
     MESSAGE_CHARACTERS,
     NAME_CHARACTERS,
+    SERVER_EXITED,
+    SUCCESS,
     TOOL_CALL,
     CallRecord,
     OpenShown,
@@ -30,7 +34,28 @@ from thv.journal.call_record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeAlias
+
+    from thv.core.interfaces import EndReason, ErrorSummary, LoggedRequest, ReplySeen, RequestSeen
+
+    Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int]
+    """How a request ended (an outcome, or an `EndReason`), the request, its error, and the bytes of its reply."""
+
+INITIALIZE: Final = "initialize"
+LIST_TOOLS: Final = "tools/list"
+
+STATUS_BY_WORD: Final = {
+    "success": SUCCESS,
+    "error": ERROR,
+    "cancelled": CANCELLED,
+    "abandoned": CLIENT_CLOSED,
+    "server_gone": SERVER_EXITED,
+    "forgotten": EVICTED,
+}
+
+READ: Final = 16 << 10
+"""Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
 WAKE_AT: Final = 1024
 """Requests that wait for the writer when it is called before its time."""
@@ -49,20 +74,6 @@ SLOW_DOWN_S: Final = 0.002
 
 OPEN_SHOWN: Final = 16
 """Open requests that are written down with their age: the oldest."""
-
-
-class OpenRequest(Struct, gc=False, eq=False):
-    """A request that was not answered yet."""
-
-    started_ns: int  # of time.perf_counter_ns
-    method: str
-    name: str | None
-    request_bytes: int
-    arguments: str | None = None
-    code: int | None = None  # these are what its reply said, if its outcome comes later
-    message: str | None = None
-    response_bytes: int = 0
-    result: str | None = None
 
 
 class EncodedBatch(NamedTuple):
@@ -94,7 +105,7 @@ class SessionEnd(NamedTuple):
 
 
 class SessionJournal:
-    """One session, as the writer will store it. Any thread may append; only the writer takes.
+    """One session, as the writer will store it: a `thv.core.interfaces.RequestLog`, which any thread may call.
 
     Args:
         session_id: what the store calls it.
@@ -103,6 +114,7 @@ class SessionJournal:
         notify: called when something is to be written; returns at once.
         hurry: called when much is to be written.
         redact: what an error message is passed through before it is cut.
+        capture: what raw arguments and results are passed through; None where they are not kept.
     """
 
     def __init__(
@@ -114,6 +126,7 @@ class SessionJournal:
         notify: Callable[[], None],
         hurry: Callable[[], None],
         redact: Callable[[str], str] = str,
+        capture: Callable[[bytes], str] | None = None,
     ) -> None:
         self.id = session_id
         self.server = server
@@ -124,43 +137,82 @@ class SessionJournal:
         self.answered = False  # the server answered anything
         self.requests = self.calls = self.errors = self.lost = self.restarts = 0
         self.stray_lines: Callable[[], tuple[int, int | None]] = lambda: (0, None)
-        self.open_requests: Callable[[int], tuple[int, list[OpenRequest]]] = lambda _limit: (0, [])
+        self.open_requests: Callable[[int], tuple[int, list[LoggedRequest]]] = lambda _limit: (0, [])
         self.end: SessionEnd | None = None
         self.is_final = False
         self.is_stuck = False  # the store cannot be written just now
         self.stored = False
         self.shows_open = False  # the store says that requests are open
         self.changed = True
+        self.wants_detail = True
+        self.captures = capture is not None
         self._notify = notify
         self._hurry = hurry
         self._redact = redact
-        self._pending: list[tuple[OpenRequest, int, int]] = []
+        self._capture = capture
+        self._pending: list[tuple[int, Sequence[Entry]]] = []
+        self._waiting = 0
         self._encoded: deque[EncodedBatch] = deque()
         self._encoded_bytes = 0
         self._listed: bytes | None = None
         self._encoding = Lock()
 
-    # Called by the threads that carry the traffic.
+    # The request log.
 
-    def append(self, request: OpenRequest, status: int, ended_ns: int) -> None:
-        """A request ended: `status` of `call_record`, at a time of `time.perf_counter_ns`."""
-        pending = self._pending
-        pending.append((request, status, ended_ns))
-        waiting = len(pending)
+    def detail(self, message: RequestSeen, request: LoggedRequest) -> None:
+        """Who asks, which the first messages say; and the arguments of calls, if they are to be kept."""
+        params = message.params
+        if self.client is None:
+            info = None if params is None else params.client_info or (params.meta and params.meta.client_info)
+            if info:
+                self.client = cut(info.name or "", NAME_CHARACTERS)
+            elif request.method == TOOL_CALL:
+                self.client = ""
+        if params is not None and params.meta is not None and params.meta.protocol_version is not None:
+            self.protocol = cut(params.meta.protocol_version, NAME_CHARACTERS)
+        if self._capture is not None and params is not None and params.arguments:
+            request.arguments = self._capture(_start(params.arguments))
+        self.wants_detail = self.client is None or self.captures
+        self._notify()  # a request that stays open is to be seen, too
+
+    def replied(self, request: LoggedRequest, reply: ReplySeen, size: int, at_ns: int) -> None:
+        """A reply to something else than a call; and to calls, where results are to be kept."""
+        result: Any = reply.result or None
+        if self._capture is not None and result is not None and result.content:
+            request.result = self._capture(_start(result.content))
+        if request.method == TOOL_CALL:
+            return
+        if result is not None and request.method == INITIALIZE and result.protocol_version is not None:
+            self.protocol = cut(result.protocol_version, NAME_CHARACTERS)
+        if result is not None and request.method == LIST_TOOLS and result.tools:
+            self._listed = bytes(result.tools)
+        error = None
+        if reply.error is not None:
+            error = None if reply.error.code is None else int(reply.error.code), reply.error.message
+        self.calls_ended([("success" if reply.error is None else "error", request, error, size)], at_ns)
+
+    def calls_ended(self, calls: Sequence[Entry], at_ns: int) -> None:
+        """The hot path: one tuple for the calls of one chunk."""
+        self._pending.append((at_ns, calls))
+        waiting = self._waiting = self._waiting + len(calls)
         if waiting >= WAKE_AT:
-            if waiting == WAKE_AT:
-                self._hurry()
-            elif waiting >= PENDING_LIMIT:
+            self._hurry()
+            if waiting >= PENDING_LIMIT:
                 self.encode_pending()
                 time.sleep(SLOW_DOWN_S if self._encoded_bytes > ENCODED_LIMIT // 2 and not self.is_stuck else 0)
         self._notify()
 
-    def tools_listed(self, tools: bytes) -> None:
-        """The server listed its tools: the raw JSON of the array, of which names and sizes will be kept."""
-        self._listed = tools
+    def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
+        """A request that was not answered."""
+        self.calls_ended([(reason, request, None, 0)], at_ns or time.perf_counter_ns())
+
+    def closed(self, ended_by: str) -> None:
+        """Nothing more will be appended. `ended_by` counts if nothing else said how the session ended."""
+        self.set_end(ended_by)
+        self.is_final = True
         self._notify()
 
-    def ended(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
+    def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
         """How the session ends; the first word counts, an exit code that it lacked may come with a later one."""
         known = self.end
         if known is None:
@@ -170,12 +222,6 @@ class SessionJournal:
         self.changed = True
         self._notify()
 
-    def closed(self, ended_by: str) -> None:
-        """Nothing more will be appended. `ended_by` counts if nothing else said how the session ended."""
-        self.ended(ended_by)
-        self.is_final = True
-        self._notify()
-
     # Called by the writer, `encode_pending` by others, too.
 
     def encode_pending(self, steps: int = 1 << 30) -> bool:
@@ -183,9 +229,12 @@ class SessionJournal:
         with self._encoding:
             offset_ns = time.time_ns() - time.perf_counter_ns()
             while steps and self._pending:
-                taken = self._pending[:BATCH]
-                del self._pending[: len(taken)]
-                self._keep([self._record(*entry, offset_ns) for entry in taken])
+                records: list[CallRecord] = []
+                while self._pending and len(records) < BATCH:
+                    at_ns, entries = self._pending.pop(0)
+                    self._waiting -= len(entries)
+                    records += [self._record(entry, at_ns, offset_ns) for entry in entries]
+                self._keep(records)
                 steps -= 1
         return bool(self._pending)
 
@@ -204,29 +253,29 @@ class SessionJournal:
         outcomes = [record.status for record in records if record.method == TOOL_CALL and record.status in COUNTED]
         self.calls += len(outcomes)
         self.errors += sum(status in FAILURES for status in outcomes)
+        self.answered = self.answered or any(record.status <= ERROR for record in records)
         self.changed = True
         while self._encoded_bytes > ENCODED_LIMIT:
             dropped = self._encoded.popleft()
             self._encoded_bytes -= len(dropped.records)
             self.lost += dropped.requests
 
-    def _record(self, request: OpenRequest, status: int, ended_ns: int, offset_ns: int) -> CallRecord:
-        method, name, message = request.method, request.name, request.message
-        if len(method) > NAME_CHARACTERS:
-            method = cut(method, NAME_CHARACTERS)
-        if name is not None and len(name) > NAME_CHARACTERS:
-            name = cut(name, NAME_CHARACTERS)
-        if message is not None:
-            message = cut(self._redact(message), MESSAGE_CHARACTERS)
+    def _record(self, entry: Entry, at_ns: int, offset_ns: int) -> CallRecord:
+        how, request, error, response_bytes = entry
+        code = message = None
+        if error is not None:
+            code, message = error
+            if message is not None:
+                message = cut(self._redact(message), MESSAGE_CHARACTERS)
         return CallRecord(
-            (ended_ns + offset_ns) // 1000,
-            max(0, ended_ns - request.started_ns) // 1000,
-            method,
-            name,
-            status,
+            (at_ns + offset_ns) // 1000,
+            max(0, at_ns - request.started_ns) // 1000,
+            request.method,
+            request.name,
+            STATUS_BY_WORD[how],
             request.request_bytes,
-            request.response_bytes,
-            request.code,
+            response_bytes,
+            code,
             message,
             request.arguments,
             request.result,
@@ -259,7 +308,7 @@ class SessionJournal:
     @property
     def has_much(self) -> bool:
         """Whether another write is due at once."""
-        return len(self._pending) >= BATCH or bool(self._encoded)
+        return self._waiting >= BATCH or bool(self._encoded)
 
     def row(self) -> dict[str, Any]:
         """The columns of its row."""
@@ -292,6 +341,10 @@ class SessionJournal:
         }
 
 
-def _shown(request: OpenRequest, offset_ns: int) -> OpenShown:
-    name = None if request.name is None else cut(request.name, NAME_CHARACTERS)
-    return OpenShown((request.started_ns + offset_ns) // 1000, cut(request.method, NAME_CHARACTERS), name)
+def _shown(request: LoggedRequest, offset_ns: int) -> OpenShown:
+    return OpenShown((request.started_ns + offset_ns) // 1000, request.method, request.name)
+
+
+def _start(raw: Any) -> bytes:
+    """As much of raw JSON as is ever shown: the original holds its whole line."""
+    return bytes(memoryview(raw)[:READ])

@@ -128,7 +128,14 @@ class JournalWriter:
         self._unchecked = CHECK_BYTES
         self.broken = False
 
-    def open_session(self, server: str, transport: str, *, redact: Callable[[str], str] = str) -> SessionJournal:
+    def open_session(
+        self,
+        server: str,
+        transport: str,
+        *,
+        redact: Callable[[str], str] = str,
+        capture: Callable[[bytes], str] | None = None,
+    ) -> SessionJournal:
         """The journal of a session that begins now."""
         session = SessionJournal(
             random.getrandbits(48),
@@ -137,6 +144,7 @@ class JournalWriter:
             notify=self.notify,
             hurry=self.hurry,
             redact=redact,
+            capture=capture,
         )
         self._sessions.append(session)
         if self._thread is None:

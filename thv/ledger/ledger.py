@@ -19,6 +19,7 @@ What the specification leaves open is decided like this:
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from itertools import islice, repeat
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +29,30 @@ from thv.core.message import UNREADABLE, Id, Result
 from thv.ledger.observers import Observers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from thv.core.interfaces import CallObserver, EndReason, Outcome, RequestObserver
-    from thv.core.message import CallResult, ClientMessage, ClientParams, ServerMessage, Task
+    from thv.core.interfaces import (
+        CallObserver,
+        EndReason,
+        ErrorSummary,
+        LoggedRequest,
+        Outcome,
+        RequestLog,
+        RequestObserver,
+    )
+    from thv.core.message import CallResult, ClientMessage, ClientParams, ErrorObject, ServerMessage, Task
     from thv.ledger.observers import Called, Ended
 
 MAX_OPEN = 65_536
 """Requests, and tasks, remembered at once: far more than any client keeps open, and at worst 13 MiB."""
+
+NAME_CHARACTERS: Final = 128
+"""Characters kept of a method and of a tool's or prompt's name; the specification recommends at most 128 for tools."""
+
+MESSAGE_READ: Final = 1024
+"""Characters kept of an error message until it is redacted and cut."""
+
+NO_SIZES: Final = repeat(0)
 
 _CALL: Final = 0
 _CALL_AS_TASK: Final = 1
@@ -65,11 +82,18 @@ class _Request(Struct, gc=False, eq=False):
     kind: int
     task_id: str | None = None
     token: object = None  # what the request observer gave
+    # The rest is for the request log.
+    method: str = "tools/call"
+    name: str | None = None
+    started_ns: int = 0
+    request_bytes: int = 0
+    arguments: str | None = None
+    result: str | None = None
 
 
 class _Task(Struct, frozen=True, gc=False, eq=False):
     extension: bool  # of the 2026-07-28 extension, whose `tasks/get` brings the outcome
-    token: object = None  # of the call that created it
+    request: _Request  # the call that created it
 
 
 class ToolCallLedger:
@@ -78,6 +102,7 @@ class ToolCallLedger:
     Args:
         observers: each is told of each outcome once, on the thread that brought it, outside the ledger's lock.
         requests: told of every request and its end; its messages must have been read with the detail it asks for.
+        log: keeps how every request ended, as above; asked once a chunk where it can be.
         max_open: how many open requests, and how many unfinished tasks, are remembered; the oldest is dropped.
         report: told, once for each kind, that an observer raised; the others are told all the same. A call observer
             is asked again, a request observer is not.
@@ -88,10 +113,11 @@ class ToolCallLedger:
         observers: Sequence[CallObserver] = (),
         *,
         requests: RequestObserver | None = None,
+        log: RequestLog | None = None,
         max_open: int = MAX_OPEN,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        self._observers = Observers(observers, requests, report)
+        self._observers = Observers(observers, requests, log, report)
         self._max_open = max_open
         self._lock = Lock()
         self._serial = 0
@@ -113,21 +139,40 @@ class ToolCallLedger:
         """
         return self._awaited
 
-    def client_sent(self, messages: Sequence[ClientMessage]) -> None:
-        """Registers requests and heeds cancellations; to be called before the server can see the messages."""
+    def open_requests(self, limit: int) -> tuple[int, list[LoggedRequest]]:
+        """How many requests are open, and the oldest of them, at most so many."""
+        with self._lock:
+            return self._count, [request for _, request in islice(self._requests_open(), limit)]
+
+    def client_sent(  # noqa: C901, PLR0912  the hot path: another function would cost it a twentieth
+        self, messages: Sequence[ClientMessage], sizes: Iterable[int] = NO_SIZES, at_ns: int = 0
+    ) -> None:
+        """Registers requests and heeds cancellations; to be called before the server can see the messages.
+
+        Args:
+            messages: what passed.
+            sizes: the bytes of each message; only the request log wants them.
+            at_ns: when they passed, by `time.perf_counter_ns`; likewise.
+        """
         with self._lock:
             open_, max_open = self._open, self._max_open
-            observed = self._observers.want_requests
-            for message in messages if self._running else ():
+            observed, log = self._observers.want_requests, self._observers.log
+            for message, size in zip(messages if self._running else (), sizes, strict=False):
                 method, id_ = message.method, message.id
                 if method is None or id_ is None:
                     self._client_notified(message)
                     continue
                 self._serial += 1
-                if method == "tools/call" and (message.params is None or message.params.task is None):
-                    request = _Request(self._serial, _CALL)
+                params = message.params
+                if method == "tools/call" and (params is None or params.task is None):
+                    name = None if params is None else params.name
+                    if name is not None and len(name) > NAME_CHARACTERS:
+                        name = name[:NAME_CHARACTERS]
+                    request = _Request(self._serial, _CALL, None, None, method, name, at_ns, size)
                 else:
-                    request = self._other_request(method, message.params)
+                    request = self._other_request(method, params, at_ns, size)
+                if log is not None and log.wants_detail:
+                    self._observers.log_detail(message, request)
                 if observed:
                     request.token = self._observers.begun(message)
                 if id_ in open_:
@@ -140,21 +185,24 @@ class ToolCallLedger:
                 if self._count > max_open:
                     self._drop_oldest()
             unanswerable = self._server_gone
-            ended = self._take_ended() if observed else None
-        if ended is not None:
-            self._observers.ended(ended)
+            ended = self._take_ended() if self._ended else None
+        if ended is not None or observed:
+            self._observers.ended(ended or (), at_ns)
         if unanswerable:
-            self._refuse(messages)
+            self._refuse(messages, at_ns)
 
-    def server_sent(self, messages: Sequence[ServerMessage]) -> None:
-        """Closes the requests that the messages reply to, and counts what ended."""
+    def server_sent(  # noqa: C901  as above
+        self, messages: Sequence[ServerMessage], sizes: Iterable[int] = NO_SIZES, at_ns: int = 0
+    ) -> None:
+        """Closes the requests that the messages reply to, and counts what ended; arguments as of `client_sent`."""
         outcomes: list[Called] = []
         with self._lock:
             cancelled, observed = self._cancelled, self._observers.want_requests
-            for message in messages:
+            log = self._observers.log
+            for message, size in zip(messages, sizes, strict=False):
                 id_, error = message.id, message.error
                 if id_ is None or message.method is not None:
-                    self._server_notified(message, outcomes)
+                    self._server_notified(message, outcomes, size)
                     continue
                 if error is None:
                     if message.result is UNSET:
@@ -166,17 +214,21 @@ class ToolCallLedger:
                 if request is None:
                     continue
                 if observed:
-                    self._ended.append((request.token, "replied", message))
+                    self._ended.append((request, "replied", message))
+                if log is not None and (log.captures or request.kind > _CALL_AS_TASK):
+                    self._observers.log_reply(request, message, size, at_ns)
                 result = message.result
                 if request.kind == _CALL and error is None and result and result.result_type is None:
                     # What nearly every message is, for the shortest way; _settle would say the same.
-                    outcomes.append(("error" if result.is_error else "success", request.token))
+                    outcomes.append(("error" if result.is_error else "success", request, None, size))
                 else:
-                    self._settle(request, message, outcomes)
-            ended = self._take_ended() if observed else ()
+                    self._settle(request, message, outcomes, size)
+            ended = self._take_ended() if self._ended else ()
         if ended:
-            self._observers.ended(ended)
+            self._observers.ended(ended, at_ns)
         self._observers.called(outcomes)
+        if log is not None and outcomes:
+            self._observers.log_calls(outcomes, at_ns)
 
     def server_exited(self) -> None:
         """The server exited, or closed its stdout, with the client still there: every open call ended in error.
@@ -184,13 +236,14 @@ class ToolCallLedger:
         So does each call the client sends from now on.
         """
         with self._lock:
-            calls = [request.token for _, request in self._requests_open() if request.kind <= _CALL_AS_TASK]
-            calls += [task.token for task in self._tasks.values()]
+            calls = [request for _, request in self._requests_open() if request.kind <= _CALL_AS_TASK]
+            tasks = [task.request for task in self._tasks.values()]
             was_running, self._server_gone = self._running, self._running
             self._forget("server_gone")
             ended = self._take_ended()
         self._observers.ended(ended)
-        self._observers.called([("error", token) for token in calls])
+        self._observers.called([("error", request, None, 0) for request in (*calls, *tasks)])
+        self._observers.log_ended([(request, "server_gone", None) for request in tasks])
         if was_running:
             self._observers.closed("server_gone")
 
@@ -204,22 +257,23 @@ class ToolCallLedger:
         if was_running:
             self._observers.closed(None)
 
-    def _refuse(self, messages: Sequence[ClientMessage]) -> None:
+    def _refuse(self, messages: Sequence[ClientMessage], at_ns: int) -> None:
         """Requests sent after the server was gone."""
         for message in messages:
             if message.method is None or message.id is None:
                 continue
-            token = self._observers.begun(message)
-            self._observers.ended([(token, "server_gone", None)])
+            request = self._other_request(message.method, message.params, at_ns, 0)
+            request.token = self._observers.begun(message)
+            self._observers.ended([(request, "server_gone", None)], at_ns)
             if message.method == "tools/call":
-                self._observers.called([("error", token)])
+                self._observers.called([("error", request, None, 0)])
 
     # What follows is called with the lock held.
 
     def _forget(self, ending: EndReason) -> None:
         self._running = False
-        if self._observers.want_requests:
-            self._ended += [(request.token, ending, None) for _, request in sorted(self._requests_open(), key=_age)]
+        if self._observers.want_ends:
+            self._ended += [(request, ending, None) for _, request in sorted(self._requests_open(), key=_age)]
         self._open.clear()
         self._by_age.clear()
         self._tasks.clear()
@@ -230,15 +284,20 @@ class ToolCallLedger:
         ended, self._ended = self._ended, []
         return ended
 
-    def _other_request(self, method: str, params: ClientParams | None) -> _Request:
+    def _other_request(self, method: str, params: ClientParams | None, at_ns: int, size: int) -> _Request:
         kind = _KINDS.get(method, _OTHER)
-        if params is None or kind == _OTHER:
-            return _Request(self._serial, kind)
+        request = _Request(self._serial, kind, None, None, method[:NAME_CHARACTERS], None, at_ns, size)
+        if params is None:
+            return request
+        if params.name is not None:
+            request.name = params.name[:NAME_CHARACTERS]
         if kind == _CALL and params.task is not None:
-            kind = _CALL_AS_TASK
+            request.kind = _CALL_AS_TASK
         elif kind == _TASK_CANCEL and params.task_id is not None:
             self._tasks.pop(params.task_id, None)
-        return _Request(self._serial, kind, params.task_id)
+        if kind != _OTHER:
+            request.task_id = params.task_id
+        return request
 
     def _open_again(self, id_: Id, request: _Request) -> None:
         earlier = self._open[id_]
@@ -253,17 +312,17 @@ class ToolCallLedger:
         id_ = message.params.request_id
         request = None if id_ is None else self._close(id_)
         if id_ is not None and request is not None:
-            if self._observers.want_requests:
-                self._ended.append((request.token, "cancelled", None))
+            if self._observers.want_ends:
+                self._ended.append((request, "cancelled", None))
             if len(self._cancelled) >= self._max_open:
                 self._cancelled.clear()  # replies this late do not come; the set only guards against some that do
             self._cancelled.add(id_)
 
-    def _server_notified(self, message: ServerMessage, outcomes: list[Called]) -> None:
+    def _server_notified(self, message: ServerMessage, outcomes: list[Called], size: int) -> None:
         if message is UNREADABLE:
             self._drop_oldest_awaited()
         elif message.method in _TASK_NOTIFICATIONS and message.params:
-            self._task_seen(message.params.task_id, message.params, outcomes)
+            self._task_seen(message.params.task_id, message.params, outcomes, size)
 
     def _close(self, id_: Id) -> _Request | None:
         request = self._open.pop(id_, None)
@@ -283,15 +342,15 @@ class ToolCallLedger:
             self._open[id_] = queue
         return oldest
 
-    def _settle(self, request: _Request, reply: ServerMessage, outcomes: list[Called]) -> None:
+    def _settle(self, request: _Request, reply: ServerMessage, outcomes: list[Called], size: int) -> None:
         """Draws the consequence of a reply to a request that is open no more."""
         result = reply.result or None
         kind, task_id = request.kind, request.task_id
         if kind <= _CALL_AS_TASK:
             if reply.error is not None:
-                outcomes.append(("error", request.token))
+                outcomes.append(("error", request, _brief(reply.error), size))
             elif result is None or not self._is_provisional(request, result):
-                outcomes.append((_outcome(result), request.token))
+                outcomes.append((_outcome(result), request, None, size))
         elif task_id is None:
             return
         elif kind == _TASK_RESULT:
@@ -299,10 +358,11 @@ class ToolCallLedger:
             task = self._tasks.get(task_id)
             if task is not None and not task.extension:
                 del self._tasks[task_id]
-                outcomes.append(("error" if reply.error is not None else _outcome(result), task.token))
+                outcome = "error" if reply.error is not None else _outcome(result)
+                outcomes.append((outcome, task.request, _brief(reply.error), size))
         elif kind == _TASK_GET:
             if result is not None and reply.error is None:
-                self._task_seen(task_id, result, outcomes)
+                self._task_seen(task_id, result, outcomes, size)
         elif kind == _TASK_CANCEL:
             # Dropped when the client asked, unless the reply that created the task had not been read by then.
             self._tasks.pop(task_id, None)
@@ -311,10 +371,10 @@ class ToolCallLedger:
         """Whether the result of a call is not its outcome; a task that it hands out is remembered."""
         if result.result_type not in {None, "complete"}:
             if result.result_type == "task" and result.task_id is not None:
-                self._open_task(result.task_id, _Task(extension=True, token=request.token))
+                self._open_task(result.task_id, _Task(extension=True, request=request))
             return True
         if request.kind == _CALL_AS_TASK and result.task is not None and result.task.task_id is not None:
-            self._open_task(result.task.task_id, _Task(extension=False, token=request.token))
+            self._open_task(result.task.task_id, _Task(extension=False, request=request))
             return True
         return False
 
@@ -324,7 +384,7 @@ class ToolCallLedger:
         if len(self._tasks) > self._max_open:
             self._tasks.popitem(last=False)
 
-    def _task_seen(self, task_id: str | None, task: Task, outcomes: list[Called]) -> None:
+    def _task_seen(self, task_id: str | None, task: Task, outcomes: list[Called], size: int) -> None:
         """A task's state went by: a `tasks/get` reply, or a notification."""
         known = None if task_id is None else self._tasks.get(task_id)
         if task_id is None or known is None:
@@ -334,7 +394,8 @@ class ToolCallLedger:
         elif known.extension and task.status in {"completed", "failed"}:
             # In 2025-11-25 these only say that `tasks/result` has the outcome; the extension has it here.
             del self._tasks[task_id]
-            outcomes.append(("error" if task.status == "failed" else _outcome(task.result), known.token))
+            outcome = "error" if task.status == "failed" else _outcome(task.result)
+            outcomes.append((outcome, known.request, _brief(task.error), size))
 
     def _requests_open(self) -> Iterator[tuple[Id, _Request]]:
         for id_, found in self._open.items():
@@ -381,8 +442,8 @@ class ToolCallLedger:
         self._count -= 1
         if request.kind <= _LAST_AWAITED:
             self._awaited -= 1
-        if self._observers.want_requests:
-            self._ended.append((request.token, "forgotten", None))
+        if self._observers.want_ends:
+            self._ended.append((request, "forgotten", None))
         return True
 
 
@@ -392,3 +453,12 @@ def _age(entry: tuple[Id, _Request]) -> int:
 
 def _outcome(result: Result | CallResult | None) -> Outcome:
     return "error" if result is not None and result.is_error is True else "success"
+
+
+def _brief(error: ErrorObject | None) -> ErrorSummary | None:
+    """What the request log may keep of an error: never the line that it came in."""
+    if error is None:
+        return None
+    code = error.code
+    number = int(code) if code is not None and code % 1 == 0 and abs(code) < 1 << 53 else None
+    return number, None if error.message is None else error.message[:MESSAGE_READ]

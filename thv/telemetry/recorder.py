@@ -298,7 +298,7 @@ class SessionRecorder:
                     self._session_id,
                     error_type,
                     code,
-                    None if result is None else _start_of(result),
+                    _start_of(result),
                 )
             )
         courier.ring()
@@ -358,4 +358,4 @@ def _code(code: float | None) -> str | None:
 
 def _start_of(raw: Any) -> bytes | None:
     """As much of raw JSON as is ever shown, copied: the original holds its whole line."""
-    return None if raw is None else bytes(memoryview(raw)[:READ])
+    return bytes(memoryview(raw)[:READ]) if raw else None
