@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ PARTS: dict[str, set[str]] = {
     "config": set(),
     "analytics": {"config"},
     "telemetry": {"config"},
+    "journal": {"config"},
     "http": {"relay", "process", "ledger", "servers"},
     "operator": {"relay", "process", "ledger", "servers", "http"},
 }
@@ -82,16 +84,16 @@ def test_only_consent_and_one_reading_of_the_config_file_meet() -> None:
             assert {name for name in imports if part_of(name) == "config"} <= {"thv.config.settings"}, module
 
 
-def test_analytics_and_telemetry_never_know_each_other() -> None:
+def test_analytics_telemetry_and_journal_never_know_each_other() -> None:
     for module, imports in GRAPH.items():
-        for ours, other in (("analytics", "telemetry"), ("telemetry", "analytics")):
+        for ours, other in permutations(("analytics", "telemetry", "journal"), 2):
             if part_of(module) == ours:
                 assert not [name for name in imports if part_of(name) == other], module
 
 
 def test_only_the_instrumentation_joins_the_ledger_to_its_consumers() -> None:
     parts = {module: {part_of(name) for name in names} for module, names in GRAPH.items()}
-    joined = {m for m, known in parts.items() if "ledger" in known and known & {"analytics", "telemetry"}}
+    joined = {m for m, known in parts.items() if "ledger" in known and known & {"analytics", "telemetry", "journal"}}
     assert {part_of(module) for module in joined} <= {"instrumentation"}
 
 

@@ -34,6 +34,7 @@ class Session:
         debug: say what the session does, and every analytics payload, on stderr.
         usage_analytics: what the command line says of usage analytics; None where it is silent.
         telemetry: what the user's own telemetry is to do; None for nothing.
+        journal: as for `Instrumentation`.
         warnings: lines to be said once the server runs.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
@@ -45,6 +46,7 @@ class Session:
         debug: bool = False,
         usage_analytics: bool | None = None,
         telemetry: TelemetrySettings | None = None,
+        journal: tuple[str, bool] | None = None,
         warnings: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class Session:
         self._debug = debug
         self._usage_analytics = usage_analytics
         self._telemetry = telemetry
+        self._journal = journal
         self._remarks = warnings
         self._make_analytics = make_analytics
         self._accounting: Instrumentation | None = None
@@ -92,6 +95,7 @@ class Session:
         _thread.start_new_thread(self._load, (relay,))
         exit_code = relay.run()
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
+            self._account.set_end(relay.ended_by, exit_code)
             if relay.ended_by_server:
                 self._account.server_exited()
             else:
@@ -130,6 +134,7 @@ class Session:
                 debug=self._debug,
                 usage_analytics=self._usage_analytics,
                 telemetry=self._telemetry,
+                journal=self._journal,
                 warnings=self._remarks,
                 make_analytics=self._make_analytics,
             )

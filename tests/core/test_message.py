@@ -29,7 +29,10 @@ from thv.core.message import (
 DEEP = b'{"a":[' * 3_000 + b"1" + b"]}" * 3_000
 
 CLIENT_LINES: dict[str, tuple[bytes, list[ClientMessage]]] = {
-    "call": (b'{"id":1,"method":"tools/call","params":{"name":"x"}}', [ClientMessage(1, "tools/call", ClientParams())]),
+    "call": (
+        b'{"id":1,"method":"tools/call","params":{"name":"x"}}',
+        [ClientMessage(1, "tools/call", ClientParams(name="x"))],
+    ),
     "string id": (b'{"id":"1","method":"m"}', [ClientMessage("1", "m")]),
     "huge id": (b'{"id":%d,"method":"m"}' % 10**30, [ClientMessage(10**30, "m")]),
     "last duplicate wins": (b'{"id":1,"id":2,"method":"m"}', [ClientMessage(2, "m")]),
@@ -114,7 +117,11 @@ SERVER_LINES: dict[str, tuple[bytes, list[ServerMessage]]] = {
     "result an array": (b'{"id":1,"result":[{"isError":true}]}', [ServerMessage(1, result=None)]),
     "no result": (b'{"id":1}', [ServerMessage(1, result=UNSET)]),
     "no result, badly": (b'{"id":1,"params":3}', [ServerMessage(1, result=UNSET)]),
-    "error": (b'{"id":1,"error":{"code":-32600,"message":"m"}}', [ServerMessage(1, error=ErrorObject(-32600))]),
+    "error": (b'{"id":1,"error":{"code":-32600,"message":"m"}}', [ServerMessage(1, error=ErrorObject(-32600, "m"))]),
+    "error with a message that is no text": (
+        b'{"id":1,"error":{"code":-32042,"message":[1]}}',
+        [ServerMessage(1, error=ErrorObject(-32042))],
+    ),
     "error a string": (b'{"id":1,"error":"boom"}', [ServerMessage(1, error=ErrorObject())]),
     "error with a code of text": (b'{"id":1,"error":{"code":"E1"}}', [ServerMessage(1, error=ErrorObject())]),
     "error null": (b'{"id":1,"error":null,"result":{}}', [ServerMessage(1, result=Result())]),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import thv.telemetry
 from thv.config.otlp_env import KEYED, SIGNALS, VARIABLES
-from thv.telemetry import aggregates, redaction, telemetry_settings
+from thv.core import redaction
+from thv.telemetry import aggregates, telemetry_settings
 from thv.telemetry.agent.prometheus_endpoint import family_name
 from thv.telemetry.agent_client import CLOSE_S
 from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind

@@ -48,7 +48,7 @@ def proxy(
     request = RunRequest()
     request.debug = debug
     telemetry, warnings = ask(request, server=name)
-    with _Counted(request, "streamable-http", telemetry, warnings, make_analytics) as counted:
+    with _Counted(request, name, "streamable-http", telemetry, warnings, make_analytics=make_analytics) as counted:
         made = counted.proxy(target, host, port, allowed_origins)
         return asyncio.run(
             serve(made, name, warn=warn, client_disconnected=counted.instrumentation.client_disconnected)
@@ -102,7 +102,7 @@ def run_behind_proxy(
         raise UsageError(f"--otel-propagate changes messages; with --transport {transport} they pass as they are")
     port = checked_port(request.target_port, "--target-port") if request.target_port else 0
     port = port or free_port()
-    with _Counted(request, transport, telemetry, warnings, make_analytics) as counted:
+    with _Counted(request, spec.name, transport, telemetry, warnings, make_analytics=make_analytics) as counted:
         made = counted.proxy(
             local_target(transport, port),
             request.host or "127.0.0.1",
@@ -123,9 +123,11 @@ class _Counted:
     def __init__(
         self,
         request: RunRequest,
+        name: str,
         transport: str,
         telemetry: TelemetrySettings | None,
         warnings: Sequence[str],
+        *,
         make_analytics: MakeAnalytics | None,
     ) -> None:
         self._proxy: ReverseProxy | None = None
@@ -136,6 +138,7 @@ class _Counted:
             usage_analytics=usage_analytics(request),
             telemetry=telemetry,
             transport=transport,
+            journal=request.journal(name),
             warnings=warnings,
             make_analytics=make_analytics,
         )

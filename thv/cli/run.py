@@ -71,6 +71,7 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             debug=request.debug,
             usage_analytics=usage_analytics(request),
             telemetry=telemetry,
+            journal=request.journal(spec.name),
             warnings=warnings,
             make_analytics=make_analytics,
         ).run()

@@ -131,6 +131,8 @@ OPTIONS = (
         heading=A_REMOTE_SERVER,
         text="Trust the authorities in FILE, too.",
     ),
+    Option("--no-journal", text="Keep no local journal of this session; see thv log --help."),
+    Option("--journal-capture", text="Keep arguments and results in it, too: redacted, cut, on this machine only."),
     Option("--debug", text="Say on stderr what thv does, and show each usage analytics payload."),
 )
 
@@ -166,7 +168,7 @@ class RunRequest:
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, transport, target_port, proxy_port, host, shared, max_sessions, session_ttl,
-            allowed_origins, debug: the options of the table.
+            allowed_origins, no_journal, journal_capture, debug: the options of the table.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
@@ -190,8 +192,14 @@ class RunRequest:
         self.header_file: list[str] = []
         self.bearer_token_file: str | None = None
         self.ca_file: str | None = None
+        self.no_journal = False
+        self.journal_capture = False
         self.debug = False
         self.otel: dict[str, str] = {}
+
+    def journal(self, server: str) -> tuple[str, bool] | None:
+        """For `Instrumentation`: what the journal calls the server, and whether it captures; None for no journal."""
+        return None if self.no_journal else (server, self.journal_capture)
 
     def words(self) -> list[str]:
         """The words that `parse` makes this request of; without ``run``."""

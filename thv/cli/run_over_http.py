@@ -111,6 +111,7 @@ def serve_backends(
         usage_analytics=usage_analytics(request),
         telemetry=telemetry,
         transport="streamable-http",
+        journal=request.journal(name),
         warnings=warnings,
         make_analytics=make_analytics,
     )

@@ -104,6 +104,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         usage_analytics=usage_analytics(request),
         telemetry=telemetry,
         transport="streamable-http",
+        journal=request.journal(spec.name),
         warnings=warnings,
         make_analytics=make_analytics,
     )

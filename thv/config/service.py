@@ -8,7 +8,15 @@ Reading a plain file imports nothing slow: `thv config otel get` is asked all da
 from __future__ import annotations
 
 from thv.config import reader
-from thv.config.settings import BOOLEAN, KEYS, SECTION, USAGE_ANALYTICS_ENABLED, Setting, setting
+from thv.config.settings import (
+    BOOLEAN,
+    JOURNAL_ENABLED,
+    SECTION,
+    SECTIONS,
+    USAGE_ANALYTICS_ENABLED,
+    Setting,
+    setting,
+)
 from thv.config.yaml import plain_reader
 from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError, SettingError
@@ -60,29 +68,41 @@ class Shown:
         self.reason = ""
 
 
-def get(path: str, name: str, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False) -> Shown:
+def get(
+    path: str,
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    refused: Refused,
+    reveal: bool = False,
+    section: str = SECTION,
+) -> Shown:
     """The value of one setting: the file's, else the default, "" if it has none. Secrets show only with `reveal`.
 
     Raises:
         SettingError: there is no such setting.
         ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
-    known = setting(name)
+    known = setting(name, section)
     read = value_reader(reader.read_text(path) or "", path)
     return _shown(known, read(known), environ, refused=refused, reveal=reveal)
 
 
-def listing(path: str, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False) -> list[Shown]:
-    """Every setting, in the order of `KEYS`.
+def listing(
+    path: str, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False, section: str = SECTION
+) -> list[Shown]:
+    """Every setting of the section, in the order in which they are defined.
 
     Raises:
         ConfigError: as `get`.
     """
     read = value_reader(reader.read_text(path) or "", path)
-    return [_shown(known, read(known), environ, refused=refused, reveal=reveal) for known in KEYS.values()]
+    return [_shown(known, read(known), environ, refused=refused, reveal=reveal) for known in SECTIONS[section].values()]
 
 
-def put(path: str, name: str, text: str, environ: Mapping[str, str], *, refused: Refused) -> Shown:
+def put(
+    path: str, name: str, text: str, environ: Mapping[str, str], *, refused: Refused, section: str = SECTION
+) -> Shown:
     """Writes one setting into the file, which is made if there is none. Returns it as `get` would, secrets hidden.
 
     Raises:
@@ -92,17 +112,17 @@ def put(path: str, name: str, text: str, environ: Mapping[str, str], *, refused:
     from thv.config import config_store, setting_types
     from thv.config.yaml import splice
 
-    known = setting(name)
+    known = setting(name, section)
     value = setting_types.parse(known, text)
 
     def change(before: str | None) -> str:
-        return splice.set_value(HEADER if before is None else before, (SECTION, name), value, path=path)
+        return splice.set_value(HEADER if before is None else before, (section, name), value, path=path)
 
     config_store.update(path, change)
     return _shown(known, (value, None), environ, refused=refused, reveal=False)
 
 
-def unset(path: str, name: str) -> bool:
+def unset(path: str, name: str, section: str = SECTION) -> bool:
     """Removes one setting from the file, which brings its default back. Returns whether the file had it.
 
     Raises:
@@ -112,11 +132,11 @@ def unset(path: str, name: str) -> bool:
     from thv.config import config_store
     from thv.config.yaml import splice
 
-    setting(name)
+    setting(name, section)
     before = reader.read_text(path)
-    if before is None or splice.unset(before, (SECTION, name), path=path) == before:
+    if before is None or splice.unset(before, (section, name), path=path) == before:
         return False
-    return config_store.update(path, lambda text: splice.unset(text or "", (SECTION, name), path=path))
+    return config_store.update(path, lambda text: splice.unset(text or "", (section, name), path=path))
 
 
 def create(path: str) -> None:
@@ -145,22 +165,23 @@ def problems(path: str) -> list[str]:
     found: dict[str, None] = {}  # what is no section is wrong for every setting in the same words
     try:
         text = reader.read_text(path) or ""
-        section = document.get(text, (SECTION,), path=path)
+        sections = [(name, keys, document.get(text, (name,), path=path)) for name, keys in SECTIONS.items()]
     except ConfigError as error:
         return [str(error)]
     read = value_reader(text, path)
-    for known in KEYS.values():
-        try:
-            read(known)
-        except ConfigError as error:
-            found[str(error)] = None
-    for entry in section.entries if isinstance(section, tree.Mapping) else ():
-        if not isinstance(entry.key, tree.Scalar) or entry.key.value == document.MERGE_KEY:
-            continue
-        try:
-            setting(entry.key.value)
-        except SettingError as error:
-            found[f"{path}:{entry.key.line}:{entry.key.column}: {error}"] = None
+    for name, keys, section in sections:
+        for known in keys.values():
+            try:
+                read(known)
+            except ConfigError as error:
+                found[str(error)] = None
+        for entry in section.entries if isinstance(section, tree.Mapping) else ():
+            if not isinstance(entry.key, tree.Scalar) or entry.key.value == document.MERGE_KEY:
+                continue
+            try:
+                setting(entry.key.value, name)
+            except SettingError as error:
+                found[f"{path}:{entry.key.line}:{entry.key.column}: {error}"] = None
     return list(found)
 
 
@@ -182,7 +203,7 @@ def value_reader(text: str, path: str) -> Callable[[Setting], Read]:
 
         if documents is None:
             documents = tree.parse(text, path)
-        node = document.find(documents, (SECTION, known.name), path=path)
+        node = document.find(documents, (known.section, known.name), path=path)
         value = None if node is None else setting_types.from_node(known, node, path=path)
         return (None, None) if node is None or value is None else (value, node.line)
 
@@ -193,11 +214,11 @@ def _read_plain(known: Setting, found: plain_reader.Entries) -> Read | None:
     """The same for a file of the plain subset; None for what needs the real parser, if only for its words."""
     text = line = None
     for keys, value, number in found:
-        if keys == (SECTION,) and value:
+        if keys == (known.section,) and value:
             return None
-        if keys == (SECTION, known.name):
+        if keys == (known.section, known.name):
             text, line = value, number
-        elif keys[:2] == (SECTION, known.name):
+        elif keys[:2] == (known.section, known.name):
             return None
     if text is None:
         return None, None
@@ -225,7 +246,7 @@ def _shown(
     shown = Shown(known.name, known.default if read[0] is None else _text(known, read[0], reveal=reveal), read[1])
     if not any(environ.get(variable) for variable in known.env):
         return shown
-    if known.name == USAGE_ANALYTICS_ENABLED:
+    if known.name in {USAGE_ANALYTICS_ENABLED, JOURNAL_ENABLED}:
         reason = refused(environ)
         if reason is not None:
             shown.variable, shown.effective, shown.reason = reason.split()[0], "false", reason

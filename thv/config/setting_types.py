@@ -7,6 +7,7 @@ It answers `thv config otel get` at once: no regular expressions, and the YAML p
 from __future__ import annotations
 
 from thv.config.settings import (
+    AGE,
     BOOLEAN,
     COMPRESSION,
     ENDPOINT,
@@ -16,7 +17,7 @@ from thv.config.settings import (
     NAMES,
     PORT,
     PROTOCOL,
-    SECTION,
+    SIZE,
     TEMPORALITY,
     boolean_in,
 )
@@ -94,9 +95,9 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
     from thv.config.yaml.document import name, refusal
     from thv.config.yaml.tree import Mapping, Scalar, Sequence
 
-    where = name((SECTION, setting.name))
+    where = name((setting.section, setting.name))
     if isinstance(node, Scalar) and setting.kind == BOOLEAN:
-        return boolean_in(node, setting.name, path)
+        return boolean_in(node, where, path)
     if isinstance(node, Scalar) and node.is_null:
         return None
     if isinstance(node, Scalar):
@@ -225,6 +226,43 @@ def _is_decimal(text: str) -> bool:
     return text.isascii() and (whole + part).isdigit() and (not mark or power.isdigit())
 
 
+SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+AGES = {"m": 60, "h": 3600, "d": 86_400}
+_MIN_SIZE = 1 << 20
+_MAX_SIZE = 1 << 40
+
+
+def size_bytes(text: str) -> int:
+    """The bytes that a size in canonical form means."""
+    return int(text[:-3]) * SIZES[text[-3:]]
+
+
+def age_seconds(text: str) -> int:
+    """The seconds that an age in canonical form means."""
+    return int(text[:-1]) * AGES[text[-1]]
+
+
+def _size(text: str) -> str:
+    number, unit = _number_and_unit(text)
+    by_letter = {name.lower()[:letters]: name for name in SIZES for letters in (1, 2, 3)}
+    name = by_letter.get(unit.lower())
+    if not number or name is None or not _MIN_SIZE <= int(number) * SIZES[name] <= _MAX_SIZE:
+        raise ValueError("write a size from 1MiB to 1024GiB, such as 64MiB")
+    return f"{int(number)}{name}"
+
+
+def _age(text: str) -> str:
+    number, unit = _number_and_unit(text)
+    if not number or not int(number) or unit.lower() not in AGES:
+        raise ValueError("write an age such as 30d, 12h or 90m")
+    return f"{int(number)}{unit.lower()}"
+
+
+def _number_and_unit(text: str) -> tuple[str, str]:
+    number = text[: next((at for at, letter in enumerate(text) if letter not in _DIGITS), len(text))]
+    return (number if len(number) <= len(str(_MAX_INTEGER)) - 4 else ""), text[len(number) :].strip()
+
+
 _PARSERS: dict[str, Callable[[str], Value]] = {
     BOOLEAN: _boolean,
     FRACTION: _fraction,
@@ -234,6 +272,8 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     TEMPORALITY: _one_of(TEMPORALITIES),
     MILLISECONDS: _milliseconds,
     PORT: _port,
+    SIZE: _size,
+    AGE: _age,
     NAMES: _names,
     MAP: _map,
 }

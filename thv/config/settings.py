@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from thv.core.interfaces import BooleanReading
 
 SECTION: Final = "otel"
+JOURNAL: Final = "journal"
+"""The section of the user's local journal."""
+
+JOURNAL_ENABLED: Final = "enabled"
+JOURNAL_MAX_SIZE: Final = "max-size"
+JOURNAL_MAX_AGE: Final = "max-age"
+JOURNAL_VARIABLE: Final = "TOOLHIVE_JOURNAL"
 USAGE_ANALYTICS_ENABLED: Final = "usage-analytics-enabled"
 CUSTOM_ATTRIBUTES: Final = "custom-attributes"
 
@@ -38,20 +45,31 @@ MILLISECONDS: Final = "milliseconds"
 COMPRESSION: Final = "compression"
 TEMPORALITY: Final = "temporality"
 PORT: Final = "port"
+SIZE: Final = "size"
+AGE: Final = "age"
 
 
 class Setting:
-    """One key under `otel:`: its name, the kind of its value, its default as the file would write it, and its meaning.
+    """One key of a section: its name, the kind of its value, its default as the file would write it, and its meaning.
 
     `default` is "" for a setting that has none. `secret` marks values that are never printed unasked. `env` names the
     variables that come before the file, the strongest first; `thv.config.otel_environment` says what each one means.
     """
 
-    __slots__ = ("default", "env", "help", "kind", "name", "secret")
+    __slots__ = ("default", "env", "help", "kind", "name", "secret", "section")
 
     def __init__(
-        self, name: str, kind: str, default: str, help_: str, *, secret: bool = False, env: tuple[str, ...] = ()
+        self,
+        name: str,
+        kind: str,
+        default: str,
+        help_: str,
+        *,
+        secret: bool = False,
+        env: tuple[str, ...] = (),
+        section: str = SECTION,
     ) -> None:
+        self.section = section
         self.name = name
         self.kind = kind
         self.default = default
@@ -147,6 +165,27 @@ KEYS: Final = {
 }
 """Every key under `otel:`, in the order in which they are listed."""
 
+JOURNAL_KEYS: Final = {
+    setting.name: setting
+    for setting in (
+        Setting(
+            JOURNAL_ENABLED,
+            BOOLEAN,
+            "true",
+            "Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`.",
+            env=(JOURNAL_VARIABLE,),  # it can only turn it off
+            section=JOURNAL,
+        ),
+        Setting(
+            JOURNAL_MAX_SIZE, SIZE, "64MiB", "The most bytes the journal takes; the oldest go first.", section=JOURNAL
+        ),
+        Setting(JOURNAL_MAX_AGE, AGE, "30d", "How long anything stays in the journal.", section=JOURNAL),
+    )
+}
+"""Every key under `journal:`, likewise."""
+
+SECTIONS: Final = {SECTION: KEYS, JOURNAL: JOURNAL_KEYS}
+
 SWITCHES: Final = {
     switch.name: switch
     for switch in (
@@ -157,19 +196,20 @@ SWITCHES: Final = {
 """What only a flag of `thv run` can ask for: it touches what is said between client and server."""
 
 
-def setting(name: str) -> Setting:
-    """The setting called `name`.
+def setting(name: str, section: str = SECTION) -> Setting:
+    """The setting of the section called `name`.
 
     Raises:
         SettingError: there is none; names the nearest ones.
     """
+    keys = SECTIONS[section]
     try:
-        return KEYS[name]
+        return keys[name]
     except KeyError:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, KEYS, n=3, cutoff=0.5) or [key for key in KEYS if name and name in key]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"the keys are {', '.join(KEYS)}"
+        near = get_close_matches(name, keys, n=3, cutoff=0.5) or [key for key in keys if name and name in key]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the keys are {', '.join(keys)}"
         raise SettingError(f"there is no setting {name!r}; {hint}") from None
 
 
@@ -183,8 +223,8 @@ def config_path(environ: Mapping[str, str]) -> str:
     return named
 
 
-def read_boolean(path: str, key: str) -> BooleanReading:
-    """What the file at `path` says about the boolean `key` under `otel:`. Never raises.
+def read_boolean(path: str, key: str, section: str = SECTION) -> BooleanReading:
+    """What the file at `path` says about the boolean `key` of the section. Never raises.
 
     A missing file, section or key is silence. Whatever cannot surely be read as a boolean is a problem: an unreadable
     file, broken YAML, a value that stands behind an alias or a merge key, any word outside `BOOLEANS`.
@@ -192,7 +232,7 @@ def read_boolean(path: str, key: str) -> BooleanReading:
     from thv.core.interfaces import BooleanReading
 
     try:
-        value, line = _read_boolean(path, key)
+        value, line = _read_boolean(path, key, section)
     except ConfigError as error:
         where = path if error.line is None else f"{path}:{error.line}"
         return BooleanReading(None, where, str(error))
@@ -218,7 +258,7 @@ def unknown_keys(path: str) -> list[str]:
     return [f"{path}:{line}: unknown key {SECTION}.{name}, ignored" for name, line in names if name not in KEYS]
 
 
-def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
+def _read_boolean(path: str, key: str, section: str) -> tuple[bool | None, int | None]:
     from thv.config import reader
     from thv.config.yaml import plain_reader
 
@@ -228,21 +268,21 @@ def _read_boolean(path: str, key: str) -> tuple[bool | None, int | None]:
     found = plain_reader.entries(text)
     if found is not None:
         lines = {keys: (value, line) for keys, value, line in found}
-        section, _ = lines.get((SECTION,), ("", 0))
-        value, line = lines.get((SECTION, key), ("", 0))
-        if not section and not line:
+        in_its_place, _ = lines.get((section,), ("", 0))
+        value, line = lines.get((section, key), ("", 0))
+        if not in_its_place and not line:
             return None, None
-        if not section and value.lower() in BOOLEANS:
+        if not in_its_place and value.lower() in BOOLEANS:
             return BOOLEANS[value.lower()], line
 
     from thv.config.yaml import document
 
-    scalar = document.get_scalar(text, (SECTION, key), path=path)
-    return (None, None) if scalar is None else (boolean_in(scalar, key, path), scalar.line)
+    scalar = document.get_scalar(text, (section, key), path=path)
+    return (None, None) if scalar is None else (boolean_in(scalar, f"{section}.{key}", path), scalar.line)
 
 
-def boolean_in(scalar: Scalar, key: str, path: str) -> bool:
-    """The boolean that the value of `key` means, quoted or not. `path` is only named in errors.
+def boolean_in(scalar: Scalar, name: str, path: str) -> bool:
+    """The boolean that the value of the setting means, quoted or not. `name` and `path` are for errors.
 
     Raises:
         ConfigError: it means none.
@@ -253,7 +293,7 @@ def boolean_in(scalar: Scalar, key: str, path: str) -> bool:
     if word not in BOOLEANS or not document.has_core_tag(scalar):
         shown = "nothing" if scalar.is_empty else repr(scalar.value[:40])
         raise ConfigError(
-            f"{SECTION}.{key} is {shown}, which is not a boolean; write true or false",
+            f"{name} is {shown}, which is not a boolean; write true or false",
             path=path,
             line=scalar.line,
             column=scalar.column,

@@ -1,9 +1,9 @@
-"""Who is told what of the tool calls that pass: the one place where the ledger meets those who count.
+"""Connects the tool-call ledger to its consumers: usage analytics, the user's telemetry and journal, the debug tally.
 
 Usage analytics are handed outcomes and nothing else; consent is asked before anything of that pipeline is imported. The
-user's own telemetry is handed requests and replies, and neither pipeline knows of the other. A tally is shown where
-that was asked for. Every verb that carries MCP traffic uses this, so that the
-same is counted everywhere. Imports msgspec: `thv run` imports it once its server runs.
+user's own telemetry and journal are handed requests and replies, and neither side knows of the other. A tally is shown
+where that was asked for. Every command that carries MCP traffic uses this, so that the same is counted everywhere.
+Imports msgspec: `thv run` imports it once its server runs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
     from thv.core.interfaces import BooleanReading, CallObserver, Outcome
+    from thv.journal.session_journal import SessionJournal
+    from thv.journal.writer import JournalWriter
     from thv.telemetry.recorder import Telemetry
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
@@ -70,8 +72,10 @@ class SessionInstrumentation:
         passed_at: Callable[[int | None], None] | None = None,
         brought_by: Callable[[int | None], None] | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
+        journal: SessionJournal | None = None,
     ) -> None:
         self._ledger = ledger
+        self._journal = journal
         self.from_client = tap.from_client
         self.from_server = tap.from_server
         self.passed_at = passed_at
@@ -99,6 +103,14 @@ class SessionInstrumentation:
         """How many requests that can bring an outcome still wait for the server's reply."""
         return self._ledger.awaiting_reply
 
+    def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
+        """For the user's journal: who ends the session (`client`, `server`, `signal`, `thv`), and the exit code.
+
+        It may be called before the session is closed, or again once the exit code is known.
+        """
+        if self._journal is not None:
+            self._journal.set_end(ended_by, exit_code, detail)
+
     def server_exited(self) -> None:
         """The server ended with the client still there: every open call ended in error."""
         self._ledger.server_exited()
@@ -121,6 +133,7 @@ class Instrumentation:
         usage_analytics: what the command line says of usage analytics; None where it is silent.
         telemetry: what the user's own telemetry is to do; None for nothing.
         transport: how clients reach the server, for that telemetry: `stdio`, `streamable-http` or `sse`.
+        journal: what the user's journal calls the server, and whether it keeps arguments and results; None for none.
         warnings: lines for `emit_warnings`, to be said before its own.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
     """
@@ -134,6 +147,7 @@ class Instrumentation:
         usage_analytics: bool | None = None,
         telemetry: TelemetrySettings | None = None,
         transport: str = "stdio",
+        journal: tuple[str, bool] | None = None,
         warnings: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
     ) -> None:
@@ -161,6 +175,9 @@ class Instrumentation:
 
             self._telemetry = Telemetry(telemetry, transport=transport, warn=warn_or_raise)
             self._telemetry.start()
+        self._transport = transport
+        self._server, self._journal_captures = journal or ("", False)
+        self._journal = self._make_journal(activity) if journal is not None else None
 
     def emit_warnings(self) -> None:
         """Say what was noticed while this was made."""
@@ -174,21 +191,44 @@ class Instrumentation:
     def open_session(self, session_id: str | None = None) -> SessionInstrumentation:
         """The account of a session that begins now; `session_id` is what its transport calls it, if anything."""
         report = warn if self._debug else None
-        if self._telemetry is None:
+        telemetry, journal = self._telemetry, self._open_journal()
+        if telemetry is None and journal is None:
             ledger = ToolCallLedger(self._observers, report=report)
             return SessionInstrumentation(ledger, TrafficInspector(ledger, report=report))
         from thv.core.message_details import detailed_readers
 
-        recorder = self._telemetry.open_session(session_id)
-        ledger = ToolCallLedger(self._observers, requests=recorder, report=report)
-        tap = TrafficInspector(ledger, report=report, readers=detailed_readers(capture=self._captures))
+        recorder = None if telemetry is None else telemetry.open_session(session_id)
+        ledger = ToolCallLedger(self._observers, requests=recorder, log=journal, report=report)
+        inspector = TrafficInspector(
+            ledger,
+            report=report,
+            readers=detailed_readers(capture=self._captures or self._journal_captures),
+            measures=journal is not None,
+        )
+        passed_at: list[Callable[[int | None], None]] = []
+        if journal is not None:
+            journal.open_requests = ledger.open_requests
+            journal.stray_lines = inspector.stray_lines
+            passed_at.append(inspector.passed_at)
         rewrite = None
-        if self._propagates:
-            from thv.instrumentation.propagation import Propagation
+        if recorder is not None:
+            passed_at.append(recorder.passed_at)
+            if self._propagates:
+                from thv.instrumentation.propagation import Propagation
 
-            rewrite = Propagation(tap.from_client, recorder.take_contexts).rewrite
+                rewrite = Propagation(inspector.from_client, recorder.take_contexts).rewrite
+
+        def tell_time(time_ns: int | None) -> None:
+            for each in passed_at:
+                each(time_ns)
+
         return SessionInstrumentation(
-            ledger, tap, passed_at=recorder.passed_at, brought_by=recorder.brought_by, rewrite=rewrite
+            ledger,
+            inspector,
+            passed_at=passed_at[0] if len(passed_at) == 1 else tell_time,
+            brought_by=None if recorder is None else recorder.brought_by,
+            rewrite=rewrite,
+            journal=journal,
         )
 
     def client_disconnected(self) -> None:
@@ -197,20 +237,67 @@ class Instrumentation:
             self._analytics.client_disconnected()
         if self._telemetry is not None:
             self._telemetry.client_disconnected()
+        if self._journal is not None:
+            self._journal.hurry()
 
     def close(self) -> None:
         """Send what is left, within a second in all, and say what was counted where that was asked for."""
         deadline = monotonic() + CLOSE_BUDGET
         if self._telemetry is not None:
             self._telemetry.end()
+        if self._journal is not None:
+            self._journal.end()
         if self._analytics is not None:
             self._analytics.close()  # it has a budget of its own, of a third of a second
         if self._telemetry is not None:
             self._telemetry.close(deadline - monotonic())
+        if self._journal is not None:
+            self._journal.close()  # it has had the time of the others, and a budget of its own
         if self._tally is not None and self._debug:
             warn(f"tool calls: {self._tally}")
         if self._is_demo and self._tally:
             _show_demo(self._tally, self._consent)
+
+    def _make_journal(self, activity: Callable[[], int]) -> JournalWriter | None:
+        from thv.config.settings import config_path
+        from thv.core.state_dir import user_state_dir
+        from thv.journal.journal_settings import resolve
+
+        settings = resolve(os.environ, config_path(os.environ))
+        self._remarks.extend(settings.warnings)
+        if self._debug:
+            self._remarks.append(f"the journal is {'on' if settings.enabled else 'off'} ({settings.source})")
+        if not settings.enabled:
+            return None
+        from pathlib import Path
+
+        from thv.journal.journal_store import journal_path
+        from thv.journal.writer import JournalWriter
+
+        try:
+            path = journal_path(Path(user_state_dir()))
+        except (RuntimeError, OSError) as error:
+            self._remarks.append(f"journal: there is no state directory, so nothing is journalled: {error}")
+            return None
+        return JournalWriter(
+            path,
+            max_bytes=settings.max_bytes,
+            max_age_s=settings.max_age_s,
+            activity=activity,
+            warn=warn_or_raise,
+        )
+
+    def _open_journal(self) -> SessionJournal | None:
+        if self._journal is None:
+            return None
+        from thv.core.redaction import redact_text, show
+
+        return self._journal.open_session(
+            self._server,
+            self._transport,
+            redact=redact_text,
+            capture=show if self._journal_captures else None,
+        )
 
     def _ask_consent(self, flag: bool | None) -> Consent:
         from thv.analytics.consent import decide

@@ -249,6 +249,7 @@ class SessionJournal:
             )
         )
         self._encoded_bytes += len(data)
+        self.started_us = min(self.started_us, self._encoded[-1].first_us)  # requests may pass before we are loaded
         self.requests += len(records)
         outcomes = [record.status for record in records if record.method == TOOL_CALL and record.status in COUNTED]
         self.calls += len(outcomes)

@@ -171,12 +171,16 @@ class JournalWriter:
         self._hurried.set()
         self._wake.set()
 
+    def end(self) -> None:
+        """Write what is left, and nothing after it. Returns at once."""
+        self._closing = True
+        self.hurry()
+
     def close(self, budget_s: float = CLOSE_S) -> None:
         """Write what is left, within so many seconds."""
         if self._thread is None or os.getpid() != self._process:
             return
-        self._closing = True
-        self.hurry()
+        self.end()
         self._finished.wait(budget_s)
 
     # What follows runs on the journal's thread.

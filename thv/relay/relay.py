@@ -91,6 +91,11 @@ class Relay:
         self._signals = 0
         self.ended_by_server = False
 
+    @property
+    def ended_by(self) -> str:
+        """Who ended the session, once `run` has returned: `server`, `signal` (one to thv), or `client`."""
+        return "server" if self.ended_by_server else "signal" if self._signals else "client"
+
     def start(self) -> None:
         """Begin to relay. Returns at once; nothing slow happens before."""
         _thread.start_new_thread(self._pump_upward, ())

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from thv.core.redaction import READ, show
 from thv.telemetry.agent_client import CLOSE_S, AgentClient
 from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import (
@@ -37,7 +38,6 @@ from thv.telemetry.aggregates import (
     target_kind,
 )
 from thv.telemetry.frames import SpanRecord
-from thv.telemetry.redaction import READ, show
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Sampler, SpanContext, valid_tracestate
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class SessionRecorder:
                 error_type = "tool_error"
             if token.method == "initialize" and seen.protocol_version is not None:
                 self._version = _short(seen.protocol_version)
-            result = seen.content
+            result = seen.content if self._capture else None  # the journal may capture where we must not
         version = token.version or self._version
         if self._aggregates is not None:
             status = None if reply is None else self._status

@@ -1,4 +1,4 @@
-"""Arguments and results as a span may show them: secrets taken out by their keys, each value cut, and the whole cut.
+"""Arguments and results as a span or the journal may show them: without secrets, each value cut, and the whole cut.
 
 Promises: what stands under a key that sounds secret is never shown, at any depth, in JSON inside a string, too; nor
 what follows such a name in the forms in which keys are written otherwise: `--name VALUE` and `["name", VALUE]`,
@@ -74,6 +74,11 @@ _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def show(raw: bytes) -> str:
     """The raw JSON as a span may show it. Only its first `READ` bytes need to be handed in."""
     return _cut(_Reading(raw[:READ].decode("utf-8", "replace"), nested=0).redacted(), SHOWN)
+
+
+def redact_text(text: str) -> str:
+    """A text, such as an error message, without the user of a URL and what follows a name that sounds secret."""
+    return _without_named(text)
 
 
 def is_secret(key: str) -> bool:

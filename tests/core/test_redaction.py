@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.telemetry.redaction import READ, SHOWN, is_secret, show
+from thv.core.redaction import READ, SHOWN, is_secret, show
 
 SHOWS = [
     ('{"text": "hi there", "n": 1.5, "t": true}', '{"text":"hi there","n":1.5,"t":true}'),

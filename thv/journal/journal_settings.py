@@ -1,0 +1,102 @@
+"""Decides whether this process keeps a journal, and within which bounds. Off wins: one source that says no is enough.
+
+`TOOLHIVE_JOURNAL=off` is remembered, because MCP clients hand on few variables to the servers they start: it leaves a
+mark in the state directory, which counts until the config file says `journal.enabled: true`. Reading never raises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from thv.config.setting_types import age_seconds, size_bytes
+from thv.config.settings import (
+    JOURNAL,
+    JOURNAL_ENABLED,
+    JOURNAL_KEYS,
+    JOURNAL_MAX_AGE,
+    JOURNAL_MAX_SIZE,
+    JOURNAL_VARIABLE,
+    read_boolean,
+)
+from thv.core.booleans import BOOLEANS
+from thv.core.remembered import RememberedNo
+from thv.errors import ThvError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OFF_MARK: Final = "journal-off"
+"""The mark in the state directory that remembers a no."""
+
+FLAG: Final = "--no-journal"
+
+
+class JournalSettings(NamedTuple):
+    """What counts for this process.
+
+    Attributes:
+        enabled: whether sessions are journalled.
+        source: what decided, in a person's words.
+        max_bytes: the bound of the store.
+        max_age_s: how old anything in it may become.
+        warnings: lines for stderr about settings that cannot be read.
+    """
+
+    enabled: bool
+    source: str
+    max_bytes: int
+    max_age_s: int
+    warnings: tuple[str, ...] = ()
+
+
+def resolve(environ: Mapping[str, str], path: str, *, disabled: bool = False) -> JournalSettings:
+    """Ask every source.
+
+    Args:
+        environ: the environment of the process.
+        path: the config file.
+        disabled: `--no-journal` was given.
+    """
+    warnings: list[str] = []
+    bounds = _bounds(path, warnings)
+    reading = read_boolean(path, JOURNAL_ENABLED, JOURNAL)
+    refused = refusal(environ)
+    mark = RememberedNo(OFF_MARK)
+    remembered = mark.settle(refused=refused, in_file=False if reading.problem is not None else reading.value)
+    if disabled:
+        decision = False, FLAG
+    elif refused is not None:
+        decision = False, refused
+    elif reading.problem is not None:
+        warnings.append(f"{reading.problem}; the journal is off until this is corrected")
+        decision = False, reading.where
+    elif reading.value is not None:
+        decision = reading.value, reading.where
+    elif remembered:
+        reason = mark.reason() or f"{JOURNAL_VARIABLE} was off"
+        decision = False, f"{reason}, remembered; `thv config journal set enabled true` undoes it"
+    else:
+        decision = True, "default"
+    return JournalSettings(*decision, *bounds, tuple(warnings))
+
+
+def refusal(environ: Mapping[str, str]) -> str | None:
+    """What the environment says against a journal, beginning with the variable; None if nothing."""
+    word = environ.get(JOURNAL_VARIABLE, "").strip().lower()
+    if not word or BOOLEANS.get(word) is True:
+        return None
+    return f"{JOURNAL_VARIABLE} is {word if word in BOOLEANS else 'neither on nor off'}"
+
+
+def _bounds(path: str, warnings: list[str]) -> tuple[int, int]:
+    from thv.config.reader import read_text
+    from thv.config.service import value_reader
+
+    size, age = (str(JOURNAL_KEYS[name].default) for name in (JOURNAL_MAX_SIZE, JOURNAL_MAX_AGE))
+    try:
+        read = value_reader(read_text(path) or "", path)
+        size = str(read(JOURNAL_KEYS[JOURNAL_MAX_SIZE])[0] or size)
+        age = str(read(JOURNAL_KEYS[JOURNAL_MAX_AGE])[0] or age)
+    except ThvError as error:
+        warnings.append(f"{error}; the journal keeps to {size} and {age}")
+    return size_bytes(size), age_seconds(age)
