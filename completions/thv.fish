@@ -38,6 +38,8 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
                 '--bearer-token-file=file'\t'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
                 '--ca-file=file'\t'Trust the authorities in FILE, too' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
+                '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \

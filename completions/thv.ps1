@@ -42,6 +42,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--header-file=file', 'Read headers from FILE, one NAME: VALUE a line'),
             @('--bearer-token-file=file', 'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN'),
             @('--ca-file=file', 'Trust the authorities in FILE, too'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
+            @('--journal-capture', 'Keep arguments and results in it, too: redacted, cut, on this machine only'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),

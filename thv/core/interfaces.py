@@ -158,8 +158,13 @@ if TYPE_CHECKING:
         def detail(self, message: RequestSeen, request: LoggedRequest) -> None:
             """A request is about to be forwarded."""
 
-        def replied(self, request: LoggedRequest, reply: ReplySeen, size: int, at_ns: int) -> None:
-            """A request was answered: one that is no tool call, or any where results are captured."""
+        def replied(
+            self, request: LoggedRequest, reply: ReplySeen, kept: tuple[ErrorSummary | None, int], at_ns: int
+        ) -> None:
+            """A request was answered: one that is no tool call, or any where results are captured.
+
+            `kept` is the error, if it was one, and the bytes of the reply: the reply itself is not to be kept.
+            """
 
         def calls_ended(self, calls: list[FinishedCall], at_ns: int) -> None:
             """Tool calls have their outcomes. The list may be kept."""

@@ -175,7 +175,9 @@ class SessionJournal:
         self.wants_detail = self.client is None or self.captures
         self._notify()  # a request that stays open is to be seen, too
 
-    def replied(self, request: LoggedRequest, reply: ReplySeen, size: int, at_ns: int) -> None:
+    def replied(
+        self, request: LoggedRequest, reply: ReplySeen, kept: tuple[ErrorSummary | None, int], at_ns: int
+    ) -> None:
         """A reply to something else than a call; and to calls, where results are to be kept."""
         result: Any = reply.result or None
         if self._capture is not None and result is not None and result.content:
@@ -186,10 +188,7 @@ class SessionJournal:
             self.protocol = cut(result.protocol_version, NAME_CHARACTERS)
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
-        error = None
-        if reply.error is not None:
-            error = None if reply.error.code is None else int(reply.error.code), reply.error.message
-        self.calls_ended([("success" if reply.error is None else "error", request, error, size)], at_ns)
+        self.calls_ended([("success" if reply.error is None else "error", request, *kept)], at_ns)
 
     def calls_ended(self, calls: Sequence[Entry], at_ns: int) -> None:
         """The hot path: one tuple for the calls of one chunk."""

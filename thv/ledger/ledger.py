@@ -23,10 +23,11 @@ from itertools import islice, repeat
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from thv.core.message import UNREADABLE, Id, Result
 from thv.ledger.observers import Observers
+from thv.ledger.open_request import NAME_CHARACTERS, OpenRequest, OpenTask, summarize_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,23 +35,16 @@ if TYPE_CHECKING:
     from thv.core.interfaces import (
         CallObserver,
         EndReason,
-        ErrorSummary,
         LoggedRequest,
         Outcome,
         RequestLog,
         RequestObserver,
     )
-    from thv.core.message import CallResult, ClientMessage, ClientParams, ErrorObject, ServerMessage, Task
+    from thv.core.message import CallResult, ClientMessage, ClientParams, ServerMessage, Task
     from thv.ledger.observers import Called, Ended
 
 MAX_OPEN = 65_536
 """Requests, and tasks, remembered at once: far more than any client keeps open, and at worst 13 MiB."""
-
-NAME_CHARACTERS: Final = 128
-"""Characters kept of a method and of a tool's or prompt's name; the specification recommends at most 128 for tools."""
-
-MESSAGE_READ: Final = 1024
-"""Characters kept of an error message until it is redacted and cut."""
 
 NO_SIZES: Final = repeat(0)
 
@@ -75,25 +69,6 @@ _TASK_NOTIFICATIONS: Final = frozenset({"notifications/tasks", "notifications/ta
 """The first carries the outcome (2026-07-28 extension), the second only a status (2025-11-25)."""
 
 _SAYS_CANCELLED: Final = frozenset({0, -32800})
-
-
-class _Request(Struct, gc=False, eq=False):
-    serial: int
-    kind: int
-    task_id: str | None = None
-    token: object = None  # what the request observer gave
-    # The rest is for the request log.
-    method: str = "tools/call"
-    name: str | None = None
-    started_ns: int = 0
-    request_bytes: int = 0
-    arguments: str | None = None
-    result: str | None = None
-
-
-class _Task(Struct, frozen=True, gc=False, eq=False):
-    extension: bool  # of the 2026-07-28 extension, whose `tasks/get` brings the outcome
-    request: _Request  # the call that created it
 
 
 class ToolCallLedger:
@@ -123,9 +98,9 @@ class ToolCallLedger:
         self._serial = 0
         self._count = 0
         self._awaited = 0
-        self._open: dict[Id, _Request | deque[_Request]] = {}
-        self._by_age: deque[tuple[Id, _Request]] = deque()
-        self._tasks: OrderedDict[str, _Task] = OrderedDict()
+        self._open: dict[Id, OpenRequest | deque[OpenRequest]] = {}
+        self._by_age: deque[tuple[Id, OpenRequest]] = deque()
+        self._tasks: OrderedDict[str, OpenTask] = OrderedDict()
         self._cancelled: set[Id] = set()
         self._ended: list[Ended] = []  # for the request observer, once unlocked
         self._running = True
@@ -168,7 +143,7 @@ class ToolCallLedger:
                     name = None if params is None else params.name
                     if name is not None and len(name) > NAME_CHARACTERS:
                         name = name[:NAME_CHARACTERS]
-                    request = _Request(self._serial, _CALL, None, None, method, name, at_ns, size)
+                    request = OpenRequest(self._serial, _CALL, None, None, method, name, at_ns, size)
                 else:
                     request = self._other_request(method, params, at_ns, size)
                 if log is not None and log.wants_detail:
@@ -284,9 +259,9 @@ class ToolCallLedger:
         ended, self._ended = self._ended, []
         return ended
 
-    def _other_request(self, method: str, params: ClientParams | None, at_ns: int, size: int) -> _Request:
+    def _other_request(self, method: str, params: ClientParams | None, at_ns: int, size: int) -> OpenRequest:
         kind = _KINDS.get(method, _OTHER)
-        request = _Request(self._serial, kind, None, None, method[:NAME_CHARACTERS], None, at_ns, size)
+        request = OpenRequest(self._serial, kind, None, None, method[:NAME_CHARACTERS], None, at_ns, size)
         if params is None:
             return request
         if params.name is not None:
@@ -299,7 +274,7 @@ class ToolCallLedger:
             request.task_id = params.task_id
         return request
 
-    def _open_again(self, id_: Id, request: _Request) -> None:
+    def _open_again(self, id_: Id, request: OpenRequest) -> None:
         earlier = self._open[id_]
         if isinstance(earlier, deque):
             earlier.append(request)
@@ -324,7 +299,7 @@ class ToolCallLedger:
         elif message.method in _TASK_NOTIFICATIONS and message.params:
             self._task_seen(message.params.task_id, message.params, outcomes, size)
 
-    def _close(self, id_: Id) -> _Request | None:
+    def _close(self, id_: Id) -> OpenRequest | None:
         request = self._open.pop(id_, None)
         if request is None:
             self._cancelled.discard(id_)
@@ -336,19 +311,19 @@ class ToolCallLedger:
             self._awaited -= 1
         return request
 
-    def _oldest_of(self, id_: Id, queue: deque[_Request]) -> _Request:
+    def _oldest_of(self, id_: Id, queue: deque[OpenRequest]) -> OpenRequest:
         oldest = queue.popleft()
         if queue:
             self._open[id_] = queue
         return oldest
 
-    def _settle(self, request: _Request, reply: ServerMessage, outcomes: list[Called], size: int) -> None:
+    def _settle(self, request: OpenRequest, reply: ServerMessage, outcomes: list[Called], size: int) -> None:
         """Draws the consequence of a reply to a request that is open no more."""
         result = reply.result or None
         kind, task_id = request.kind, request.task_id
         if kind <= _CALL_AS_TASK:
             if reply.error is not None:
-                outcomes.append(("error", request, _brief(reply.error), size))
+                outcomes.append(("error", request, summarize_error(reply.error), size))
             elif result is None or not self._is_provisional(request, result):
                 outcomes.append((_outcome(result), request, None, size))
         elif task_id is None:
@@ -359,7 +334,7 @@ class ToolCallLedger:
             if task is not None and not task.extension:
                 del self._tasks[task_id]
                 outcome = "error" if reply.error is not None else _outcome(result)
-                outcomes.append((outcome, task.request, _brief(reply.error), size))
+                outcomes.append((outcome, task.request, summarize_error(reply.error), size))
         elif kind == _TASK_GET:
             if result is not None and reply.error is None:
                 self._task_seen(task_id, result, outcomes, size)
@@ -367,18 +342,18 @@ class ToolCallLedger:
             # Dropped when the client asked, unless the reply that created the task had not been read by then.
             self._tasks.pop(task_id, None)
 
-    def _is_provisional(self, request: _Request, result: Result) -> bool:
+    def _is_provisional(self, request: OpenRequest, result: Result) -> bool:
         """Whether the result of a call is not its outcome; a task that it hands out is remembered."""
         if result.result_type not in {None, "complete"}:
             if result.result_type == "task" and result.task_id is not None:
-                self._open_task(result.task_id, _Task(extension=True, request=request))
+                self._open_task(result.task_id, OpenTask(extension=True, request=request))
             return True
         if request.kind == _CALL_AS_TASK and result.task is not None and result.task.task_id is not None:
-            self._open_task(result.task.task_id, _Task(extension=False, request=request))
+            self._open_task(result.task.task_id, OpenTask(extension=False, request=request))
             return True
         return False
 
-    def _open_task(self, task_id: str, task: _Task) -> None:
+    def _open_task(self, task_id: str, task: OpenTask) -> None:
         self._tasks.pop(task_id, None)
         self._tasks[task_id] = task
         if len(self._tasks) > self._max_open:
@@ -395,9 +370,9 @@ class ToolCallLedger:
             # In 2025-11-25 these only say that `tasks/result` has the outcome; the extension has it here.
             del self._tasks[task_id]
             outcome = "error" if task.status == "failed" else _outcome(task.result)
-            outcomes.append((outcome, known.request, _brief(task.error), size))
+            outcomes.append((outcome, known.request, summarize_error(task.error), size))
 
-    def _requests_open(self) -> Iterator[tuple[Id, _Request]]:
+    def _requests_open(self) -> Iterator[tuple[Id, OpenRequest]]:
         for id_, found in self._open.items():
             if isinstance(found, deque):
                 for request in found:
@@ -424,7 +399,7 @@ class ToolCallLedger:
         if oldest is not None:
             self._remove(*oldest)
 
-    def _remove(self, id_: Id, request: _Request) -> bool:
+    def _remove(self, id_: Id, request: OpenRequest) -> bool:
         found = self._open.get(id_)
         if isinstance(found, deque):
             if found[0] is request:
@@ -447,18 +422,9 @@ class ToolCallLedger:
         return True
 
 
-def _age(entry: tuple[Id, _Request]) -> int:
+def _age(entry: tuple[Id, OpenRequest]) -> int:
     return entry[1].serial
 
 
 def _outcome(result: Result | CallResult | None) -> Outcome:
     return "error" if result is not None and result.is_error is True else "success"
-
-
-def _brief(error: ErrorObject | None) -> ErrorSummary | None:
-    """What the request log may keep of an error: never the line that it came in."""
-    if error is None:
-        return None
-    code = error.code
-    number = int(code) if code is not None and code % 1 == 0 and abs(code) < 1 << 53 else None
-    return number, None if error.message is None else error.message[:MESSAGE_READ]

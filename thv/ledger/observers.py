@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from thv.ledger.open_request import summarize_error
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -127,7 +129,7 @@ class Observers:
         """After the reply to a request that is no call, or to any where results are captured; with the lock, too."""
         if self.log is not None:
             try:
-                self.log.replied(request, reply, size, at_ns)
+                self.log.replied(request, reply, (summarize_error(reply.error), size), at_ns)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
