@@ -9,7 +9,7 @@ _thv_look() { # COMMAND: what may follow it
         flags='--version --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='server'
         tail='command'
         ;;
@@ -36,7 +36,7 @@ _thv_look() { # COMMAND: what may follow it
         tail='words'
         ;;
     'config')
-        verbs='path edit otel'
+        verbs='path edit otel journal'
         flags='--help,-h'
         ;;
     'config path')
@@ -54,7 +54,7 @@ _thv_look() { # COMMAND: what may follow it
         places='key'
         ;;
     'config otel set')
-        flags='--help,-h'
+        flags='--add --help,-h'
         places='key value'
         ;;
     'config otel unset')
@@ -62,6 +62,25 @@ _thv_look() { # COMMAND: what may follow it
         places='key'
         ;;
     'config otel list')
+        flags='--format=text/json --reveal --help,-h'
+        ;;
+    'config journal')
+        verbs='get set unset list'
+        flags='--help,-h'
+        ;;
+    'config journal get')
+        flags='--reveal --help,-h'
+        places='journal-key'
+        ;;
+    'config journal set')
+        flags='--add --help,-h'
+        places='journal-key value'
+        ;;
+    'config journal unset')
+        flags='--help,-h'
+        places='journal-key'
+        ;;
+    'config journal list')
         flags='--format=text/json --reveal --help,-h'
         ;;
     'analytics')
@@ -91,7 +110,8 @@ _thv_look() { # COMMAND: what may follow it
 _thv_words() { # KIND: the words of it
     case $1 in
     'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx:// https://' ;;
-    'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes enable-prometheus-metrics-path' ;;
+    'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes use-legacy-attributes enable-prometheus-metrics-path' ;;
+    'journal-key') found='enabled max-size max-age' ;;
     'shell') found='bash zsh fish powershell' ;;
     'protocol') found='http/protobuf grpc' ;;
     'value usage-analytics-enabled') found='true false' ;;
@@ -99,7 +119,9 @@ _thv_words() { # KIND: the words of it
     'value insecure') found='true false' ;;
     'value tracing-enabled') found='true false' ;;
     'value metrics-enabled') found='true false' ;;
+    'value use-legacy-attributes') found='true false' ;;
     'value enable-prometheus-metrics-path') found='true false' ;;
+    'value enabled') found='true false' ;;
     'text/json') found='text json' ;;
     'true/false') found='true false' ;;
     *) found='' ;;

@@ -52,6 +52,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
                 '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
                 '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
                 '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
@@ -104,7 +105,8 @@ function __thv_look -S # COMMAND: what may follow it
             set verbs \
                 'path'\t'Print where the config file is, whether or not it exists' \
                 'edit'\t'Open the config file in your editor, and check it afterwards' \
-                'otel'\t'Read and change its `otel` settings, usage analytics among them'
+                'otel'\t'Read and change its `otel` settings, usage analytics among them' \
+                'journal'\t'Read and change its `journal` settings: what the local journal keeps'
             set flags \
                 '--help,-h'\t'Show this message and exit'
         case 'config path'
@@ -128,6 +130,7 @@ function __thv_look -S # COMMAND: what may follow it
             set places key
         case 'config otel set'
             set flags \
+                '--add'\t'Add to a list or a map, and leave its other entries as they are' \
                 '--help,-h'\t'Show this message and exit'
             set places key value
         case 'config otel unset'
@@ -135,6 +138,33 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
             set places key
         case 'config otel list'
+            set flags \
+                '--format=text/json'\t'text for people, json for programs' \
+                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--help,-h'\t'Show this message and exit'
+        case 'config journal'
+            set verbs \
+                'get'\t'Print the value of a setting' \
+                'set'\t'Write a setting into the config file' \
+                'unset'\t'Remove a setting from the config file' \
+                'list'\t'Print every setting'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'config journal get'
+            set flags \
+                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--help,-h'\t'Show this message and exit'
+            set places journal-key
+        case 'config journal set'
+            set flags \
+                '--add'\t'Add to a list or a map, and leave its other entries as they are' \
+                '--help,-h'\t'Show this message and exit'
+            set places journal-key value
+        case 'config journal unset'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+            set places journal-key
+        case 'config journal list'
             set flags \
                 '--format=text/json'\t'text for people, json for programs' \
                 '--reveal'\t'Show secrets: header values, the user in an endpoint' \
@@ -208,7 +238,13 @@ function __thv_words -S # KIND: the words of it
                 'service-name'\t'The service your traces belong to; thv-<server> when unset' \
                 'env-vars'\t'Environment variables put on spans, as NAME,NAME' \
                 'custom-attributes'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                'use-legacy-attributes'\t'Our older attribute names beside those of the OpenTelemetry conventions' \
                 'enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464'
+        case 'journal-key'
+            set found \
+                'enabled'\t'Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`' \
+                'max-size'\t'The most bytes the journal takes; the oldest go first' \
+                'max-age'\t'How long anything stays in the journal'
         case 'shell'
             set found \
                 'bash' \
@@ -239,7 +275,15 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'true' \
                 'false'
+        case 'value use-legacy-attributes'
+            set found \
+                'true' \
+                'false'
         case 'value enable-prometheus-metrics-path'
+            set found \
+                'true' \
+                'false'
+        case 'value enabled'
             set found \
                 'true' \
                 'false'

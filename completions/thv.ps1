@@ -56,6 +56,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--otel-service-name=nothing', 'The service your traces belong to; thv-<server> when unset'),
             @('+--otel-env-vars=nothing', 'Environment variables put on spans, as NAME,NAME'),
             @('+--otel-custom-attributes=nothing', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
+            @('--otel-use-legacy-attributes', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
             @('--otel-enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
             @('--otel-capture-arguments', 'Put tool arguments and results on spans, redacted and cut'),
             @('--otel-propagate', 'Pass our trace context to the server: changes params._meta'),
@@ -125,7 +126,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @(
             @('path', 'Print where the config file is, whether or not it exists'),
             @('edit', 'Open the config file in your editor, and check it afterwards'),
-            @('otel', 'Read and change its `otel` settings, usage analytics among them')
+            @('otel', 'Read and change its `otel` settings, usage analytics among them'),
+            @('journal', 'Read and change its `journal` settings: what the local journal keeps')
         )
         flags = @(, @('--help,-h', 'Show this message and exit'))
         places = @()
@@ -165,7 +167,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     }
     $commands['config otel set'] = @{
         verbs = @()
-        flags = @(, @('--help,-h', 'Show this message and exit'))
+        flags = @(
+            @('--add', 'Add to a list or a map, and leave its other entries as they are'),
+            @('--help,-h', 'Show this message and exit')
+        )
         places = @('key', 'value')
         tail = ''
     }
@@ -176,6 +181,51 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         tail = ''
     }
     $commands['config otel list'] = @{
+        verbs = @()
+        flags = @(
+            @('--format=text/json', 'text for people, json for programs'),
+            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['config journal'] = @{
+        verbs = @(
+            @('get', 'Print the value of a setting'),
+            @('set', 'Write a setting into the config file'),
+            @('unset', 'Remove a setting from the config file'),
+            @('list', 'Print every setting')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['config journal get'] = @{
+        verbs = @()
+        flags = @(
+            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('journal-key')
+        tail = ''
+    }
+    $commands['config journal set'] = @{
+        verbs = @()
+        flags = @(
+            @('--add', 'Add to a list or a map, and leave its other entries as they are'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('journal-key', 'value')
+        tail = ''
+    }
+    $commands['config journal unset'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @('journal-key')
+        tail = ''
+    }
+    $commands['config journal list'] = @{
         verbs = @()
         flags = @(
             @('--format=text/json', 'text for people, json for programs'),
@@ -267,7 +317,13 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('service-name', 'The service your traces belong to; thv-<server> when unset'),
         @('env-vars', 'Environment variables put on spans, as NAME,NAME'),
         @('custom-attributes', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
+        @('use-legacy-attributes', 'Our older attribute names beside those of the OpenTelemetry conventions'),
         @('enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464')
+    )
+    $kinds['journal-key'] = @(
+        @('enabled', 'Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`'),
+        @('max-size', 'The most bytes the journal takes; the oldest go first'),
+        @('max-age', 'How long anything stays in the journal')
     )
     $kinds['shell'] = @(
         @('bash', ''),
@@ -299,7 +355,15 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('true', ''),
         @('false', '')
     )
+    $kinds['value use-legacy-attributes'] = @(
+        @('true', ''),
+        @('false', '')
+    )
     $kinds['value enable-prometheus-metrics-path'] = @(
+        @('true', ''),
+        @('false', '')
+    )
+    $kinds['value enabled'] = @(
         @('true', ''),
         @('false', '')
     )

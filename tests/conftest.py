@@ -12,7 +12,13 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-SWITCHES = ("CI", "DO_NOT_TRACK", "TOOLHIVE_USAGE_ANALYTICS_ENABLED", "OTEL_SDK_DISABLED")
+SWITCHES = (
+    "CI",
+    "DO_NOT_TRACK",
+    "TOOLHIVE_USAGE_ANALYTICS_ENABLED",
+    "TOOLHIVE_USAGE_METRICS_ENABLED",
+    "OTEL_SDK_DISABLED",
+)
 """The variables that can turn usage analytics off."""
 
 

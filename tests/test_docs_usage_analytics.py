@@ -84,7 +84,7 @@ SWITCHES = re.findall(
 
 def test_every_switch_of_the_code_is_on_the_page() -> None:
     named = {name for name, _, _ in SWITCHES}
-    assert named == {constants.DO_NOT_TRACK, constants.CI, constants.SWITCH, constants.SDK_DISABLED}
+    assert named == {constants.DO_NOT_TRACK, constants.CI, *constants.SWITCHES, constants.SDK_DISABLED}
 
 
 @pytest.mark.parametrize(("name", "value", "rest"), SWITCHES, ids=[name for name, _, _ in SWITCHES])

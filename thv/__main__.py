@@ -13,15 +13,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-FAST = {
+FAST: dict[tuple[str, ...], tuple[str, int, int]] = {
     ("--version",): ("version", 1, 0),
     ("completion",): ("completion", 2, 1),
     ("config", "path"): ("path", 2, 0),
     ("config", "otel", "get"): ("get", 4, 1),
     ("config", "otel", "set"): ("set_", 5, 2),
     ("config", "otel", "unset"): ("unset", 4, 1),
+    ("config", "journal", "get"): ("get", 4, 1),
+    ("config", "journal", "set"): ("set_", 5, 2),
+    ("config", "journal", "unset"): ("unset", 4, 1),
 }
 """A fast command: its function in `thv.cli.commands`, how many words it has, how many of them it is passed."""
+
+SECTIONED = 3
+"""Words that begin a fast command of `thv config SECTION VERB`; its function takes the section, too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +79,8 @@ def fast_command(words: Sequence[str]) -> Callable[[], None] | None:
                 return None
             from thv.cli import commands
 
-            return lambda: getattr(commands, name)(*words[count - handed :])
+            section = {"section": words[1]} if begin == SECTIONED else {}
+            return lambda: getattr(commands, name)(*words[count - handed :], **section)
     return None
 
 

@@ -15,7 +15,7 @@ from thv.cli.app import RunCommand, app
 from thv.cli.completion_script import FILES
 from thv.cli.mcp import ServerCommand
 from thv.config.setting_types import PROTOCOLS
-from thv.config.settings import BOOLEAN, KEYS, PROTOCOL
+from thv.config.settings import BOOLEAN, OTEL, PROTOCOL, SECTIONS
 from thv.servers.registry import entries
 
 NOTHING = "nothing"
@@ -26,7 +26,6 @@ SERVER, KEY, VALUE, SHELL, FILE, DIRECTORY = "server", "key", "value", "shell", 
 
 KIND_OF = {
     "SERVER": SERVER,
-    "KEY": KEY,
     "VALUE": VALUE,
     "SHELL": SHELL,
     "FILE": FILE,
@@ -115,11 +114,14 @@ def build() -> Tree:
             *(Word(entry.name, entry.description) for entry in entries().values()),
             *(Word(text, meaning) for text, meaning in PREFIXES),
         ),
-        KEY: tuple(Word(setting.name, _line(setting.help)) for setting in KEYS.values()),
+        **{
+            _key_kind(section.name): tuple(Word(known.name, _line(known.help)) for known in section.keys.values())
+            for section in SECTIONS.values()
+        },
         SHELL: tuple(map(Word, FILES)),
         PROTOCOL: tuple(map(Word, PROTOCOLS)),
     }
-    for setting in KEYS.values():
+    for setting in (known for section in SECTIONS.values() for known in section.keys.values()):
         values = {BOOLEAN: ("true", "false"), PROTOCOL: PROTOCOLS}.get(setting.kind)
         if values:
             words[f"{VALUE} {setting.name}"] = tuple(map(Word, values))
@@ -161,6 +163,8 @@ def _kind(parameter: Any, path: str, words: dict[str, tuple[Word, ...]]) -> str:
         kind = "/".join(texts)
         words[kind] = tuple(map(Word, texts))
         return kind
+    if parameter.metavar == "KEY":
+        return _key_kind(path.split()[1])
     try:
         return KIND_OF[parameter.metavar]
     except KeyError:
@@ -168,6 +172,11 @@ def _kind(parameter: Any, path: str, words: dict[str, tuple[Word, ...]]) -> str:
         raise ValueError(
             f"{where}: how does {parameter.metavar or parameter.name} complete? Say so in KIND_OF"
         ) from None
+
+
+def _key_kind(section: str) -> str:
+    """The kind of a KEY of `thv config SECTION`."""
+    return KEY if section == OTEL.name else f"{section}-{KEY}"
 
 
 def _line(text: str | None) -> str:

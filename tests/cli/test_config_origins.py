@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.cli.commands import Command
 from thv.config.setting_types import HIDDEN
-from thv.config.settings import BOOLEAN, FRACTION, KEYS, MAP, NAMES
+from thv.config.settings import BOOLEAN, FRACTION, HEADERS, KEYS, MAPS, NAMES
 from thv.config.yaml import tree
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
 PLAIN = st.text(LETTERS, min_size=1, max_size=12).map(str.strip).filter(bool)
 NAME = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 PIECE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters=",="), max_size=8)
+TOKEN = st.text("aZ09!#$%&'*+-.^_`|~", min_size=1, max_size=8)
 HOST = st.from_regex(r"[a-z][a-z0-9]{0,8}(\.[a-z]{2,5})?", fullmatch=True)
 PORT = st.integers(1, 65535)
 
@@ -153,8 +154,9 @@ def given_values(name: str) -> st.SearchStrategy[str]:
         return st.integers(0, 1000).map(lambda thousandth: str(thousandth / 1000))
     if kind == NAMES:
         return st.lists(NAME, unique=True, max_size=4).map(",".join)
-    if kind == MAP:
-        pairs = st.dictionaries(PIECE.map(str.strip).filter(bool), PIECE.map(str.strip), max_size=3)
+    if kind in MAPS:
+        keys = TOKEN if kind == HEADERS else PIECE.map(str.strip).filter(bool)
+        pairs = st.dictionaries(keys, PIECE.map(str.strip), max_size=3)
         return pairs.map(lambda found: ",".join(f"{key}={value}" for key, value in found.items()))
     if name == "protocol":
         return st.sampled_from(["grpc", "http/protobuf"])
@@ -172,6 +174,7 @@ def given_values(name: str) -> st.SearchStrategy[str]:
 @example(("service-name", "0x10"))
 @example(("service-name", "# no comment"))
 @example(("headers", "a=: b # c"))
+@example(("headers", "#=1,-=2"))
 @example(("custom-attributes", ""))
 @example(("custom-attributes", "-a=b"))
 def test_get_returns_what_set_was_given(thv: Command, setting: tuple[str, str]) -> None:

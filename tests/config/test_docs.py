@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from thv.config.reader import MAX_BYTES
-from thv.config.settings import KEYS
+from thv.config.settings import KEYS, SECTIONS
 from thv.config.yaml.tree import MAX_DEPTH
 from thv.core.booleans import BOOLEANS
 
@@ -15,7 +15,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "config.md").read_text()
 
 def test_the_page_lists_every_key_with_its_default() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \|.*\| ?(?:`(.*)` )?\|$", PAGE, re.MULTILINE)
-    assert rows == [(known.name, known.default) for known in KEYS.values()]
+    settings = [known for section in SECTIONS.values() for known in section.keys.values()]
+    assert rows == [(known.name, known.default) for known in settings]
 
 
 def test_the_page_lists_the_variables_of_every_key_the_strongest_first() -> None:
@@ -32,8 +33,12 @@ def test_the_page_names_every_boolean_word_and_the_limits() -> None:
 
 
 def test_every_command_on_the_page_exists() -> None:
-    verbs = set(re.findall(r"^thv config (?:otel )?([a-z]+)", PAGE, re.MULTILINE))
     from thv.cli import config
 
-    known = {command.name for app in (config.app, config.otel) for command in app.registered_commands}
-    assert verbs <= known
+    known = {command.name for command in config.app.registered_commands}
+    known |= {
+        f"{name} {command.name}" for name, group in config.GROUPS.items() for command in group.registered_commands
+    }
+    found = set(re.findall(r"^thv config ((?:(?:otel|journal) )?[a-z]+)", PAGE, re.MULTILINE))
+    assert found <= known
+    assert {words.split()[0] for words in found} >= set(SECTIONS)

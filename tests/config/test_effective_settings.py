@@ -14,7 +14,7 @@ from thv.config import effective_settings, service
 from thv.config.effective_settings import ENDPOINTS
 from thv.config.otlp_env import SIGNALS, VARIABLES, of_signal
 from thv.config.setting_types import show, shown
-from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED
+from thv.config.settings import KEYS, OTEL, USAGE_ANALYTICS_ENABLED
 from thv.errors import ConfigError, SettingError
 
 if TYPE_CHECKING:
@@ -203,8 +203,6 @@ def test_the_cheap_question_imports_next_to_nothing() -> None:
         "thv.config.effective_settings",
         "thv.config.settings",
         "thv.config.reader",
-        "thv.core",
-        "thv.core.booleans",
         "thv.errors",
     }
 
@@ -224,7 +222,7 @@ WORDS = st.sampled_from(
 )
 
 
-def nobody_refuses(environ: object) -> None:
+def nobody_refuses(known: object, environ: object) -> None:
     pytest.fail("asked about another setting than usage analytics")
 
 
@@ -234,7 +232,7 @@ def test_what_is_listed_is_what_a_run_does(file: Path, environ: dict[str, str], 
     values, _ = counts(file, {}, environ, text)
     for name, known in KEYS.items():
         if name != USAGE_ANALYTICS_ENABLED:
-            listed = service.get(str(file), name, environ, refused=nobody_refuses, reveal=True)
+            listed = service.get(str(file), OTEL, name, environ, refused=nobody_refuses, reveal=True)
             value = values[name]
             assert listed.effective == ("" if value is None else shown(known, value, reveal=True)), name
 

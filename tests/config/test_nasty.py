@@ -9,8 +9,9 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
+from thv.config.boolean_reading import read_boolean
 from thv.config.reader import read_text
-from thv.config.settings import USAGE_ANALYTICS_ENABLED, read_boolean
+from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED
 from thv.config.yaml.splice import set_value
 from thv.errors import ConfigError
 
@@ -189,7 +190,7 @@ def edited(name: str) -> tuple[str, str]:
 @pytest.mark.parametrize(("name", "reading"), [row[:2] for row in TABLE], ids=FILES)
 def test_each_file_reads_as_the_table_says(name: str, reading: bool | str | None) -> None:
     path = str(NASTY / f"{name}.yaml")
-    found = read_boolean(path, USAGE_ANALYTICS_ENABLED)
+    found = read_boolean(path, KEYS[USAGE_ANALYTICS_ENABLED])
     if reading == "problem":
         assert found.value is None
         assert found.problem is not None
@@ -235,7 +236,7 @@ def test_every_nasty_file_is_in_the_table() -> None:
 
 def test_a_merge_bomb_is_answered_at_once_because_nothing_is_constructed() -> None:
     begin = time.monotonic()
-    assert read_boolean(str(NASTY / "merge_bomb.yaml"), USAGE_ANALYTICS_ENABLED).value is True
+    assert read_boolean(str(NASTY / "merge_bomb.yaml"), KEYS[USAGE_ANALYTICS_ENABLED]).value is True
     assert time.monotonic() - begin < 20  # constructing it takes minutes
 
 
@@ -248,8 +249,8 @@ def test_a_long_file_is_edited_in_time_that_grows_with_its_length_only(line: str
 
 
 def test_a_file_that_declares_yaml_1_1_does_not_change_how_the_next_is_read() -> None:
-    read_boolean(str(NASTY / "yaml_1_1.yaml"), USAGE_ANALYTICS_ENABLED)
-    assert read_boolean(str(NASTY / "quoted_keys.yaml"), USAGE_ANALYTICS_ENABLED).value is True
+    read_boolean(str(NASTY / "yaml_1_1.yaml"), KEYS[USAGE_ANALYTICS_ENABLED])
+    assert read_boolean(str(NASTY / "quoted_keys.yaml"), KEYS[USAGE_ANALYTICS_ENABLED]).value is True
     edited("yaml_1_1")
     _, after = edited("json")
     assert '"n": 1e3' in after

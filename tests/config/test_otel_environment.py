@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from thv.config import otel_environment, service
 from thv.config.setting_types import HIDDEN, parse, show
-from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED
+from thv.config.settings import KEYS, OTEL, USAGE_ANALYTICS_ENABLED
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
@@ -84,16 +84,16 @@ def test_no_environment_makes_reading_raise_and_what_it_means_is_a_value_of_the_
                 assert parse(known, show(found[1])) == found[1]
 
 
-def nobody_refuses(environ: object) -> None:
+def nobody_refuses(known: object, environ: object) -> None:
     pytest.fail("asked about another setting than usage analytics")
 
 
 def test_a_secret_is_hidden_wherever_it_comes_from() -> None:
     environ = {HEADERS: "api-key=hunter2", ENDPOINT: "https://me:hunter2@otel.example/v1"}
     for name, hidden in (("headers", f"api-key={HIDDEN}"), ("endpoint", f"https://{HIDDEN}@otel.example/v1")):
-        shown = service.get("no-such-file", name, environ, refused=nobody_refuses)
+        shown = service.get("no-such-file", OTEL, name, environ, refused=nobody_refuses)
         assert (shown.value, shown.effective, shown.is_overridden) == ("", hidden, True)
-        shown = service.get("no-such-file", name, environ, refused=nobody_refuses, reveal=True)
+        shown = service.get("no-such-file", OTEL, name, environ, refused=nobody_refuses, reveal=True)
         assert "hunter2" in shown.effective
 
 
@@ -101,6 +101,6 @@ def test_two_hidden_secrets_that_differ_are_not_taken_for_the_same(tmp_path_fact
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text("otel:\n  headers: {api-key: one}\n")
     for value, differs in (("one", False), ("two", True)):
-        shown = service.get(str(path), "headers", {HEADERS: f"api-key={value}"}, refused=nobody_refuses)
+        shown = service.get(str(path), OTEL, "headers", {HEADERS: f"api-key={value}"}, refused=nobody_refuses)
         assert shown.value == shown.effective == f"api-key={HIDDEN}"
         assert shown.is_overridden is differs

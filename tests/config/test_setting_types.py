@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thv.config.setting_types import HIDDEN, from_node, parse, show
-from thv.config.settings import KEYS
+from thv.config.setting_types import HIDDEN, age_seconds, from_node, parse, show, size_bytes
+from thv.config.settings import JOURNAL, KEYS
 from thv.config.yaml.document import get
 from thv.config.yaml.splice import set_value
 from thv.errors import ConfigError, SettingError
@@ -45,6 +45,7 @@ REFUSED = [
     *(("service-name", text) for text in ("", "  ", "a\nb", "a\x00b", "\udcff")),
     *(("env-vars", text) for text in ("A B", "1A", "A=B", "A;B", "Ä")),
     *(("headers", text) for text in ("a", "=b", "a=b,c", "a=1,a=2", "a=b\r\nInjected: c")),
+    *(("headers", text) for text in ("x y=1", "a=1,x:y=2", "(a)=1", "größe=1", "a@b=1", "a/b=1", '"a"=1', "[a]=1")),
 ]
 
 
@@ -161,3 +162,43 @@ def test_what_is_taken_for_a_number_a_place_or_a_name_is_what_the_rules_say(text
 @pytest.mark.parametrize("name", [name for name, known in KEYS.items() if known.default])
 def test_every_default_is_a_value_of_its_own_kind(name: str) -> None:
     assert show(parse(KEYS[name], KEYS[name].default)) == KEYS[name].default
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "amount"),
+    [
+        ("64MiB", "64MiB", 64 << 20),
+        ("128 mib", "128MiB", 128 << 20),
+        ("2G", "2GiB", 2 << 30),
+        ("2048KB", "2048KiB", 2 << 20),
+    ],
+)
+def test_a_size_is_shown_in_one_form(text: str, shown: str, amount: int) -> None:
+    known = JOURNAL.keys["max-size"]
+    assert parse(known, text) == shown
+    assert parse(known, shown) == shown
+    assert size_bytes(shown) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "amount"), [("30d", "30d", 2_592_000), ("12 Hours", "12h", 43_200), ("5 m", "5m", 300)]
+)
+def test_an_age_is_shown_in_one_form(text: str, shown: str, amount: int) -> None:
+    known = JOURNAL.keys["max-age"]
+    assert parse(known, text) == shown
+    assert parse(known, shown) == shown
+    assert age_seconds(shown) == amount
+
+
+@pytest.mark.parametrize("name", ["max-size", "max-age"])
+@pytest.mark.parametrize("text", ["", "64", "0MiB", "0d", "-1d", "1.5GiB", "MiB", "d", "1e3d", "99999999d", "64x"])
+def test_what_is_no_size_or_age_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} cannot be .*: write a"):
+        parse(JOURNAL.keys[name], text)
+
+
+def test_a_header_name_that_http_forbids_is_refused_in_the_file_with_its_place() -> None:
+    node = get("otel:\n  headers: {'x y': 1}\n", ("otel", "headers"), path="f")
+    assert node is not None
+    with pytest.raises(ConfigError, match=r"^f:2:12: otel\.headers: 'x y' cannot be the name of an HTTP header"):
+        from_node(KEYS["headers"], node, path="f")

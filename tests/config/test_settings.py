@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from thv.config.boolean_reading import read_boolean, unknown_keys
 from thv.config.reader import MAX_BYTES
 from thv.config.settings import (
     KEYS,
+    OTEL,
     USAGE_ANALYTICS_ENABLED,
     config_path,
-    read_boolean,
-    setting,
-    unknown_keys,
 )
 from thv.core.booleans import BOOLEANS
 from thv.errors import SettingError
@@ -32,7 +31,7 @@ KEY = USAGE_ANALYTICS_ENABLED
 
 
 def read(path: Path) -> tuple[bool | None, str, str | None]:
-    reading = read_boolean(str(path), KEY)
+    reading = read_boolean(str(path), KEYS[KEY])
     return reading.value, reading.where, reading.problem
 
 
@@ -93,8 +92,8 @@ def test_a_missing_file_is_silence(config: Path) -> None:
 
 
 def test_the_null_device_is_an_empty_file() -> None:
-    assert read_boolean(os.devnull, KEY).value is None
-    assert read_boolean(os.devnull, KEY).problem is None
+    assert read_boolean(os.devnull, KEYS[KEY]).value is None
+    assert read_boolean(os.devnull, KEYS[KEY]).problem is None
 
 
 def test_a_directory_a_loop_and_a_huge_file_are_problems(config: Path) -> None:
@@ -124,11 +123,13 @@ def test_a_file_that_may_not_be_read_is_a_problem(tmp_path: Path) -> None:
     config.chmod(0o600)
     code = (
         "import os, sys\n"
-        "from thv.config.settings import read_boolean\n"
-        "read_boolean('gone', 'loads what it needs')\n"
+        "from thv.config.boolean_reading import read_boolean\n"
+        "from thv.config.settings import KEYS\n"
+        "known = KEYS['usage-analytics-enabled']\n"
+        "read_boolean('gone', known)\n"
         "descriptor = os.open(sys.argv[1], os.O_RDONLY)\n"
         "os.fchdir(descriptor); os.setuid(65534)\n"
-        "print(read_boolean('config.yaml', 'usage-analytics-enabled'))\n"
+        "print(read_boolean('config.yaml', known))\n"
     )
     seen = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "value=None" in seen.stdout
@@ -153,7 +154,7 @@ def test_unknown_keys_are_named_with_their_line_and_change_nothing(config: Path)
 def test_no_bytes_whatsoever_make_reading_raise(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any-bytes.yaml"
     path.write_bytes(data)
-    reading = read_boolean(str(path), KEY)
+    reading = read_boolean(str(path), KEYS[KEY])
     assert reading.value is None or reading.problem is None
     assert reading.where.startswith(str(path))
     unknown_keys(str(path))
@@ -162,10 +163,10 @@ def test_no_bytes_whatsoever_make_reading_raise(tmp_path_factory: pytest.TempPat
 def test_an_unknown_setting_names_the_nearest() -> None:
     for wrong in ("usage-analytics", "usage_analytics_enabled", "usage-analytics-enable", "analytics"):
         with pytest.raises(SettingError, match="usage-analytics-enabled"):
-            setting(wrong)
+            OTEL.setting(wrong)
     with pytest.raises(SettingError, match="the keys are usage-analytics-enabled, endpoint"):
-        setting("")
-    assert setting(KEY).default == "true"
+        OTEL.setting("")
+    assert OTEL.setting(KEY).default == "true"
     assert next(iter(KEYS)) == KEY
 
 
@@ -174,10 +175,11 @@ def test_reading_the_setting_loads_no_yaml_library_and_nothing_slow(config: Path
     code = (
         "import os, sys, time, errno, select\n"
         "before = set(sys.modules)\n"
-        "import thv.config.settings as settings, thv.config.yaml.plain_reader, thv.config.reader\n"
+        "import thv.config.boolean_reading as reading, thv.config.settings as settings\n"
+        "import thv.config.yaml.plain_reader, thv.config.reader\n"
         "print(sorted(m for m in set(sys.modules) - before if not m.startswith('thv')))\n"
-        "assert settings.read_boolean(sys.argv[1], 'usage-analytics-enabled').value is False\n"
-        "assert settings.unknown_keys(sys.argv[1]) == []\n"
+        "assert reading.read_boolean(sys.argv[1], settings.KEYS['usage-analytics-enabled']).value is False\n"
+        "assert reading.unknown_keys(sys.argv[1]) == []\n"
         "print([m for m in ('ruamel.yaml', 'typing', 're') if m in sys.modules])\n"
     )
     seen = subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tests.operator.servers import IMAGE, OPTIONS, SPECS, refusal, server
 from thv.analytics.consent import decide
-from thv.config.settings import KEYS, SECTION
+from thv.config.settings import KEYS, OTEL, SECTION
 from thv.core.interfaces import BooleanReading
 from thv.operator import names
 from thv.operator.pod_settings import Options, config, usage_analytics, variables
@@ -136,7 +136,7 @@ def test_the_config_is_one_that_thv_takes(shape: str, tmp_path: Any) -> None:
     path.write_text(config(server(**SPECS[shape])))
     for key in yaml.safe_load(path.read_text()).get(SECTION) or {}:
         assert key in KEYS
-        service.get(str(path), key, {}, refused=lambda _environ: None)
+        service.get(str(path), OTEL, key, {}, refused=lambda _known, _environ: None)
 
 
 def test_a_text_with_quotes_and_newlines_stays_one_value() -> None:

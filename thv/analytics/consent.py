@@ -6,7 +6,7 @@ import, so it imports words and the table of booleans, and it reads the config f
 
 from __future__ import annotations
 
-from thv.analytics.constants import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH
+from thv.analytics.constants import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH, SWITCHES
 from thv.core.booleans import BOOLEANS
 
 TYPE_CHECKING = False
@@ -99,12 +99,13 @@ def _refusals_of_environment(environ: Mapping[str, str]) -> Iterator[Consent]:
     # OpenTelemetry specification, "Boolean value": only the word true, in any case, is true.
     if _word(environ, SDK_DISABLED) == "true":
         yield Consent(enabled=False, source=f"{SDK_DISABLED} is true")
-    switch = _word(environ, SWITCH)
-    if BOOLEANS.get(switch) is False:
-        yield Consent(enabled=False, source=f"{SWITCH} is {switch}")
-    elif switch and switch not in BOOLEANS:
-        problem = f"{SWITCH} is neither true nor false"
-        yield Consent(enabled=False, source=problem, warning=_off_because(problem))
+    for name in SWITCHES:
+        switch = _word(environ, name)
+        if BOOLEANS.get(switch) is False:
+            yield Consent(enabled=False, source=f"{name} is {switch}")
+        elif switch and switch not in BOOLEANS:
+            problem = f"{name} is neither true nor false"
+            yield Consent(enabled=False, source=problem, warning=_off_because(problem))
 
 
 def _word(environ: Mapping[str, str], name: str) -> str:

@@ -32,6 +32,9 @@ SETTING = "usage-analytics-enabled"
 """The key under `otel:` in the config file."""
 
 SWITCH = "TOOLHIVE_USAGE_ANALYTICS_ENABLED"
+SWITCHES = (SWITCH, "TOOLHIVE_USAGE_METRICS_ENABLED")
+"""The second is the variable of ToolHive's own command line."""
+
 DO_NOT_TRACK = "DO_NOT_TRACK"
 CI = "CI"
 SDK_DISABLED = "OTEL_SDK_DISABLED"

@@ -114,9 +114,10 @@ def clear() -> None:
 
 def _answers() -> list[Consent]:
     from thv.analytics.consent import answers
-    from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean
+    from thv.config.boolean_reading import read_boolean
+    from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED, config_path
 
-    return list(answers(os.environ, lambda: read_boolean(config_path(os.environ), USAGE_ANALYTICS_ENABLED)))
+    return list(answers(os.environ, lambda: read_boolean(config_path(os.environ), KEYS[USAGE_ANALYTICS_ENABLED])))
 
 
 def _state(decision: Consent) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What the commands that are asked all day do, once their words are understood: the answers, whoever reads the words.
+"""Implementations of the most frequent commands, shared by the fast path and the Typer app.
 
 `thv.__main__` and the full command line both end here, so the two cannot answer differently. Imports nothing slow:
-`get` is done as soon as the interpreter is up, `set` as soon as YAML can be edited. Also joins what the settings
-commands say to who decides on usage analytics.
+`get` is done as soon as the interpreter is up, `set` as soon as YAML can be edited. Also tells the settings commands
+what keeps usage analytics and the journal off besides the file.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import os
 from thv import __version__
 from thv.cli.output import answer
 from thv.config import service
-from thv.config.settings import KEYS, SECTION, USAGE_ANALYTICS_ENABLED, config_path
+from thv.config.settings import OTEL, SECTIONS, USAGE_ANALYTICS_ENABLED, config_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from thv.config.settings import Setting
 
 
 def version() -> None:
@@ -40,46 +42,56 @@ def path() -> None:
     answer(config_path(os.environ))
 
 
-def get(key: str, *, reveal: bool = False) -> None:
-    """`thv config otel get`: the value of a setting, else its default, or nothing if it has none.
+def get(key: str, *, section: str = OTEL.name, reveal: bool = False) -> None:
+    """`thv config SECTION get`: the value of a setting, else its default, or nothing if it has none.
 
     Raises:
         SettingError: there is no such setting.
         ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
-    shown = service.get(config_path(os.environ), key, os.environ, refused=refused, reveal=reveal)
+    path = config_path(os.environ)
+    shown = service.get(path, SECTIONS[section], key, os.environ, refused=refused, reveal=reveal)
     if shown.value:
         answer(shown.value)
-    _say_if_overridden(shown)
+    _warn_if_overridden(shown)
 
 
-def set_(key: str, value: str) -> None:
-    """`thv config otel set`: writes a setting into the config file.
+def set_(key: str, value: str, *, section: str = OTEL.name, add: bool = False) -> None:
+    """`thv config SECTION set`: writes a setting into the config file, or with `add` one more entry of it.
 
     Raises:
         SettingError: there is no such setting, or it cannot be `value`.
         ConfigError: the file cannot be changed; it is untouched.
     """
-    where = config_path(os.environ)
-    shown = service.put(where, key, value, os.environ, refused=refused)
-    _say(f"{SECTION}.{shown.name} is now {shown.value or 'empty'} in {where}")
-    _say_if_overridden(shown)
+    path = config_path(os.environ)
+    shown = service.put(path, SECTIONS[section], key, value, os.environ, refused=refused, add=add)
+    _warn(f"{section}.{shown.name} is now {shown.value or 'empty'} in {path}")
+    _warn_if_overridden(shown)
 
 
-def unset(key: str) -> None:
-    """`thv config otel unset`: removes a setting from the config file.
+def unset(key: str, *, section: str = OTEL.name) -> None:
+    """`thv config SECTION unset`: removes a setting from the config file.
 
     Raises:
         SettingError: there is no such setting.
         ConfigError: the file cannot be changed; it is untouched.
     """
-    where = config_path(os.environ)
-    removed = service.unset(where, key)
-    default = KEYS[key].default or "empty"
-    _say(f"{SECTION}.{key} {'is removed from' if removed else 'was not in'} {where}; its default is {default}")
+    path = config_path(os.environ)
+    removed = service.unset(path, SECTIONS[section], key)
+    default = SECTIONS[section].keys[key].default or "empty"
+    _warn(f"{section}.{key} {'is removed from' if removed else 'was not in'} {path}; its default is {default}")
 
 
-def refused(environ: Mapping[str, str]) -> str | None:
+def refused(known: Setting, environ: Mapping[str, str]) -> str | None:
+    """What besides the file keeps a refusable setting off; None if nothing does."""
+    if known.name == USAGE_ANALYTICS_ENABLED:
+        return analytics_refused(environ)
+    from thv.journal.journal_settings import refusal
+
+    return refusal(environ)
+
+
+def analytics_refused(environ: Mapping[str, str]) -> str | None:
     """Which variable keeps usage analytics off, whatever the file says; None if none does."""
     from thv.analytics.consent import decide
     from thv.core.interfaces import BooleanReading
@@ -88,18 +100,20 @@ def refused(environ: Mapping[str, str]) -> str | None:
     return None if consent.enabled else consent.source
 
 
-def _say_if_overridden(shown: service.Shown) -> None:
+def _warn_if_overridden(shown: service.Shown) -> None:
     """One line on stderr where the environment makes a setting something else."""
     if not shown.is_overridden:
         return
-    if shown.name == USAGE_ANALYTICS_ENABLED:
-        _say(f"usage analytics stay off all the same: {shown.reason}")
+    if shown.reason and shown.name == USAGE_ANALYTICS_ENABLED:
+        _warn(f"usage analytics stay off all the same: {shown.reason}")
+    elif shown.reason:
+        _warn(f"{shown.section}.{shown.name} stays off all the same: {shown.reason}")
     else:
         value = shown.effective or "empty"
-        _say(f"the environment overrides {SECTION}.{shown.name}: {shown.variable} makes it {value}")
+        _warn(f"the environment overrides {shown.section}.{shown.name}: {shown.variable} makes it {value}")
 
 
-def _say(text: str) -> None:
+def _warn(text: str) -> None:
     from thv.core.console import warn
 
     warn(text)

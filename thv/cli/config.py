@@ -1,7 +1,8 @@
-"""`thv config`: one `otel:` setting of the config file at a time.
+"""`thv config`: one setting of the config file at a time, by the same commands for each section.
 
-Answers go to stdout and nothing else does; words for people go to stderr. No logic: `thv.config.service` has it, and
-`thv.cli.commands` what is answered before this module is imported, too.
+Answers go to stdout and nothing else does; messages go to stderr. No logic: it is in `thv.config.service`, and in
+`thv.cli.commands` for what the fast path answers too. A new section is an entry of `thv.config.settings.SECTIONS` and
+one of `ABOUT` here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +19,13 @@ from thv.cli import commands
 from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
 from thv.config import service as settings_file
-from thv.config.settings import config_path
+from thv.config.settings import JOURNAL, OTEL, SECTIONS, config_path
 from thv.core.console import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.config.settings import Section
 
 app = typer.Typer(
     cls=Group,
@@ -33,23 +39,35 @@ app = typer.Typer(
         ],
     ),
 )
-otel = typer.Typer(
-    cls=Group,
-    help="Read and change its `otel` settings, usage analytics among them.",
-    epilog=listed(
-        "Examples:",
-        [
-            ("thv config otel list", ""),
-            ("thv config otel get usage-analytics-enabled", ""),
-            ("thv config otel set usage-analytics-enabled false", ""),
-        ],
-    ),
-)
-app.add_typer(otel, name="otel")
-
-_KEY_HELP = "The setting; `thv config otel list` shows all."
-Key = Annotated[str, typer.Argument(metavar="KEY", help=_KEY_HELP, show_default=False)]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The setting; `list` shows all.", show_default=False)]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show secrets: header values, the user in an endpoint.")]
+
+ABOUT = {
+    OTEL.name: (
+        "Read and change its `otel` settings, usage analytics among them.",
+        {
+            "get": ["usage-analytics-enabled", "headers --reveal"],
+            "set": [
+                "usage-analytics-enabled false",
+                "endpoint https://otel.example:4318",
+                "custom-attributes team=blue,stage=test",
+                "headers --add api-key=KEY",
+            ],
+            "unset": ["usage-analytics-enabled"],
+            "list": ["", "--format json"],
+        },
+    ),
+    JOURNAL.name: (
+        "Read and change its `journal` settings.",
+        {
+            "get": ["enabled"],
+            "set": ["enabled false", "max-size 128MiB", "max-age 7d"],
+            "unset": ["max-size"],
+            "list": ["", "--format json"],
+        },
+    ),
+}
+"""Section -> the help of its command, and examples of each verb."""
 
 
 class Format(StrEnum):
@@ -89,32 +107,13 @@ def edit() -> None:
     warn(f"{where} is fine")
 
 
-@otel.command(
-    "get",
-    cls=Command,
-    epilog=listed(
-        "Examples:", [("thv config otel get usage-analytics-enabled", ""), ("thv config otel get headers --reveal", "")]
-    ),
-)
-def get(key: Key, *, reveal: Reveal = False) -> None:
+def get(ctx: typer.Context, key: Key, *, reveal: Reveal = False) -> None:
     """Print the value of a setting. That is the file's, else its default, or nothing if it has none."""
-    commands.get(key, reveal=reveal)
+    commands.get(key, section=_section(ctx).name, reveal=reveal)
 
 
-@otel.command(
-    "set",
-    context_settings={"ignore_unknown_options": True},
-    cls=Command,
-    epilog=listed(
-        "Examples:",
-        [
-            ("thv config otel set usage-analytics-enabled false", ""),
-            ("thv config otel set endpoint https://otel.example:4318", ""),
-            ("thv config otel set custom-attributes team=blue,stage=test", ""),
-        ],
-    ),
-)
 def set_(
+    ctx: typer.Context,
     key: Key,
     value: Annotated[
         str,
@@ -122,40 +121,66 @@ def set_(
             metavar="VALUE", help="true/false, a number, text, a list A,B or a map K=V,K=V.", show_default=False
         ),
     ],
+    *,
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to a list or a map, and leave its other entries as they are.")
+    ] = False,
 ) -> None:
     """Write a setting into the config file. Every other byte of it stays as it is."""
-    commands.set_(key, value)
+    commands.set_(key, value, section=_section(ctx).name, add=add)
 
 
-@otel.command("unset", cls=Command, epilog=listed("Example:", [("thv config otel unset usage-analytics-enabled", "")]))
-def unset(key: Key) -> None:
+def unset(ctx: typer.Context, key: Key) -> None:
     """Remove a setting from the config file. That brings its default back."""
-    commands.unset(key)
+    commands.unset(key, section=_section(ctx).name)
 
 
-@otel.command(
-    "list",
-    cls=Command,
-    epilog=listed("Examples:", [("thv config otel list", ""), ("thv config otel list --format json", "")]),
-)
 def list_(
+    ctx: typer.Context,
     *,
     output: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
     reveal: Reveal = False,
 ) -> None:
-    """Print every setting. Beside it stand the value that counts, and where that comes from."""
+    """Print every setting. Beside it stand the effective value and its source."""
     where = config_path(os.environ)
-    found = settings_file.listing(where, os.environ, refused=commands.refused, reveal=reveal)
+    found = settings_file.listing(where, _section(ctx), os.environ, refused=commands.refused, reveal=reveal)
     rows = [(shown.name, shown.effective, _origin(shown, where)) for shown in found]
     if output is Format.JSON:
         found_json = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
         answer(json.dumps(found_json, indent=2))
-    elif sys.stdout.isatty():
+    elif sys.stdout is not None and sys.stdout.isatty():
         _print_table(rows)
     else:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        for key, value, origin in rows:
-            answer(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}")
+        answer("\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}" for key, value, origin in rows))
+
+
+VERBS: dict[str, Callable[..., Any]] = {"get": get, "set": set_, "unset": unset, "list": list_}
+
+
+def _section(ctx: typer.Context) -> Section:
+    """The section that the command line names: ``thv config SECTION VERB``."""
+    assert ctx.parent is not None  # noqa: S101  a verb is always below its section
+    return SECTIONS[str(ctx.parent.info_name)]
+
+
+def _add_section(name: str) -> typer.Typer:
+    """`thv config NAME` with every verb."""
+    about, examples = ABOUT[name]
+
+    def shown(*verbs: str) -> str:
+        lines = [(f"thv config {name} {verb} {words}".rstrip(), "") for verb in verbs for words in examples[verb]]
+        return listed("Example:" if len(lines) == 1 else "Examples:", lines)
+
+    group = typer.Typer(cls=Group, help=about, epilog=shown("list", "get", "set"))
+    for verb, function in VERBS.items():
+        settings = {"ignore_unknown_options": True} if verb == "set" else None  # a value may begin with a dash
+        group.command(verb, cls=Command, context_settings=settings, epilog=shown(verb))(function)
+    app.add_typer(group, name=name)
+    return group
+
+
+GROUPS = {name: _add_section(name) for name in SECTIONS}
 
 
 def _origin(shown: settings_file.Shown, where: str) -> str:

@@ -97,11 +97,11 @@ def run(
     from thv.operator.controller import Run, log_to_stderr, operate
     from thv.operator.pod_settings import Options
 
-    enabled = usage_analytics_enabled == "true" and commands.refused(os.environ) is None
+    enabled = usage_analytics_enabled == "true" and commands.analytics_refused(os.environ) is None
     options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
     log_to_stderr(debug=debug)
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
 
 
 def _refusal(environ: Mapping[str, str]) -> str | None:
-    return commands.refused(environ)
+    return commands.analytics_refused(environ)

@@ -9,8 +9,10 @@ from thv.config.settings import (
     BOOLEAN,
     ENDPOINT,
     FRACTION,
+    HEADERS,
     KEYS,
     MAP,
+    MAPS,
     NAMES,
     PROTOCOL,
     SWITCHES,
@@ -31,6 +33,7 @@ METAVARS = {
     TEXT: "NAME",
     NAMES: "NAME",
     MAP: "KEY=VALUE",
+    HEADERS: "KEY=VALUE",
     BOOLEAN: None,
 }
 """How the value of each kind is called in the help."""
@@ -47,4 +50,4 @@ def _row(setting: Setting) -> tuple[str, str, str | None, bool]:
         text = "=false: no anonymous usage analytics. It cannot turn them on."
     elif setting.kind == BOOLEAN and setting.default == "true":
         text = f"=false: do not {text[0].lower()}{text[1:]}"
-    return setting.name, text, METAVARS[setting.kind], setting.kind in {MAP, NAMES}
+    return setting.name, text, METAVARS[setting.kind], setting.kind in {NAMES, *MAPS}

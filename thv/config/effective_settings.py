@@ -61,9 +61,9 @@ def known_flag(name: str) -> Setting:
     Raises:
         SettingError: there is none.
     """
-    from thv.config.settings import SWITCHES, setting
+    from thv.config.settings import OTEL, SWITCHES
 
-    return SWITCHES[name] if name in SWITCHES else setting(name)
+    return SWITCHES[name] if name in SWITCHES else OTEL.setting(name)
 
 
 def read(

@@ -6,7 +6,7 @@ Variable Specification"). Reads no file, raises nothing, names no secret. Knows 
 
 from __future__ import annotations
 
-from thv.config.settings import BOOLEAN, CUSTOM_ATTRIBUTES, MAP
+from thv.config.settings import BOOLEAN, CUSTOM_ATTRIBUTES, HEADERS, MAPS
 from thv.errors import SettingError
 
 TYPE_CHECKING = False
@@ -87,8 +87,8 @@ def _meaning(
         return None
     if setting.kind == BOOLEAN:
         return _boolean(variable, text, warnings)
-    if setting.kind == MAP:
-        return _pairs(variable, text, warnings)
+    if setting.kind in MAPS:
+        return _pairs(variable, text, warnings, headers=setting.kind == HEADERS)
     if variable == RESOURCE_ATTRIBUTES:
         name = (_pairs(variable, text, warnings) or {}).get("service.name", "")
         return _parsed(setting, variable, name, warnings) if name else None
@@ -121,11 +121,11 @@ def _ratio(setting: Setting, sampler: str, argument: str, warnings: list[str]) -
     return DEFAULT_RATIO if given is None else given
 
 
-def _pairs(variable: str, text: str, warnings: list[str]) -> dict[str, str] | None:
+def _pairs(variable: str, text: str, warnings: list[str], *, headers: bool = False) -> dict[str, str] | None:
     """``key=value,key=value`` with percent-encoding; wholly ignored if any of it is not ("Resource SDK")."""
     from urllib.parse import unquote
 
-    from thv.config.setting_types import has_control
+    from thv.config.setting_types import bad_header, has_control
 
     found = {}
     for number, item in enumerate((item for item in text.split(",") if item.strip()), 1):
@@ -134,6 +134,9 @@ def _pairs(variable: str, text: str, warnings: list[str]) -> dict[str, str] | No
         if not equals or not key or has_control(key + value):
             # The item itself is not named: it may be half of a secret.
             _remark(warnings, f"{variable} is ignored: its item {number} is no KEY=VALUE")
+            return None
+        if headers and bad_header((key,)) is not None:
+            _remark(warnings, f"{variable} is ignored: the name of its item {number} cannot be that of an HTTP header")
             return None
         found[key] = value
     return found or None

@@ -1,22 +1,16 @@
-"""The settings under `otel:` as the commands use them: get, set, unset, list and check, by name and as text.
+"""The settings of one section as the commands use them: get, set, unset, list and check, by name and as text.
 
+The section is data (`thv.config.settings.Section`), so `otel:` and `journal:` share every line of this. A part that
+wants its settings at run time calls `values(path, section)`.
 Promises: a setting is checked before the file is touched, and no secret is shown unasked. Raises SettingError for what
-the user asked and ConfigError for what the file says. Who decides on usage analytics is handed in as `refused`.
-Reading a plain file imports nothing slow: `thv config otel get` is asked all day.
+the user asked and ConfigError for what the file says. What keeps a setting off besides the file is handed in as
+`refused`. Reading a plain file imports nothing slow, because `thv config otel get` is a fast command.
 """
 
 from __future__ import annotations
 
 from thv.config import reader
-from thv.config.settings import (
-    BOOLEAN,
-    JOURNAL_ENABLED,
-    SECTION,
-    SECTIONS,
-    USAGE_ANALYTICS_ENABLED,
-    Setting,
-    setting,
-)
+from thv.config.settings import BOOLEAN, SECTIONS
 from thv.config.yaml import plain_reader
 from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError, SettingError
@@ -26,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
+    from thv.config.settings import Section, Setting
     from thv.config.yaml.scalar_writer import Value
     from thv.config.yaml.tree import Document
 
-    Refused: TypeAlias = Callable[[Mapping[str, str]], str | None]
-    """Says in a few words, the variable's name first, which variable keeps usage analytics off; None if none does."""
+    Refused: TypeAlias = Callable[[Setting, Mapping[str, str]], str | None]
+    """Says in a few words what besides the file keeps a setting off, a variable's name first; None if nothing does."""
 
     Read: TypeAlias = tuple[Value | None, int | None]
     """What the file says of a setting, and on which line; None and None where it is silent."""
@@ -47,6 +42,7 @@ class Shown:
     """One setting and its value as text.
 
     Attributes:
+        section: the setting's section.
         name: the setting.
         value: what is configured: the file's value, else the default, "" for none.
         line: where the file says so (from 1); None for the default.
@@ -56,9 +52,10 @@ class Shown:
         reason: why, for a variable that keeps usage analytics off; else "".
     """
 
-    __slots__ = ("effective", "is_overridden", "line", "name", "reason", "value", "variable")
+    __slots__ = ("effective", "is_overridden", "line", "name", "reason", "section", "value", "variable")
 
-    def __init__(self, name: str, value: str, line: int | None) -> None:
+    def __init__(self, section: str, name: str, value: str, line: int | None) -> None:
+        self.section = section
         self.name = name
         self.value = value
         self.line = line
@@ -69,13 +66,7 @@ class Shown:
 
 
 def get(
-    path: str,
-    name: str,
-    environ: Mapping[str, str],
-    *,
-    refused: Refused,
-    reveal: bool = False,
-    section: str = SECTION,
+    path: str, section: Section, name: str, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False
 ) -> Shown:
     """The value of one setting: the file's, else the default, "" if it has none. Secrets show only with `reveal`.
 
@@ -83,27 +74,43 @@ def get(
         SettingError: there is no such setting.
         ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
-    known = setting(name, section)
+    known = section.setting(name)
     read = value_reader(reader.read_text(path) or "", path)
     return _shown(known, read(known), environ, refused=refused, reveal=reveal)
 
 
 def listing(
-    path: str, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False, section: str = SECTION
+    path: str, section: Section, environ: Mapping[str, str], *, refused: Refused, reveal: bool = False
 ) -> list[Shown]:
-    """Every setting of the section, in the order in which they are defined.
+    """Every setting, in the order of the section.
 
     Raises:
         ConfigError: as `get`.
     """
     read = value_reader(reader.read_text(path) or "", path)
-    return [_shown(known, read(known), environ, refused=refused, reveal=reveal) for known in SECTIONS[section].values()]
+    return [_shown(known, read(known), environ, refused=refused, reveal=reveal) for known in section.keys.values()]
 
 
 def put(
-    path: str, name: str, text: str, environ: Mapping[str, str], *, refused: Refused, section: str = SECTION
+    path: str,
+    section: Section,
+    name: str,
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    refused: Refused,
+    add: bool = False,
 ) -> Shown:
     """Writes one setting into the file, which is made if there is none. Returns it as `get` would, secrets hidden.
+
+    Args:
+        path: the file.
+        section: the setting's section.
+        name: the setting.
+        text: its value, as on the command line.
+        environ: the variables that may come before the file.
+        refused: what else may.
+        add: `text` holds further entries of a list or a map; those that the file has stay as they are.
 
     Raises:
         SettingError: there is no such setting, or it cannot be `text`.
@@ -112,17 +119,31 @@ def put(
     from thv.config import config_store, setting_types
     from thv.config.yaml import splice
 
-    known = setting(name, section)
+    known = section.setting(name)
     value = setting_types.parse(known, text)
+    if add and not isinstance(value, list | dict):
+        raise SettingError(f"{name} is no list and no map; leave --add out")
 
     def change(before: str | None) -> str:
-        return splice.set_value(HEADER if before is None else before, (section, name), value, path=path)
+        nonlocal value
+        text = HEADER if before is None else before
+        if add:
+            old = value_reader(text, path)(known)[0]
+            if isinstance(old, dict) and isinstance(value, dict) and old:
+                added, value = value, {**old, **value}
+                if splice.is_section(text, (section.name, name), path=path):
+                    for key, item in added.items():
+                        text = splice.set_value(text, (section.name, name, key), item, path=path)
+                    return text
+            elif isinstance(old, list) and isinstance(value, list):
+                value = list(dict.fromkeys([*old, *value]))
+        return splice.set_value(text, (section.name, name), value, path=path)
 
     config_store.update(path, change)
     return _shown(known, (value, None), environ, refused=refused, reveal=False)
 
 
-def unset(path: str, name: str, section: str = SECTION) -> bool:
+def unset(path: str, section: Section, name: str) -> bool:
     """Removes one setting from the file, which brings its default back. Returns whether the file had it.
 
     Raises:
@@ -132,11 +153,11 @@ def unset(path: str, name: str, section: str = SECTION) -> bool:
     from thv.config import config_store
     from thv.config.yaml import splice
 
-    setting(name, section)
+    section.setting(name)
     before = reader.read_text(path)
-    if before is None or splice.unset(before, (section, name), path=path) == before:
+    if before is None or splice.unset(before, (section.name, name), path=path) == before:
         return False
-    return config_store.update(path, lambda text: splice.unset(text or "", (section, name), path=path))
+    return config_store.update(path, lambda text: splice.unset(text or "", (section.name, name), path=path))
 
 
 def create(path: str) -> None:
@@ -158,31 +179,56 @@ def create(path: str) -> None:
 def problems(path: str) -> list[str]:
     """What is wrong with the file, each in one line that begins with its place and says what to do; none if it is fine.
 
-    A key that thv does not know is one of them: whoever has just typed it will want to hear of it.
+    A key that thv does not know is one of them, because it is probably one that was just typed.
     """
     from thv.config.yaml import document, tree
 
-    found: dict[str, None] = {}  # what is no section is wrong for every setting in the same words
+    found: dict[str, None] = {}  # a section that is none is wrong for each of its settings in the same words
     try:
         text = reader.read_text(path) or ""
-        sections = [(name, keys, document.get(text, (name,), path=path)) for name, keys in SECTIONS.items()]
+        documents = tree.parse(text, path)
     except ConfigError as error:
         return [str(error)]
     read = value_reader(text, path)
-    for name, keys, section in sections:
-        for known in keys.values():
+    for section in SECTIONS.values():
+        for known in section.keys.values():
             try:
                 read(known)
             except ConfigError as error:
                 found[str(error)] = None
-        for entry in section.entries if isinstance(section, tree.Mapping) else ():
+        try:
+            node = document.find(documents, (section.name,), path=path)
+        except ConfigError as error:
+            found[str(error)] = None
+            continue
+        for entry in node.entries if isinstance(node, tree.Mapping) else ():
             if not isinstance(entry.key, tree.Scalar) or entry.key.value == document.MERGE_KEY:
                 continue
             try:
-                setting(entry.key.value, name)
+                section.setting(entry.key.value)
             except SettingError as error:
                 found[f"{path}:{entry.key.line}:{entry.key.column}: {error}"] = None
     return list(found)
+
+
+def values(path: str, section: Section) -> dict[str, Value | None]:
+    """Every setting of a section: the file's value, else the default, None where there is neither.
+
+    Raises:
+        ConfigError: as `get`.
+    """
+    read = value_reader(reader.read_text(path) or "", path)
+    return {name: _value(known, read(known)) for name, known in section.keys.items()}
+
+
+def _value(known: Setting, read: Read) -> Value | None:
+    if read[0] is not None or not known.default:
+        return read[0]
+    if known.kind == BOOLEAN:
+        return BOOLEANS[known.default]
+    from thv.config.setting_types import parse
+
+    return parse(known, known.default)
 
 
 def value_reader(text: str, path: str) -> Callable[[Setting], Read]:
@@ -243,14 +289,16 @@ def _shown(
     refused: Refused,
     reveal: bool,
 ) -> Shown:
-    shown = Shown(known.name, known.default if read[0] is None else _text(known, read[0], reveal=reveal), read[1])
-    if not any(environ.get(variable) for variable in known.env):
-        return shown
-    if known.name in {USAGE_ANALYTICS_ENABLED, JOURNAL_ENABLED}:
-        reason = refused(environ)
+    shown = Shown(
+        known.section, known.name, known.default if read[0] is None else _text(known, read[0], reveal=reveal), read[1]
+    )
+    if known.refusable:
+        reason = refused(known, environ)
         if reason is not None:
             shown.variable, shown.effective, shown.reason = reason.split()[0], "false", reason
             shown.is_overridden = shown.value != "false"
+        return shown
+    if not any(environ.get(variable) for variable in known.env):
         return shown
     from thv.config import otel_environment
 

@@ -6,20 +6,22 @@ It answers `thv config otel get` at once: no regular expressions, and the YAML p
 
 from __future__ import annotations
 
+from thv.config.boolean_reading import boolean_in
 from thv.config.settings import (
     AGE,
     BOOLEAN,
     COMPRESSION,
     ENDPOINT,
     FRACTION,
+    HEADERS,
     MAP,
+    MAPS,
     MILLISECONDS,
     NAMES,
     PORT,
     PROTOCOL,
     SIZE,
     TEMPORALITY,
-    boolean_in,
 )
 from thv.core.booleans import BOOLEANS
 from thv.core.net import MAX_PORT, parse_port
@@ -27,7 +29,7 @@ from thv.errors import SettingError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from thv.config.settings import Setting
     from thv.config.yaml.scalar_writer import Value
@@ -39,7 +41,28 @@ TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 HIDDEN = "********"
 """What is shown in place of a secret; its length tells nothing."""
 
+SIZES = {
+    **dict.fromkeys(("kib", "k", "kb"), ("KiB", 1 << 10)),
+    **dict.fromkeys(("mib", "m", "mb"), ("MiB", 1 << 20)),
+    **dict.fromkeys(("gib", "g", "gb"), ("GiB", 1 << 30)),
+}
+"""Unit in lower case -> how it is written, and its bytes. What people write as MB is taken for MiB."""
+
+AGES = {
+    **dict.fromkeys(("d", "day", "days"), ("d", 86_400)),
+    **dict.fromkeys(("h", "hour", "hours"), ("h", 3_600)),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), ("m", 60)),
+}
+"""Unit in lower case -> how it is written, and its seconds."""
+
+MIN_SIZE, MAX_SIZE = 1 << 20, 1 << 40
+"""Bytes: less holds no useful journal, more is a slip of the keyboard."""
+
+MAX_DIGITS = 7
+"""Of a size or an age."""
+
 _DIGITS = frozenset("0123456789")
+_TOKEN = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~")
 _HOST = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-")
 _ADDRESS = _DIGITS | frozenset("abcdefABCDEF:.")
 _MAX_INTEGER = 2**31 - 1
@@ -97,18 +120,20 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
 
     where = name((setting.section, setting.name))
     if isinstance(node, Scalar) and setting.kind == BOOLEAN:
-        return boolean_in(node, where, path)
+        return boolean_in(node, setting, path)
     if isinstance(node, Scalar) and node.is_null:
         return None
     if isinstance(node, Scalar):
         text = node.value
     elif isinstance(node, Sequence) and setting.kind == NAMES:
         text = ",".join(_scalar_text(item, where, path) for item in node.items)
-    elif isinstance(node, Mapping) and setting.kind == MAP:
+    elif isinstance(node, Mapping) and setting.kind in MAPS:
         # Not joined and parsed: in the file, unlike on the command line, a value may hold a comma.
         pairs = {_scalar_text(e.key, where, path): _scalar_text(e.value, where, path) for e in node.entries}
         if has_control("".join(map("".join, pairs.items()))):  # a header with a line break would be two
             raise refusal(f"{where} holds a control character", node, path)
+        if setting.kind == HEADERS and (bad := bad_header(pairs)) is not None:
+            raise refusal(f"{where}: {bad!r} cannot be the name of an HTTP header", node, path)
         return pairs
     else:
         kind = "a list" if isinstance(node, Sequence) else "a section"
@@ -218,49 +243,58 @@ def _map(text: str) -> dict[str, str]:
     return found
 
 
+def _headers(text: str) -> dict[str, str]:
+    found = _map(text)
+    if (bad := bad_header(found)) is not None:
+        raise ValueError(f"{bad!r} cannot be the name of an HTTP header")
+    return found
+
+
+def bad_header(names: Iterable[str]) -> str | None:
+    """The first name that is no token (RFC 9110, 5.1 and 5.6.2)."""
+    return next((name for name in names if not name or not _TOKEN.issuperset(name)), None)
+
+
+def _size(text: str) -> str:
+    number, unit = _number_and_unit(text)
+    if unit not in SIZES or not MIN_SIZE <= number * SIZES[unit][1] <= MAX_SIZE:
+        raise ValueError("write a size from 1MiB to 1024GiB, such as 64MiB")
+    return f"{number}{SIZES[unit][0]}"
+
+
+def _age(text: str) -> str:
+    number, unit = _number_and_unit(text)
+    if unit not in AGES:
+        raise ValueError("write an age such as 30d, with d for days, h for hours or m for minutes")
+    return f"{number}{AGES[unit][0]}"
+
+
+def size_bytes(text: str) -> int:
+    """The bytes that a value of the kind `SIZE` means."""
+    number, unit = _number_and_unit(text)
+    return number * SIZES[unit][1]
+
+
+def age_seconds(text: str) -> int:
+    """The seconds that a value of the kind `AGE` means."""
+    number, unit = _number_and_unit(text)
+    return number * AGES[unit][1]
+
+
+def _number_and_unit(text: str) -> tuple[int, str]:
+    """The positive whole number and the unit, in lower case; 0 and "" for what does not begin with such a number."""
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    if not digits or len(digits) > MAX_DIGITS or int(digits) == 0:
+        return 0, ""
+    return int(digits), text[len(digits) :].strip().lower()
+
+
 def _is_decimal(text: str) -> bool:
     """Digits with or without a point and an exponent; no sign, none of what `float` takes besides."""
     mantissa, mark, exponent = text.replace("E", "e").partition("e")
     whole, _, part = mantissa.partition(".")
     power = exponent[1:] if exponent[:1] in {"+", "-"} else exponent
     return text.isascii() and (whole + part).isdigit() and (not mark or power.isdigit())
-
-
-SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-AGES = {"m": 60, "h": 3600, "d": 86_400}
-_MIN_SIZE = 1 << 20
-_MAX_SIZE = 1 << 40
-
-
-def size_bytes(text: str) -> int:
-    """The bytes that a size in canonical form means."""
-    return int(text[:-3]) * SIZES[text[-3:]]
-
-
-def age_seconds(text: str) -> int:
-    """The seconds that an age in canonical form means."""
-    return int(text[:-1]) * AGES[text[-1]]
-
-
-def _size(text: str) -> str:
-    number, unit = _number_and_unit(text)
-    by_letter = {name.lower()[:letters]: name for name in SIZES for letters in (1, 2, 3)}
-    name = by_letter.get(unit.lower())
-    if not number or name is None or not _MIN_SIZE <= int(number) * SIZES[name] <= _MAX_SIZE:
-        raise ValueError("write a size from 1MiB to 1024GiB, such as 64MiB")
-    return f"{int(number)}{name}"
-
-
-def _age(text: str) -> str:
-    number, unit = _number_and_unit(text)
-    if not number or not int(number) or unit.lower() not in AGES:
-        raise ValueError("write an age such as 30d, 12h or 90m")
-    return f"{int(number)}{unit.lower()}"
-
-
-def _number_and_unit(text: str) -> tuple[str, str]:
-    number = text[: next((at for at, letter in enumerate(text) if letter not in _DIGITS), len(text))]
-    return (number if len(number) <= len(str(_MAX_INTEGER)) - 4 else ""), text[len(number) :].strip()
 
 
 _PARSERS: dict[str, Callable[[str], Value]] = {
@@ -272,8 +306,9 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     TEMPORALITY: _one_of(TEMPORALITIES),
     MILLISECONDS: _milliseconds,
     PORT: _port,
-    SIZE: _size,
-    AGE: _age,
     NAMES: _names,
     MAP: _map,
+    HEADERS: _headers,
+    SIZE: _size,
+    AGE: _age,
 }

@@ -1,7 +1,8 @@
-"""The settings under `otel:`: their names, kinds and defaults, where the file is, and how one boolean is read.
+"""The sections of the config file and their settings: names, kinds, defaults; and where the file is.
 
-Promises: reading never raises and never guesses; what is not surely a boolean is a problem, and whoever asks for
-consent takes a problem for a no. Any part may import this; it imports nothing slow, because `thv run` needs it at once.
+A section is data. Everything that reads, changes, lists or completes settings (`thv.config.service`, `thv config NAME`,
+the completion scripts) works on any `Section`, so a new one is an entry of `SECTIONS` and nothing else. Any part may
+import this; it imports nothing slow, because `thv run` needs it at once.
 """
 
 # ruff: noqa: PTH111, PTH118  pathlib costs milliseconds that the start of `thv run` does not have
@@ -11,21 +12,14 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.core.booleans import BOOLEANS
-from thv.errors import ConfigError, SettingError
+from thv.errors import SettingError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
 
-    from thv.config.yaml.tree import Scalar
-    from thv.core.interfaces import BooleanReading
-
 SECTION: Final = "otel"
-JOURNAL: Final = "journal"
-"""The section of the user's local journal."""
-
 JOURNAL_ENABLED: Final = "enabled"
 JOURNAL_MAX_SIZE: Final = "max-size"
 JOURNAL_MAX_AGE: Final = "max-age"
@@ -41,6 +35,7 @@ ENDPOINT: Final = "endpoint"
 PROTOCOL: Final = "protocol"
 NAMES: Final = "names"
 MAP: Final = "map"
+HEADERS: Final = "headers"
 MILLISECONDS: Final = "milliseconds"
 COMPRESSION: Final = "compression"
 TEMPORALITY: Final = "temporality"
@@ -48,15 +43,19 @@ PORT: Final = "port"
 SIZE: Final = "size"
 AGE: Final = "age"
 
+MAPS: Final = frozenset({MAP, HEADERS})
+"""The kinds whose value is a map of strings."""
+
 
 class Setting:
     """One key of a section: its name, the kind of its value, its default as the file would write it, and its meaning.
 
     `default` is "" for a setting that has none. `secret` marks values that are never printed unasked. `env` names the
-    variables that come before the file, the strongest first; `thv.config.otel_environment` says what each one means.
+    variables that come before the file, the strongest first; `thv.config.otel_environment` says what each one means,
+    unless the setting is `refusable`: then they, and what else the caller knows, can only turn it off.
     """
 
-    __slots__ = ("default", "env", "help", "kind", "name", "secret", "section")
+    __slots__ = ("default", "env", "help", "kind", "name", "refusable", "secret", "section")
 
     def __init__(
         self,
@@ -67,8 +66,10 @@ class Setting:
         *,
         secret: bool = False,
         env: tuple[str, ...] = (),
+        refusable: bool = False,
         section: str = SECTION,
     ) -> None:
+        self.refusable = refusable
         self.section = section
         self.name = name
         self.kind = kind
@@ -86,8 +87,14 @@ KEYS: Final = {
             BOOLEAN,
             "true",
             "Anonymous usage analytics: how many tool calls went well.",
-            # These can only turn it off (`thv.analytics.consent`).
-            env=("DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"),
+            env=(
+                "DO_NOT_TRACK",
+                "CI",
+                "OTEL_SDK_DISABLED",
+                "TOOLHIVE_USAGE_ANALYTICS_ENABLED",
+                "TOOLHIVE_USAGE_METRICS_ENABLED",
+            ),
+            refusable=True,  # by `thv.analytics.consent`
         ),
         Setting(
             "endpoint",
@@ -105,7 +112,7 @@ KEYS: Final = {
         ),
         Setting(
             "headers",
-            MAP,
+            HEADERS,
             "",
             "Headers sent to your collector, as KEY=VALUE,KEY=VALUE.",
             secret=True,
@@ -155,6 +162,12 @@ KEYS: Final = {
             env=("OTEL_RESOURCE_ATTRIBUTES",),
         ),
         Setting(
+            "use-legacy-attributes",
+            BOOLEAN,
+            "true",
+            "Our older attribute names beside those of the OpenTelemetry conventions.",
+        ),
+        Setting(
             "enable-prometheus-metrics-path",
             BOOLEAN,
             "false",
@@ -164,27 +177,6 @@ KEYS: Final = {
     )
 }
 """Every key under `otel:`, in the order in which they are listed."""
-
-JOURNAL_KEYS: Final = {
-    setting.name: setting
-    for setting in (
-        Setting(
-            JOURNAL_ENABLED,
-            BOOLEAN,
-            "true",
-            "Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`.",
-            env=(JOURNAL_VARIABLE,),  # it can only turn it off
-            section=JOURNAL,
-        ),
-        Setting(
-            JOURNAL_MAX_SIZE, SIZE, "64MiB", "The most bytes the journal takes; the oldest go first.", section=JOURNAL
-        ),
-        Setting(JOURNAL_MAX_AGE, AGE, "30d", "How long anything stays in the journal.", section=JOURNAL),
-    )
-}
-"""Every key under `journal:`, likewise."""
-
-SECTIONS: Final = {SECTION: KEYS, JOURNAL: JOURNAL_KEYS}
 
 SWITCHES: Final = {
     switch.name: switch
@@ -196,21 +188,62 @@ SWITCHES: Final = {
 """What only a flag of `thv run` can ask for: it touches what is said between client and server."""
 
 
-def setting(name: str, section: str = SECTION) -> Setting:
-    """The setting of the section called `name`.
+class Section:
+    """One top-level key of the file and the settings under it.
 
-    Raises:
-        SettingError: there is none; names the nearest ones.
+    Attributes:
+        name: the key, and the command's name: ``thv config NAME``.
+        keys: its settings by name, in the order in which they are listed.
     """
-    keys = SECTIONS[section]
-    try:
-        return keys[name]
-    except KeyError:
-        from difflib import get_close_matches
 
-        near = get_close_matches(name, keys, n=3, cutoff=0.5) or [key for key in keys if name and name in key]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"the keys are {', '.join(keys)}"
-        raise SettingError(f"there is no setting {name!r}; {hint}") from None
+    __slots__ = ("keys", "name")
+
+    def __init__(self, name: str, keys: dict[str, Setting]) -> None:
+        self.name = name
+        self.keys = keys
+
+    def setting(self, name: str) -> Setting:
+        """The setting called `name`.
+
+        Raises:
+            SettingError: there is none; names the nearest ones.
+        """
+        try:
+            return self.keys[name]
+        except KeyError:
+            from difflib import get_close_matches
+
+            keys = self.keys
+            near = get_close_matches(name, keys, n=3, cutoff=0.5) or [key for key in keys if name and name in key]
+            hint = f"did you mean {' or '.join(near)}?" if near else f"the keys are {', '.join(keys)}"
+            raise SettingError(f"there is no setting {name!r}; {hint}") from None
+
+
+OTEL: Final = Section(SECTION, KEYS)
+
+JOURNAL_KEYS: Final = {
+    setting.name: setting
+    for setting in (
+        Setting(
+            JOURNAL_ENABLED,
+            BOOLEAN,
+            "true",
+            "Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`.",
+            env=(JOURNAL_VARIABLE,),
+            refusable=True,
+            section="journal",
+        ),
+        Setting(
+            JOURNAL_MAX_SIZE, SIZE, "64MiB", "The most bytes the journal takes; the oldest go first.", section="journal"
+        ),
+        Setting(JOURNAL_MAX_AGE, AGE, "30d", "How long anything stays in the journal.", section="journal"),
+    )
+}
+"""Every key under `journal:`, likewise."""
+
+JOURNAL: Final = Section("journal", JOURNAL_KEYS)
+
+SECTIONS: Final = {section.name: section for section in (OTEL, JOURNAL)}
 
 
 def config_path(environ: Mapping[str, str]) -> str:
@@ -221,84 +254,6 @@ def config_path(environ: Mapping[str, str]) -> str:
     if named[:2] in {"~/", "~" + os.sep}:  # no shell expands it in a client's JSON or an env file
         return os.path.join(_home(environ), named[2:])
     return named
-
-
-def read_boolean(path: str, key: str, section: str = SECTION) -> BooleanReading:
-    """What the file at `path` says about the boolean `key` of the section. Never raises.
-
-    A missing file, section or key is silence. Whatever cannot surely be read as a boolean is a problem: an unreadable
-    file, broken YAML, a value that stands behind an alias or a merge key, any word outside `BOOLEANS`.
-    """
-    from thv.core.interfaces import BooleanReading
-
-    try:
-        value, line = _read_boolean(path, key, section)
-    except ConfigError as error:
-        where = path if error.line is None else f"{path}:{error.line}"
-        return BooleanReading(None, where, str(error))
-    return BooleanReading(value, path if line is None else f"{path}:{line}")
-
-
-def unknown_keys(path: str) -> list[str]:
-    """One line for each key under `otel:` that thv does not know; none if the file cannot be read."""
-    from thv.config import reader
-    from thv.config.yaml import plain_reader
-
-    try:
-        text = reader.read_text(path) or ""
-        found = plain_reader.entries(text)
-        if found is not None:
-            names = [(keys[1], line) for keys, _, line in found if len(keys) == 2 and keys[0] == SECTION]  # noqa: PLR2004  otel and its key
-        else:
-            from thv.config.yaml import document
-
-            names = document.keys(text, (SECTION,), path=path)
-    except ConfigError:
-        return []
-    return [f"{path}:{line}: unknown key {SECTION}.{name}, ignored" for name, line in names if name not in KEYS]
-
-
-def _read_boolean(path: str, key: str, section: str) -> tuple[bool | None, int | None]:
-    from thv.config import reader
-    from thv.config.yaml import plain_reader
-
-    text = reader.read_text(path)
-    if text is None:
-        return None, None
-    found = plain_reader.entries(text)
-    if found is not None:
-        lines = {keys: (value, line) for keys, value, line in found}
-        in_its_place, _ = lines.get((section,), ("", 0))
-        value, line = lines.get((section, key), ("", 0))
-        if not in_its_place and not line:
-            return None, None
-        if not in_its_place and value.lower() in BOOLEANS:
-            return BOOLEANS[value.lower()], line
-
-    from thv.config.yaml import document
-
-    scalar = document.get_scalar(text, (section, key), path=path)
-    return (None, None) if scalar is None else (boolean_in(scalar, f"{section}.{key}", path), scalar.line)
-
-
-def boolean_in(scalar: Scalar, name: str, path: str) -> bool:
-    """The boolean that the value of the setting means, quoted or not. `name` and `path` are for errors.
-
-    Raises:
-        ConfigError: it means none.
-    """
-    from thv.config.yaml import document
-
-    word = scalar.value.strip().lower()
-    if word not in BOOLEANS or not document.has_core_tag(scalar):
-        shown = "nothing" if scalar.is_empty else repr(scalar.value[:40])
-        raise ConfigError(
-            f"{name} is {shown}, which is not a boolean; write true or false",
-            path=path,
-            line=scalar.line,
-            column=scalar.column,
-        )
-    return BOOLEANS[word]
 
 
 def _home(environ: Mapping[str, str]) -> str:

@@ -301,13 +301,14 @@ class Instrumentation:
 
     def _ask_consent(self, flag: bool | None) -> Consent:
         from thv.analytics.consent import decide
-        from thv.config.settings import USAGE_ANALYTICS_ENABLED, config_path, read_boolean, unknown_keys
+        from thv.config.boolean_reading import read_boolean, unknown_keys
+        from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED, config_path
 
         path = config_path(os.environ)
 
         def read_setting() -> BooleanReading:
             self._remarks.extend(unknown_keys(path))
-            return read_boolean(path, USAGE_ANALYTICS_ENABLED)
+            return read_boolean(path, KEYS[USAGE_ANALYTICS_ENABLED])
 
         consent = decide(os.environ, read_setting, flag=flag)
         if consent.warning is not None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from thv.config.boolean_reading import read_boolean
 from thv.config.setting_types import age_seconds, size_bytes
 from thv.config.settings import (
-    JOURNAL,
     JOURNAL_ENABLED,
     JOURNAL_KEYS,
     JOURNAL_MAX_AGE,
     JOURNAL_MAX_SIZE,
     JOURNAL_VARIABLE,
-    read_boolean,
 )
 from thv.core.booleans import BOOLEANS
 from thv.core.remembered import RememberedNo
@@ -59,7 +58,7 @@ def resolve(environ: Mapping[str, str], path: str, *, disabled: bool = False) ->
     """
     warnings: list[str] = []
     bounds = _bounds(path, warnings)
-    reading = read_boolean(path, JOURNAL_ENABLED, JOURNAL)
+    reading = read_boolean(path, JOURNAL_KEYS[JOURNAL_ENABLED])
     refused = refusal(environ)
     mark = RememberedNo(OFF_MARK)
     remembered = mark.settle(refused=refused, in_file=False if reading.problem is not None else reading.value)

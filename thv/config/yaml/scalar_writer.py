@@ -13,7 +13,8 @@ Value: TypeAlias = bool | float | str | list[str] | dict[str, str]
 """What one setting can hold."""
 
 _PLAIN = re.compile(
-    r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)\Z)[A-Za-z_/][A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*\Z",
+    r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)\Z)[A-Za-z_/][A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*\Z"
+    r"|[1-9][0-9]*(?:[KMG]iB|[dhm])\Z",  # sizes and ages: numbers in no YAML version
     re.IGNORECASE,
 )
 _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f-\xa0\xad\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]')

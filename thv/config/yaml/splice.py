@@ -104,6 +104,19 @@ def unset(text: str, keys: tuple[str, ...], *, path: str) -> str:
     return _checked(text, edit, expected, path, place.node)
 
 
+def is_section(text: str, keys: tuple[str, ...], *, path: str) -> bool:
+    """Whether a section of keys and values, which `set_value` can extend, stands at `keys`.
+
+    Raises:
+        ConfigError: the text is no YAML, or `keys` lead through what may not be changed.
+    """
+    documents = parse(text, path)
+    if not documents:
+        return False
+    place = _walk(documents[0], keys, path)
+    return place.depth == len(keys) and isinstance(place.node, Mapping)
+
+
 def _walk(document: Document, keys: tuple[str, ...], path: str) -> _Place:
     node, entry = document.root, None
     parents: tuple[Mapping, ...] = ()
