@@ -106,7 +106,7 @@ function __thv_look -S # COMMAND: what may follow it
                 'path'\t'Print where the config file is, whether or not it exists' \
                 'edit'\t'Open the config file in your editor, and check it afterwards' \
                 'otel'\t'Read and change its `otel` settings, usage analytics among them' \
-                'journal'\t'Read and change its `journal` settings: what the local journal keeps'
+                'journal'\t'Read and change its `journal` settings'
             set flags \
                 '--help,-h'\t'Show this message and exit'
         case 'config path'
@@ -242,7 +242,7 @@ function __thv_words -S # KIND: the words of it
                 'enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464'
         case 'journal-key'
             set found \
-                'enabled'\t'Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`' \
+                'enabled'\t'Keep a local journal of how requests ended, as shown by thv log, top, report and why' \
                 'max-size'\t'The most bytes the journal takes; the oldest go first' \
                 'max-age'\t'How long anything stays in the journal'
         case 'shell'

@@ -127,7 +127,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('path', 'Print where the config file is, whether or not it exists'),
             @('edit', 'Open the config file in your editor, and check it afterwards'),
             @('otel', 'Read and change its `otel` settings, usage analytics among them'),
-            @('journal', 'Read and change its `journal` settings: what the local journal keeps')
+            @('journal', 'Read and change its `journal` settings')
         )
         flags = @(, @('--help,-h', 'Show this message and exit'))
         places = @()
@@ -321,7 +321,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464')
     )
     $kinds['journal-key'] = @(
-        @('enabled', 'Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`'),
+        @('enabled', 'Keep a local journal of how requests ended, as shown by thv log, top, report and why'),
         @('max-size', 'The most bytes the journal takes; the oldest go first'),
         @('max-age', 'How long anything stays in the journal')
     )

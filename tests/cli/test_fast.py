@@ -239,7 +239,7 @@ READ |= {f"thv.core{name}" for name in ("", ".booleans")}
 READ |= {f"thv.config.{name}" for name in ("service", "yaml", "yaml.plain_reader", "reader", "settings")}
 """What a plain answer may load: every module more is a fifth of a millisecond, and most bring others."""
 
-VALUED = READ | {"thv.config.setting_types"}
+VALUED = READ | {"thv.config.setting_types", "thv.config.boolean_reading", "thv.core.net"}
 """The same where a value has to be understood that is no boolean."""
 
 OVERRIDDEN = READ | {

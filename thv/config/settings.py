@@ -228,7 +228,7 @@ JOURNAL_KEYS: Final = {
             JOURNAL_ENABLED,
             BOOLEAN,
             "true",
-            "Keep a local journal of how requests ended, for `thv log`, `top`, `report` and `why`.",
+            "Keep a local journal of how requests ended, as shown by thv log, top, report and why.",
             env=(JOURNAL_VARIABLE,),
             refusable=True,
             section="journal",
