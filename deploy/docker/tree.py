@@ -45,6 +45,7 @@ def main(target: Path, requirements: list[str]) -> None:
     modules = (target / "lib" / version / "lib-dynload").glob("*.so")
     libraries = [str(path) for path in (target / "lib").glob("*.so.*") if not path.name.startswith("libc.")]
     libraries += map(str, modules)
+    strip([*target.rglob("*.so"), *target.rglob("*.so.*"), target / "bin" / "python3"])
     subprocess.run(["patchelf", *paths, *start, *libraries], check=True)
     subprocess.run(["patchelf", "--set-interpreter", str(target / "lib" / "ld.so"), *start], check=True)
     # Compiled here, once: nobody can write there later. By its hash, because copies have other times.
@@ -52,6 +53,17 @@ def main(target: Path, requirements: list[str]) -> None:
     compile_all = ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", where]
     subprocess.run([*start, *compile_all], check=False)  # templates of some packages are no Python
     subprocess.run([*start, "-I", "-m", "thv", "--version"], check=True)
+
+
+def strip(binaries: list[Path]) -> None:
+    """Take out debug symbols, a third of the whole. Before `patchelf`, whose work `strip` can undo."""
+    program = shutil.which("strip")
+    if program is None:
+        print("no strip (binutils): debug symbols stay", file=sys.stderr)
+        return
+    for binary in binaries:
+        if not binary.is_symlink():
+            subprocess.run([program, "--strip-unneeded", str(binary)], check=False)  # a few are linker scripts
 
 
 def bring_libraries(target: Path) -> Path:

@@ -11,9 +11,9 @@ import hashlib
 from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
-from thv.operator import names
+from thv.operator import install_tree, names
 from thv.operator.mcpserver_spec import DeploymentMode
-from thv.operator.pod_settings import config, secret_variables, variables
+from thv.operator.pod_settings import config, exports_by_grpc, secret_variables, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,8 +35,10 @@ THV_RESOURCES: Mapping[str, Any] = {
     "limits": {"memory": "512Mi"},
 }
 
-COPY = "import shutil, sys; shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True)"
-"""Copies a folder; thv's image has no other program than its Python."""
+TREE_VOLUME = "thv-tree"
+TREE_MOUNT = f"/{TREE_VOLUME}"
+TREE_LIMIT = "256Mi"
+"""What the copied tree may hold: it is about 50 MiB, and 70 with gRPC."""
 
 LOADING = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH", "OPENSSL_")
 """Beginnings of variables that the dynamic loader, the C library and OpenSSL obey. thv has all three of its own."""
@@ -112,8 +114,8 @@ def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, 
         "volumeMounts": [{"name": "thv-server-tmp", "mountPath": "/tmp"}],  # noqa: S108  a volume of the pod's own
     }
     if server.shape is DeploymentMode.WRAP:
-        volumes.append({"name": "thv-tree", "emptyDir": {}})
-        return [_install(options)], _wrapped(container, server, options), volumes
+        volumes.append({"name": TREE_VOLUME, "emptyDir": {"sizeLimit": TREE_LIMIT}})
+        return [_install(server, options)], _wrapped(container, server, options), volumes
     if server.command:
         container["command"] = list(server.command)
     if server.args:
@@ -156,16 +158,17 @@ def _sidecar(server: Server, options: Options, words: list[str], mounts: list[Ma
     }
 
 
-def _install(options: Options) -> Manifest:
+def _install(server: Server, options: Options) -> Manifest:
     """Copies thv into the volume from which the server's container runs it."""
+    options_of_copy = [install_tree.GRPC] if exports_by_grpc(server) else []
     return {
         "name": names.INSTALL_CONTAINER,
         "image": options.image,
         **LAST_WORDS,
-        "command": [names.TREE_PYTHON, "-I", "-c", COPY, names.TREE, "/thv-tree"],
+        "command": [names.TREE_PYTHON, "-I", "-m", install_tree.__name__, names.TREE, TREE_MOUNT, *options_of_copy],
         "resources": dict(THV_RESOURCES),
         "securityContext": dict(SECURE_AS_NOBODY),
-        "volumeMounts": [{"name": "thv-tree", "mountPath": "/thv-tree"}],
+        "volumeMounts": [{"name": TREE_VOLUME, "mountPath": TREE_MOUNT}],
     }
 
 
@@ -188,7 +191,7 @@ def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
         "env": [*(entry for entry in container["env"] if entry["name"] not in taken), *ours],
         "volumeMounts": [
             *container["volumeMounts"],
-            {"name": "thv-tree", "mountPath": names.TREE, "readOnly": True},
+            {"name": TREE_VOLUME, "mountPath": names.TREE, "readOnly": True},
             {"name": "thv-config", "mountPath": names.CONFIG_DIR, "readOnly": True},
         ],
         **_served(server),

@@ -7,6 +7,7 @@ answer about analytics is the one that thv itself will give. Knows nothing of co
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,6 +34,12 @@ SAFE_IN_HEADERS = "!#&'()*+-./:<>?@[]^_`{|}~"
 
 Without ``=``, which separates, and without ``$``, which Kubernetes would expand.
 """
+
+
+OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
+GRPC = "grpc"
+GRPC_ENDPOINT = re.compile(r":4317(/|$)")
+"""4317 means gRPC where nothing else says which protocol ("OTLP Specification")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,15 @@ def config(server: Server) -> str:
         lines.append(f"    k8s.namespace.name: {_scalar(server.namespace)}\n")
     head = f"# Made by thv's operator from the {KIND} {server.name}: edit that, and not this.\n"
     return head + ("otel:\n" if lines else "otel: {}\n") + "".join(lines)
+
+
+def exports_by_grpc(server: Server) -> bool:
+    """Whether this server's telemetry leaves by gRPC: said in the spec, by the port, or by a standard variable."""
+    telemetry = server.telemetry
+    said = [telemetry.protocol, telemetry.endpoint] if telemetry.enabled else []
+    seen = {entry["name"]: entry.get("value", "") for entry in server.template_variables} | dict(server.env)
+    said += [value for name, value in seen.items() if name.startswith(OTLP_VARIABLES)]
+    return any(value == GRPC or GRPC_ENDPOINT.search(value) for value in said)
 
 
 def variables(server: Server, options: Options) -> list[dict[str, Any]]:
