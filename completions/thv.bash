@@ -26,12 +26,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --timeout=nothing --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --help,-h'
+        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --timeout=nothing --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;

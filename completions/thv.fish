@@ -86,6 +86,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--format=text/json'\t'How to print the answer' \
+                '--timeout=nothing'\t'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted' \
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail words
@@ -98,6 +99,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--format=text/json'\t'How to print the answer' \
+                '--timeout=nothing'\t'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted' \
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...
             set tail words

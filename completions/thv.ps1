@@ -102,6 +102,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--cwd=directory', 'Start the server in DIR'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--format=text/json', 'How to print the answer'),
+            @('--timeout=nothing', 'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server')
@@ -117,6 +118,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--cwd=directory', 'Start the server in DIR'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--format=text/json', 'How to print the answer'),
+            @('--timeout=nothing', 'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server', 'nothing', 'nothing', '...')

@@ -23,6 +23,7 @@ PARTS: dict[str, set[str]] = {
     "relay": {"process"},
     "ledger": set(),
     "servers": set(),
+    "mcp_client": {"process"},
     "config": set(),
     "analytics": {"config"},
     "telemetry": {"config"},

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.cli.mcp_arguments import schema_types, split_word, tool_arguments
+from thv.cli import mcp_arguments
+from thv.cli.mcp_arguments import schema_types, split_word
 from thv.errors import ThvError
+
+
+def tool_arguments(words: list[str], schema: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
+    return mcp_arguments.tool_arguments(map(split_word, words), schema, base)
+
 
 DEFS = {
     "$defs": {

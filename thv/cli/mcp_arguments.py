@@ -7,8 +7,10 @@ text. It is read for types alone; holding the arguments to it is the server's wo
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final
 
+from thv.core.printable import printable, replace_surrogates
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
@@ -42,11 +44,13 @@ _DEEPEST: Final = 8
 """How far references and alternatives are followed: schemas may refer to themselves."""
 
 
-def tool_arguments(words: Iterable[str], schema: Mapping[str, Any], base: JsonObject | None = None) -> JsonObject:
-    """The arguments that the words say, over those of `base`.
+def tool_arguments(
+    pairs: Iterable[tuple[str, str]], schema: Mapping[str, Any], base: JsonObject | None = None
+) -> JsonObject:
+    """The arguments that keys and texts say, over those of `base`.
 
     Args:
-        words: ``KEY=VALUE`` each, `split_word` having taken them.
+        pairs: a key and its text each, as `split_word` gives them.
         schema: the tool's `inputSchema`; an empty one if the tool is not known.
         base: arguments already given as JSON.
 
@@ -55,8 +59,7 @@ def tool_arguments(words: Iterable[str], schema: Mapping[str, Any], base: JsonOb
     """
     properties = schema.get("properties")
     arguments = dict(base or {})
-    for word in words:
-        key, text = split_word(word)
+    for key, text in pairs:
         wanted = properties.get(key) if isinstance(properties, dict) else None
         arguments[key] = _value(key, text, schema_types(wanted, schema))
     return arguments
@@ -71,6 +74,10 @@ def split_word(word: str) -> tuple[str, str]:
     key, equals, text = word.partition("=")
     if not key or not equals:
         raise ValueError(f"{word!r} is not KEY=VALUE")
+    if replace_surrogates(word) != word:  # how Python hands on bytes that are no text
+        raise ValueError(
+            f"{printable(word)} is not valid text in the encoding of this terminal, so JSON cannot hold it"
+        )
     return key, text
 
 
@@ -117,7 +124,7 @@ def _value(key: str, text: str, types: frozenset[str]) -> Any:
     if types == {"string"}:
         return text
     try:
-        decoded = json.loads(text, parse_constant=_refuse_constant)
+        decoded = decode_json(text)
     except (ValueError, RecursionError):
         if types and "string" not in types:
             raise ThvError(_complaint(key, text, types)) from None
@@ -132,8 +139,25 @@ def _value(key: str, text: str, types: frozenset[str]) -> Any:
     raise ThvError(_complaint(key, text, types))
 
 
+def decode_json(text: str) -> Any:
+    """The decoded text.
+
+    Raises:
+        ValueError: it is not JSON, or holds a number that no JSON text of ours could carry.
+        RecursionError: it nests too deeply.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def _complaint(key: str, text: str, types: frozenset[str]) -> str:

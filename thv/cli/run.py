@@ -18,6 +18,8 @@ from thv.stdio_session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thv.instrumentation.instrumentation import MakeAnalytics
     from thv.servers.launch_spec import LaunchSpec
 
@@ -25,8 +27,18 @@ COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 """The values that Python may give LC_CTYPE (PEP 538)."""
 
 
-def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> int:
+def run(
+    request: RunRequest,
+    *,
+    make_analytics: MakeAnalytics | None = None,
+    report_error: Callable[[ThvError, bool], int] = report,
+) -> int:
     """Run the session that `request` asks for.
+
+    Args:
+        request: what the command line asked for.
+        make_analytics: as for `thv.stdio_session.Session`.
+        report_error: tells the user of an error; returns the exit code.
 
     Returns:
         The exit code of the server, 128 + N if signal N ended it, or that of the error that was reported.
@@ -76,9 +88,9 @@ def run(request: RunRequest, *, make_analytics: MakeAnalytics | None = None) -> 
             make_analytics=make_analytics,
         ).run()
     except ThvError as error:
-        return report(error, debug=request.debug)
+        return report_error(error, request.debug)
     except OSError as error:  # no descriptor, thread or memory left
-        return report(ThvError(f"the system refuses what a session needs: {error}"), debug=request.debug)
+        return report_error(ThvError(f"the system refuses what a session needs: {error}"), request.debug)
     except Exception as error:  # noqa: BLE001  one line, and no traceback unless it is asked for
         return report_unexpected(error, debug=request.debug)
 

@@ -33,7 +33,7 @@ def warn(text: str) -> None:
         pass
 
 
-def report(error: ThvError, *, debug: bool) -> int:
+def report(error: ThvError, debug: bool) -> int:
     """Tell the user of an error, with its traceback if asked for; returns its exit code."""
     if debug:
         _say_traceback(error)

@@ -1,0 +1,49 @@
+"""Text from a server, made safe to print: what would control a terminal is shown as an escape instead of obeyed.
+
+Imports nothing slow: log viewers, error messages and the MCP client share it.
+"""
+
+from __future__ import annotations
+
+import re
+
+KEPT = "\n\t"
+"""The control characters that plain text needs."""
+
+LAST_OF_ONE_BYTE = 0xFF
+"""The last code point that two hexadecimal digits write."""
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1 (ECMA-48)
+    "\u200e\u200f\u202a-\u202e\u2066-\u2069"  # reorder what stands around them (Unicode Standard Annex 9)
+    "\ud800-\udfff]"  # half of a surrogate pair: no encoding has it
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+"""What stands for text that was not valid Unicode."""
+
+
+def printable(text: str) -> str:
+    """The text with its newlines and tabs; any other control character is shown as an escape."""
+    return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """The text on one line, its white space collapsed, its control characters shown."""
+    return printable(" ".join(text.split()))
+
+
+def replace_surrogates(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair."""
+    return _SURROGATE.sub(REPLACEMENT, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if character in KEPT:
+        return character
+    if "\ud800" <= character <= "\udfff":
+        return REPLACEMENT
+    code = ord(character)
+    return f"\\x{code:02x}" if code <= LAST_OF_ONE_BYTE else f"\\u{code:04x}"

@@ -1,0 +1,187 @@
+"""Lines to and from a server process, each with a deadline.
+
+Two threads move the bytes, so that a server that does not read and a server that does not write can both be waited
+for, on every system. What the server sends waits in a bounded queue: a flood fills no memory.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from thv.mcp_client.protocol import ProtocolViolationError, ServerEndedError
+from thv.process.server_process import ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CHUNK: Final = 65536
+"""Bytes read at once: what a Linux pipe holds by default."""
+
+MAX_WAITING: Final = 64
+"""Chunks that wait to be read: 4 MiB."""
+
+MAX_LINE: Final = 256 << 20
+"""Bytes of one line before the session is given up: memory is not the server's to spend."""
+
+SHUTDOWN_TIMEOUT_S: Final = 25.0
+"""Seconds from the end of input to SIGTERM: what `thv run` needs for its own whole ladder, and a server to save."""
+
+TERMINATE_TIMEOUT_S: Final = 12.0
+"""Seconds from SIGTERM to SIGKILL, the second rung: thv's own ladder takes 10."""
+
+
+JOIN_TIMEOUT_S: Final = 1.0
+"""Seconds for the two threads to notice that the process is gone."""
+
+
+class Connection(Protocol):
+    """What a session needs of a transport."""
+
+    def send(self, line: bytes) -> None:
+        """Hand on one line, with its newline. Never waits; a line that cannot be delivered is dropped."""
+
+    def receive(self, timeout: float | None) -> bytes:
+        """The next line.
+
+        Args:
+            timeout: seconds to wait; None for as long as it takes.
+
+        Raises:
+            TimeoutError: none came in time.
+            ServerEndedError: none will come any more; the message says how the server ended, as far as is known.
+            ProtocolViolationError: the line is longer than any message.
+        """
+
+    def close(self, *, at_once: bool = False) -> int | None:
+        """End the server, in an orderly way unless `at_once`; returns its exit code where there is one.
+
+        May be called twice.
+        """
+
+
+class ProcessConnection:
+    """A `Connection` to a process of our own. Its stderr is ours.
+
+    Args:
+        executable: the file to execute.
+        argv: the command as the process sees it, and its arguments.
+        env: its environment.
+        cwd: its working directory; None means ours.
+
+    Raises:
+        ThvError: it cannot be started.
+    """
+
+    def __init__(
+        self, executable: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None
+    ) -> None:
+        self._process = ServerProcess.spawn(executable, argv, os.environ if env is None else env, cwd)
+        self._process.watch()
+        os.set_blocking(self._process.stdin, True)
+        self._chunks: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._lines: list[bytes] = []  # complete ones, the last first
+        self._partial: list[bytes] = []
+        self._partial_size = 0
+        self._at_end = False
+        self._exit_code: int | None = None
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._write)]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, line: bytes) -> None:
+        """Hand on one line, with its newline."""
+        self._outgoing.put(line)
+
+    def receive(self, timeout: float | None) -> bytes:
+        """The next line; see `Connection.receive`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._lines:
+            if self._at_end:
+                raise ServerEndedError(self._describe_end())
+            self._take(self._next_chunk(deadline))
+        return self._lines.pop()
+
+    def close(self, *, at_once: bool = False) -> int | None:
+        """End the process: its input is closed, then it is asked by SIGTERM, then killed."""
+        if self._exit_code is None:
+            self._outgoing.put(None)
+            steps = [(SHUTDOWN_TIMEOUT_S, self._process.terminate), (TERMINATE_TIMEOUT_S, self._process.kill)]
+            if at_once:
+                self._process.terminate()
+                del steps[0]
+            for seconds, escalate in steps:
+                if self._drain(seconds):
+                    break
+                escalate()
+            else:
+                self._drain(None)
+            self._process.wait()
+            self._exit_code = self._process.close()
+            self._release()
+        return self._exit_code
+
+    def _release(self) -> None:
+        if self._process.has_live_descendants():
+            self._process.kill()
+        for thread in self._threads:
+            thread.join(JOIN_TIMEOUT_S)
+        if not any(thread.is_alive() for thread in self._threads):  # else something still holds its pipe
+            self._process.release()
+
+    def _describe_end(self) -> str:
+        return f"the server ended before it answered (exit code {self.close()})"
+
+    def _next_chunk(self, deadline: float | None) -> bytes:
+        try:
+            return self._chunks.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def _take(self, chunk: bytes) -> None:
+        if not chunk:
+            self._at_end = True
+            chunk = b"\n" if self._partial else b""  # a last line without newline
+        *complete, rest = chunk.split(b"\n")
+        if complete:
+            complete[0] = b"".join([*self._partial, complete[0]])
+            self._partial, self._partial_size = [], 0
+            self._lines = complete[::-1]
+        if rest:
+            self._partial.append(rest)
+            self._partial_size += len(rest)
+            if self._partial_size > MAX_LINE:
+                raise ProtocolViolationError(f"the server sent a line of more than {MAX_LINE >> 20} MiB")
+
+    def _drain(self, seconds: float | None) -> bool:
+        """Throw away what the process still says, until it has closed its output; False if it did not in time."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        try:
+            while not self._at_end:
+                self._at_end = not self._next_chunk(deadline)
+        except TimeoutError:
+            return False
+        return True
+
+    def _read(self) -> None:
+        chunk = b"-"
+        while chunk:
+            try:
+                chunk = os.read(self._process.stdout, CHUNK)
+            except OSError:
+                chunk = b""
+            self._chunks.put(chunk)
+
+    def _write(self) -> None:
+        while (line := self._outgoing.get()) is not None:
+            data = memoryview(line)
+            try:
+                while data:
+                    data = data[os.write(self._process.stdin, data) :]
+            except OSError:  # it reads no more: that it does not answer is found out by reading
+                break
+        self._process.close_stdin()
