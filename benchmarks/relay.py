@@ -44,7 +44,8 @@ class Plan:
 
 
 MCP_PROXY = "mcp-proxy"
-ALL = ",".join((report.DIRECT, report.CAT, report.THV_ON, report.THV_OFF, *report.TELEMETRY_PEERS, MCP_PROXY))
+WITH_ANALYTICS = (report.THV_ON, report.THV_NO_JOURNAL)
+ALL = ",".join((report.DIRECT, report.CAT, *WITH_ANALYTICS, report.THV_OFF, *report.TELEMETRY_PEERS, MCP_PROXY))
 
 TOO_BUSY = 0.1
 """Two relays that wait for a CPU look alike, and medians no longer help when the waiting is everywhere."""
@@ -71,7 +72,7 @@ def main() -> int:
         workspace = Path(directory)
         bench = measures.Bench(native.compiled(workspace), workspace / "stderr.log")
         wanted = frozenset(options.peers.split(","))
-        endpoint = stack.enter_context(Endpoint(workspace)) if report.THV_ON in wanted else None
+        endpoint = stack.enter_context(Endpoint(workspace)) if wanted & set(WITH_ANALYTICS) else None
         telemetry = wanted & set(report.TELEMETRY_PEERS)
         collector = stack.enter_context(Collector(workspace)) if telemetry else None
         peers, notes = line_up(options, plan, bench, endpoint, collector)
@@ -113,7 +114,10 @@ def line_up(
     peers = [lineup.direct(server, environment, plan.fast), lineup.cat(server, environment, plan.fast)]
     notes: list[str] = []
     if endpoint is not None:
-        peers.append(lineup.thv_on(thv, server, environment, plan.fast, endpoint=endpoint))
+        peers += [
+            lineup.thv_on(thv, server, environment, plan.fast, endpoint=endpoint, journal=journal)
+            for journal in (True, False)
+        ]
     peers.append(lineup.thv_off(thv, server, environment, plan.fast))
     if collector is not None:
         peers += [

@@ -27,7 +27,7 @@ MCP_PROXY = "mcp-proxy==0.13.0"
 
 SWITCHES = ("CI", "DO_NOT_TRACK")
 """Variables that turn analytics off: the benchmark wants them on, against its own sink."""
-OURS = {report.THV_ON, report.THV_OFF, report.THV_OTEL, report.THV_OTEL_TENTH}
+OURS = {report.THV_ON, report.THV_NO_JOURNAL, report.THV_OFF, report.THV_OTEL, report.THV_OTEL_TENTH}
 OFF = {"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "false"}
 
 
@@ -71,20 +71,27 @@ def launched(endpoint: Endpoint, **changes: str) -> tuple[str, ...]:
 
 
 def thv_on(
-    thv: tuple[str, ...], server: Path, environment: Mapping[str, str], effort: Effort, *, endpoint: Endpoint
+    thv: tuple[str, ...],
+    server: Path,
+    environment: Mapping[str, str],
+    effort: Effort,
+    *,
+    endpoint: Endpoint,
+    journal: bool = True,
 ) -> Peer:
-    """Runs thv with the whole analytics pipeline against `endpoint`.
+    """Runs thv with the whole analytics pipeline against `endpoint`, with or without the user's journal.
 
     Its start, and its memory before OpenTelemetry is loaded, are measured on the installed thv, without a network.
     """
+    words = ("run", *(() if journal else ("--no-journal",)), "--", str(server))
     return Peer(
-        report.THV_ON,
-        "thv, analytics on",
-        ((*launched(endpoint), "run", "--", str(server)),),
+        report.THV_ON if journal else report.THV_NO_JOURNAL,
+        f"thv, analytics{' and journal' if journal else ''} on",
+        ((*launched(endpoint), *words),),
         server,
         environment,
         effort,
-        installed=((*thv, "run", "--", str(server)),),
+        installed=((*thv, *words),),
         loads_opentelemetry=True,
     )
 

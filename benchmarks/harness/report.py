@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DIRECT = "direct"
 CAT = "cat"
 THV_ON = "thv-on"
+THV_NO_JOURNAL = "thv-no-journal"
 THV_OFF = "thv-off"
 THV_OTEL = "thv-otel"
 THV_OTEL_TENTH = "thv-otel-0.1"

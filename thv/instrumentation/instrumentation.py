@@ -260,8 +260,7 @@ class Instrumentation:
 
     def _make_journal(self, activity: Callable[[], int]) -> JournalWriter | None:
         from thv.config.settings import config_path
-        from thv.core.state_dir import user_state_dir
-        from thv.journal.journal_settings import resolve
+        from thv.journal.journal_settings import journal_path, resolve
 
         settings = resolve(os.environ, config_path(os.environ))
         self._remarks.extend(settings.warnings)
@@ -269,13 +268,10 @@ class Instrumentation:
             self._remarks.append(f"the journal is {'on' if settings.enabled else 'off'} ({settings.source})")
         if not settings.enabled:
             return None
-        from pathlib import Path
-
-        from thv.journal.journal_store import journal_path
         from thv.journal.writer import JournalWriter
 
         try:
-            path = journal_path(Path(user_state_dir()))
+            path = journal_path()
         except (RuntimeError, OSError) as error:
             self._remarks.append(f"journal: there is no state directory, so nothing is journalled: {error}")
             return None
@@ -290,14 +286,12 @@ class Instrumentation:
     def _open_journal(self) -> SessionJournal | None:
         if self._journal is None:
             return None
-        from thv.core.redaction import redact_text, show
+        capture = None
+        if self._journal_captures:
+            from thv.core.redaction import show
 
-        return self._journal.open_session(
-            self._server,
-            self._transport,
-            redact=redact_text,
-            capture=show if self._journal_captures else None,
-        )
+            capture = show
+        return self._journal.open_session(self._server, self._transport, redact=_redact, capture=capture)
 
     def _ask_consent(self, flag: bool | None) -> Consent:
         from thv.analytics.consent import decide
@@ -316,6 +310,12 @@ class Instrumentation:
         if self._debug:
             self._remarks.append(f"usage analytics are {'on' if consent.enabled else 'off'} ({consent.source})")
         return consent
+
+
+def _redact(text: str) -> str:
+    from thv.core.redaction import redact_text  # not before there is an error message
+
+    return redact_text(text)
 
 
 def _show_demo(tally: Tally, consent: Consent) -> None:

@@ -85,8 +85,8 @@ _DECODER: Final = Decoder(list[CallRecord])
 _OPEN_DECODER: Final = Decoder(list[OpenShown])
 
 
-def encode_batch(records: Sequence[CallRecord]) -> bytes:
-    """The records as one value for the store."""
+def encode_batch(records: Sequence[CallRecord | tuple[object, ...]]) -> bytes:
+    """The records as one value for the store. A tuple has the fields of a record, in their order."""
     return _ENCODER.encode(records)
 
 

@@ -6,10 +6,10 @@ mark in the state directory, which counts until the config file says `journal.en
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from thv.config.boolean_reading import read_boolean
-from thv.config.setting_types import age_seconds, size_bytes
 from thv.config.settings import (
     JOURNAL_ENABLED,
     JOURNAL_KEYS,
@@ -19,15 +19,32 @@ from thv.config.settings import (
 )
 from thv.core.booleans import BOOLEANS
 from thv.core.remembered import RememberedNo
+from thv.core.state_dir import user_state_dir
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DIRECTORY: Final = "journal"
+FILE: Final = "journal.db"
+
 OFF_MARK: Final = "journal-off"
 """The mark in the state directory that remembers a no."""
 
+MAX_BYTES: Final = 64 << 20
+MAX_AGE_S: Final = 30 * 86_400
+"""The defaults of the settings, which `thv.config.settings` has as text: reading that would cost every session."""
+
 FLAG: Final = "--no-journal"
+
+
+def journal_path() -> str:
+    """Where the journal's file is, or would be.
+
+    Raises:
+        RuntimeError, OSError: the system names no state directory.
+    """
+    return os.path.join(user_state_dir(), DIRECTORY, FILE)  # noqa: PTH118  pathlib would cost every session 1 MiB
 
 
 class JournalSettings(NamedTuple):
@@ -89,13 +106,20 @@ def refusal(environ: Mapping[str, str]) -> str | None:
 
 def _bounds(path: str, warnings: list[str]) -> tuple[int, int]:
     from thv.config.reader import read_text
-    from thv.config.service import value_reader
 
-    size, age = (str(JOURNAL_KEYS[name].default) for name in (JOURNAL_MAX_SIZE, JOURNAL_MAX_AGE))
     try:
-        read = value_reader(read_text(path) or "", path)
-        size = str(read(JOURNAL_KEYS[JOURNAL_MAX_SIZE])[0] or size)
-        age = str(read(JOURNAL_KEYS[JOURNAL_MAX_AGE])[0] or age)
+        text = read_text(path) or ""
+    except ThvError:
+        return MAX_BYTES, MAX_AGE_S  # `enabled` cannot be read either, and says so
+    if not any(name in text for name in (JOURNAL_MAX_SIZE, JOURNAL_MAX_AGE)):
+        return MAX_BYTES, MAX_AGE_S
+    from thv.config.service import value_reader
+    from thv.config.setting_types import age_seconds, size_bytes
+
+    read = value_reader(text, path)
+    try:
+        size, age = (read(JOURNAL_KEYS[name])[0] for name in (JOURNAL_MAX_SIZE, JOURNAL_MAX_AGE))
     except ThvError as error:
-        warnings.append(f"{error}; the journal keeps to {size} and {age}")
-    return size_bytes(size), age_seconds(age)
+        warnings.append(f"{error}; the journal keeps to its default bounds")
+        return MAX_BYTES, MAX_AGE_S
+    return (size_bytes(str(size)) if size else MAX_BYTES), (age_seconds(str(age)) if age else MAX_AGE_S)

@@ -3,19 +3,19 @@
 WAL mode, so that readers and fifty writers do not wait for each other, except where the file system cannot (network
 file systems have no shared memory; SQLite, "Write-Ahead Logging", 2.2). The directory is 0700, the files are 0600.
 A crash of thv loses nothing that was committed; only a crash of the machine may lose the last commits.
+
+The writer's half works on plain strings: pathlib would cost every session 1 MiB.
 """
+
+# ruff: noqa: PTH102, PTH103, PTH105, PTH108, PTH110, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123  as said above
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-DIRECTORY: Final = "journal"
-FILE: Final = "journal.db"
 DAMAGED: Final = "journal.damaged.db"
 SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside the file."""
@@ -100,12 +100,7 @@ class JournalUnavailableError(Exception):
     """The store cannot be opened; the text says why in a few words."""
 
 
-def journal_path(state_dir: Path) -> Path:
-    """Where the journal's file is in thv's state directory."""
-    return state_dir / DIRECTORY / FILE
-
-
-def open_for_writing(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
+def open_for_writing(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
     """Open the store, making it where there is none.
 
     Args:
@@ -118,27 +113,31 @@ def open_for_writing(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Co
         sqlite3.DatabaseError: it is locked, or damaged; see `is_locked` and `is_damaged`.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(os.path.dirname(path))
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as error:
         raise JournalUnavailableError(f"{path}: {error.strerror}") from None
     return _connect(path, max_bytes=max_bytes, wait_s=wait_s)
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection | None:
+def open_for_reading(path: str) -> sqlite3.Connection | None:
     """Open the store to read it; None where there is none. Works on a read-only file system, too.
 
     Raises:
         JournalUnavailableError: it cannot be read, or is damaged.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
+    from urllib.parse import quote
+
     problem: sqlite3.Error | None = None
     # In a directory in which SQLite can make no shared memory, nothing else writes either.
-    for mode in ("mode=ro",) if os.access(path.parent, os.W_OK) else ("mode=ro", "mode=ro&immutable=1"):
+    for mode in ("mode=ro",) if os.access(os.path.dirname(path), os.W_OK) else ("mode=ro", "mode=ro&immutable=1"):
         connection = None
         try:
-            connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=READ_WAIT_S, isolation_level=None)
+            connection = sqlite3.connect(
+                f"file:{quote(path)}?{mode}", uri=True, timeout=READ_WAIT_S, isolation_level=None
+            )
             _check_format(path, connection)
             connection.execute("SELECT count(*) FROM sessions").fetchone()
         except sqlite3.Error as error:
@@ -154,23 +153,54 @@ READ_WAIT_S: Final = 2.0
 """Seconds a command waits for a writer: in WAL mode it never has to, elsewhere writes take milliseconds."""
 
 
-def set_aside(path: Path) -> None:
+def make_directory(directory: str) -> None:
+    """Make the journal's directory, for the user alone; those above it as they come.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    above = os.path.dirname(directory)
+    if not os.path.isdir(above):
+        os.makedirs(above, exist_ok=True)
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        return
+
+
+def set_aside(path: str) -> None:
     """Move a damaged store out of the way, in the place of the one that was damaged before."""
     for suffix in SIDE_FILES:  # first, for as soon as the file is away another session may begin a new one
-        with suppress(OSError):
-            Path(f"{path}{suffix}").unlink()
-    with suppress(OSError):
-        path.replace(path.with_name(DAMAGED))
+        _remove(path + suffix)
+    try:
+        os.replace(path, damaged_path(path))
+    except OSError:
+        return  # it is gone already, or is not ours to move
 
 
-def remove(path: Path) -> None:
+def damaged_path(path: str) -> str:
+    """Where a damaged store is kept."""
+    return os.path.join(os.path.dirname(path), DAMAGED)
+
+
+def remove(path: str) -> None:
     """Remove the store, readable or not, and what lies beside it. Running sessions begin a new one.
 
     Raises:
         OSError: it cannot be removed.
     """
-    for each in (*(Path(f"{path}{suffix}") for suffix in SIDE_FILES), path, path.with_name(DAMAGED)):
-        each.unlink(missing_ok=True)
+    for suffix in SIDE_FILES:
+        _remove(path + suffix)
+    _remove(damaged_path(path))
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # it is not there, or not ours to remove
 
 
 def is_locked(error: sqlite3.Error) -> bool:
@@ -188,16 +218,16 @@ def is_damaged(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: str) -> tuple[int, int] | None:
     """What tells one file at `path` from another that takes its place; None where there is none."""
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError:
         return None
     return found.st_dev, found.st_ino
 
 
-def _connect(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
+def _connect(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -205,7 +235,9 @@ def _connect(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Connection
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA secure_delete = ON")  # what `thv log clear` removes is gone from the disk
-        connection.execute(f"PRAGMA journal_mode = {'WAL' if allows_wal(path.parent) else 'TRUNCATE'}").fetchone()
+        connection.execute(
+            f"PRAGMA journal_mode = {'WAL' if allows_wal(os.path.dirname(path)) else 'TRUNCATE'}"
+        ).fetchone()
         wal_pages = max(1, min(WAL_PAGES, max_bytes // WAL_PART // PAGE_BYTES))
         connection.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
@@ -223,7 +255,7 @@ def _connect(path: Path, *, max_bytes: int, wait_s: float) -> sqlite3.Connection
     return connection
 
 
-def _check_format(path: Path, connection: sqlite3.Connection) -> bool:
+def _check_format(path: str, connection: sqlite3.Connection) -> bool:
     """Whether the tables are there; raises JournalUnavailableError where another version made them."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found not in {0, FORMAT}:
@@ -233,15 +265,17 @@ def _check_format(path: Path, connection: sqlite3.Connection) -> bool:
     return found == FORMAT
 
 
-def allows_wal(directory: Path) -> bool:
+def allows_wal(directory: str) -> bool:
     """Whether the file system has the shared memory that WAL needs; False for network file systems, where told."""
-    if not sys.platform.startswith("linux"):
+    if sys.platform == "linux":
+        try:
+            with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            return True
+        return file_system_type(os.path.realpath(directory), lines) not in REMOTE_FILE_SYSTEMS
+    else:  # noqa: RET505  the form that type checkers understand on every platform
         return True
-    try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return True
-    return file_system_type(os.path.realpath(directory), lines) not in REMOTE_FILE_SYSTEMS
 
 
 def file_system_type(directory: str, mounts: list[str]) -> str:

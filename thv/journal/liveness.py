@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from typing import Final
 
 FILE: Final = "running.lock"
 """Always empty, and never removed: two files would be two sets of locks."""
@@ -20,8 +17,8 @@ FILE: Final = "running.lock"
 class RunningSessions:
     """The locks that this process holds, or looks at. Open it once a process: closing it drops the locks (POSIX)."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
+    def __init__(self, directory: str) -> None:
+        self._path = os.path.join(directory, FILE)  # noqa: PTH118  pathlib would cost every session 1 MiB
         self._fd: int | None = None
 
     def hold(self, session: int) -> None:

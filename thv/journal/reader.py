@@ -6,6 +6,7 @@ No transaction outlives a method, so a reader that waits never keeps writers fro
 from __future__ import annotations
 
 import heapq
+import os
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ from thv.journal.liveness import RunningSessions
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
 KILLED: Final = "killed"
 """`ended_by` of a session whose thv did not live to say how it ended."""
@@ -106,9 +106,9 @@ class JournalReader:
         sqlite3.Error: from any method: it was damaged, or locked for long, where there is no WAL.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._running = RunningSessions(path.parent)
+        self._running = RunningSessions(os.path.dirname(path))  # noqa: PTH120  as in `journal_store`
         self._identity = identity(path)
         self._connection = open_for_reading(path)
         self._labels: dict[int, tuple[str, str | None]] = {}

@@ -25,7 +25,6 @@ from thv.journal.call_record import (
     SERVER_EXITED,
     SUCCESS,
     TOOL_CALL,
-    CallRecord,
     OpenShown,
     cut,
     encode_batch,
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
 
     Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int]
     """How a request ended (an outcome, or an `EndReason`), the request, its error, and the bytes of its reply."""
+
+    Chunk: TypeAlias = tuple[int, Sequence[Entry], int]
+    """When requests ended, by `time.perf_counter_ns`; the requests; how many of them are calls with an outcome."""
 
 INITIALIZE: Final = "initialize"
 LIST_TOOLS: Final = "tools/list"
@@ -66,8 +68,8 @@ PENDING_LIMIT: Final = 4096
 BATCH: Final = 512
 """Requests a stored batch holds at most; encoding one takes some 200 µs, between which others run."""
 
-ENCODED_LIMIT: Final = 2 << 20
-"""Bytes of batches kept while the store cannot be written: some 60 000 requests."""
+ENCODED_LIMIT: Final = 1 << 20
+"""Bytes of batches kept while the store cannot be written: some 30 000 requests."""
 
 SLOW_DOWN_S: Final = 0.002
 """Seconds that traffic of more than half a million requests a second stands aside for a writer that works but lags."""
@@ -150,7 +152,7 @@ class SessionJournal:
         self._hurry = hurry
         self._redact = redact
         self._capture = capture
-        self._pending: list[tuple[int, Sequence[Entry]]] = []
+        self._pending: deque[Chunk] = deque()
         self._waiting = 0
         self._encoded: deque[EncodedBatch] = deque()
         self._encoded_bytes = 0
@@ -188,22 +190,28 @@ class SessionJournal:
             self.protocol = cut(result.protocol_version, NAME_CHARACTERS)
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
-        self.calls_ended([("success" if reply.error is None else "error", request, *kept)], at_ns)
+        self.answered = True
+        self._append((at_ns, [("success" if reply.error is None else "error", request, *kept)], 0))
 
     def calls_ended(self, calls: Sequence[Entry], at_ns: int) -> None:
         """The hot path: one tuple for the calls of one chunk."""
-        self._pending.append((at_ns, calls))
-        waiting = self._waiting = self._waiting + len(calls)
+        self.answered = True
+        self._append((at_ns, calls, len(calls)))
+
+    def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
+        """A request that was not answered. A call that the server left open is an outcome, too."""
+        counted = request.method == TOOL_CALL and STATUS_BY_WORD[reason] in COUNTED
+        self._append((at_ns or time.perf_counter_ns(), [(reason, request, None, 0)], int(counted)))
+
+    def _append(self, chunk: Chunk) -> None:
+        self._pending.append(chunk)
+        waiting = self._waiting = self._waiting + len(chunk[1])
         if waiting >= WAKE_AT:
             self._hurry()
             if waiting >= PENDING_LIMIT:
                 self.encode_pending()
                 time.sleep(SLOW_DOWN_S if self._encoded_bytes > ENCODED_LIMIT // 2 and not self.is_stuck else 0)
         self._notify()
-
-    def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
-        """A request that was not answered."""
-        self.calls_ended([(reason, request, None, 0)], at_ns or time.perf_counter_ns())
 
     def closed(self, ended_by: str) -> None:
         """Nothing more will be appended. `ended_by` counts if nothing else said how the session ended."""
@@ -225,56 +233,63 @@ class SessionJournal:
 
     def encode_pending(self, steps: int = 1 << 30) -> bool:
         """Turn what waits into batches, at most so many; returns whether something still waits."""
+        pending = self._pending
         with self._encoding:
             offset_ns = time.time_ns() - time.perf_counter_ns()
-            while steps and self._pending:
-                records: list[CallRecord] = []
-                while self._pending and len(records) < BATCH:
-                    at_ns, entries = self._pending.pop(0)
-                    self._waiting -= len(entries)
-                    records += [self._record(entry, at_ns, offset_ns) for entry in entries]
-                self._keep(records)
+            while steps and pending:
+                chunks = [pending.popleft()]
+                size = len(chunks[0][1])
+                while pending and size < BATCH:
+                    chunks.append(pending.popleft())
+                    size += len(chunks[-1][1])
+                self._waiting -= size
+                self._keep(chunks, offset_ns)
                 steps -= 1
-        return bool(self._pending)
+        return bool(pending)
 
-    def _keep(self, records: list[CallRecord]) -> None:
+    def _keep(self, chunks: list[Chunk], offset_ns: int) -> None:
+        records: list[tuple[Any, ...]] = []
+        for at_ns, entries, calls in chunks:
+            self.calls += calls
+            ended_us = (at_ns + offset_ns) // 1000
+            for how, request, error, size in entries:
+                duration_us = (at_ns - request.started_ns) // 1000
+                if how == "success" and request.arguments is request.result:  # both are None: the shortest way
+                    records.append(
+                        (ended_us, duration_us, request.method, request.name, 0, request.request_bytes, size)
+                    )
+                else:
+                    records.append(self._record(ended_us, duration_us, (how, request, error, size)))
         data = encode_batch(records)
-        self._encoded.append(
-            EncodedBatch(
-                min(record.ended_us - record.duration_us for record in records),
-                max(record.ended_us for record in records),
-                len(records),
-                data,
-            )
-        )
+        first_us, last_us = records[0][0], records[-1][0]
+        self._encoded.append(EncodedBatch(first_us, last_us, len(records), data))
         self._encoded_bytes += len(data)
-        self.started_us = min(self.started_us, self._encoded[-1].first_us)  # requests may pass before we are loaded
         self.requests += len(records)
-        outcomes = [record.status for record in records if record.method == TOOL_CALL and record.status in COUNTED]
-        self.calls += len(outcomes)
-        self.errors += sum(status in FAILURES for status in outcomes)
-        self.answered = self.answered or any(record.status <= ERROR for record in records)
+        self.started_us = min(self.started_us, first_us - records[0][1])  # requests may pass before we are loaded
         self.changed = True
         while self._encoded_bytes > ENCODED_LIMIT:
             dropped = self._encoded.popleft()
             self._encoded_bytes -= len(dropped.records)
             self.lost += dropped.requests
 
-    def _record(self, entry: Entry, at_ns: int, offset_ns: int) -> CallRecord:
-        how, request, error, response_bytes = entry
+    def _record(self, ended_us: int, duration_us: int, entry: Entry) -> tuple[object, ...]:
+        how, request, error, size = entry
         code = message = None
         if error is not None:
             code, message = error
             if message is not None:
                 message = cut(self._redact(message), MESSAGE_CHARACTERS)
-        return CallRecord(
-            (at_ns + offset_ns) // 1000,
-            max(0, at_ns - request.started_ns) // 1000,
+        status = STATUS_BY_WORD[how]
+        if request.method == TOOL_CALL and status in FAILURES:
+            self.errors += 1
+        return (
+            ended_us,
+            duration_us,
             request.method,
             request.name,
-            STATUS_BY_WORD[how],
+            status,
             request.request_bytes,
-            response_bytes,
+            size,
             code,
             message,
             request.arguments,

@@ -8,7 +8,6 @@ is locked, full, damaged or read-only is reported once and costs the session not
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -22,7 +21,6 @@ from thv.journal.session_journal import SessionJournal, join
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from thv.journal.liveness import RunningSessions
     from thv.journal.session_journal import EncodedBatch
@@ -99,7 +97,7 @@ class JournalWriter:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         *,
         max_bytes: int,
         max_age_s: float,
@@ -138,7 +136,7 @@ class JournalWriter:
     ) -> SessionJournal:
         """The journal of a session that begins now."""
         session = SessionJournal(
-            random.getrandbits(48),
+            int.from_bytes(os.urandom(6)),
             server,
             transport,
             notify=self.notify,
@@ -285,7 +283,7 @@ class JournalWriter:
             self._identity = identity(self._path)
             shrink(self._connection, self._max_bytes)
             if self._running is None:
-                self._running = RunningSessions(self._path.parent)
+                self._running = RunningSessions(os.path.dirname(self._path))  # noqa: PTH120  as in `journal_store`
             for session in self._sessions:
                 session.stored = False
         return self._connection
