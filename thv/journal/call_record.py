@@ -40,18 +40,18 @@ NAME_CHARACTERS: Final = 128
 
 
 class CallRecord(Struct, frozen=True, gc=False, array_like=True):
-    """A request that ended. Times are microseconds since the epoch, sizes bytes of the message's line.
+    """A request that ended. Sizes are bytes of the message's line.
 
-    New fields go to the end and need a default: a journal outlives the version that wrote it.
+    A successful tool call is stored as its first four fields, in a dozen bytes. New fields go to the end and need a
+    default: a journal outlives the version that wrote it.
     """
 
-    ended_us: int
     duration_us: int
-    method: str
     name: str | None  # of the tool or prompt
-    status: int
-    request_bytes: int = 0
-    response_bytes: int = 0
+    request_bytes: int
+    response_bytes: int
+    status: int = SUCCESS
+    method: str = TOOL_CALL
     code: int | None = None  # of the JSON-RPC error
     message: str | None = None  # of the JSON-RPC error, redacted and cut
     arguments: str | None = None  # the last two only with --journal-capture
@@ -68,6 +68,13 @@ class CallRecord(Struct, frozen=True, gc=False, array_like=True):
         return self.method == TOOL_CALL
 
 
+class Chunk(Struct, frozen=True, gc=False, array_like=True):
+    """Requests that ended in the same moment, in microseconds since the epoch."""
+
+    ended_us: int
+    records: list[CallRecord]
+
+
 class OpenShown(Struct, frozen=True, gc=False, array_like=True):
     """A request that is not answered yet, as the store keeps it."""
 
@@ -81,13 +88,13 @@ ARRAY_32: Final = 0xDD
 FIXED_ARRAY_COUNT: Final = 0x0F
 
 _ENCODER: Final = Encoder()
-_DECODER: Final = Decoder(list[CallRecord])
+_DECODER: Final = Decoder(list[Chunk])
 _OPEN_DECODER: Final = Decoder(list[OpenShown])
 
 
-def encode_batch(records: Sequence[CallRecord | tuple[object, ...]]) -> bytes:
-    """The records as one value for the store. A tuple has the fields of a record, in their order."""
-    return _ENCODER.encode(records)
+def encode_batch(chunks: Sequence[Chunk | tuple[int, Sequence[tuple[object, ...]]]]) -> bytes:
+    """The chunks as one value for the store. A tuple has the fields of a chunk or of a record, in their order."""
+    return _ENCODER.encode(chunks)
 
 
 def join_batches(batches: Sequence[bytes]) -> bytes:
@@ -106,8 +113,8 @@ def join_batches(batches: Sequence[bytes]) -> bytes:
     return b"".join((bytes((ARRAY_32,)), count.to_bytes(4), *bodies))
 
 
-def decode_batch(data: bytes) -> list[CallRecord]:
-    """The records of a stored batch; none if it was damaged on the disk."""
+def decode_batch(data: bytes) -> list[Chunk]:
+    """The chunks of a stored batch; none if it was damaged on the disk."""
     try:
         return _DECODER.decode(data)
     except ValueError:

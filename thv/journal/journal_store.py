@@ -7,7 +7,7 @@ A crash of thv loses nothing that was committed; only a crash of the machine may
 The writer's half works on plain strings: pathlib would cost every session 1 MiB.
 """
 
-# ruff: noqa: PTH102, PTH103, PTH105, PTH108, PTH110, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123  as said above
+# ruff: noqa: PTH102, PTH103, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123  as said above
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def _connect(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only heeded while the file is empty
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA secure_delete = ON")  # what `thv log clear` removes is gone from the disk
+        connection.execute("PRAGMA secure_delete = OFF")  # on in some builds, where it doubles what is written
         connection.execute(
             f"PRAGMA journal_mode = {'WAL' if allows_wal(os.path.dirname(path)) else 'TRUNCATE'}"
         ).fetchone()

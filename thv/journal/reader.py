@@ -69,6 +69,7 @@ class LoggedCall:
     session_id: int
     server: str
     client: str | None
+    ended_us: int
     record: CallRecord
 
     @property
@@ -89,12 +90,11 @@ class CallFilter:
     all_methods: bool = False
 
     def matches(self, record: CallRecord) -> bool:
-        """Whether a request of the wanted server is wanted."""
+        """Whether a request is wanted, as far as it does not depend on its session and time."""
         return (
             (self.all_methods or record.is_tool_call)
             and (self.tool is None or (record.is_tool_call and record.name == self.tool))
             and (not self.failed or record.failed)
-            and record.ended_us >= self.since_us
         )
 
 
@@ -166,7 +166,7 @@ class JournalReader:
                 continue
             for call in self._wanted(session_id, data, wanted):
                 serial += 1
-                item = (call.record.ended_us, serial, call)
+                item = (call.ended_us, serial, call)
                 if len(newest) < count:
                     heapq.heappush(newest, item)
                 elif newest:
@@ -189,7 +189,7 @@ class JournalReader:
         ):
             batch_id = id_
             found += self._wanted(session_id, data, wanted)
-        return batch_id, sorted(found, key=lambda call: call.record.ended_us)
+        return batch_id, sorted(found, key=lambda call: call.ended_us)
 
     def last_batch(self) -> int:
         """The id of the newest batch, 0 if there is none."""
@@ -219,9 +219,11 @@ class JournalReader:
         server, client = self._label(session_id)
         if wanted.server is not None and server != wanted.server:
             return
-        for record in decode_batch(data):
-            if wanted.matches(record):
-                yield LoggedCall(session_id, server, client, record)
+        for chunk in decode_batch(data):
+            if chunk.ended_us >= wanted.since_us:
+                for record in chunk.records:
+                    if wanted.matches(record):
+                        yield LoggedCall(session_id, server, client, chunk.ended_us, record)
 
     def _label(self, session_id: int) -> tuple[str, str | None]:
         label = self._labels.get(session_id)

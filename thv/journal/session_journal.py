@@ -47,8 +47,11 @@ if TYPE_CHECKING:
 INITIALIZE: Final = "initialize"
 LIST_TOOLS: Final = "tools/list"
 
+CALL_SUCCEEDED: Final = "success"
+"""A tool call of which nothing more is to be kept than its first fields; other successes are `replied`."""
+
 STATUS_BY_WORD: Final = {
-    "success": SUCCESS,
+    "replied": SUCCESS,
     "error": ERROR,
     "cancelled": CANCELLED,
     "abandoned": CLIENT_CLOSED,
@@ -191,11 +194,13 @@ class SessionJournal:
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
         self.answered = True
-        self._append((at_ns, [("success" if reply.error is None else "error", request, *kept)], 0))
+        self._append((at_ns, [("replied" if reply.error is None else "error", request, *kept)], 0))
 
     def calls_ended(self, calls: Sequence[Entry], at_ns: int) -> None:
         """The hot path: one tuple for the calls of one chunk."""
         self.answered = True
+        if self.captures:
+            calls = [("replied", *call[1:]) if call[0] == CALL_SUCCEEDED else call for call in calls]
         self._append((at_ns, calls, len(calls)))
 
     def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
@@ -247,32 +252,33 @@ class SessionJournal:
                 steps -= 1
         return bool(pending)
 
-    def _keep(self, chunks: list[Chunk], offset_ns: int) -> None:
-        records: list[tuple[Any, ...]] = []
-        for at_ns, entries, calls in chunks:
+    def _keep(self, waiting: list[Chunk], offset_ns: int) -> None:
+        chunks = []
+        requests = 0
+        for at_ns, entries, calls in waiting:
             self.calls += calls
-            ended_us = (at_ns + offset_ns) // 1000
-            for how, request, error, size in entries:
-                duration_us = (at_ns - request.started_ns) // 1000
-                if how == "success" and request.arguments is request.result:  # both are None: the shortest way
-                    records.append(
-                        (ended_us, duration_us, request.method, request.name, 0, request.request_bytes, size)
-                    )
-                else:
-                    records.append(self._record(ended_us, duration_us, (how, request, error, size)))
-        data = encode_batch(records)
-        first_us, last_us = records[0][0], records[-1][0]
-        self._encoded.append(EncodedBatch(first_us, last_us, len(records), data))
+            requests += len(entries)
+            records = [
+                ((at_ns - request.started_ns) // 1000, request.name, request.request_bytes, size)
+                if how == CALL_SUCCEEDED
+                else self._record(at_ns, (how, request, error, size))
+                for how, request, error, size in entries
+            ]
+            chunks.append(((at_ns + offset_ns) // 1000, records))
+        data = encode_batch(chunks)
+        first_us, last_us = chunks[0][0], chunks[-1][0]
+        self._encoded.append(EncodedBatch(first_us, last_us, requests, data))
         self._encoded_bytes += len(data)
-        self.requests += len(records)
-        self.started_us = min(self.started_us, first_us - records[0][1])  # requests may pass before we are loaded
+        self.requests += requests
+        started_ns = waiting[0][1][0][1].started_ns
+        self.started_us = min(self.started_us, (started_ns + offset_ns) // 1000)  # it may pass before we are loaded
         self.changed = True
         while self._encoded_bytes > ENCODED_LIMIT:
             dropped = self._encoded.popleft()
             self._encoded_bytes -= len(dropped.records)
             self.lost += dropped.requests
 
-    def _record(self, ended_us: int, duration_us: int, entry: Entry) -> tuple[object, ...]:
+    def _record(self, at_ns: int, entry: Entry) -> tuple[object, ...]:
         how, request, error, size = entry
         code = message = None
         if error is not None:
@@ -283,13 +289,12 @@ class SessionJournal:
         if request.method == TOOL_CALL and status in FAILURES:
             self.errors += 1
         return (
-            ended_us,
-            duration_us,
-            request.method,
+            (at_ns - request.started_ns) // 1000,
             request.name,
-            status,
             request.request_bytes,
             size,
+            status,
+            request.method,
             code,
             message,
             request.arguments,
