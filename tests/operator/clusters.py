@@ -18,7 +18,8 @@ import kopf
 from tests.operator.fake_api import FakeApi
 from tests.operator.servers import OPTIONS
 from thv.operator import names
-from thv.operator.controller import Run, login, operate
+from thv.operator.cluster_login import login
+from thv.operator.controller import Run, operate
 from thv.operator.kubernetes_api import ApiError, Cluster
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import kopf
 
 from thv.errors import ThvError
 from thv.operator import names
+from thv.operator.cluster_login import login
 from thv.operator.kubernetes_api import FORBIDDEN, ApiError, Cluster
 from thv.operator.reconcile import Reconciler
 
@@ -61,19 +62,6 @@ class Run:
     namespaces: tuple[str, ...] = ()
     resync: float = 120.0
     liveness: str = ""
-
-
-def login() -> kopf.ConnectionInfo:
-    """The pod's own service account, else what KUBECONFIG or ~/.kube/config says.
-
-    Raises:
-        ThvError: there is neither.
-    """
-    settings = kopf.OperatorSettings()
-    found = kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
-    if found is None:
-        raise ThvError("no cluster: neither a pod's service account nor a kubeconfig; set KUBECONFIG")
-    return found
 
 
 def log_to_stderr(*, debug: bool) -> None:
