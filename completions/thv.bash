@@ -5,7 +5,7 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy completion mcp config analytics operator'
+        verbs='run proxy completion mcp client config analytics operator'
         flags='--version --debug --help,-h'
         ;;
     'run')
@@ -34,6 +34,22 @@ _thv_look() { # COMMAND: what may follow it
         flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --timeout=nothing --help,-h'
         places='server nothing nothing ...'
         tail='words'
+        ;;
+    'client')
+        verbs='list wrap unwrap'
+        flags='--help,-h'
+        ;;
+    'client list')
+        flags='--project=directory --format=text/json --help,-h'
+        places='client ...'
+        ;;
+    'client wrap')
+        flags='+--server=nothing --project=directory --dry-run --format=text/json --help,-h'
+        places='client ...'
+        ;;
+    'client unwrap')
+        flags='+--server=nothing --project=directory --dry-run --format=text/json --help,-h'
+        places='client ...'
         ;;
     'config')
         verbs='path edit otel journal'
@@ -112,6 +128,7 @@ _thv_words() { # KIND: the words of it
     'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx:// https://' ;;
     'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes use-legacy-attributes enable-prometheus-metrics-path' ;;
     'journal-key') found='enabled max-size max-age' ;;
+    'client') found='claude-desktop claude-code cursor vscode codex gemini-cli windsurf cline roo zed goose continue opencode amp vibe lm-studio kiro copilot-cli factory kimi antigravity' ;;
     'shell') found='bash zsh fish powershell' ;;
     'protocol') found='http/protobuf grpc' ;;
     'value usage-analytics-enabled') found='true false' ;;
@@ -208,7 +225,7 @@ _thv() {
         [[ ${!#} == ... && $place -ge $# ]] && place=$(($# - 2))
         ((place < $#)) && shift "$place" && kind=$1
         [[ $kind == value ]] && kind="value $before"
-        [[ $kind == server && $cur != *://* && ($cur == */* || $cur == [.~]*) ]] && kind=file
+        [[ $kind == server || $kind == client ]] && [[ $cur != *://* && ($cur == */* || $cur == [.~]*) ]] && kind=file
         if [[ $cur == -* || -z $kind ]]; then
             kind=''
             for each in $flags ${tail:+--}; do

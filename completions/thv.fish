@@ -13,6 +13,7 @@ function __thv_look -S # COMMAND: what may follow it
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
+                'client'\t'Put thv in front of the servers of your MCP clients, and take it away again' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
                 'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each'
@@ -103,6 +104,35 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...
             set tail words
+        case 'client'
+            set verbs \
+                'list'\t'List the clients that are found here, their files and their servers' \
+                'wrap'\t'Put thv in front of servers: their client starts thv, which starts them' \
+                'unwrap'\t'Take thv away again from the servers that `thv client wrap` has put it in front of'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'client list'
+            set flags \
+                '--project=directory'\t'Where to look for the files of a project' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places client ...
+        case 'client wrap'
+            set flags \
+                '+--server=nothing'\t'Only the server of this name; may be given again' \
+                '--project=directory'\t'Where to look for the files of a project' \
+                '--dry-run'\t'Show what would change, and change nothing' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places client ...
+        case 'client unwrap'
+            set flags \
+                '+--server=nothing'\t'Only the server of this name; may be given again' \
+                '--project=directory'\t'Where to look for the files of a project' \
+                '--dry-run'\t'Show what would change, and change nothing' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places client ...
         case 'config'
             set verbs \
                 'path'\t'Print where the config file is, whether or not it exists' \
@@ -247,6 +277,29 @@ function __thv_words -S # KIND: the words of it
                 'enabled'\t'Keep a local journal of how requests ended, as shown by thv log, top, report and why' \
                 'max-size'\t'The most bytes the journal takes; the oldest go first' \
                 'max-age'\t'How long anything stays in the journal'
+        case 'client'
+            set found \
+                'claude-desktop'\t'Claude Desktop' \
+                'claude-code'\t'Claude Code' \
+                'cursor'\t'Cursor' \
+                'vscode'\t'VS Code' \
+                'codex'\t'Codex' \
+                'gemini-cli'\t'Gemini CLI' \
+                'windsurf'\t'Windsurf' \
+                'cline'\t'Cline' \
+                'roo'\t'Roo Code' \
+                'zed'\t'Zed' \
+                'goose'\t'Goose' \
+                'continue'\t'Continue' \
+                'opencode'\t'OpenCode' \
+                'amp'\t'Amp' \
+                'vibe'\t'Mistral Vibe' \
+                'lm-studio'\t'LM Studio' \
+                'kiro'\t'Kiro' \
+                'copilot-cli'\t'Copilot CLI' \
+                'factory'\t'Factory' \
+                'kimi'\t'Kimi' \
+                'antigravity'\t'Antigravity'
         case 'shell'
             set found \
                 'bash' \
@@ -384,7 +437,7 @@ function __thv_complete
         end
         set -q places[$place]; and set kind $places[$place]
         test "$kind" = value; and set kind "value $before"
-        if test "$kind" = server; and not string match -q '*://*' -- $cur; and string match -q -r '/|^[.~]' -- $cur
+        if contains -- "$kind" server client; and not string match -q '*://*' -- $cur; and string match -q -r '/|^[.~]' -- $cur
             set kind file
         end
         if test -z "$kind"; or string match -q -- '-*' $cur

@@ -11,6 +11,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
+            @('client', 'Put thv in front of the servers of your MCP clients, and take it away again'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent'),
             @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each')
@@ -123,6 +124,50 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         )
         places = @('server', 'nothing', 'nothing', '...')
         tail = 'words'
+    }
+    $commands['client'] = @{
+        verbs = @(
+            @('list', 'List the clients that are found here, their files and their servers'),
+            @('wrap', 'Put thv in front of servers: their client starts thv, which starts them'),
+            @('unwrap', 'Take thv away again from the servers that `thv client wrap` has put it in front of')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['client list'] = @{
+        verbs = @()
+        flags = @(
+            @('--project=directory', 'Where to look for the files of a project'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('client', '...')
+        tail = ''
+    }
+    $commands['client wrap'] = @{
+        verbs = @()
+        flags = @(
+            @('+--server=nothing', 'Only the server of this name; may be given again'),
+            @('--project=directory', 'Where to look for the files of a project'),
+            @('--dry-run', 'Show what would change, and change nothing'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('client', '...')
+        tail = ''
+    }
+    $commands['client unwrap'] = @{
+        verbs = @()
+        flags = @(
+            @('+--server=nothing', 'Only the server of this name; may be given again'),
+            @('--project=directory', 'Where to look for the files of a project'),
+            @('--dry-run', 'Show what would change, and change nothing'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('client', '...')
+        tail = ''
     }
     $commands['config'] = @{
         verbs = @(
@@ -326,6 +371,29 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('enabled', 'Keep a local journal of how requests ended, as shown by thv log, top, report and why'),
         @('max-size', 'The most bytes the journal takes; the oldest go first'),
         @('max-age', 'How long anything stays in the journal')
+    )
+    $kinds['client'] = @(
+        @('claude-desktop', 'Claude Desktop'),
+        @('claude-code', 'Claude Code'),
+        @('cursor', 'Cursor'),
+        @('vscode', 'VS Code'),
+        @('codex', 'Codex'),
+        @('gemini-cli', 'Gemini CLI'),
+        @('windsurf', 'Windsurf'),
+        @('cline', 'Cline'),
+        @('roo', 'Roo Code'),
+        @('zed', 'Zed'),
+        @('goose', 'Goose'),
+        @('continue', 'Continue'),
+        @('opencode', 'OpenCode'),
+        @('amp', 'Amp'),
+        @('vibe', 'Mistral Vibe'),
+        @('lm-studio', 'LM Studio'),
+        @('kiro', 'Kiro'),
+        @('copilot-cli', 'Copilot CLI'),
+        @('factory', 'Factory'),
+        @('kimi', 'Kimi'),
+        @('antigravity', 'Antigravity')
     )
     $kinds['shell'] = @(
         @('bash', ''),

@@ -29,6 +29,7 @@ PARTS: dict[str, set[str]] = {
     "telemetry": {"config"},
     "journal": {"config"},
     "http": {"relay", "process", "ledger", "servers"},
+    "clients": {"config"},
     "operator": {"relay", "process", "ledger", "servers", "http"},
 }
 """Part -> the parts it may import besides itself and the floor. Only `instrumentation` and `cli` join more."""

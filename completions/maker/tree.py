@@ -14,6 +14,7 @@ from typer.main import get_command
 from thv.cli.app import RunCommand, app
 from thv.cli.completion_script import FILES
 from thv.cli.mcp import ServerCommand
+from thv.clients.catalog import CLIENTS
 from thv.config.setting_types import PROTOCOLS
 from thv.config.settings import BOOLEAN, OTEL, PROTOCOL, SECTIONS
 from thv.servers.registry import entries
@@ -21,11 +22,13 @@ from thv.servers.registry import entries
 NOTHING = "nothing"
 """The kind of a value that nobody but the user can know."""
 
-SERVER, KEY, VALUE, SHELL, FILE, DIRECTORY = "server", "key", "value", "shell", "file", "directory"
+SERVER, CLIENT, KEY, VALUE = "server", "client", "key", "value"
+SHELL, FILE, DIRECTORY = "shell", "file", "directory"
 """Kinds with a meaning in the templates; a choice is a kind by its own words, such as ``text/json``."""
 
 KIND_OF = {
     "SERVER": SERVER,
+    "CLIENT": CLIENT,
     "VALUE": VALUE,
     "SHELL": SHELL,
     "FILE": FILE,
@@ -118,6 +121,7 @@ def build() -> Tree:
             _key_kind(section.name): tuple(Word(known.name, _line(known.help)) for known in section.keys.values())
             for section in SECTIONS.values()
         },
+        CLIENT: tuple(Word(client.id, client.title) for client in CLIENTS),
         SHELL: tuple(map(Word, FILES)),
         PROTOCOL: tuple(map(Word, PROTOCOLS)),
     }

@@ -49,6 +49,10 @@ LINES = [
     ("thv config otel set ins\tf\tX", "config otel set insecure false X"),
     ("thv config otel set proto\tg\tX", "config otel set protocol grpc X"),
     ("thv completion p\tX", "completion powershell X"),
+    ("thv cli\twr\tcurs\tX", "client wrap cursor X"),
+    ("thv client unwrap ze\tgo\tX", "client unwrap zed goose X"),
+    ("thv client wrap ./my\tX", "client wrap ./my server X"),
+    ("thv client list --project no\tX", "client list --project notes/X"),
     ("thv nonsense r\tX", "nonsense rX"),
     ("thv config otel set service-name t\tX", "config otel set service-name tX"),
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, commands, config, mcp, operator
+from thv.cli import analytics, client, commands, config, mcp, operator
 from thv.cli.help_text import Command, Group, complaint, listed
 from thv.cli.output import INTERRUPTED, ended
 from thv.cli.run_options import BY_FLAG, all_options, parse
@@ -153,6 +153,7 @@ COMPLETION_EXAMPLES = (
 _run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  # what Typer reads
 app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN_EXAMPLES))(_run)
 app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
+app.add_typer(client.app, name="client", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 app.add_typer(operator.app, name="operator", context_settings=HELP_NAMES)

@@ -136,7 +136,14 @@ OPTIONS = (
     Option("--debug", text="Say on stderr what thv does, and show each usage analytics payload."),
 )
 
-BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}
+WRAPPED_BY_CLIENT = Option(
+    "--wrapped-by-thv-client",
+    metavar="MARK",
+    text="The mark that `thv client wrap` leaves in a client's configuration; `thv run` only accepts it.",
+)
+"""For programs alone: it is none of `OPTIONS`, so neither help nor completion shows it."""
+
+BY_FLAG = {flag: option for option in (*OPTIONS, WRAPPED_BY_CLIENT) for flag in option.flags}
 
 OTEL = "--otel-"
 """What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
@@ -169,6 +176,7 @@ class RunRequest:
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, transport, target_port, proxy_port, host, shared, max_sessions, session_ttl,
             allowed_origins, no_journal, journal_capture, debug: the options of the table.
+        wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
@@ -195,6 +203,7 @@ class RunRequest:
         self.no_journal = False
         self.journal_capture = False
         self.debug = False
+        self.wrapped_by_thv_client: str | None = None
         self.otel: dict[str, str] = {}
 
     def journal(self, server: str) -> tuple[str, bool] | None:

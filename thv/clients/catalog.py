@@ -1,6 +1,6 @@
 """Every MCP client thv knows: which files it keeps its servers in, under which key, and how an entry is written.
 
-Data only, one row a client. A new client is a new row; `thv.clients.places` says what the placeholders stand for.
+Data only, one row a client. A new client is a new row; `thv.clients.client_files` says what the placeholders stand for.
 """
 
 from __future__ import annotations
@@ -217,13 +217,19 @@ CLIENTS: Final = (
     ),
     Client("factory", "Factory", (Location("{home}/.factory/mcp.json"),), project=(".factory/mcp.json",)),
     Client("kimi", "Kimi", (Location("{home}/.kimi/mcp.json"),)),
-    Client(
-        "antigravity", "Antigravity", (Location("{home}/.gemini/antigravity/mcp_config.json"),), has_window=True
-    ),
+    Client("antigravity", "Antigravity", (Location("{home}/.gemini/antigravity/mcp_config.json"),), has_window=True),
 )
 """The clients, in the order in which they are shown."""
 
 BY_NAME: Final = {name: client for client in CLIENTS for name in (client.id, *client.aliases)}
 
-FOREIGN_KEYS: Final = ("mcpServers", "servers", "mcp_servers", "context_servers", "mcp", "amp.mcpServers", "mcp-servers")
+FOREIGN_KEYS: Final = (
+    "mcpServers",
+    "servers",
+    "mcp_servers",
+    "context_servers",
+    "mcp",
+    "amp.mcpServers",
+    "mcp-servers",
+)
 """Keys under which one client or another keeps servers: where a wrong one is looked for."""

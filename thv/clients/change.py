@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thv.clients import mark, splice
+from thv.clients import entry_splice, mark
 from thv.clients.catalog import JSON, TOML
-from thv.clients.documents.jsonc import JsonDocument
+from thv.clients.documents.json_document import JsonDocument
 from thv.clients.documents.nodes import Edit, apply, refusal
-from thv.clients.documents.toml import TomlDocument
-from thv.clients.documents.yaml import YamlDocument
+from thv.clients.documents.toml_document import TomlDocument
+from thv.clients.documents.yaml_document import YamlDocument
 from thv.clients.entries import Entry, State, entries, layout_of
 from thv.errors import ConfigError
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from thv.clients.catalog import Client
-    from thv.clients.documents.nodes import Document
-    from thv.clients.places import ClientFile
+    from thv.clients.client_files import ClientFile
+    from thv.clients.documents.nodes import Document, Keys
 
 CANNOT = "cannot be changed without changing something else; change it by hand"
 
@@ -44,6 +44,23 @@ class Change:
     edits: tuple[Edit, ...]
     changed: tuple[Entry, ...]
     others: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A parsed file: its document, and the client whose layout it has."""
+
+    file: ClientFile
+    document: Document
+    client: Client
+
+    def entries(self) -> list[Entry]:
+        """The servers, in order.
+
+        Raises:
+            ConfigError: they are not what the client wants them to be.
+        """
+        return entries(self.document, self.client)
 
 
 def decode(data: bytes, path: str) -> str:
@@ -66,14 +83,14 @@ def decode(data: bytes, path: str) -> str:
         ) from None
 
 
-def parse(text: str, file: ClientFile) -> tuple[Document | None, Client | None]:
-    """The document and the client whose layout it has; no document for a text that holds nothing at all.
+def parse(text: str, file: ClientFile) -> Source | None:
+    """The parsed text; None for one that holds nothing, or nothing that any client reads.
 
     Raises:
         ConfigError: the text is not valid.
     """
     if not text.strip("\ufeff \t\r\n"):
-        return None, file.client
+        return None
     path = str(file.path)
     document: Document
     if file.syntax == JSON:
@@ -82,7 +99,8 @@ def parse(text: str, file: ClientFile) -> tuple[Document | None, Client | None]:
         document = TomlDocument(text, path=path)
     else:
         document = YamlDocument(text, path=path)
-    return document, layout_of(file, document)
+    client = layout_of(file, document)
+    return None if client is None else Source(file, document, client)
 
 
 def read(text: str, file: ClientFile) -> list[Entry]:
@@ -91,59 +109,63 @@ def read(text: str, file: ClientFile) -> list[Entry]:
     Raises:
         ConfigError: the text is not valid, or its servers are not what the client wants.
     """
-    document, client = parse(text, file)
-    return [] if document is None or client is None else entries(document, client)
+    source = parse(text, file)
+    return [] if source is None else source.entries()
 
 
-def wrap(
-    text: str, file: ClientFile, thv: str, *, names: Collection[str] = (), analytics_off: bool = False
-) -> Change:
+def wrap(text: str, file: ClientFile, thv: str, *, names: Collection[str] = (), analytics_off: bool = False) -> Change:
     """Puts thv in front of the servers called `names`, or of all.
 
     Raises:
         ConfigError: the text is refused; nothing of it is changed.
     """
-    document, client = parse(text, file)
-    if document is None or client is None:
+    source = parse(text, file)
+    if source is None:
         return Change(text, (), (), ())
-    asked = [entry for entry in entries(document, client) if not names or entry.name in names]
-    chosen = [entry for entry in asked if entry.state is State.DIRECT]
-    others = tuple(entry for entry in asked if entry.state is not State.DIRECT)
+    asked = [entry for entry in source.entries() if not names or entry.name in names]
+    chosen, others = _split(asked, State.DIRECT)
     if not chosen:
         return Change(text, (), (), others)
-    planned = [splice.wrap(document, entry, thv, analytics_off=analytics_off) for entry in chosen]
-    edits = [edit for group in planned for edit in group]
+    edits = [
+        edit for entry in chosen for edit in entry_splice.wrap(source.document, entry, thv, analytics_off=analytics_off)
+    ]
     result = apply(text, edits)
-    _check_wrapped(document, client, result, file, chosen, thv)
+    for old, new in _counterparts(source, result, chosen):
+        found = mark.find_mark(new.args or ())
+        started = () if found is None else (new.args or ())[found.command :]
+        if new.command != thv or started != (old.command, *(old.args or ())):
+            raise _refused(source, old)
     if unwrap(result, file, keys={entry.keys for entry in chosen}).text != text:
-        raise _refused(document, chosen)
-    return Change(result, tuple(edits), tuple(chosen), others)
+        raise _refused(source, chosen[0])
+    return Change(result, tuple(edits), chosen, others)
 
 
-def unwrap(
-    text: str, file: ClientFile, *, names: Collection[str] = (), keys: Collection[tuple[str | int, ...]] = ()
-) -> Change:
+def unwrap(text: str, file: ClientFile, *, names: Collection[str] = (), keys: Collection[Keys] = ()) -> Change:
     """Takes thv away from the wrapped servers called `names`, or with these `keys`, or from all wrapped ones.
 
     Raises:
         ConfigError: the text is refused; nothing of it is changed.
     """
-    document, client = parse(text, file)
-    if document is None or client is None:
+    source = parse(text, file)
+    if source is None:
         return Change(text, (), (), ())
     asked = [
-        entry
-        for entry in entries(document, client)
-        if (not names or entry.name in names) and (not keys or entry.keys in keys)
+        entry for entry in source.entries() if (not names or entry.name in names) and (not keys or entry.keys in keys)
     ]
-    chosen = [entry for entry in asked if entry.state is State.WRAPPED]
-    others = tuple(entry for entry in asked if entry.state is not State.WRAPPED)
+    chosen, others = _split(asked, State.WRAPPED)
     if not chosen:
         return Change(text, (), (), others)
-    edits = [edit for entry in chosen for edit in splice.unwrap(document, entry, _mark(entry))]
+    edits = [edit for entry in chosen for edit in entry_splice.unwrap(source.document, entry, _mark(entry))]
     result = apply(text, edits)
-    _check_unwrapped(document, client, result, file, chosen)
-    return Change(result, tuple(edits), tuple(chosen), others)
+    for old, new in _counterparts(source, result, chosen):
+        if (new.command, *(new.args or ())) != (old.args or ())[_mark(old).command :]:
+            raise _refused(source, old)
+    return Change(result, tuple(edits), chosen, others)
+
+
+def _split(asked: Sequence[Entry], state: State) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    chosen = tuple(entry for entry in asked if entry.state is state)
+    return chosen, tuple(entry for entry in asked if entry.state is not state)
 
 
 def _mark(entry: Entry) -> mark.Mark:
@@ -152,45 +174,21 @@ def _mark(entry: Entry) -> mark.Mark:
     return found
 
 
-def _check_wrapped(
-    document: Document, client: Client, result: str, file: ClientFile, chosen: Sequence[Entry], thv: str
-) -> None:
-    for old, new in _counterparts(document, client, result, file, chosen):
-        found = mark.find_mark(new.args or ())
-        started = () if found is None else (new.args or ())[found.command :]
-        if new.command != thv or tuple(started) != (old.command, *(old.args or ())):
-            raise _refused(document, [old])
-
-
-def _check_unwrapped(
-    document: Document, client: Client, result: str, file: ClientFile, chosen: Sequence[Entry]
-) -> None:
-    for old, new in _counterparts(document, client, result, file, chosen):
-        started = (old.args or ())[_mark(old).command :]
-        if (new.command, *(new.args or ())) != started:
-            raise _refused(document, [old])
-
-
-def _counterparts(
-    document: Document, client: Client, result: str, file: ClientFile, chosen: Sequence[Entry]
-) -> list[tuple[Entry, Entry]]:
-    """Each chosen entry and what it is in the result, which must agree with the document in everything else."""
+def _counterparts(source: Source, result: str, chosen: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+    """Each chosen entry and what it is in the result, which must agree with the source in everything else."""
     leaves = [keys for entry in chosen if entry.place for keys in entry.place.leaves]
     try:
-        after, _ = parse(result, file)
-        if after is None or after.without(leaves) != document.without(leaves):
-            raise _refused(document, chosen)
-        found = {entry.keys: entry for entry in entries(after, client)}
+        after = parse(result, source.file)
+        if after is None or after.document.without(leaves) != source.document.without(leaves):
+            raise _refused(source, chosen[0])
+        found = {entry.keys: entry for entry in after.entries()}
     except RecursionError:
-        raise refusal(document, 0, "is nested too deep") from None
+        raise refusal(source.document, 0, "is nested too deep") from None
     except ConfigError as error:
-        raise _refused(document, chosen) from error
+        raise _refused(source, chosen[0]) from error
     return [(entry, found[entry.keys]) for entry in chosen]
 
 
-def _refused(document: Document, chosen: Sequence[Entry]) -> ConfigError:
-    place = chosen[0].place
-    offset = place.program.start if place is not None else 0
-    return refusal(document, offset, f"the server {chosen[0].name} {CANNOT}")
-
-
+def _refused(source: Source, entry: Entry) -> ConfigError:
+    offset = entry.place.program.start if entry.place is not None else 0
+    return refusal(source.document, offset, f"the server {entry.name} {CANNOT}")

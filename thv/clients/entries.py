@@ -12,14 +12,25 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from thv.clients.catalog import CLIENTS, Client
-from thv.clients.documents.nodes import ARRAY, OBJECT, OTHER, STRING, Keys, Member, Node, line_and_column, quote, refusal
+from thv.clients.documents.nodes import (
+    ARRAY,
+    OBJECT,
+    OTHER,
+    STRING,
+    Keys,
+    Member,
+    Node,
+    line_and_column,
+    quote,
+    refusal,
+)
 from thv.clients.mark import find_mark, is_thv, runs_thv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from thv.clients.client_files import ClientFile
     from thv.clients.documents.nodes import Document
-    from thv.clients.places import ClientFile
 
 URL_KEYS = ("url", "httpUrl", "serverUrl", "uri")
 """Keys that say where a remote server is; their spelling differs from client to client."""
@@ -168,15 +179,13 @@ def _entry(document: Document, client: Client, keys: Keys, name: str, node: Node
     found = _find_place(client, keys, node)
     place, problem = (found, "") if isinstance(found, Place) else (None, found)
     command, args = _words(place) if place else ("", None)
-    state, reason = _judge(client, node, fields, command, args, problem)
+    state, reason = _judge(client, node, fields, [command, *(args or ())], problem)
     scope = str(keys[1]) if len(keys) > len(client.servers[0]) + 1 else ""
     return Entry(name, scope, state, reason, line, column, fields, command, args, place, keys)
 
 
-def _judge(
-    client: Client, node: Node, fields: dict[str, Any], command: str, args: tuple[str, ...] | None, problem: str
-) -> tuple[State, str]:
-    words = [command, *(args or ())]
+def _judge(client: Client, node: Node, fields: dict[str, Any], words: list[str], problem: str) -> tuple[State, str]:
+    command = words[0]
     if command and is_thv(command) and find_mark(words[1:]) is not None:
         return State.WRAPPED, ""
     if command and runs_thv(words):
@@ -229,9 +238,7 @@ def _find_place(client: Client, keys: Keys, node: Node) -> Place | str:
         if path is None:
             return "its command has no path"
         return _checked(Place((*keys, program.key), inner.members, path, _member(inner, "args")))
-    return _checked(
-        Place(keys, node.members, program, _member(node, "args")), takes_list=client.takes_list
-    )
+    return _checked(Place(keys, node.members, program, _member(node, "args")), takes_list=client.takes_list)
 
 
 def _checked(place: Place, *, takes_list: bool = False) -> Place | str:

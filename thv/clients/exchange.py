@@ -1,12 +1,13 @@
-"""Swaps two files in one step, and tells whether anyone still writes to one: what systems differ in.
+"""Swaps two files in one step, makes programs that open a file wait, tells whether one is being written to.
 
-Promises: where the system cannot do it, that is said, and nothing has happened.
+What systems differ in. Promises: where the system cannot do it, that is said, and nothing has happened.
 """
 
 from __future__ import annotations
 
 import errno
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,57 +21,92 @@ _RENAME_EXCHANGE = 2
 """The same number on Linux (`RENAME_EXCHANGE`) and on macOS (`RENAME_SWAP`)."""
 
 
-def exchange(one: str, two: str) -> bool:
-    """Swap the files of two paths of one folder; False where the system or the file system cannot.
+def exchanger(one: str, two: str) -> Callable[[], bool] | None:
+    """What swaps the files of two paths of one folder; None where the system cannot.
 
-    Raises:
-        OSError: one of them is not there, or may not be renamed.
+    Everything slow is done here: a call is one system call, and may be made again to swap them back. It returns False,
+    and has done nothing, where the file system cannot, and raises OSError where one of the files is not there.
     """
     import ctypes
     import os
 
-    call = _system_call()
+    call = _system_call(os.fsencode(one), os.fsencode(two))
     if call is None:
-        return False
-    if call(os.fsencode(one), os.fsencode(two)) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _UNSUPPORTED:
-        return False
-    raise OSError(number, os.strerror(number), two)
-
-
-def _system_call() -> Callable[[bytes, bytes], int] | None:
-    if sys.platform == "win32":
         return None
-    else:  # noqa: RET505  a platform branch: mypy skips it whole on Windows
+
+    def exchange() -> bool:
+        if call() == 0:
+            return True
+        number = ctypes.get_errno()
+        if number in _UNSUPPORTED:
+            return False
+        raise OSError(number, os.strerror(number), two)
+
+    return exchange
+
+
+if sys.platform == "win32":
+
+    def _system_call(one: bytes, two: bytes) -> Callable[[], int] | None:  # noqa: ARG001  the signature of the others
+        return None
+
+elif sys.platform == "darwin":
+
+    def _system_call(one: bytes, two: bytes) -> Callable[[], int] | None:
         import ctypes
 
-        library = ctypes.CDLL(None, use_errno=True)
-        if sys.platform == "darwin":
-            swap = getattr(library, "renamex_np", None)
-            if swap is None:
-                return None
-            return lambda one, two: int(swap(one, two, ctypes.c_uint(_RENAME_EXCHANGE)))
-        rename = getattr(library, "renameat2", None)
-        if rename is None:
-            return None
-        return lambda one, two: int(rename(_AT_FDCWD, one, _AT_FDCWD, two, ctypes.c_uint(_RENAME_EXCHANGE)))
+        call = getattr(ctypes.CDLL(None, use_errno=True), "renamex_np", None)
+        return None if call is None else partial(call, one, two, ctypes.c_uint(_RENAME_EXCHANGE))
+
+else:
+
+    def _system_call(one: bytes, two: bytes) -> Callable[[], int] | None:
+        import ctypes
+
+        call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        flag = ctypes.c_uint(_RENAME_EXCHANGE)
+        return None if call is None else partial(call, _AT_FDCWD, one, _AT_FDCWD, two, flag)
 
 
-def is_open_for_writing(descriptor: int) -> bool:
-    """Whether another program has the file open to write to it; False where the system does not tell.
+if sys.platform == "linux":
+    import fcntl
+    import signal
 
-    Linux grants a read lease only on a file that nobody has open for writing (fcntl(2), "Leases").
-    """
-    if sys.platform == "linux":
-        import fcntl
+    def is_open_for_writing(descriptor: int) -> bool:
+        """Whether another program has the file open to write to it; False where the system does not tell.
 
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:
+        Linux grants a read lease only on a file that nobody has open for writing (fcntl(2), "Leases").
+        """
+        if _lease(descriptor, fcntl.F_RDLCK) is False:
             return True
-        except OSError:  # not our file, or a file system without leases
+        _lease(descriptor, fcntl.F_UNLCK)
+        return False
+
+    def hold_openers(descriptor: int) -> bool:
+        """Make every program that opens the file wait until the descriptor is closed; False where that cannot be done.
+
+        A write lease on Linux, which holds for at most 45 seconds (`/proc/sys/fs/lease-break-time`).
+        """
+        return _lease(descriptor, fcntl.F_WRLCK) is True
+
+    def _lease(descriptor: int, kind: int) -> bool | None:
+        """Whether the lease was granted; None where there are none: a network file system, or another user's file."""
+        try:
+            # Whoever opens the file sends the holder a signal. The default one would end us; this one is ignored.
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, kind)
+        except BlockingIOError:
             return False
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
+        except OSError:
+            return None
+        return True
+
+else:
+
+    def is_open_for_writing(descriptor: int) -> bool:  # noqa: ARG001  the signature of the other
+        """False: this system does not tell."""
+        return False
+
+    def hold_openers(descriptor: int) -> bool:  # noqa: ARG001  the signature of the other
+        """False: this system has no leases."""
+        return False

@@ -26,7 +26,9 @@ ANALYTICS_OFF: Final = "--otel-usage-analytics-enabled=false"
 
 _PROGRAM = re.compile(r"(?:^|[/\\])thv(?:\.exe|\.cmd)?$", re.IGNORECASE)
 _PACKAGE = re.compile(r"thv(?:\[[^\]]*\])?(?:[@=<>~!].*)?$", re.IGNORECASE)
-_IN_A_SHELL = re.compile(r"(?:^|[\s/\\\"';&|])thv(?:\.exe|\.cmd)?[\"']?\s+(?:--debug\s+)?(?:run|proxy)\s", re.IGNORECASE)
+_IN_A_SHELL = re.compile(
+    r"(?:^|[\s/\\\"';&|])thv(?:\.exe|\.cmd)?[\"']?\s+(?:--debug\s+)?(?:run|proxy)\s", re.IGNORECASE
+)
 _VERBS = ("run", "proxy", "mcp")
 
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thv.config.file_lock import lock
 from thv.config.reader import MAX_BYTES, read_text, why
+from thv.core.atomic_file import PRIVATE_FILE, sync, write_beside
+from thv.core.file_lock import lock
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PRIVATE_DIRECTORY = 0o700
-PRIVATE_FILE = 0o600
-"""The file may hold the headers of the user's collector, which are keys."""
 
 
 def update(path: str, change: Callable[[str | None], str]) -> bool:
@@ -87,40 +85,10 @@ def _replace(target: Path, data: bytes) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        _write(temporary, data, old)
+        write_beside(temporary, data, target, old)
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(target.parent)
-
-
-def _write(temporary: Path, data: bytes, old: os.stat_result | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(temporary, flags, PRIVATE_FILE), "wb") as file:
-        if old is not None and os.name == "posix":
-            _keep_owner(file.fileno(), old)
-            temporary.chmod(stat.S_IMODE(old.st_mode))
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _keep_owner(descriptor: int, old: os.stat_result) -> None:
-    new = os.fstat(descriptor)
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and hasattr(os, "fchown"):
-        try:
-            os.fchown(descriptor, old.st_uid, old.st_gid)
-        except PermissionError:
-            raise PermissionError(None, "its owner or group could not be kept") from None
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes the new name last through a power cut, where the system can; the file itself is whole either way."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync(target.parent)

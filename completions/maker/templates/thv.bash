@@ -83,7 +83,7 @@ _thv() {
         [[ ${!#} == ... && $place -ge $# ]] && place=$(($# - 2))
         ((place < $#)) && shift "$place" && kind=$1
         [[ $kind == value ]] && kind="value $before"
-        [[ $kind == server && $cur != *://* && ($cur == */* || $cur == [.~]*) ]] && kind=file
+        [[ $kind == server || $kind == client ]] && [[ $cur != *://* && ($cur == */* || $cur == [.~]*) ]] && kind=file
         if [[ $cur == -* || -z $kind ]]; then
             kind=''
             for each in $flags ${tail:+--}; do

@@ -87,7 +87,7 @@ function __thv_complete
         end
         set -q places[$place]; and set kind $places[$place]
         test "$kind" = value; and set kind "value $before"
-        if test "$kind" = server; and not string match -q '*://*' -- $cur; and string match -q -r '/|^[.~]' -- $cur
+        if contains -- "$kind" server client; and not string match -q '*://*' -- $cur; and string match -q -r '/|^[.~]' -- $cur
             set kind file
         end
         if test -z "$kind"; or string match -q -- '-*' $cur

@@ -1,1 +1,1 @@
-"""Texts that clients keep their servers in: JSON with and without comments, TOML, YAML. Reads positions, changes none."""
+"""The formats of clients' files: JSON with and without comments, TOML, YAML. Finds positions, and changes nothing."""

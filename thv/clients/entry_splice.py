@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from thv.clients import mark
 from thv.clients.documents.nodes import (
-    ARRAY,
     Edit,
     indentation,
     line_break,
@@ -19,7 +18,7 @@ from thv.clients.documents.nodes import (
     quote,
     refusal,
 )
-from thv.clients.documents.yaml import YamlDocument
+from thv.clients.documents.yaml_document import YamlDocument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +63,9 @@ def unwrap(document: Document, entry: Entry, found: Mark) -> list[Edit]:
     assert place.arguments is not None  # noqa: S101  the mark is among them
     arguments = place.arguments.node
     moved = arguments.items[found.command]
-    raw = str(moved.value) if found.was_plain else document.text[moved.start : moved.end]
+    raw = document.text[moved.start : moved.end]
+    if found.was_plain and place.program.on_line:  # else the client has moved the whole entry into brackets
+        raw = str(moved.value)
     edits = [Edit(program.start, program.end, raw)]
     if found.had_args or len(arguments.items) > found.command + 1:
         return [*edits, *_cut_items(document, arguments, found.command + 1)]
@@ -199,5 +200,3 @@ def _skip_space(text: str, position: int) -> int:
     while text[position : position + 1] in {" ", "\t", "\r", "\n"}:
         position += 1
     return position
-
-

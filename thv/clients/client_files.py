@@ -153,11 +153,11 @@ def _named(word: str, machine: Machine, project: Path | None) -> list[ClientFile
 def _expanded(path: str) -> list[Path]:
     if "*" not in path:
         return [Path(path)]
-    fixed, _, rest = path.partition("*")
+    fixed = path.partition("*")[0]
     base = Path(fixed if fixed.endswith("/") else os.path.dirname(fixed))  # noqa: PTH120  a text with a pattern in it
     pattern = path[len(str(base)) :].lstrip("/")
     try:
-        return sorted(base.glob(pattern)) if rest is not None else []
+        return sorted(base.glob(pattern))
     except OSError:
         return []
 

@@ -12,15 +12,16 @@ import hashlib
 import os
 import stat
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thv.clients.exchange import exchange, is_open_for_writing
-from thv.config.locking import lock
+from thv.clients.exchange import exchanger, hold_openers, is_open_for_writing
+from thv.core.atomic_file import PRIVATE_FILE, sync, write_beside
+from thv.core.file_lock import lock
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 MAX_BYTES = 64 << 20
 """Claude Code's file holds whole histories and grows to some megabytes; what is larger is not a configuration."""
@@ -29,12 +30,18 @@ DEADLINE_S = 10.0
 """How long a change is tried again while a client keeps writing."""
 
 SETTLE_S = 0.02
-"""How long a text that cannot be read is given to become one: a client that writes in place empties the file first."""
+SETTLE_TRIES = 5
+"""How often, and after how long, an empty or broken text is looked at again: a client that writes in place empties the
+file first. A text that stays the same was not being written."""
+
+WRITER_S = 1.0
+"""How long a client that was just writing when we swapped has to finish. A file written in place takes microseconds."""
+
+OPENING_S = 0.0005
+"""A client may have found the old file by its name and not opened it yet: the system is in the middle of a call."""
 
 SYNCED_ATTEMPTS = 3
 """Attempts that wait for the disk before the swap. Where that lets a busy client in each time, the disk comes after."""
-
-PRIVATE = 0o600
 
 
 def read(path: Path) -> bytes:
@@ -55,17 +62,16 @@ def settled(path: Path, use: Callable[[bytes], None]) -> None:
     Raises:
         ConfigError: the file cannot be read; whatever `use` raises on bytes that stay as they are.
     """
-    data = read(path)
-    deadline = time.monotonic() + DEADLINE_S
+    patience = _Patience()
     while True:
+        data = read(path)
         try:
-            return use(data)
+            if data.strip() or patience.is_over(data):
+                return use(data)
         except ConfigError:
-            time.sleep(SETTLE_S)
-            again = read(path)
-            if again == data or time.monotonic() > deadline:
+            if patience.is_over(data):
                 raise
-            data = again
+        time.sleep(SETTLE_S)
 
 
 def update(path: Path, change: Callable[[bytes], bytes]) -> bool:
@@ -86,19 +92,35 @@ def update(path: Path, change: Callable[[bytes], bytes]) -> bool:
         raise ConfigError(f"cannot be changed: {_why(error)}", path=str(path)) from None
 
 
+class _Patience:
+    """Counts how often a text was the same; what changes is being written, and worth waiting for."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + DEADLINE_S
+        self._last: bytes | None = None
+        self._times = 0
+
+    def is_over(self, data: bytes) -> bool:
+        self._times = self._times + 1 if data == self._last else 1
+        self._last = data
+        return self._times >= SETTLE_TRIES or time.monotonic() > self._deadline
+
+
 def _update(path: Path, target: Path, change: Callable[[bytes], bytes]) -> bool:
     deadline = time.monotonic() + DEADLINE_S
     attempts = 0
     temporary = target.with_name(f".{target.name}.thv.tmp")
-    failed: bytes | None = None
+    patience = _Patience()
     while True:
         data = _read(target)
+        if not data.strip() and not patience.is_over(data):
+            time.sleep(SETTLE_S)
+            continue
         try:
             after = change(data)
         except ConfigError:
-            if data == failed or time.monotonic() > deadline:
+            if patience.is_over(data):
                 raise
-            failed = data
             time.sleep(SETTLE_S)
             continue
         if after == data:
@@ -107,13 +129,15 @@ def _update(path: Path, target: Path, change: Callable[[bytes], bytes]) -> bool:
         try:
             old = _check_replaceable(target)
             temporary.unlink(missing_ok=True)  # what a killed writer left there; only we use the name
-            _write(temporary, after, target, old, sync=attempts <= SYNCED_ATTEMPTS)
-            done = _swap(target, temporary, data, after)
+            write_beside(temporary, after, target, old, sync=attempts <= SYNCED_ATTEMPTS)
+            done = _swap(target, temporary, data)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         if done:
-            _sync(target, also_file=attempts > SYNCED_ATTEMPTS)
+            if attempts > SYNCED_ATTEMPTS:
+                sync(target)
+            sync(target.parent)
             return True
         if time.monotonic() > deadline:
             raise ConfigError(
@@ -121,29 +145,68 @@ def _update(path: Path, target: Path, change: Callable[[bytes], bytes]) -> bool:
             )
 
 
-def _swap(target: Path, temporary: Path, expected: bytes, ours: bytes) -> bool:
-    """Puts the temporary file in place if the target still holds `expected`; False, and nothing done, if not."""
-    if _read(target) != expected:
+def _swap(target: Path, temporary: Path, expected: bytes) -> bool:
+    """Puts the temporary file in place if the target still holds `expected`; returns False if it does not.
+
+    Looking and replacing cannot be one step. So the two files are swapped, which brings to light what a client wrote
+    behind our last look, and that is put back before anyone has read our version: on Linux, whoever opens the new file
+    meanwhile has to wait. Elsewhere it is a matter of microseconds; where files cannot be swapped (Windows), what is
+    written within these is lost.
+    """
+    exchange = exchanger(str(temporary), str(target))
+    ours = os.open(temporary, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        is_held = exchange is not None and hold_openers(ours)
+        before = target.stat()
+        if _read(target) != expected or _version(target.stat()) != _version(before):
+            return False
+        if exchange is None or not exchange():
+            temporary.replace(target)
+            return True
+        found = _final_content(temporary)
+        if found == expected:
+            return True
+        if found is None or not is_held or not _overwrite(ours, found):
+            exchange()
         return False
-    if not exchange(str(temporary), str(target)):
-        temporary.replace(target)
-        return True
-    # The temporary name now leads to the old file. What was written to it meanwhile goes back, and is begun from.
-    if _holds(temporary, expected):
-        return True
-    exchange(str(temporary), str(target))
-    if not _holds(temporary, ours):  # written between the two swaps: that is the newest
-        exchange(str(temporary), str(target))
-    return False
+    finally:
+        os.close(ours)
 
 
-def _holds(path: Path, expected: bytes) -> bool:
-    """Whether a file that has lost its name holds these bytes for good: nobody has it open for writing."""
+def _version(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _final_content(path: Path) -> bytes | None:
+    """What a file that has lost its name holds in the end; None while a client goes on writing to it."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        return not is_open_for_writing(descriptor) and _read_all(descriptor) == expected
+        deadline = time.monotonic() + WRITER_S
+        while time.monotonic() < deadline:
+            if not is_open_for_writing(descriptor):
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                found = _read_all(descriptor)
+                version = os.fstat(descriptor)
+                time.sleep(OPENING_S)
+                if not is_open_for_writing(descriptor) and _version(os.fstat(descriptor)) == _version(version):
+                    return found
+            time.sleep(OPENING_S)
+        return None
     finally:
         os.close(descriptor)
+
+
+def _overwrite(descriptor: int, data: bytes) -> bool:
+    """Gives the new file the content that the client wrote into the old one; False if there is no room for it."""
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        written = 0
+        while written < len(data):
+            written += os.write(descriptor, data[written:])
+        os.ftruncate(descriptor, len(data))
+    except OSError:
+        return False
+    return True
 
 
 def _check_replaceable(target: Path) -> os.stat_result:
@@ -153,48 +216,6 @@ def _check_replaceable(target: Path) -> os.stat_result:
     if not os.access(target, os.W_OK):
         raise PermissionError(None, "it is read-only")
     return old
-
-
-def _write(temporary: Path, data: bytes, target: Path, old: os.stat_result, *, sync: bool) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(temporary, flags, PRIVATE), "wb") as file:
-        if os.name == "posix":
-            _keep_owner(file.fileno(), old)
-            _keep_attributes(target, file.fileno())
-            temporary.chmod(stat.S_IMODE(old.st_mode))
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-
-
-def _keep_owner(descriptor: int, old: os.stat_result) -> None:
-    new = os.fstat(descriptor)
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) and hasattr(os, "fchown"):
-        try:
-            os.fchown(descriptor, old.st_uid, old.st_gid)
-        except PermissionError:
-            raise PermissionError(None, "its owner or group could not be kept") from None
-
-
-def _keep_attributes(target: Path, descriptor: int) -> None:
-    """Access lists and labels, where the system has them and lets us."""
-    if hasattr(os, "listxattr"):
-        with contextlib.suppress(OSError):
-            for name in os.listxattr(target):
-                with contextlib.suppress(OSError):
-                    os.setxattr(descriptor, name, os.getxattr(target, name))
-
-
-def _sync(target: Path, *, also_file: bool) -> None:
-    """Makes the new file last through a power cut, where the system can."""
-    for path in [*([target] if also_file else []), target.parent]:
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -207,7 +228,7 @@ def _lock(target: Path) -> Iterator[None]:
         folder = user_state_path("toolhive", appauthor=False) / "client-locks"
         folder.mkdir(0o700, parents=True, exist_ok=True)
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
-        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, PRIVATE)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         lock(descriptor)
     try:
         yield
@@ -217,14 +238,26 @@ def _lock(target: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> bytes:
-    # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = _open(path)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("not a regular file")
         return _read_all(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    deadline = time.monotonic() + WRITER_S
+    while True:
+        try:
+            return os.open(path, flags)
+        except BlockingIOError:  # another thv is just replacing it
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(OPENING_S)
 
 
 def _read_all(descriptor: int) -> bytes:

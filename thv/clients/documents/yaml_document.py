@@ -24,7 +24,7 @@ from thv.clients.documents.nodes import (
     quote,
     refusal,
 )
-from thv.config import tree
+from thv.config.yaml import tree
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:

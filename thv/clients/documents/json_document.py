@@ -124,10 +124,10 @@ class JsonDocument:
             return _end(_SCALAR.match(self.blank, start))
         depth = 0
         for match in _STRUCTURE.finditer(self.blank, start):
-            token = match.group()
-            if token in "[{":
+            found = match.group()
+            if found in "[{":
                 depth += 1
-            elif token in "]}":
+            elif found in "]}":
                 depth -= 1
                 if depth == 0:
                     return match.end()
@@ -251,7 +251,9 @@ def _end(match: re.Match[str] | None) -> int:
 def _cut(data: Any, keys: Keys) -> Any:
     """A copy of `data` without the node at `keys`; what is not on the way is shared, not copied."""
     if isinstance(data, Pairs):
-        inner = ((key, _cut(value, keys[1:])) if key == keys[0] and len(keys) > 1 else (key, value) for key, value in data)
+        inner = (
+            (key, _cut(value, keys[1:])) if key == keys[0] and len(keys) > 1 else (key, value) for key, value in data
+        )
         return Pairs(pair for pair in inner if len(keys) > 1 or pair[0] != keys[0])
     if isinstance(data, list) and isinstance(keys[0], int) and len(keys) > 1 and keys[0] < len(data):
         return [*data[: keys[0]], _cut(data[keys[0]], keys[1:]), *data[keys[0] + 1 :]]

@@ -1,0 +1,39 @@
+"""What an entry really starts, once thv is out of the way, and how to name it without showing secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from thv.clients.entries import URL_KEYS
+from thv.clients.mark import find_mark
+
+if TYPE_CHECKING:
+    from thv.clients.entries import Entry
+
+RUNNERS = {"npx", "uvx", "bunx", "pnpx", "pipx", "uv", "node", "python", "python3", "deno", "bun", "docker", "podman"}
+"""Programs whose first argument says what they run."""
+
+_SECRET = re.compile(r"://|@.*:|=")
+
+
+def own_command(entry: Entry) -> list[str]:
+    """The command line of the server itself: what stands behind thv where `thv client` has put it."""
+    args = list(entry.args or ())
+    found = find_mark(args)
+    return args[found.command :] if found is not None else [entry.command, *args]
+
+
+def summary(entry: Entry) -> str:
+    """The command, and the package or script that a runner runs. Further arguments may hold secrets."""
+    for key in URL_KEYS:
+        url = entry.fields.get(key)
+        if isinstance(url, str) and not entry.command:
+            return re.sub(r"^(\w+://)(?:[^/@]*@)?([^/?#]*).*$", r"\1\2", url)
+    words = own_command(entry)
+    name = re.split(r"[/\\]", words[0])[-1]
+    if re.sub(r"\.(?:exe|cmd)$", "", name.lower()) in RUNNERS:
+        what = next((word for word in words[1:] if not word.startswith("-")), "")
+        if what and not _SECRET.search(what):
+            return f"{name} {what}"
+    return name
