@@ -222,7 +222,7 @@ _thv() {
         found=$verbs
     else
         set -- $places
-        [[ ${!#} == ... && $place -ge $# ]] && place=$(($# - 2))
+        [[ ${!#} == ... && $place -ge $(($# - 1)) ]] && place=$(($# - 2))
         ((place < $#)) && shift "$place" && kind=$1
         [[ $kind == value ]] && kind="value $before"
         [[ $kind == server || $kind == client ]] && [[ $cur != *://* && ($cur == */* || $cur == [.~]*) ]] && kind=file

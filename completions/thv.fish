@@ -108,7 +108,7 @@ function __thv_look -S # COMMAND: what may follow it
             set verbs \
                 'list'\t'List the clients that are found here, their files and their servers' \
                 'wrap'\t'Put thv in front of servers: their client starts thv, which starts them' \
-                'unwrap'\t'Take thv away again from the servers that `thv client wrap` has put it in front of'
+                'unwrap'\t'Take thv away again from the servers that were wrapped'
             set flags \
                 '--help,-h'\t'Show this message and exit'
         case 'client list'

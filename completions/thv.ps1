@@ -129,7 +129,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @(
             @('list', 'List the clients that are found here, their files and their servers'),
             @('wrap', 'Put thv in front of servers: their client starts thv, which starts them'),
-            @('unwrap', 'Take thv away again from the servers that `thv client wrap` has put it in front of')
+            @('unwrap', 'Take thv away again from the servers that were wrapped')
         )
         flags = @(, @('--help,-h', 'Show this message and exit'))
         places = @()

@@ -124,7 +124,7 @@ def wrap(
         files_of(clients, project),
         own_program(),
         names=server or (),
-        analytics_off=commands.refused(os.environ) is not None,
+        analytics_off=commands.analytics_refused(os.environ) is not None,
         dry_run=dry_run,
     )
     return _finish(changes, server or (), verb="wrapped", dry_run=dry_run, output=output)
@@ -143,7 +143,7 @@ def unwrap(
     dry_run: DryRun = False,
     output: Format = "text",
 ) -> int:
-    """Take thv away again from the servers that `thv client wrap` has put it in front of.
+    """Take thv away again from the servers that were wrapped.
 
     The file is then as it was, byte for byte, whatever else has changed in it. Restart the client afterwards.
     """
