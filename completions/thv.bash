@@ -26,12 +26,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --timeout=nothing --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --format=text/json --timeout=nothing --otel-usage-analytics-enabled --debug --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --debug --format=text/json --timeout=nothing --help,-h'
+        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --format=text/json --timeout=nothing --otel-usage-analytics-enabled --debug --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;
@@ -139,6 +139,7 @@ _thv_words() { # KIND: the words of it
     'value use-legacy-attributes') found='true false' ;;
     'value enable-prometheus-metrics-path') found='true false' ;;
     'value enabled') found='true false' ;;
+    'stdio/streamable-http/sse') found='stdio streamable-http sse' ;;
     'text/json') found='text json' ;;
     'true/false') found='true false' ;;
     *) found='' ;;

@@ -85,22 +85,24 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
+                '--format=text/json'\t'Print the answer as text or json; by default text' \
+                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
-                '--format=text/json'\t'How to print the answer' \
-                '--timeout=nothing'\t'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted' \
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail words
         case 'mcp call'
             set flags \
-                '--args-json=nothing'\t'Its arguments as one JSON object' \
+                '--args-json=nothing'\t'Give the tool\'s arguments as one JSON object' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
+                '--format=text/json'\t'Print the answer as text or json; by default text' \
+                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
-                '--format=text/json'\t'How to print the answer' \
-                '--timeout=nothing'\t'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted' \
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...
             set tail words
@@ -342,6 +344,11 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'true' \
                 'false'
+        case 'stdio/streamable-http/sse'
+            set found \
+                'stdio' \
+                'streamable-http' \
+                'sse'
         case 'text/json'
             set found \
                 'text' \

@@ -101,9 +101,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
+            @('--format=text/json', 'Print the answer as text or json; by default text'),
+            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
-            @('--format=text/json', 'How to print the answer'),
-            @('--timeout=nothing', 'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server')
@@ -112,14 +113,15 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['mcp call'] = @{
         verbs = @()
         flags = @(
-            @('--args-json=nothing', 'Its arguments as one JSON object'),
+            @('--args-json=nothing', 'Give the tool''s arguments as one JSON object'),
             @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
+            @('--format=text/json', 'Print the answer as text or json; by default text'),
+            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
-            @('--format=text/json', 'How to print the answer'),
-            @('--timeout=nothing', 'Wait for each reply at most SECONDS; 0 for no limit. A download at the first start is not counted'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server', 'nothing', 'nothing', '...')
@@ -436,6 +438,11 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $kinds['value enabled'] = @(
         @('true', ''),
         @('false', '')
+    )
+    $kinds['stdio/streamable-http/sse'] = @(
+        @('stdio', ''),
+        @('streamable-http', ''),
+        @('sse', '')
     )
     $kinds['text/json'] = @(
         @('text', ''),

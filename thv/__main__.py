@@ -1,7 +1,8 @@
 """The entry of the `thv` command. What is asked all day is answered before the command-line library is imported.
 
-`thv run` has a parser of its own, the only one. The commands of `FAST` are read here when they stand with exactly their
-arguments and no option; everything else is for the full command line, which ends in the same `thv.cli.commands`.
+`thv run` and `thv mcp` are parsed by tables of their own, here and on the full command line. The commands of `FAST` are
+read here when they stand with exactly their arguments and no option; everything else is for the full command line,
+which ends in the same `thv.cli.commands`.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             exit_code = _run(words[start + 1 :], debug=start == 1)
             if exit_code is not None:
                 os._exit(exit_code)
-        command = fast_command(words)
+        command = mcp_command(words) or fast_command(words)
         if command is not None:
             from thv.cli.output import ended
 
-            exit_code = ended(command, debug=False)
+            exit_code = ended(command, debug="--debug" in words)
             return exit_code if argv is not None else os._exit(exit_code)
         from thv.cli.app import main as full_main
 
@@ -66,6 +67,29 @@ def _let_ctrl_c_end_us() -> None:
 
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+
+def mcp_command(words: Sequence[str]) -> Callable[[], int] | None:
+    """What a `thv mcp` command asks for, or None if these words are none. Does nothing yet."""
+    start = 1 if words[:1] == ["--debug"] else 0
+    verb = words[start + 1 : start + 2]
+    if words[start : start + 1] != ["mcp"] or verb not in (["list"], ["call"]):
+        return None
+
+    def run() -> int:
+        from thv.cli.mcp_options import parse_call, parse_list
+
+        request = (parse_list if verb == ["list"] else parse_call)(words[start + 2 :])
+        if request.wants_help:
+            from thv.cli.app import main as full_main
+
+            return full_main(words)
+        from thv.cli.mcp import call_tool, list_tools
+
+        request.run.debug = request.run.debug or start == 1
+        return (list_tools if verb == ["list"] else call_tool)(request)
+
+    return run
 
 
 def fast_command(words: Sequence[str]) -> Callable[[], None] | None:

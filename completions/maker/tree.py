@@ -11,9 +11,9 @@ from typing import Any
 
 from typer.main import get_command
 
-from thv.cli.app import RunCommand, app
+from thv.cli.app import app
 from thv.cli.completion_script import FILES
-from thv.cli.mcp import ServerCommand
+from thv.cli.table_command import ARGUMENTS_OF_THE_SERVER, TableCommand
 from thv.clients.catalog import CLIENTS
 from thv.config.setting_types import PROTOCOLS
 from thv.config.settings import BOOLEAN, OTEL, PROTOCOL, SECTIONS
@@ -48,13 +48,10 @@ KIND_OF = {
     "N": NOTHING,
     "SECONDS": NOTHING,
     "URI": NOTHING,
-    "TRANSPORT": "stdio/streamable-http/sse",
     "RATE": NOTHING,
     "PROTOCOL": PROTOCOL,
 }
 """What a metavar in the help stands for. Whoever brings a new one says here how it completes."""
-
-AFTER_DASHES = "[-- ARGS...]"
 
 PREFIXES = (("uvx://", "a PyPI package"), ("npx://", "an npm package"), ("https://", "a remote server"))
 """What a SERVER may begin with; what follows cannot be known, so no blank is put behind them."""
@@ -144,7 +141,7 @@ def _walk(command: Any, above: Any, path: str, found: list[Command], words: dict
             kind = None if parameter.is_flag else _kind(parameter, path, words)
             flags = tuple(sorted(parameter.opts, key=len, reverse=True))
             options.append(Option(flags, _line(parameter.help), kind, parameter.multiple))
-        elif parameter.metavar != AFTER_DASHES:
+        elif parameter.metavar != ARGUMENTS_OF_THE_SERVER:
             places.append(_kind(parameter, path, words))
             repeats = parameter.nargs == -1
     verbs = (
@@ -153,7 +150,7 @@ def _walk(command: Any, above: Any, path: str, found: list[Command], words: dict
         else {name: command.get_command(context, name) for name in command.list_commands(context)}
     )
     verbs = {name: verb for name, verb in verbs.items() if not verb.hidden}
-    tail = "command" if isinstance(command, RunCommand) else "words" if isinstance(command, ServerCommand) else ""
+    tail = "" if not isinstance(command, TableCommand) else "command" if command.takes_command else "words"
     shown = tuple(Word(name, _line(verb.get_short_help_str(200))) for name, verb in verbs.items())
     found.append(Command(path, shown, tuple(options), tuple(places), repeats, tail))
     for name, verb in verbs.items():

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thv.cli import analytics, client, commands, config, mcp, operator
+from thv.cli import analytics, client, commands, config, mcp_commands, operator
 from thv.cli.help_text import Command, Group, complaint, listed
 from thv.cli.output import INTERRUPTED, ended
-from thv.cli.run_options import BY_FLAG, all_options, parse
+from thv.cli.run_options import all_options, parse
+from thv.cli.shared_options import AllowedOrigins, Debug, Host  # noqa: TC001  Typer reads them
+from thv.cli.table_command import ARGUMENTS_OF_THE_SERVER, add_table_command
 from thv.core.console import warn
 from thv.operator.names import ATTACH_VERB, SERVER_CONTAINER, TOKEN_DIR
 from thv.servers import registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from thv.cli.run_options import RunRequest
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
@@ -52,64 +55,11 @@ def root(
     """Run MCP servers behind a relay you do not notice, and know how every tool call ended."""
 
 
-class RunCommand(Command):
-    """`thv run`, parsed by its own table; Typer would lose the ``--`` that tells a SERVER from a command."""
+def _run(request: RunRequest, debug: bool) -> int:
+    from thv.cli.run import run
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep what the table's parser makes of the words, or show the help."""
-        ctx.obj = parse(args)
-        return super().parse_args(ctx, ["--help"]) if ctx.obj.wants_help else []
-
-    def format_usage(self, ctx: Any, formatter: Any) -> None:
-        """Both ways to say what to run."""
-        formatter.write_usage(ctx.command_path, "[OPTIONS] SERVER [-- ARGS...]")
-        formatter.write_usage(ctx.command_path, "[OPTIONS] -- COMMAND [ARGS...]", prefix=" " * len("Usage: "))
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run what was asked for."""
-        from thv.cli.run import run
-
-        return run(ctx.obj)
-
-
-def _run_parameters() -> list[inspect.Parameter]:
-    """The parameters of `thv run` as Typer wants them, for its help: made from the table."""
-    parameters = [
-        inspect.Parameter(
-            "server",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[str | None, typer.Argument(metavar="SERVER", help="What to run, as said above.")],
-        ),
-        inspect.Parameter(
-            "args",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                list[str] | None, typer.Argument(metavar="[-- ARGS...]", help="The server's own arguments.")
-            ],
-        ),
-    ]
-    for option in all_options():
-        kind: Any = list[str] | None if option.multiple else bool if option.metavar is None else str | None
-        parameters.append(
-            inspect.Parameter(
-                option.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=False if option.metavar is None else None,
-                annotation=Annotated[
-                    kind,
-                    typer.Option(
-                        *option.flags, metavar=option.metavar, help=option.help, rich_help_panel=option.heading
-                    ),
-                ],
-            )
-        )
-    return parameters
-
-
-def _run(**_words: object) -> None:
-    """The body is `RunCommand.invoke`."""
+    request.debug = request.debug or debug
+    return run(request)
 
 
 RUN_HELP = f"""\
@@ -150,9 +100,20 @@ COMPLETION_EXAMPLES = (
     ("thv completion powershell | Out-String | Invoke-Expression", "in $PROFILE"),
 )
 
-_run.__signature__ = inspect.Signature(_run_parameters())  # type: ignore[attr-defined]  # what Typer reads
-app.command("run", cls=RunCommand, help=RUN_HELP, epilog=listed("Examples:", RUN_EXAMPLES))(_run)
-app.add_typer(mcp.app, name="mcp", context_settings=HELP_NAMES)
+add_table_command(
+    app,
+    "run",
+    arguments=[("SERVER", "What to run, as said above."), (ARGUMENTS_OF_THE_SERVER, "The server's own arguments.")],
+    options=all_options(),
+    parse=parse,
+    run=_run,
+    usages=("[OPTIONS] SERVER [-- ARGS...]", "[OPTIONS] -- COMMAND [ARGS...]"),
+    text=RUN_HELP,
+    examples=RUN_EXAMPLES,
+    takes_command=True,
+)
+
+app.add_typer(mcp_commands.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(client.app, name="client", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
@@ -170,12 +131,9 @@ def run_proxy(
     port: Annotated[
         int, typer.Option("--port", metavar="PORT", help="Listen on PORT; by default a free one.", show_default=False)
     ] = 0,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")] = "127.0.0.1",
-    allowed_origins: Annotated[
-        list[str] | None,
-        typer.Option("--allowed-origins", metavar="ORIGIN", help=BY_FLAG["--allowed-origins"].help),
-    ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help=BY_FLAG["--debug"].help)] = False,
+    host: Host = "127.0.0.1",
+    allowed_origins: AllowedOrigins = None,
+    debug: Debug = False,
 ) -> int:
     """Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted."""
     from thv.cli.proxy import proxy
@@ -197,15 +155,12 @@ def run_attached(
         str, typer.Option("--container", metavar="CONTAINER", help="The server's container in it.")
     ] = SERVER_CONTAINER,
     proxy_port: Annotated[str, typer.Option("--proxy-port", metavar="PORT", help="Listen on PORT.")] = "8080",
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")] = "127.0.0.1",
-    allowed_origins: Annotated[
-        list[str] | None,
-        typer.Option("--allowed-origins", metavar="ORIGIN", help=BY_FLAG["--allowed-origins"].help),
-    ] = None,
+    host: Host = "127.0.0.1",
+    allowed_origins: AllowedOrigins = None,
     credentials: Annotated[
         str, typer.Option("--credentials", metavar="DIR", help="Where the token and the cluster's CA are.")
     ] = TOKEN_DIR,
-    debug: Annotated[bool, typer.Option("--debug", help=BY_FLAG["--debug"].help)] = False,
+    debug: Debug = False,
 ) -> int:
     """Serve a container of a pod by its stdin and stdout; thv's operator runs this."""
     from thv.cli.attach import attach

@@ -1,11 +1,11 @@
 """What `thv run` accepts: one table, from which both its parser and its help are made.
 
-The parser is the only one there is: the full command line asks it, too, so the two cannot disagree. It is read before
-the server is started, and imports next to nothing.
+The full command line asks the same parser, so the two cannot disagree. Read before the server is started.
 """
 
 from __future__ import annotations
 
+from thv.cli.option_table import Option, WordParser
 from thv.errors import UsageError
 
 TYPE_CHECKING = False
@@ -13,45 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Option:
-    """One option of `thv run`.
-
-    Attributes:
-        flags: its spellings, the long one first.
-        help: one line for ``--help``.
-        metavar: the name of its value, or None for a switch.
-        multiple: may be given several times.
-        heading: what it stands under in ``--help``, or None for the heading of all the rest.
-        setting: the setting of the user's telemetry that it gives for this run, or None.
-    """
-
-    __slots__ = ("flags", "heading", "help", "metavar", "multiple", "setting")
-
-    def __init__(
-        self,
-        *flags: str,
-        text: str,
-        metavar: str | None = None,
-        multiple: bool = False,
-        heading: str | None = None,
-        setting: str | None = None,
-    ) -> None:
-        self.setting = setting
-        self.flags = flags
-        self.help = text
-        self.metavar = metavar
-        self.multiple = multiple
-        self.heading = heading
-
-    @property
-    def name(self) -> str:
-        """The parameter it fills: ``--env-file`` fills ``env_file``."""
-        return self.flags[0].lstrip("-").replace("-", "_")
-
-
 THE_SERVER = "The server"
 A_REMOTE_SERVER = "A remote server"
 OVER_HTTP = "Over HTTP"
+
+TRANSPORTS = ("stdio", "streamable-http", "sse")
+"""What a server can speak."""
 
 OPTIONS = (
     Option(
@@ -80,6 +47,7 @@ OPTIONS = (
         "--transport",
         metavar="TRANSPORT",
         heading=OVER_HTTP,
+        choices=TRANSPORTS,
         text="What the server itself speaks: stdio, streamable-http or sse.",
     ),
     Option(
@@ -143,14 +111,17 @@ WRAPPED_BY_CLIENT = Option(
 )
 """For programs alone: it is none of `OPTIONS`, so neither help nor completion shows it."""
 
+USAGE_ANALYTICS = Option(
+    "--otel-usage-analytics-enabled",
+    text="=false: no anonymous usage analytics. It cannot turn them on.",
+    setting="usage-analytics-enabled",
+)
+"""The one option of telemetry that commands other than `thv run` take, too."""
+
 BY_FLAG = {flag: option for option in (*OPTIONS, WRAPPED_BY_CLIENT) for flag in option.flags}
 
 OTEL = "--otel-"
 """What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
-
-HELP_FLAGS = ("-h", "--help")
-
-SEE_HELP = "; see thv run --help"
 
 
 def all_options() -> tuple[Option, ...]:
@@ -232,58 +203,25 @@ def parse(words: Sequence[str]) -> RunRequest:
     Raises:
         UsageError: the words make no sense.
     """
+    parser = WordParser("thv run", _find, all_options)
+    parsed = parser.parse(words)
     request = RunRequest()
-    position = 0
-    while position < len(words):
-        word = words[position]
-        position += 1
-        if word == "--":
-            request.args = tuple(words[position:])
-            break
-        if word in HELP_FLAGS:
-            request.wants_help = True
-            return request
-        if word.startswith("-") and word != "-":
-            position = _take_option(request, words, position)
-        elif request.server is None:
-            request.server = word
-        else:
-            raise UsageError(f"unexpected argument {word!r}; {_meant(request)}{SEE_HELP}")
-    if request.otel:
-        _check(request.otel)
+    request.wants_help = parsed.wants_help
+    request.server = parsed.places[0] if parsed.places else None
+    request.otel = parsed.settings
+    for name, value in parsed.values.items():
+        setattr(request, name, value)
+    if request.wants_help:
+        return request
+    request.args = parsed.rest or ()
+    if len(parsed.places) > 1:
+        raise UsageError(f"unexpected argument {parsed.places[1]!r}; {_meant(request)}{parser.see_help}")
+    check_settings(request.otel, parser.see_help)
     if request.server is None and not request.args:
-        raise UsageError(f"no server; give a SERVER, or -- and a command. `thv run demo` is one to try{SEE_HELP}")
+        raise UsageError(
+            f"no server; give a SERVER, or -- and a command. `thv run demo` is one to try{parser.see_help}"
+        )
     return request
-
-
-def _take_option(request: RunRequest, words: Sequence[str], position: int) -> int:
-    """Read the option before `position`; the position after its value."""
-    word = words[position - 1]
-    flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
-    option = _find(flag)
-    if option is None:
-        raise UsageError(f"no such option: {flag}{_nearest(flag)} put the server's own options after --{SEE_HELP}")
-    if option.metavar is None:
-        if option.setting is not None:
-            request.otel[option.setting] = value if given else "true"
-        elif given:
-            raise UsageError(f"option {flag} takes no value")
-        else:
-            setattr(request, option.name, True)
-        return position
-    if not given:
-        if position == len(words) or words[position] == "--":
-            raise UsageError(f"option {flag} needs a value: {flag} {option.metavar}")
-        value = words[position]
-        position += 1
-    if option.setting is not None:
-        before = request.otel.get(option.setting) if option.multiple else None
-        request.otel[option.setting] = value if before is None else f"{before},{value}"
-    elif option.multiple:
-        getattr(request, option.name).append(value)
-    else:
-        setattr(request, option.name, value)
-    return position
 
 
 def _find(flag: str) -> Option | None:
@@ -292,14 +230,21 @@ def _find(flag: str) -> Option | None:
     return next((option for option in _otel_options() if flag in option.flags), None)
 
 
-def _check(otel: dict[str, str]) -> None:
+def check_settings(otel: dict[str, str], see_help: str) -> None:
+    """Check what the options give settings of the user's telemetry.
+
+    Raises:
+        UsageError: a setting cannot be that.
+    """
+    if not otel:
+        return
     from thv.config.effective_settings import parse_flags
     from thv.errors import SettingError
 
     try:
         parse_flags(otel)
     except SettingError as error:
-        raise UsageError(f"{OTEL}{error}{SEE_HELP}") from None
+        raise UsageError(f"{OTEL}{error}{see_help}") from None
 
 
 def _meant(request: RunRequest) -> str:
@@ -307,10 +252,3 @@ def _meant(request: RunRequest) -> str:
     if request.otel and request.server in {"true", "false"}:
         return f"a switch takes its value after =, as in {OTEL}{list(request.otel)[-1]}={request.server}"
     return "put the server's own arguments after --"
-
-
-def _nearest(flag: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(flag, [flag for option in all_options() for flag in option.flags], n=1)
-    return f"; did you mean {near[0]}? If not," if near else ";"

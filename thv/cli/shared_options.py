@@ -1,6 +1,6 @@
-"""Options that several commands share, each described once.
+"""Options that several commands of the full command line share, each described once.
 
-Those that `thv run` has, too, take their help from its table.
+Those that `thv run` has, too, take their help from its table. `thv run` and `thv mcp` have tables of their own.
 """
 
 from __future__ import annotations
@@ -9,23 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from thv.cli.run_options import BY_FLAG, THE_SERVER
+from thv.cli.run_options import BY_FLAG
 
-Server = Annotated[str, typer.Argument(metavar="SERVER", help="What to run, as for `thv run`.")]
-Env = Annotated[
-    list[str] | None,
-    typer.Option("--env", "-e", metavar="KEY=VALUE", help=BY_FLAG["--env"].help, rich_help_panel=THE_SERVER),
-]
-EnvFile = Annotated[
-    list[str] | None,
-    typer.Option("--env-file", metavar="FILE", help=BY_FLAG["--env-file"].help, rich_help_panel=THE_SERVER),
-]
-Name = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help=BY_FLAG["--name"].help, rich_help_panel=THE_SERVER)
-]
-Cwd = Annotated[
-    str | None, typer.Option("--cwd", metavar="DIR", help=BY_FLAG["--cwd"].help, rich_help_panel=THE_SERVER)
-]
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")]
 AllowedOrigins = Annotated[
     list[str] | None,

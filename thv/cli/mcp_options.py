@@ -1,0 +1,160 @@
+"""What `thv mcp list` and `thv mcp call` accept: two tables, and the requests that come of them."""
+
+from __future__ import annotations
+
+import math
+
+from thv.cli.option_table import Option, WordParser
+from thv.cli.run_options import BY_FLAG, USAGE_ANALYTICS, RunRequest, check_settings
+from thv.core.printable import printable, replace_surrogates
+from thv.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from thv.cli.option_table import ParsedWords
+
+TEXT, JSON = FORMATS = ("text", "json")
+"""How an answer can be printed."""
+
+REPLY_TIMEOUT_S = 60.0
+"""Seconds a server has for each reply: official clients give the same."""
+
+FOR_THE_SERVER = ("--env", "--env-file", "--name", "--cwd")
+"""What `thv run` takes for a server, too."""
+
+SERVER_WORDS = "put the server's own arguments after --"
+
+LIST_OPTIONS = (
+    *(BY_FLAG[flag] for flag in FOR_THE_SERVER),
+    Option("--format", metavar="FORMAT", choices=FORMATS, text="Print the answer as text or json; by default text."),
+    Option(
+        "--timeout",
+        metavar="SECONDS",
+        text="Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60.",
+    ),
+    USAGE_ANALYTICS,
+    BY_FLAG["--debug"],
+)
+
+CALL_OPTIONS = (
+    Option("--args-json", metavar="JSON", text="Give the tool's arguments as one JSON object."),
+    *LIST_OPTIONS,
+)
+
+
+class McpRequest:
+    """What the command line asked for.
+
+    Attributes:
+        run: what `thv run` is asked for: the server and its options.
+        tool: the tool to call; empty for `list`.
+        pairs: its arguments as keys and texts.
+        base: its arguments as JSON, which `pairs` come before.
+        output: one of `FORMATS`.
+        timeout: seconds for each reply; None for no limit.
+        wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
+    """
+
+    def __init__(self) -> None:
+        self.run = RunRequest()
+        self.tool = ""
+        self.pairs: list[tuple[str, str]] = []
+        self.base: dict[str, Any] = {}
+        self.output = TEXT
+        self.timeout: float | None = REPLY_TIMEOUT_S
+        self.wants_help = False
+
+
+def parse_list(words: Sequence[str]) -> McpRequest:
+    """Read the words after ``mcp list``.
+
+    Raises:
+        UsageError: the words make no sense.
+    """
+    parser = _parser("thv mcp list", LIST_OPTIONS)
+    parsed = parser.parse(words)
+    request = _request(parsed, parser)
+    if not request.wants_help and len(parsed.places) > 1:
+        raise UsageError(f"unexpected argument {parsed.places[1]!r}; {SERVER_WORDS}{parser.see_help}")
+    return request
+
+
+def parse_call(words: Sequence[str]) -> McpRequest:
+    """Read the words after ``mcp call``.
+
+    Raises:
+        UsageError: the words make no sense.
+    """
+    parser = _parser("thv mcp call", CALL_OPTIONS)
+    parsed = parser.parse(words)
+    request = _request(parsed, parser)
+    if request.wants_help:
+        return request
+    _, *places = parsed.places
+    if not places:
+        raise UsageError(f"missing argument TOOL: the tool to call; thv mcp list shows them{parser.see_help}")
+    request.tool = places[0]
+    if replace_surrogates(request.tool) != request.tool:
+        raise UsageError(f"TOOL {printable(request.tool)} is not valid text in the encoding of this terminal")
+    from thv.cli.mcp_arguments import split_word
+
+    try:
+        request.pairs = [split_word(word) for word in places[1:]]
+    except ValueError as error:
+        raise UsageError(f"{error}; {SERVER_WORDS}{parser.see_help}") from None
+    request.base = _json_object(parsed.values.get("args_json"))
+    return request
+
+
+def _parser(command: str, options: tuple[Option, ...]) -> WordParser:
+    by_flag = {flag: option for option in options for flag in option.flags}
+    return WordParser(command, by_flag.get, lambda: options)
+
+
+def _request(parsed: ParsedWords, parser: WordParser) -> McpRequest:
+    request = McpRequest()
+    request.wants_help = parsed.wants_help
+    if request.wants_help:
+        return request
+    if not parsed.places:
+        raise UsageError(f"missing argument SERVER: what to run; `demo` is one to try{parser.see_help}")
+    run = request.run
+    run.server, run.args = parsed.places[0], parsed.rest or ()
+    run.otel = parsed.settings
+    check_settings(run.otel, parser.see_help)
+    values = parsed.values
+    for name in vars(run):
+        if name in values:
+            setattr(run, name, values[name])
+    request.output = str(values.get("format", TEXT))
+    request.timeout = _seconds(values.get("timeout"))
+    return request
+
+
+def _seconds(text: object) -> float | None:
+    if text is None:
+        return REPLY_TIMEOUT_S
+    try:
+        seconds = float(str(text))
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"--timeout cannot be {text!r}: write a number of seconds, or 0 for no limit")
+    return seconds or None
+
+
+def _json_object(text: object) -> dict[str, Any]:
+    if text is None:
+        return {}
+    from thv.cli.mcp_arguments import decode_json
+
+    try:
+        value = decode_json(str(text))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--args-json is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError('--args-json must be a JSON object, such as {"a": 2}')
+    return value

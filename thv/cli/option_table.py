@@ -1,0 +1,157 @@
+"""A command line as a table of options, and the one parser of such tables: that of `thv run` and `thv mcp`.
+
+It is read before the server is started, and imports next to nothing; the command-line library takes 100 ms. The help is
+made from the same tables.
+"""
+
+from __future__ import annotations
+
+from thv.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HELP_FLAGS = ("-h", "--help")
+
+
+class Option:
+    """One option of a command.
+
+    Attributes:
+        flags: its spellings, the long one first.
+        help: one line for ``--help``.
+        metavar: the name of its value, or None for a switch.
+        choices: the values it can have; empty if any.
+        multiple: may be given several times.
+        heading: what it stands under in ``--help``, or None for the heading of all the rest.
+        setting: the setting of the user's telemetry that it gives for this run, or None.
+    """
+
+    __slots__ = ("choices", "flags", "heading", "help", "metavar", "multiple", "setting")
+
+    def __init__(
+        self,
+        *flags: str,
+        text: str,
+        metavar: str | None = None,
+        multiple: bool = False,
+        heading: str | None = None,
+        setting: str | None = None,
+        choices: tuple[str, ...] = (),
+    ) -> None:
+        self.choices = choices
+        self.setting = setting
+        self.flags = flags
+        self.help = text
+        self.metavar = metavar
+        self.multiple = multiple
+        self.heading = heading
+
+    @property
+    def name(self) -> str:
+        """The parameter it fills: ``--env-file`` fills ``env_file``."""
+        return self.flags[0].lstrip("-").replace("-", "_")
+
+
+class ParsedWords:
+    """What a command line says, before anybody knows what it means.
+
+    Attributes:
+        values: the value of each option given, by its name: True, a text, or a list of texts.
+        settings: the text given for each setting of the user's telemetry.
+        places: the words that are no option.
+        rest: the words after ``--``; None if there was none.
+        wants_help: ``-h`` or ``--help`` was given; nothing after it was read.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {}
+        self.settings: dict[str, str] = {}
+        self.places: list[str] = []
+        self.rest: tuple[str, ...] | None = None
+        self.wants_help = False
+
+
+class WordParser:
+    """Reads the words after a command. Options may stand anywhere, up to ``--``.
+
+    Args:
+        command: its words, as ``thv run``.
+        find: the option of a flag, or None.
+        options: every option, to name the nearest; called only for that.
+    """
+
+    def __init__(
+        self, command: str, find: Callable[[str], Option | None], options: Callable[[], Sequence[Option]]
+    ) -> None:
+        self._find = find
+        self._options = options
+        self.see_help = f"; see {command} --help"
+
+    def parse(self, words: Sequence[str]) -> ParsedWords:
+        """What the words say.
+
+        Raises:
+            UsageError: there is no such option, or its value is missing, or cannot be.
+        """
+        parsed = ParsedWords()
+        position = 0
+        while position < len(words):
+            word = words[position]
+            position += 1
+            if word == "--":
+                parsed.rest = tuple(words[position:])
+                break
+            if word in HELP_FLAGS:
+                parsed.wants_help = True
+                break
+            if word.startswith("-") and word != "-":
+                position = self._take(parsed, words, position)
+            else:
+                parsed.places.append(word)
+        return parsed
+
+    def _take(self, parsed: ParsedWords, words: Sequence[str], position: int) -> int:
+        """Read the option before `position`; returns the position after its value."""
+        word = words[position - 1]
+        flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+        option = self._find(flag)
+        if option is None:
+            near = self._nearest(flag)
+            raise UsageError(f"no such option: {flag}{near} put the server's own options after --{self.see_help}")
+        if option.metavar is None:
+            if option.setting is not None:
+                parsed.settings[option.setting] = value if given else "true"
+            elif given:
+                raise UsageError(f"option {flag} takes no value")
+            else:
+                parsed.values[option.name] = True
+            return position
+        if not given:
+            if position == len(words) or words[position] == "--":
+                raise UsageError(f"option {flag} needs a value: {flag} {option.metavar}")
+            value = words[position]
+            position += 1
+        if option.choices and value not in option.choices:
+            raise UsageError(f"{flag} cannot be {value!r}: write {_either(option.choices)}{self.see_help}")
+        if option.setting is not None:
+            before = parsed.settings.get(option.setting) if option.multiple else None
+            parsed.settings[option.setting] = value if before is None else f"{before},{value}"
+        elif option.multiple:
+            values = parsed.values.setdefault(option.name, [])
+            assert isinstance(values, list)  # noqa: S101  tells the type checker
+            values.append(value)
+        else:
+            parsed.values[option.name] = value
+        return position
+
+    def _nearest(self, flag: str) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(flag, [flag for option in self._options() for flag in option.flags], n=1)
+        return f"; did you mean {near[0]}? If not," if near else ";"
+
+
+def _either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
