@@ -81,8 +81,12 @@ def test_a_command_without_its_verb_shows_help_on_stderr_and_no_empty_complaint(
         ("config otel lst", "no such command 'lst'; did you mean list or set?"),
         ("mcp banana", "no such command 'banana'; see thv mcp --help"),
         ("--debg", "no such option: --debg; did you mean --debug?"),
-        ("mcp list", "missing argument 'SERVER'; see thv mcp list --help"),
-        ("mcp list demo --formt json", "no such option: --formt; did you mean --format?"),
+        ("mcp list", "missing argument SERVER: what to run; `demo` is one to try; see thv mcp list --help"),
+        (
+            "mcp list demo --formt json",
+            "no such option: --formt; did you mean --format? If not, put the server's own options after --; "
+            "see thv mcp list --help",
+        ),
         (
             "mcp list filesystem /tmp",
             "unexpected argument '/tmp'; put the server's own arguments after --; see thv mcp list --help",
