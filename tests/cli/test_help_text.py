@@ -84,8 +84,10 @@ def test_a_command_without_its_verb_shows_help_on_stderr_and_no_empty_complaint(
         ("mcp list", "missing argument SERVER: what to run; `demo` is one to try; see thv mcp list --help"),
         (
             "mcp list demo --formt json",
-            "no such option: --formt; did you mean --format? If not, put the server's own options after --; "
-            "see thv mcp list --help",
+            (
+                "no such option: --formt; did you mean --format? If not, put the server's own options after --; "
+                "see thv mcp list --help"
+            ),
         ),
         (
             "mcp list filesystem /tmp",
