@@ -58,13 +58,13 @@ class Backend(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answers: Sequence[Answer] = (), *, close_after: bool = False) -> None:
+    def __init__(self, answers: Sequence[Answer] = (), *, close_after: bool = False, port: int = 0) -> None:
         self.posts: list[Post] = []
         self.answers = list(answers)
         self.close_after = close_after
         self.connections = 0
         self.changed = threading.Condition()
-        super().__init__(("127.0.0.1", 0), _BackendHandler)
+        super().__init__(("127.0.0.1", port), _BackendHandler)
 
     @property
     def url(self) -> str:
@@ -162,12 +162,12 @@ class Ports:
 
 
 @contextmanager
-def collector(backend: Backend, directory: Path, *options: str) -> Iterator[Ports]:
-    """rotel, exporting to `backend`; Linux only."""
+def collector(backend: Backend, directory: Path, *options: str, ports: Ports | None = None) -> Iterator[Ports]:
+    """rotel, exporting to `backend`; Linux only. It listens on these ports, or on free ones."""
     spec = importlib.util.find_spec("rotel")
     assert spec is not None
     assert spec.origin is not None
-    ports = Ports(free_port(), free_port())
+    ports = ports or Ports(free_port(), free_port())
     command = [str(Path(spec.origin).parent / "rotel-agent"), "start", *options]
     command += ["--otlp-http-endpoint", f"127.0.0.1:{ports.http}", "--otlp-grpc-endpoint", f"127.0.0.1:{ports.grpc}"]
     command += ["--exporter", "otlp", "--otlp-exporter-protocol", "http", "--otlp-exporter-compression", "none"]

@@ -120,11 +120,13 @@ def _points(message: dict[str, Any]) -> list[dict[str, Any]]:
 class Sink:
     """The server: a listening thread, and one thread a connection.
 
-    `mode` may be changed while it runs. `optional_client_certificate` makes it ask for one, and record it.
+    `mode` may be changed while it runs. `optional_client_certificate` makes it ask for one, and record it;
+    `demand_client_certificate` makes it refuse who shows none.
     """
 
     mode: Mode = "ok"
     optional_client_certificate: bool = False
+    demand_client_certificate: bool = False
     on_request: Callable[[Received], None] | None = None
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -241,9 +243,9 @@ class Sink:
     def _server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         (self._untrusted if self.mode == "tls-bad-cert" else self._certificate).configure_cert(context)
-        if self.optional_client_certificate:
+        if self.optional_client_certificate or self.demand_client_certificate:
             self.authority.configure_trust(context)
-            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_mode = ssl.CERT_REQUIRED if self.demand_client_certificate else ssl.CERT_OPTIONAL
         return context
 
     def _read(self, connection: ssl.SSLSocket) -> Received:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from thv.telemetry.agent.prometheus_endpoint import family_name
 from thv.telemetry.aggregates import Aggregates
-from thv.telemetry.instruments import INSTRUMENTS, Kind
+from thv.telemetry.instruments import INSTRUMENTS, Kind, prometheus_name
 from thv.telemetry.telemetry_settings import PROMETHEUS_PORT
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ SUFFIXES = {
     Kind.COUNTER: ("_total",),
     Kind.UP_DOWN_COUNTER: ("",),
 }
-NAMES = {f"{family_name(one)}{suffix}" for one in INSTRUMENTS.values() for suffix in SUFFIXES[one.kind]}
+NAMES = {f"{prometheus_name(one)}{suffix}" for one in INSTRUMENTS.values() for suffix in SUFFIXES[one.kind]}
 
 VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$server": ".*"}
 """What Grafana would put in."""
@@ -77,7 +76,7 @@ def test_every_query_of_the_dashboard_asks_for_metrics_and_labels_that_thv_sends
 def test_every_metric_is_on_the_dashboard() -> None:
     shown = {name for query in queries() for name in words(query)}
     for one in INSTRUMENTS.values():
-        assert any(f"{family_name(one)}{suffix}" in shown for suffix in SUFFIXES[one.kind]), one.name
+        assert any(f"{prometheus_name(one)}{suffix}" in shown for suffix in SUFFIXES[one.kind]), one.name
 
 
 def test_the_dashboard_is_one_that_grafana_can_import() -> None:

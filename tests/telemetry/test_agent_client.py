@@ -33,7 +33,7 @@ def test_an_agent_that_does_not_end_is_ended_and_that_is_said() -> None:
     courier = AgentClient({"traces": None, "metrics": None}, metrics, never, launch, said.append)
     courier.start()
     metrics.session_opened()
-    courier.ring()
+    courier.notify()
     deadline = time.monotonic() + 60
     while not agents and time.monotonic() < deadline:
         time.sleep(0.01)

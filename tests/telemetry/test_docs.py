@@ -9,9 +9,8 @@ import thv.telemetry
 from thv.config.otlp_env import KEYED, SIGNALS, VARIABLES
 from thv.core import redaction
 from thv.telemetry import aggregates, telemetry_settings
-from thv.telemetry.agent.prometheus_endpoint import family_name
-from thv.telemetry.agent_client import CLOSE_S
-from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind
+from thv.telemetry.agent_client import CLOSE_TIMEOUT_S
+from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind, prometheus_name
 
 PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
 PROSE = " ".join(PAGE.split())
@@ -41,7 +40,7 @@ def test_the_page_lists_every_metric_with_its_name_in_prometheus_its_kind_and_it
     assert told == [
         [
             f"`{one.name}`",
-            f"`{family_name(one)}{'_total' if one.kind is Kind.COUNTER else ''}`",
+            f"`{prometheus_name(one)}{'_total' if one.kind is Kind.COUNTER else ''}`",
             one.kind.value,
             one.unit,
         ]
@@ -76,7 +75,7 @@ def test_the_page_names_every_label_of_the_toolhive_metrics() -> None:
 
 def test_the_examples_of_the_page_hold_only_names_that_it_explains() -> None:
     scrape, span = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    families = {f"{family_name(one)}{'_total' if one.kind is Kind.COUNTER else ''}" for one in INSTRUMENTS.values()}
+    families = {f"{prometheus_name(one)}{'_total' if one.kind is Kind.COUNTER else ''}" for one in INSTRUMENTS.values()}
     for line in scrape.splitlines():
         name = re.split(r"[ {]", line.removeprefix("# TYPE "))[0]
         assert name == "target_info" or re.sub("_(count|sum)$", "", name) in families, line
@@ -108,7 +107,7 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     assert f"in place of {telemetry_settings.PROMETHEUS_PORT}" in PROSE
     assert f"cut to {aggregates.LABEL_BYTES} bytes" in PROSE
     assert f"each value is cut to {redaction.VALUE_SHOWN} characters and the whole to {redaction.SHOWN}" in PROSE
-    assert CLOSE_S <= 1
+    assert CLOSE_TIMEOUT_S <= 1
     assert "delayed by at most one second" in PROSE
     for word in ("token", "password", "secret", "key", "authorization"):
         assert redaction.is_secret(word)

@@ -1,9 +1,9 @@
-"""Brings what was recorded to the agent, on a thread of its own: nobody who relays ever waits for it.
+"""Sends what was recorded to the agent, on a thread of its own: the relay never waits for it.
 
-Promises: it sleeps while nothing happens; it works in steps of some 100 µs and lets others run in between, since the
-interpreter runs one thread at a time; a full pipe stops this thread and no other; spans beyond `MAX_QUEUED` are
-dropped and counted; an agent that cannot be started or dies is said once and not started again. The agent is started
-by the first thing to bring.
+Promises: it sleeps while nothing happens; it works in steps of some 100 µs and yields in between, since the interpreter
+runs one thread at a time; a full pipe blocks this thread and no other; spans beyond the queue's size are dropped and
+counted; an agent that cannot be started, or dies, is reported once and not started again. The first item to send starts
+the agent.
 """
 
 from __future__ import annotations
@@ -24,29 +24,28 @@ if TYPE_CHECKING:
     from thv.telemetry.frames import SpanRecord
 
 MAX_QUEUED: Final = 2048
-"""Finished spans that wait (the default of OTEL_BSP_MAX_QUEUE_SIZE)."""
+"""Finished spans that wait here for the agent, which queues as many again (OTEL_BSP_MAX_QUEUE_SIZE)."""
 
-RING_AT: Final = 512
-"""Finished spans that wait when the courier is called before its time (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)."""
+HURRY_AT: Final = 512
+"""Finished spans that are sent before the next collection."""
 
 COLLECT_S: Final = 0.4
-"""Seconds between two ways to the agent while things happen. A scrape by Prometheus may be as old as that."""
+"""Time between two collections while there is traffic. What Prometheus scrapes may be this old."""
 
 SPANS_A_STEP: Final = 12
-"""Spans, of some 8 µs each, that are made and sent without letting others run."""
+"""Spans, of some 8 µs each, that are made and sent without yielding."""
 
 POINTS_A_STEP: Final = 24
 """Points of metrics, of some 4 µs each, likewise."""
 
-BREATH_S: Final = 0.0001
-"""Seconds that the courier stands aside between two steps: a thread that waits to run needs some 50 µs to take over."""
+YIELD_S: Final = 0.0001
+"""How long this thread steps aside: another one that waits to run needs some 50 µs to take over."""
 
-CLOSE_S: Final = 0.9
-"""Seconds that the end of the session waits for the agent: a collector that is down delays it by less than one."""
+CLOSE_TIMEOUT_S: Final = 0.9
+"""How long the end of the session waits for the agent: a collector that is down delays it by less than a second."""
 
-
-LAST_S: Final = 0.2
-"""Seconds for this thread to notice that its agent was ended."""
+JOIN_TIMEOUT_S: Final = 0.2
+"""How long this thread may need to notice that its agent was killed."""
 
 
 class AgentClient:
@@ -54,11 +53,11 @@ class AgentClient:
 
     Args:
         agent: the agent's settings, by the names of `AgentSettings`.
-        aggregates: the metrics; None where nobody wants any.
-        make_span: makes a record of what was queued; called on the courier's thread, with what to add to a time of
-            `time.perf_counter_ns` to make it one since the epoch.
+        aggregates: the metrics; None if they are off.
+        make_span: makes a record of what was queued; called on this object's thread, with the difference between
+            `time.perf_counter_ns` and the time since the epoch.
         start_agent: starts the agent's process.
-        warn: tells the user something.
+        warn: writes a line for the user.
     """
 
     def __init__(
@@ -73,10 +72,10 @@ class AgentClient:
         self._aggregates = aggregates
         self._make_span = make_span
         self._start_agent = start_agent
-        self._say = warn
+        self._warn = warn
         self._agent: subprocess.Popen[bytes] | None = None
         self._queue: deque[object] = deque()
-        self._bell = Event()
+        self._wake = Event()
         self._hurry = Event()
         self._closing = Event()
         self._flush_wanted = False
@@ -87,81 +86,81 @@ class AgentClient:
         self.dropped = 0
         """Spans that found no room."""
         self.broken = False
-        """Nothing arrives any more, so nothing needs to be made."""
+        """Whether the agent is gone, so that nothing needs to be recorded any more."""
 
     def start(self) -> None:
-        """Begin; if a Prometheus server is to find something, at once with the agent."""
+        """Start the thread, and for Prometheus the agent, too."""
         self._thread.start()
         if self._settings.get("prometheus_port") is not None:
-            self.ring()
+            self.notify()
 
     def queue(self, finished: object) -> None:
-        """Take a finished span along, if there is room. Returns at once."""
+        """Queue a finished span, if there is room. Returns at once."""
         waiting = len(self._queue)
         if waiting >= MAX_QUEUED:
             self.dropped += 1
             return
         self._queue.append(finished)
-        if waiting == RING_AT:
+        if waiting == HURRY_AT:
             self._hurry.set()
 
-    def ring(self) -> None:
-        """Something happened. Returns at once."""
+    def notify(self) -> None:
+        """There is something to collect. Returns at once."""
         if not self._awake:
             self._awake = True
-            self._bell.set()
+            self._wake.set()
 
     def flush(self) -> None:
-        """Bring everything now, and have it exported. Returns at once."""
+        """Send everything now, and have it exported. Returns at once."""
         self._flush_wanted = True
         self._hurry.set()
-        self._bell.set()
+        self._wake.set()
 
     def end(self) -> None:
-        """Bring what is left and nothing more after it. Returns at once."""
+        """Send what is left, and nothing after it. Returns at once."""
         self._closing.set()
         self._hurry.set()
-        self._bell.set()
+        self._wake.set()
 
-    def close(self, budget_s: float = CLOSE_S) -> None:
-        """Bring what is left, and wait for the agent to end, so many seconds in all; then end it."""
-        deadline = time.monotonic() + budget_s
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Send what is left, and wait until it is exported; kill the agent if that takes too long."""
+        deadline = time.monotonic() + timeout_s
         self.end()
         if self._thread.is_alive():
             self._thread.join(max(0.0, deadline - time.monotonic()))
         agent = self._agent
-        if agent is not None and agent.poll() is None:
+        if agent is not None and self._thread.is_alive():
             agent.kill()
             agent.wait()
             with suppress(OSError):
-                self._say("telemetry: it could not be exported in time at the end; what was left is lost")
-            self._thread.join(LAST_S)
+                self._warn("telemetry: not everything was exported before the session ended; what was left may be lost")
+            self._thread.join(JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
-                self._bell.wait()
-                self._bell.clear()
+                self._wake.wait()
+                self._wake.clear()
                 self._serve()
             self._finish()
         except OSError as error:
             self._break(f"telemetry: the exporting process cannot be started, nothing is exported: {error}")
-        except Exception as error:  # noqa: BLE001 - the session must go on; its traffic is not to be shown
+        except Exception as error:  # noqa: BLE001 - the session must go on; the text may quote its traffic
             self._break(f"telemetry: internal error, nothing more is exported: {type(error).__name__}")
 
     def _serve(self) -> None:
-        """Go to and fro until nothing happens any more."""
+        """Collect at intervals until there is nothing more to send."""
         while not self._closing.is_set() and not self.broken:
             if self._agent is None:
                 if not self._anything_new() and self._settings.get("prometheus_port") is None:
                     break
-                self._begin()
+                self._launch()
             self._hurry.wait(COLLECT_S)
             self._hurry.clear()
             if self._closing.is_set():
                 return
             flush, self._flush_wanted = self._flush_wanted, False
-            self._bring()
+            self._collect()
             if flush:
                 self._send(encode(Flush()))
             self._awake = False
@@ -174,23 +173,23 @@ class AgentClient:
         metrics = self._aggregates
         return bool(self._queue) or (metrics is not None and metrics.changes != self._sent_changes)
 
-    def _begin(self) -> None:
+    def _launch(self) -> None:
         self._agent = self._start_agent()
         self._send(encode(Configure(agent_settings(self._settings))))
 
-    def _bring(self) -> None:
-        self._bring_spans()
-        self._bring_metrics()
+    def _collect(self) -> None:
+        self._send_spans()
+        self._send_metrics()
 
-    def _bring_spans(self) -> None:
+    def _send_spans(self) -> None:
         offset = time.time_ns() - time.perf_counter_ns()
         queue, make = self._queue, self._make_span
         while queue and not self.broken:
             spans = [make(queue.popleft(), offset) for _ in range(min(SPANS_A_STEP, len(queue)))]
             self._send(encode(Spans(spans, self.dropped)))
-            self._breathe()
+            self._yield_gil()
 
-    def _bring_metrics(self) -> None:
+    def _send_metrics(self) -> None:
         metrics = self._aggregates
         if metrics is None or metrics.changes == self._sent_changes or self.broken:
             return
@@ -199,13 +198,13 @@ class AgentClient:
         for point in metrics.points():
             points.append(encode_point(point))
             if not len(points) % POINTS_A_STEP:
-                self._breathe()
+                self._yield_gil()
         self._send(metrics_frame(self._began_ns, time.time_ns(), points))
         self._sent_changes = changes
 
-    def _breathe(self) -> None:
+    def _yield_gil(self) -> None:
         if not self._closing.is_set():
-            time.sleep(BREATH_S)
+            time.sleep(YIELD_S)
 
     def _send(self, frame: bytes) -> None:
         agent = self._agent
@@ -224,20 +223,23 @@ class AgentClient:
             self.broken = True
 
     def _finish(self) -> None:
-        """The last way: everything, and the end of the pipe."""
+        """Send the rest, close the pipe, and wait until the agent has exported it."""
         if self._agent is None and not self.broken and self._anything_new():
-            self._begin()
-        self._bring()
+            self._launch()
+        self._collect()
         if self.dropped:
             self._send(encode(Spans([], self.dropped)))
         agent = self._agent
-        if agent is not None and agent.stdin is not None:
-            with suppress(OSError):
-                agent.stdin.close()
+        if agent is None or agent.stdin is None or agent.stdout is None:
+            return
+        with suppress(OSError):
+            agent.stdin.close()
+            agent.stdout.read()
+        if self._settings.get("prometheus_port") is None:
             agent.wait()
 
-    def _break(self, words: str) -> None:
+    def _break(self, text: str) -> None:
         self.broken = True
         self._queue.clear()
         with suppress(OSError):
-            self._say(words)
+            self._warn(text)

@@ -1,7 +1,8 @@
 """Starts the agent: a process of its own, which no signal meant for thv reaches and which holds nothing of ours.
 
-It gets a pipe on stdin, the null device on stdout and our stderr, no other descriptor, the module path that we have
-ourselves (however thv was installed), and none of the `OTEL_*` variables: it is told everything by frames.
+It gets a pipe on stdin, another one on stdout, which it closes when everything is exported, our stderr and no other
+descriptor; our own module path, however thv was installed; and none of the `OTEL_*` variables, since the SDK's
+exporters would add theirs to what the frames say.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def agent_environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environ.items()
-        # PYTHON* variables that we were told to ignore are not for it either.
+        # PYTHON* variables that thv itself ignores are not for it either.
         if not name.upper().startswith("OTEL_") and not (sys.flags.ignore_environment and name.startswith("PYTHON"))
     }
     kept.setdefault("MALLOC_ARENA_MAX", "1")  # its threads take turns anyway; 3 MiB less with glibc
@@ -31,7 +32,7 @@ def agent_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def start_agent() -> subprocess.Popen[bytes]:
-    """Start it; its `stdin` is for frames.
+    """Start it; its `stdin` takes frames, and its `stdout` ends when it has exported everything.
 
     Raises:
         OSError: no process can be started.
@@ -43,7 +44,7 @@ def start_agent() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
@@ -52,7 +53,7 @@ def start_agent() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
             start_new_session=True,

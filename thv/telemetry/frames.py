@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-Attribute: TypeAlias = str | int | float | bool
-"""The value of a span's attribute."""
+Attribute: TypeAlias = "str | int | float | bool | list[Any] | dict[str, Any] | None"
+"""The value of a span's attribute: JSON."""
 
 LENGTH_BYTES = 4
 """Bytes of the length before each body, little-endian."""
@@ -44,10 +44,12 @@ class Signal(Struct, array_like=True, frozen=True):
 
 
 class AgentSettings(Struct, array_like=True, frozen=True):
-    """Everything the agent is told of the user's wishes; it reads no variable of the environment.
+    """Everything the agent knows of the user's settings; it reads no `OTEL_*` variable.
 
     A signal that is None is off. `export_interval_s` is the time between two exports of metrics, in seconds.
-    `temporality` is what `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` may say.
+    `linger_s` is how long Prometheus can still scrape the metrics after the end of the session.
+    `temporality` is a value of `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`. The last members are those of
+    `OTEL_BSP_*`, `OTEL_SPAN_ATTRIBUTE_*` and `OTEL_SPAN_LINK_COUNT_LIMIT`; a limit that is None does not limit.
     """
 
     traces: Signal | None = None
@@ -59,6 +61,14 @@ class AgentSettings(Struct, array_like=True, frozen=True):
     server: str = ""
     temporality: Literal["cumulative", "delta", "lowmemory"] = "cumulative"
     prometheus_host: str = "127.0.0.1"
+    linger_s: float = 60.0
+    metric_timeout_s: float = 30.0
+    queue_size: int = 2048
+    batch_size: int = 512
+    schedule_delay_s: float = 5.0
+    attribute_count_limit: int | None = None
+    attribute_length_limit: int | None = None
+    link_count_limit: int | None = None
 
 
 class Configure(Struct, array_like=True, frozen=True, tag="configure"):
@@ -67,11 +77,20 @@ class Configure(Struct, array_like=True, frozen=True, tag="configure"):
     agent: AgentSettings
 
 
-class SpanRecord(Struct, array_like=True, frozen=True, gc=False):
-    """One finished span of kind SERVER. Times are nanoseconds since the epoch.
+class SpanLink(Struct, array_like=True, frozen=True, gc=False):
+    """Another trace that a span belongs to."""
 
-    `error_type` set means status ERROR, and stands in the attributes as `error.type` too. `trace_state` is the
-    header's text, "" for none. `parent_span_id` is None for a root; `parent_is_remote` says that it came by the wire.
+    trace_id: bytes
+    span_id: bytes
+    trace_state: str = ""
+
+
+class SpanRecord(Struct, array_like=True, frozen=True):
+    """One finished span. Times are nanoseconds since the epoch.
+
+    `error_type` set means status ERROR, with `status_message`, and is the attribute `error.type`, too. `trace_state` is
+    the header's text, "" for none. `parent_span_id` is None for a root; `parent_is_remote` says that another process
+    made it.
     """
 
     name: str
@@ -81,9 +100,12 @@ class SpanRecord(Struct, array_like=True, frozen=True, gc=False):
     trace_state: str
     start_ns: int
     end_ns: int
-    attributes: dict[str, Attribute]
+    attributes: dict[str, Any]
     error_type: str | None = None
     parent_is_remote: bool = True
+    status_message: str | None = None
+    links: list[SpanLink] = []
+    kind: Literal["server", "client"] = "server"
 
 
 class Spans(Struct, array_like=True, frozen=True, tag="spans"):

@@ -11,6 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
+SCOPE: Final = "thv"
+"""The instrumentation scope of everything that is sent."""
+
+SERVICE_INSTANCE: Final = "service.instance.id"
+"""The resource attribute that tells sessions apart."""
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+"""The release of the semantic conventions that the names are of, as far as they are stable."""
+
 DURATION_BOUNDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds of the buckets of every duration, in seconds, inclusive (semantic conventions for MCP, "Metrics")."""
 
@@ -69,3 +78,12 @@ INSTRUMENTS: Final = {
     )
 }
 """Every instrument, by its name."""
+
+
+def prometheus_name(instrument: Instrument) -> str:
+    """The name of an instrument in Prometheus, without the suffixes of its samples.
+
+    As the SDK's exporter makes it ("Prometheus and OpenMetrics Compatibility").
+    """
+    name = instrument.name.replace(".", "_")
+    return f"{name}_seconds" if instrument.unit == "s" else name

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from thv.core.redaction import READ, show
-from thv.telemetry.agent_client import CLOSE_S, AgentClient
+from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import (
     EXECUTE_TOOL,
@@ -152,7 +152,7 @@ class Telemetry:
         """Nothing more will be recorded: begin to export what is left. Returns at once."""
         self._courier.end()
 
-    def close(self, budget_s: float = CLOSE_S) -> None:
+    def close(self, budget_s: float = CLOSE_TIMEOUT_S) -> None:
         """Export what is left, in so many seconds at most."""
         self._courier.close(budget_s)
 
@@ -301,13 +301,13 @@ class SessionRecorder:
                     _start_of(result),
                 )
             )
-        courier.ring()
+        courier.notify()
 
     def called(self, token: object, outcome: Outcome) -> None:
         """A tool call has its outcome."""
         if self._aggregates is not None and isinstance(token, _Open):
             self._aggregates.call(token.target or "", outcome)
-            self._courier.ring()
+            self._courier.notify()
 
     def closed(self, error_type: str | None) -> None:
         """The session is over."""
@@ -316,7 +316,7 @@ class SessionRecorder:
         self._is_open = False
         if self._aggregates is not None:
             self._aggregates.session_closed(self._version, error_type, perf_counter_ns() - self._began)
-            self._courier.ring()
+            self._courier.notify()
 
     def passed_at(self, time_ns: int | None) -> None:
         """What is told from now on happened then, a time of `perf_counter_ns`; None: it happens as it is told.

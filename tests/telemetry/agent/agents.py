@@ -9,7 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
 from tests.sink import PATIENCE
+from thv.telemetry.agent.metric_builder import MetricBuilder
+from thv.telemetry.agent.span_builder import SpanBuilder
+from thv.telemetry.agent_process import agent_environment
 from thv.telemetry.frames import (
     AgentSettings,
     Configure,
@@ -26,6 +32,9 @@ from thv.telemetry.instruments import DURATION_BOUNDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from thv.telemetry.agent.metric_builder import Snapshot
     from thv.telemetry.frames import Frame
 
 START_NS = 1_700_000_000_000_000_000
@@ -52,6 +61,25 @@ def span(number: int = 1, **changes: Any) -> SpanRecord:
 def spans(count: int) -> Spans:
     """Spans with the ids 1 to `count`."""
     return Spans([span(number) for number in range(1, count + 1)])
+
+
+RESOURCE = Resource({"service.name": "thv-demo", "service.instance.id": "one"})
+INSTRUMENTATION_SCOPE = InstrumentationScope("thv", "1", "https://schema.example/1")
+
+
+def readable(count: int, settings: AgentSettings | None = None, **changes: Any) -> list[ReadableSpan]:
+    """The same spans as the SDK's."""
+    builder = SpanBuilder(RESOURCE, INSTRUMENTATION_SCOPE, settings or AgentSettings())
+    return [builder.build(span(number, **changes)) for number in range(1, count + 1)]
+
+
+def collected(*points: HistogramPoint | SumPoint) -> Snapshot:
+    """A snapshot as the SDK's data."""
+    builder = MetricBuilder(RESOURCE, INSTRUMENTATION_SCOPE)
+    builder.put(snapshot(*points))
+    found = builder.collect()
+    assert found is not None
+    return found
 
 
 def calls(value: int, **labels: str) -> SumPoint:
@@ -111,7 +139,7 @@ class AgentProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={**os.environ, **(env or {})},
+            env=agent_environment({**os.environ, **(env or {})}),
         )
         self.send(Configure(settings))
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +15,25 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from tests.collector import Answer, Backend, collector, free_port
+from tests.collector import Answer, Backend, Ports, collector, free_port
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import AgentProcess, calls, durations, snapshot, span, spans, to
+from thv import __version__
 from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 
 if TYPE_CHECKING:
     from tests.sink import Mode
 
-IN_TIME = 5.0
-"""Seconds after the end of stdin: 0.7 on any machine, and time for one that is busy with other tests."""
+MOST_MIB = 64
+"""What the agent may take, with every exporter loaded."""
+
+IN_TIME = 9.0
+"""Less than the ten seconds of one export, which an agent without a deadline of its own would wait for."""
+
+
+def numbered(first: int, count: int) -> Spans:
+    return Spans([span(number) for number in range(first, first + count)])
+
 
 needs_rotel = pytest.mark.skipif(
     sys.platform != "linux", reason="the collector's package has no binary for this system"
@@ -61,6 +71,7 @@ def test_a_real_collector_takes_spans_and_metrics(protocol: str, compression: st
         resource = traces.decoded()["resourceSpans"][0]["resource"]
         names = {pair["key"] for pair in resource["attributes"]}
         assert names == {"service.name", "telemetry.sdk.name", "telemetry.sdk.language", "telemetry.sdk.version"}
+        assert traces.decoded()["resourceSpans"][0]["scopeSpans"][0]["scope"] == {"name": "thv", "version": __version__}
 
 
 def test_a_flush_exports_before_the_end() -> None:
@@ -127,7 +138,7 @@ def endings(*, down: int) -> list[tuple[str, AgentSettings, str]]:
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["http", "https", "grpc"])
-def test_a_collector_that_is_down_costs_one_line_and_no_time(which: int) -> None:
+def test_a_collector_that_is_down_costs_one_line(which: int) -> None:
     _, settings, said = endings(down=free_port())[which]
     with AgentProcess(settings) as agent:
         agent.send(spans(3), snapshot(calls(3)))
@@ -137,7 +148,6 @@ def test_a_collector_that_is_down_costs_one_line_and_no_time(which: int) -> None
     assert line.endswith("; 3 spans and the last metrics were lost")
     assert "secret" not in line
     assert ended.code == 0
-    assert ended.seconds < IN_TIME
 
 
 @pytest.mark.parametrize("mode", ["blackhole", "silent", "drip", "drip-tls", "flood"])
@@ -150,22 +160,22 @@ def test_a_collector_that_never_finishes_does_not_hold_the_end_up(mode: Mode) ->
             ended = agent.end()
     [line] = ended.lines
     assert line.startswith(f"thv: telemetry: https://127.0.0.1:{sink.port} ")
-    assert line.endswith("2 spans were lost")
+    assert line.endswith("2 spans may be lost")
     assert ended.seconds < IN_TIME
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"),
+    ("mode", "said", "fate"),
     [
-        ("tls-bad-cert", "shows a certificate that is not trusted"),
-        ("not-http", "answers something that is not HTTP/1"),
-        ("redirect", "answers 308 Permanent Redirect: redirects are not followed"),
-        ("503", "answers 503 Service Unavailable"),
-        ("404", "answers 404 Not Found: check the path of the endpoint"),
-        ("close-after-request", "ends the connection without an answer"),
+        ("tls-bad-cert", "shows a certificate that is not trusted", "were"),
+        ("not-http", "answers something that is not HTTP/1", "may be"),
+        ("redirect", "answers 308 Permanent Redirect: redirects are not followed", "were"),
+        ("503", "answers 503 Service Unavailable", "were"),
+        ("404", "answers 404 Not Found: check the path of the endpoint", "were"),
+        ("close-after-request", "ends the connection without an answer", "may be"),
     ],
 )
-def test_a_collector_that_refuses_costs_one_line(mode: Mode, said: str) -> None:
+def test_a_collector_that_refuses_costs_one_line(mode: Mode, said: str, fate: str) -> None:
     with Sink(mode=mode) as sink:
         one = Signal(sink.endpoint, ca_file=str(sink.ca_file), headers={"x-token": "hunter2"})
         with AgentProcess(AgentSettings(traces=one, metrics=one)) as agent:
@@ -173,9 +183,8 @@ def test_a_collector_that_refuses_costs_one_line(mode: Mode, said: str) -> None:
             ended = agent.end()
     [line] = ended.lines
     assert f"https://127.0.0.1:{sink.port} {said}" in line
-    assert line.endswith("1 span and the last metrics were lost")
+    assert line.endswith(f"1 span and the last metrics {fate} lost")
     assert "hunter2" not in line
-    assert ended.seconds < IN_TIME
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -216,7 +225,7 @@ def test_what_has_no_room_is_dropped_and_counted() -> None:
                 agent.send(spans(1000))
             sink.wait_for(1)
             ended = agent.end()
-        assert ended.lines[-1].endswith("10000 spans were lost")
+        assert ended.lines[-1].endswith("; 9488 spans were lost; 512 spans may be lost")
 
 
 def test_spans_the_recorder_dropped_are_counted_too() -> None:
@@ -343,7 +352,7 @@ def test_it_sleeps_while_nothing_happens() -> None:
             if "ctxt_switches" in line
         )
 
-    with Backend() as backend, AgentProcess(replace(to(backend.url), prometheus_port=free_port())) as agent:
+    with Backend() as backend, AgentProcess(replace(to(backend.url), prometheus_port=free_port(), linger_s=0)) as agent:
         agent.send(spans(1), snapshot(calls(1)), Flush())
         backend.wait_for(lambda: len(backend.posts) == 2)
         until = time.monotonic() + PATIENCE
@@ -355,13 +364,41 @@ def test_it_sleeps_while_nothing_happens() -> None:
         assert agent.end().code == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="proportional memory is known on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of one process alone is known on Linux only")
 def test_it_stays_small() -> None:
-    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
-        for _ in range(20):
-            agent.send(spans(500), snapshot(calls(1), durations(0.1)))
-        agent.send(Flush())
+    def mib() -> float:
+        return float(psutil.Process(agent.process.pid).memory_full_info().uss) / 2**20
+
+    with Backend() as backend, AgentProcess(replace(to(backend.url), prometheus_port=free_port(), linger_s=0)) as agent:
+        agent.send(spans(512), snapshot(calls(1), durations(0.1)), Flush())
         backend.wait_for(lambda: {post.path for post in backend.posts} == {"/v1/traces", "/v1/metrics"})
-        mib = psutil.Process(agent.process.pid).memory_full_info().pss / 2**20
+        before = mib()
+        for number in range(2, 40):
+            agent.send(spans(512), snapshot(calls(number), durations(0.1)))
+            backend.wait_for(lambda count=number: len(backend.spans()) == 512 * count)  # type: ignore[misc]
+        assert before < MOST_MIB
+        assert mib() < before + 4, "what was exported is not kept"
         agent.process.communicate(timeout=PATIENCE)
-        assert mib < 37
+
+
+@pytest.mark.parametrize("away_s", [pytest.param(60, marks=pytest.mark.slow), 3])
+@needs_rotel
+def test_a_collector_that_is_away_for_a_while_loses_no_span(away_s: float, tmp_path: Path) -> None:
+    with Backend() as backend:
+        ports = Ports(free_port(), free_port())
+        url = f"http://127.0.0.1:{ports.http}"
+        with AgentProcess(replace(to(url), schedule_delay_s=0.2)) as agent:
+            with collector(backend, tmp_path, ports=ports):
+                agent.send(numbered(1, 100))
+                backend.wait_for(lambda: len(backend.spans()) == 100)
+            for part in range(5):  # all the time that it is away
+                agent.send(numbered(101 + 100 * part, 100))
+                time.sleep(away_s / 5)
+            with collector(backend, tmp_path, ports=ports):
+                backend.wait_for(lambda: len(backend.spans()) >= 600)
+                agent.send(numbered(601, 100))
+                ended = agent.end()
+                backend.wait_for(lambda: len(backend.spans()) >= 700)
+        assert {int.from_bytes(b64decode(one["spanId"])) for one in backend.spans()} == set(range(1, 701))
+        assert len(backend.spans()) == 700
+        assert not [line for line in ended.lines if "lost" in line]

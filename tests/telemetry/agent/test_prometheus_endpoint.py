@@ -19,17 +19,19 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.collector import free_port, wait_for_listener
 from tests.sink import PATIENCE
-from tests.telemetry.agent.agents import AgentProcess, calls, durations, snapshot
-from thv import __version__
-from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint, _is_this_machine, family_name
+from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, AgentProcess, calls, durations, snapshot
+from thv.telemetry.agent.metric_builder import MetricBuilder
+from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
 from thv.telemetry.frames import AgentSettings, HistogramPoint, SumPoint
-from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS
+from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, prometheus_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NASTY = 'quote " backslash \\ newline \n é'
+
+IDENTITY = {"service_instance_id": "one"}
+SCOPE = {"otel_scope_name": "thv", "otel_scope_version": "1", "otel_scope_schema_url": "https://schema.example/1"}
 
 
 @pytest.fixture
@@ -38,9 +40,21 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def endpoint(said: list[str]) -> Iterator[PrometheusEndpoint]:
-    with closing(PrometheusEndpoint(0, {"service.name": "thv-demo", "a.b": "1", "a-b": "2"}, said.append)) as served:
-        yield served
+def builder() -> MetricBuilder:
+    return MetricBuilder(RESOURCE, INSTRUMENTATION_SCOPE)
+
+
+@pytest.fixture
+def endpoint(builder: MetricBuilder, said: list[str]) -> PrometheusEndpoint:
+    return PrometheusEndpoint(0, builder.collect, said.append, host="127.0.0.1")
+
+
+def a_point_of_every_instrument() -> list[HistogramPoint | SumPoint]:
+    buckets = [1, *[0] * len(DURATION_BOUNDS)]
+    return [
+        HistogramPoint(name, {}, 1, 0.0, 0.0, 0.0, buckets) if instrument.bounds else SumPoint(name, {}, 1)
+        for name, instrument in INSTRUMENTS.items()
+    ]
 
 
 def ask(endpoint: PrometheusEndpoint, method: str = "GET", path: str = "/metrics", **headers: str) -> tuple[int, str]:
@@ -61,31 +75,26 @@ def samples(endpoint: PrometheusEndpoint) -> dict[str, list[tuple[dict[str, str]
     return found
 
 
-def test_names_are_those_of_the_compatibility_rules() -> None:
-    assert {name: family_name(instrument) for name, instrument in INSTRUMENTS.items()} == {
-        "mcp.server.operation.duration": "mcp_server_operation_duration_seconds",
-        "mcp.server.session.duration": "mcp_server_session_duration_seconds",
-        "toolhive_mcp_requests": "toolhive_mcp_requests",
-        "toolhive_mcp_request_duration": "toolhive_mcp_request_duration_seconds",
-        "toolhive_mcp_tool_calls": "toolhive_mcp_tool_calls",
-        "toolhive_mcp_active_connections": "toolhive_mcp_active_connections",
-    }
+def test_names_are_those_of_the_compatibility_rules(endpoint: PrometheusEndpoint, builder: MetricBuilder) -> None:
+    builder.put(snapshot(*a_point_of_every_instrument()))
+    _, text = ask(endpoint)
+    shown = {family.name for family in text_string_to_metric_families(text)}
+    assert shown == {"target_info", *(prometheus_name(one) for one in INSTRUMENTS.values())}
 
 
-def test_a_scrape_shows_the_latest_snapshot(endpoint: PrometheusEndpoint) -> None:
-    endpoint.put(snapshot(calls(1)))
-    endpoint.put(
+def test_a_scrape_shows_the_latest_snapshot(endpoint: PrometheusEndpoint, builder: MetricBuilder) -> None:
+    builder.put(snapshot(calls(1)))
+    builder.put(
         snapshot(
             calls(3), calls(2, tool=NASTY), durations(0.01, 0.3), SumPoint("toolhive_mcp_active_connections", {}, 1)
         )
     )
     seen = samples(endpoint)
-    scope = {"otel_scope_name": "thv", "otel_scope_version": __version__}
     by_tool = {labels["tool"]: value for labels, value in seen["toolhive_mcp_tool_calls_total"]}
     assert by_tool == {"add": 3, NASTY: 2}
-    assert seen["toolhive_mcp_active_connections"] == [(scope, 1)]
+    assert seen["toolhive_mcp_active_connections"] == [({**SCOPE, **IDENTITY}, 1)]
     name = "mcp_server_operation_duration_seconds"
-    labels = {"mcp_method_name": "tools/call", "network_transport": "pipe", **scope}
+    labels = {"mcp_method_name": "tools/call", "network_transport": "pipe", **SCOPE, **IDENTITY}
     assert seen[f"{name}_count"] == [(labels, 2)]
     assert seen[f"{name}_sum"] == [(labels, 0.31)]
     buckets = {float(labels["le"]): value for labels, value in seen[f"{name}_bucket"]}
@@ -93,14 +102,15 @@ def test_a_scrape_shows_the_latest_snapshot(endpoint: PrometheusEndpoint) -> Non
     assert [buckets[bound] for bound in (0.01, 0.2, 0.5, float("inf"))] == [1, 1, 2, 2]
 
 
-def test_the_resource_is_target_info(endpoint: PrometheusEndpoint) -> None:
+def test_the_resource_is_target_info(endpoint: PrometheusEndpoint, builder: MetricBuilder) -> None:
+    builder.put(snapshot(calls(1)))
     [(labels, value)] = samples(endpoint)["target_info"]
-    assert labels == {"service_name": "thv-demo", "a_b": "2;1"}
+    assert labels == {"service_name": "thv-demo", "service_instance_id": "one"}
     assert value == 1
 
 
-def test_openmetrics_is_given_to_who_asks_for_it(endpoint: PrometheusEndpoint) -> None:
-    endpoint.put(snapshot(calls(3), durations(1)))
+def test_openmetrics_is_given_to_who_asks_for_it(endpoint: PrometheusEndpoint, builder: MetricBuilder) -> None:
+    builder.put(snapshot(calls(3), durations(1)))
     _, text = ask(endpoint, Accept="application/openmetrics-text; version=1.0.0")
     assert "# UNIT mcp_server_operation_duration_seconds seconds" in text
     assert text.endswith("# EOF\n")
@@ -124,34 +134,17 @@ def test_only_this_machine_may_read_and_nobody_write(
     assert ask(endpoint, method, path, **headers)[0] == status
 
 
-@pytest.mark.parametrize(
-    ("host", "ours"),
-    [
-        ("", True),
-        ("127.0.0.1:9464", True),
-        ("[::1]:1", True),
-        ("LOCALHOST", True),
-        ("127.0.0.1.evil.example", False),
-        ("10.0.0.1", False),
-        ("[", False),
-    ],
-)
-def test_a_host_is_this_machine_or_refused(host: str, ours: bool) -> None:
-    assert _is_this_machine(host) is ours
-
-
-def test_a_taken_port_is_stepped_over_and_the_address_said_once(said: list[str]) -> None:
+def test_a_taken_port_is_stepped_over_and_the_address_said_once(builder: MetricBuilder, said: list[str]) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port: int = taken.getsockname()[1]
-        with closing(PrometheusEndpoint(port, {}, said.append)) as endpoint:
-            assert ask(endpoint)[0] == 200
-            assert said == [f"Prometheus metrics are at {endpoint.address}"]
-            assert f":{port}/" not in endpoint.address
+        endpoint = PrometheusEndpoint(port, builder.collect, said.append, host="127.0.0.1")
+        assert ask(endpoint)[0] == 200
+        assert said == [f"Prometheus metrics are at {endpoint.address}"]
+        assert f":{port}/" not in endpoint.address
 
 
-def test_without_a_free_port_the_session_goes_on(said: list[str]) -> None:
-    endpoint = PrometheusEndpoint(65536, {}, said.append)
-    endpoint.put(snapshot(calls(1)))
+def test_without_a_free_port_the_session_goes_on(builder: MetricBuilder, said: list[str]) -> None:
+    PrometheusEndpoint(65536, builder.collect, said.append, host="127.0.0.1")
     [line] = said
     assert line.startswith("telemetry: no Prometheus metrics: ")
 
@@ -169,15 +162,15 @@ def wait_for_answer(url: str) -> list[Any]:
         time.sleep(0.1)
 
 
-def test_an_address_of_the_users_is_served_under_every_name(said: list[str]) -> None:
-    with closing(PrometheusEndpoint(0, {}, said.append, host="0.0.0.0")) as served:
-        assert said == [f"Prometheus metrics are at {served.address}"]
-        assert served.address.startswith("http://0.0.0.0:")
-        assert ask(served, Host="pod.example:9464")[0] == 200
+def test_an_address_of_the_users_is_served_under_every_name(builder: MetricBuilder, said: list[str]) -> None:
+    served = PrometheusEndpoint(0, builder.collect, said.append, host="0.0.0.0")
+    assert said == [f"Prometheus metrics are at {served.address}"]
+    assert served.address.startswith("http://0.0.0.0:")
+    assert ask(served, Host="pod.example:9464")[0] == 200
 
 
-def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(said: list[str]) -> None:
-    PrometheusEndpoint(9464, {}, said.append, host="192.0.2.1")
+def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(builder: MetricBuilder, said: list[str]) -> None:
+    PrometheusEndpoint(9464, builder.collect, said.append, host="192.0.2.1")
     assert said == ["telemetry: no Prometheus metrics: the ports 9464 to 9563 of 192.0.2.1 are taken"]
 
 
@@ -191,7 +184,9 @@ def test_a_real_prometheus_answers_with_the_right_numbers(tmp_path: Path) -> Non
     )
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}"]
-    with AgentProcess(AgentSettings(prometheus_port=scraped, resource={"service.name": "thv-demo"})) as agent:
+    with AgentProcess(
+        AgentSettings(prometheus_port=scraped, resource={"service.name": "thv-demo"}, linger_s=0)
+    ) as agent:
         agent.send(snapshot(calls(41), durations(0.015, 0.015, 3.0)))
         address = agent.line().rpartition(" ")[2]
         assert address == f"http://127.0.0.1:{scraped}/metrics"
@@ -212,14 +207,34 @@ def test_a_real_prometheus_answers_with_the_right_numbers(tmp_path: Path) -> Non
         assert agent.end().code == 0
 
 
-def test_points_of_every_instrument_can_be_shown(endpoint: PrometheusEndpoint) -> None:
-    buckets = [1, *[0] * len(DURATION_BOUNDS)]
-    endpoint.put(
-        snapshot(
-            *(
-                HistogramPoint(name, {}, 1, 0.0, 0.0, 0.0, buckets) if instrument.bounds else SumPoint(name, {}, 1)
-                for name, instrument in INSTRUMENTS.items()
-            )
-        )
+def tool_calls(address: str) -> float:
+    with urlopen(address, timeout=PATIENCE) as response:
+        text = response.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "toolhive_mcp_tool_calls_total"
     )
-    assert len({name.partition("_bucket")[0] for name in samples(endpoint)}) >= len(INSTRUMENTS)
+
+
+def test_after_the_session_the_metrics_can_be_scraped_for_an_interval_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    settings = AgentSettings(prometheus_port=free_port(), linger_s=PATIENCE)
+    with AgentProcess(settings) as agent:
+        address = agent.line().rpartition(" ")[2]
+        agent.send(snapshot(calls(41)))
+        stdin, stdout, stderr = agent.process.stdin, agent.process.stdout, agent.process.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        stdin.close()
+        assert stdout.read() == b"", "its end says that everything was exported"
+        assert stderr.read() == b"", "a client that reads the session's stderr to its end gets there"
+        assert agent.process.poll() is None
+        assert tool_calls(address) == 41
+
+
+def test_it_ends_when_the_interval_is_over() -> None:
+    with AgentProcess(AgentSettings(prometheus_port=free_port(), linger_s=0.01)) as agent:
+        agent.line()
+        assert agent.end().code == 0

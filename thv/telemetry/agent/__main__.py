@@ -1,7 +1,9 @@
 """`python -m thv.telemetry.agent`: the agent's process. Started by the relay, never by a user.
 
-It takes frames on stdin until that ends; the end of the relay, however it ended, is the end of that pipe. Whatever else
-writes to descriptor 1 or 2 in this process is unheard: only `Complaints` holds the way to the user's stderr.
+It takes frames on stdin until that ends; however the relay ended, that is when this pipe does. Libraries that write to
+descriptor 1 or 2 in this process write nowhere: only `diagnostics` holds the user's stderr. The end of stdout tells
+the relay that everything is exported. A process that serves Prometheus stays for one interval after that, so that the
+last values are scraped, and holds nothing of the session meanwhile.
 """
 
 from __future__ import annotations
@@ -11,65 +13,86 @@ import signal
 import sys
 import time
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from thv.telemetry.agent.diagnostics import Complaints
+from thv.telemetry.agent.diagnostics import Diagnostics, configure_logging
 from thv.telemetry.frames import Configure, read_frames
+
+if TYPE_CHECKING:
+    from thv.telemetry.agent.agent_service import Agent
 
 NICENESS = 10
 """The relay and its server come first."""
 
-OVERTIME_S = 0.8
-"""Seconds after the end of stdin at which the process ends, whatever it does: even if stderr takes no more words."""
+HARD_EXIT_S = 0.8
+"""How long after the end of stdin exports may go on, whatever they wait for."""
 
-STDERR = 2
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def main() -> None:
     """Run until stdin ends."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _handle_signals(signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    words = _take_stderr()
+    stdout, stderr = _take_descriptors()
+    configure_logging(stderr)
+    code = 0
     try:
-        _serve(words)
+        agent = _serve(stderr)
+        if agent is not None and agent.prometheus is not None:
+            _stay((stdout, stderr), agent.linger_s)
     except Exception as error:  # noqa: BLE001 - the last place that can tell; its text may quote what is secret
-        Complaints(words).warn(f"telemetry: internal error, nothing more is exported: {type(error).__name__}")
-        os._exit(1)
-    os._exit(0)  # no exit handler and no thread of a library may put off the end
+        Diagnostics().warn(f"telemetry: internal error, nothing more is exported: {type(error).__name__}")
+        code = 1
+    os._exit(code)  # no exit handler and no thread of a library may delay the end
 
 
-def _serve(words: int) -> None:
+def _serve(stderr: int) -> Agent | None:
     frames = read_frames(sys.stdin.buffer)
     first = next(frames, None)
     if first is None:
-        return
+        return None
     if not isinstance(first, Configure):
         raise TypeError("the first frame configures")
-    complaints = Complaints(words, debug=first.agent.debug)
+    configure_logging(stderr, debug=first.agent.debug)
     from thv.telemetry.agent.agent_service import Agent
 
-    agent = Agent(first.agent, complaints)
+    agent = Agent(first.agent, Diagnostics())
     for frame in frames:
         agent.take(frame)
-    Thread(target=_end_in_time, daemon=True).start()
-    agent.finish()
+    exports = Thread(target=agent.finish, daemon=True)
+    exports.start()
+    exports.join(HARD_EXIT_S)
+    return agent
 
 
-def _take_stderr() -> int:
-    """Our own descriptor of stderr; those everybody knows lead nowhere from now on."""
-    words = os.dup(STDERR)
+def _stay(inherited: tuple[int, ...], seconds: float) -> None:
+    """Serve Prometheus for so many seconds, without anything that the session's end could wait for."""
+    devnull = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (*inherited, STDIN):
+        os.dup2(devnull, descriptor)
+    os.chdir(os.path.abspath(os.sep))  # noqa: PTH100 - a folder that can be unmounted
+    _handle_signals(signal.SIG_DFL)
+    time.sleep(seconds)
+
+
+def _handle_signals(handler: signal.Handlers) -> None:
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handler)
+
+
+def _take_descriptors() -> tuple[int, int]:
+    """Our own descriptors of stdout and stderr; the numbers that libraries write to lead nowhere from now on."""
+    own = os.dup(STDOUT), os.dup(STDERR)
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
-    os.dup2(devnull, STDERR)
+    for descriptor in (STDOUT, STDERR):
+        os.dup2(devnull, descriptor)
     os.close(devnull)
-    return words
-
-
-def _end_in_time() -> None:
-    time.sleep(OVERTIME_S)
-    os._exit(0)
+    return own
 
 
 if __name__ == "__main__":

@@ -1,80 +1,202 @@
 """The agent as one object: frames go in, exports come out, and the end comes in time.
 
-Knows which exports there are, and nothing of processes, signals or descriptors.
+Puts together the SDK's processor, readers and exporters. Knows nothing of processes, signals or descriptors.
 """
 
 from __future__ import annotations
 
+from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from thv.telemetry.agent.export_streams import MetricExport, SpanExport
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.sdk.version import __version__ as sdk_version
+
+from thv import __version__
+from thv.telemetry.agent.delivery import MetricDelivery, SpanDelivery
+from thv.telemetry.agent.export_errors import LATE
+from thv.telemetry.agent.metric_builder import MetricBuilder
+from thv.telemetry.agent.span_builder import SpanBuilder
 from thv.telemetry.frames import Flush, Metrics, Spans
+from thv.telemetry.instruments import SCHEMA_URL, SCOPE
 
 if TYPE_CHECKING:
-    from thv.telemetry.agent.diagnostics import Complaints
-    from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
-    from thv.telemetry.frames import AgentSettings, Frame
+    from collections.abc import Callable
 
-FAREWELL_S = 0.65
-"""Seconds for the last exports. The relay waits 0.9 for the process, which may have to start, and has to speak."""
+    from thv.telemetry.agent.delivery import Attempts
+    from thv.telemetry.agent.diagnostics import Diagnostics
+    from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
+    from thv.telemetry.frames import AgentSettings, Frame, Signal, SpanRecord
+
+SHUTDOWN_TIMEOUT_S = 0.65
+"""How long the last exports may take. The relay waits 0.9 s for the agent, which may have to start and to report."""
+
+SDK = {"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "python", "telemetry.sdk.version": sdk_version}
+"""Resource attributes that every source of OTLP has (semantic conventions, "Telemetry SDK")."""
 
 
 class Agent:
     """Exports what it is handed, as `settings` say."""
 
-    def __init__(self, settings: AgentSettings, complaints: Complaints) -> None:
-        self._complaints = complaints
-        self._dropped = 0
-        self._spans: SpanExport | None = None
-        self._metrics: MetricExport | None = None
-        self._prometheus: PrometheusEndpoint | None = None
-        if settings.traces is not None:
-            self._spans = SpanExport(settings.traces, settings.resource, complaints)
-        if settings.metrics is not None:
-            self._metrics = MetricExport(
-                settings.metrics,
-                settings.resource,
-                complaints,
-                interval_s=settings.export_interval_s,
-                delta=settings.temporality != "cumulative",
-            )
+    def __init__(self, settings: AgentSettings, diagnostics: Diagnostics) -> None:
+        self.linger_s = settings.linger_s
+        self._diagnostics = diagnostics
+        self._ending = Event()
+        resource = Resource({**SDK, **settings.resource}, SCHEMA_URL)
+        scope = InstrumentationScope(SCOPE, __version__, SCHEMA_URL)
+        self._builder = MetricBuilder(resource, scope)
+        self._spans = (
+            None
+            if settings.traces is None
+            else _SpanPipeline(settings, SpanBuilder(resource, scope, settings), diagnostics, self._ending)
+        )
+        self._metrics = (
+            None if settings.metrics is None else _MetricPipeline(settings, self._builder, diagnostics, self._ending)
+        )
+        self.prometheus: PrometheusEndpoint | None = None
         if settings.prometheus_port is not None:
             from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
 
-            self._prometheus = PrometheusEndpoint(
-                settings.prometheus_port, settings.resource, complaints.warn, host=settings.prometheus_host
+            self.prometheus = PrometheusEndpoint(
+                settings.prometheus_port, self._builder.collect, diagnostics.warn, host=settings.prometheus_host
             )
 
     def take(self, frame: Frame) -> None:
         """Act on one frame; returns at once."""
         match frame:
             case Spans():
-                self._dropped = frame.dropped
                 if self._spans is not None:
-                    self._spans.add(frame.spans)
+                    self._spans.add(frame.spans, frame.dropped)
             case Metrics():
-                if self._metrics is not None:
-                    self._metrics.put(frame)
-                if self._prometheus is not None:
-                    self._prometheus.put(frame)
+                self._builder.put(frame)
             case Flush():
-                for export in (self._spans, self._metrics):
-                    if export is not None:
-                        export.flush()
+                for pipeline in (self._spans, self._metrics):
+                    if pipeline is not None:
+                        pipeline.flush()
             case _:
                 raise ValueError("a second configuration")
 
     def finish(self) -> None:
-        """Export what is left within `FAREWELL_S` seconds, and say what could not be delivered."""
-        until = monotonic() + FAREWELL_S
-        self._complaints.keep_for_last()
-        exports = [export for export in (self._spans, self._metrics) if export is not None]
-        for export in exports:
-            export.end()
-        for export in exports:
-            export.join(until - monotonic())
-        self._complaints.last_words(
-            spans=self._dropped + (0 if self._spans is None else self._spans.lost),
-            unmeasured=self._metrics is not None and self._metrics.undelivered,
+        """Export what is left within `SHUTDOWN_TIMEOUT_S`, and report what could not be delivered."""
+        until = monotonic() + SHUTDOWN_TIMEOUT_S
+        self._builder.end_session()
+        self._diagnostics.collect_final()
+        self._ending.set()
+        pipelines = [pipeline for pipeline in (self._spans, self._metrics) if pipeline is not None]
+        for pipeline in pipelines:
+            pipeline.shutdown()
+        lost: list[str] = []
+        unknown: list[str] = []
+        for pipeline in pipelines:
+            if not pipeline.join(until - monotonic()):
+                self._diagnostics.failed(pipeline.endpoint, LATE)
+            pipeline.report(lost, unknown)
+        self._diagnostics.report_loss(lost=lost, unknown=unknown)
+
+
+class _Pipeline:
+    """What both signals share: the SDK's part is flushed and shut down on a thread, since either may take long."""
+
+    def __init__(self, endpoint: str, flush: Callable[[], object], shutdown: Callable[[], object]) -> None:
+        self.endpoint = endpoint
+        self._flush = flush
+        self._shutdown = shutdown
+        self._flushing: Thread | None = None
+        self._ending: Thread | None = None
+
+    def flush(self) -> None:
+        """Export what there is, unless that is under way; returns at once."""
+        if self._flushing is None or not self._flushing.is_alive():
+            self._flushing = Thread(target=self._flush, daemon=True)
+            self._flushing.start()
+
+    def shutdown(self) -> None:
+        """Begin to export what is left; returns at once."""
+        self._ending = Thread(target=self._shutdown, daemon=True)
+        self._ending.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether everything that is left was exported, or given up, within so many seconds."""
+        if self._ending is not None:
+            self._ending.join(max(0.0, timeout_s))
+        return self._ending is None or not self._ending.is_alive()
+
+    def report(self, lost: list[str], unknown: list[str]) -> None:
+        """Add what was lost, and what may have been."""
+        raise NotImplementedError
+
+
+class _SpanPipeline(_Pipeline):
+    def __init__(self, settings: AgentSettings, builder: SpanBuilder, diagnostics: Diagnostics, ending: Event) -> None:
+        attempts = _attempts(settings.traces, "traces")
+        self._builder = builder
+        self._delivery = SpanDelivery(attempts, diagnostics, ending)
+        self._processor = BatchSpanProcessor(
+            self._delivery,
+            max_queue_size=settings.queue_size,
+            schedule_delay_millis=settings.schedule_delay_s * 1000,
+            max_export_batch_size=settings.batch_size,
         )
+        self._taken = 0
+        self._dropped = 0
+        super().__init__(attempts.endpoint, self._processor.force_flush, self._processor.shutdown)
+
+    def add(self, spans: list[SpanRecord], dropped: int) -> None:
+        """Queue spans; `dropped` is how many the relay had no room for so far."""
+        self._dropped = dropped
+        self._taken += len(spans)
+        for record in spans:
+            self._processor.on_end(self._builder.build(record))
+
+    def report(self, lost: list[str], unknown: list[str]) -> None:
+        """See `_Pipeline`. What was neither delivered nor is in doubt was lost, wherever that happened."""
+        delivered, doubtful = self._delivery.totals()
+        missing = self._taken + self._dropped - delivered - doubtful
+        for count, words in ((missing, lost), (doubtful, unknown)):
+            if count > 0:
+                words.append(f"{count} span{'s' if count > 1 else ''}")
+
+
+class _MetricPipeline(_Pipeline):
+    def __init__(
+        self, settings: AgentSettings, builder: MetricBuilder, diagnostics: Diagnostics, ending: Event
+    ) -> None:
+        attempts = _attempts(settings.metrics, "metrics")
+        self._builder = builder
+        self._delivery = MetricDelivery(
+            attempts,
+            diagnostics,
+            ending,
+            interval_s=settings.export_interval_s,
+            delta=settings.temporality != "cumulative",
+        )
+        self._reader = PeriodicExportingMetricReader(
+            self._delivery, settings.export_interval_s * 1000, settings.metric_timeout_s * 1000
+        )
+        self._reader._set_collect_callback(builder.collect)  # type: ignore[arg-type]  # noqa: SLF001 - a MeterProvider's place
+        super().__init__(attempts.endpoint, self._reader.force_flush, self._reader.shutdown)
+
+    def report(self, lost: list[str], unknown: list[str]) -> None:
+        """See `_Pipeline`."""
+        if self._delivery.version < self._builder.version:
+            doubtful = self._delivery.unknown or self._delivery.in_flight
+            (unknown if doubtful else lost).append("the last metrics")
+
+
+def _attempts(signal: Signal | None, name: str) -> Any:
+    """The way to a signal's endpoint: an `Attempts`."""
+    if signal is None:
+        raise ValueError(f"{name} are off")
+    attempts: Attempts
+    if signal.protocol == "grpc":
+        from thv.telemetry.agent.grpc_export import GrpcAttempts
+
+        attempts = GrpcAttempts(signal, name)
+    else:
+        from thv.telemetry.agent.http_export import HttpAttempts
+
+        attempts = HttpAttempts(signal, name)
+    return attempts

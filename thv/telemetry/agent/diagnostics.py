@@ -1,11 +1,12 @@
-"""What the agent says on stderr: each cause once, what was lost at the end, and with `--debug` each export.
+"""What the agent writes to stderr: each problem once, what was lost at the end, and with `--debug` each export.
 
-The last words come in one line: a session that ends with its collector down leaves one line, not three. A stderr that
-cannot be written is nobody's concern.
+Everything goes through one log handler, on which the loggers of the SDK, of `requests` and of `grpc` do not write:
+their messages quote servers, URLs and headers. At the end of a session everything comes in one line.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import sys
@@ -15,66 +16,85 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thv.telemetry.agent.export_errors import Cause
 
-PATIENCE_S = 0.1
-"""Seconds that words wait for somebody to read stderr: exports must go on where nobody does."""
+WRITE_TIMEOUT_S = 0.1
+"""How long a line waits for a reader of stderr: exports go on where nothing drains it."""
+
+LOGGER = "thv.telemetry.agent"
 
 
-class Complaints:
-    """Says things once.
+class StderrHandler(logging.Handler):
+    """Writes each record as one line to a descriptor, and gives up where nothing reads it."""
 
-    Args:
-        descriptor: where; the agent's own copy of stderr.
-        debug: whether each export is told of.
-    """
-
-    def __init__(self, descriptor: int, *, debug: bool = False) -> None:
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
         self._descriptor = descriptor
-        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        line = f"thv: {record.getMessage()}\n".encode("utf-8", "replace")
+        try:
+            if sys.platform == "win32" or select.select([], [self._descriptor], [], WRITE_TIMEOUT_S)[1]:
+                os.write(self._descriptor, line)
+        except OSError:
+            pass  # a stderr that cannot be written is no reason to stop exporting
+
+
+def configure_logging(descriptor: int, *, debug: bool = False) -> None:
+    """Send our own records to this descriptor, and every other logger's nowhere."""
+    logging.raiseExceptions = False
+    root = logging.getLogger()
+    root.handlers = [logging.NullHandler()]
+    root.setLevel(logging.CRITICAL + 1)
+    logger = logging.getLogger(LOGGER)
+    logger.handlers = [StderrHandler(descriptor)]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+class Diagnostics:
+    """Reports problems once, and at the end what was lost."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger(LOGGER)
         self._lock = Lock()
-        self._said: set[tuple[str, str]] = set()
-        self._last: list[str] | None = None
+        self._reported: set[tuple[str, str]] = set()
+        self._final: list[str] | None = None
 
     def warn(self, text: str) -> None:
-        """One line, now."""
-        line = f"thv: {text}\n".encode("utf-8", "replace")
-        try:
-            if sys.platform != "win32" and not select.select([], [self._descriptor], [], PATIENCE_S)[1]:
-                return
-            os.write(self._descriptor, line)
-        except OSError:
-            return
+        """Write one line now."""
+        self._logger.warning("%s", text)
 
-    def failed(self, where: str, cause: Cause) -> None:
-        """Something was not delivered to `where`: say so, if it is the first time for this cause."""
+    def failed(self, endpoint: str, cause: Cause) -> None:
+        """Report a failed export to `endpoint`, unless the same cause was reported before."""
         with self._lock:
-            if (where, cause.kind) in self._said:
+            if (endpoint, cause.kind) in self._reported:
                 return
-            self._said.add((where, cause.kind))
-            sentence = f"telemetry: {where} {cause.text}"
-            if self._last is None:
+            self._reported.add((endpoint, cause.kind))
+            sentence = f"telemetry: {endpoint} {cause.text}"
+            if self._final is None:
                 self.warn(sentence)
             else:
-                self._last.append(sentence)
+                self._final.append(sentence)
 
-    def exported(self, what: str, where: str, seconds: float, cause: Cause | None) -> None:
-        """With `--debug`: one export and its fate."""
-        if self._debug:
-            fate = "taken" if cause is None else f"not taken: it {cause.text}"
-            self.warn(f"telemetry: {what} to {where}, {seconds * 1000:.0f} ms: {fate}")
+    def exported(self, what: str, endpoint: str, seconds: float, cause: Cause | None) -> None:
+        """With `--debug`, report one request and its result."""
+        result = "taken" if cause is None else f"not taken: it {cause.text}"
+        self._logger.debug("%s", f"telemetry: {what} to {endpoint}, {seconds * 1000:.0f} ms: {result}")
 
-    def keep_for_last(self) -> None:
-        """From now on causes wait for `last_words`."""
+    def collect_final(self) -> None:
+        """From now on keep problems for `report_loss`."""
         with self._lock:
-            self._last = []
+            self._final = []
 
-    def last_words(self, *, spans: int, unmeasured: bool) -> None:
-        """What was never delivered: `spans` of the whole session, and whether the last metrics are among it."""
+    def report_loss(self, *, lost: list[str], unknown: list[str]) -> None:
+        """Write the last line: what was lost, and what may have been, as `["3 spans", "the last metrics"]`."""
         with self._lock:
-            sentences = self._last or []
-        lost = [f"{spans} span{'s' if spans > 1 else ''}"] if spans else []
-        lost += ["the last metrics"] if unmeasured else []
+            sentences = self._final or []
         if lost:
             verb = "was" if lost == ["1 span"] else "were"
-            sentences = [*sentences, f"{'' if sentences else 'telemetry: '}{' and '.join(lost)} {verb} lost"]
+            sentences = [*sentences, f"{' and '.join(lost)} {verb} lost"]
+        if unknown:
+            sentences = [*sentences, f"{' and '.join(unknown)} may be lost"]
         if sentences:
-            self.warn("; ".join(sentences))
+            line = "; ".join(sentences)
+            self.warn(line if line.startswith("telemetry: ") else f"telemetry: {line}")

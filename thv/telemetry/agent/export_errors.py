@@ -1,22 +1,30 @@
 """Why something was not delivered, in sentences of ours.
 
-The one place where an error becomes words. No word of a server, no header, and no path or user information of a URL is
-ever in a sentence: exceptions of HTTP and gRPC libraries quote them, so their texts are read here and never shown.
+The one place where an error becomes text. No header, and no path or user information of a URL, is ever in a sentence:
+exceptions of HTTP and gRPC libraries quote them, so their texts are read here and never shown.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thv.telemetry.frames import Signal
+
 
 class Cause(Struct, frozen=True):
-    """Why something was not delivered: `kind` is what is said only once, `text` follows the endpoint in a sentence."""
+    """Why something was not delivered: each `kind` is reported once, `text` follows the endpoint in a sentence."""
 
     kind: str
     text: str
@@ -25,25 +33,43 @@ class Cause(Struct, frozen=True):
 REFUSED = Cause("refused", "refuses connections: start the collector there, or correct the endpoint")
 NO_ADDRESS = Cause("address", "has no address: correct the endpoint")
 NO_TLS = Cause("no tls", "does not speak TLS: for plaintext set `insecure`, or write http:// before the endpoint")
+ONLY_TLS = Cause("only tls", "speaks TLS: write https:// before the endpoint")
 LATE = Cause("late", "did not answer before the session ended: see that a collector is there and can be reached")
-BROKEN = Cause("broken", "ends the connection without an answer: if it is a gRPC port, set `protocol` to grpc")
+BROKEN = Cause(
+    "broken",
+    "ends the connection without an answer: if it is a gRPC port, set `protocol` to grpc; if it speaks TLS, write "
+    "https:// before the endpoint",
+)
+BROKEN_TLS = Cause(
+    "broken",
+    "ends the connection without an answer: if it is a gRPC port, set `protocol` to grpc; if it demands a client "
+    "certificate, name its files in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY",
+)
 NOT_HTTP = Cause("not http", "answers something that is not HTTP/1: if it is a gRPC port, set `protocol` to grpc")
 NO_TUNNEL = Cause("proxy", "is not reached: the proxy does not connect to it")
 BAD_HEADER = Cause("header", "is not asked: a name or a value in `headers` holds characters that cannot be sent")
 UNAVAILABLE = Cause("unavailable", "is unavailable: is it a gRPC port, with TLS or without as configured?")
+NO_CLIENT_CERTIFICATE = Cause(
+    "client certificate",
+    "demands a client certificate: name its files in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and "
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+)
+PARTLY_REJECTED = Cause("partly rejected", "rejected a part of what it was sent")
 
 NOT_A_RECORD = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
 """What OpenSSL calls an answer that is no TLS record."""
 
-BY_TYPE: tuple[tuple[type[Exception], Cause], ...] = (
-    (ssl.SSLEOFError, BROKEN),
-    (ssl.SSLZeroReturnError, BROKEN),
-    (socket.gaierror, NO_ADDRESS),
-    (ConnectionRefusedError, REFUSED),
-    (ConnectionError, BROKEN),
-    (HTTPException, NOT_HTTP),
-)
-"""Exceptions that mean one thing, the narrower before the wider."""
+CERTIFICATE_DEMANDED = {"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"}
+"""How servers end a handshake in which they miss a client certificate, by version of TLS."""
+
+TLS_ALERT = "\x15\x03"
+"""The first bytes of a TLS record of type alert (RFC 8446, section 5.1)."""
+
+ENCRYPTED_KEY = re.compile(rb"ENCRYPTED")
+"""In the first lines of a key that needs a pass phrase, of either form (RFC 1421, RFC 7468)."""
+
+LONGEST_REMARK = 200
+"""Characters of a collector's own words that are shown."""
 
 REMEDIES = {
     HTTPStatus.UNAUTHORIZED: ": check `headers`",
@@ -61,13 +87,32 @@ RPC_REMEDIES = {
 REDIRECTION = range(300, 400)
 
 
+class BadFileError(Exception):
+    """A file of certificates or keys cannot be used."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.text)
+        self.cause = cause
+
+
+def internal(name: str) -> Cause:
+    """An exception of this type, which means a bug."""
+    return Cause("internal", f"was not sent a batch: internal error, {name}")
+
+
+def remark(warning: str) -> Cause:
+    """What a collector remarked on something that it took."""
+    text = " ".join(re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]", " ", warning).split())
+    return Cause("remark", f"remarks: {text[:LONGEST_REMARK]}")
+
+
 def slow(timeout_s: float) -> Cause:
     """No answer within `timeout_s` seconds."""
     return Cause("slow", f"does not answer within {timeout_s:g} s")
 
 
 def untrusted(detail: str) -> Cause:
-    """A certificate nobody vouches for; `detail` is OpenSSL's word for it, or empty."""
+    """A certificate of an unknown authority; `detail` is OpenSSL's word for it, or empty."""
     why = f" ({detail})" if detail else ""
     remedy = "name its authority's file in OTEL_EXPORTER_OTLP_CERTIFICATE"
     return Cause("untrusted", f"shows a certificate that is not trusted{why}: {remedy}")
@@ -76,32 +121,89 @@ def untrusted(detail: str) -> Cause:
 def unusable(path: str, error: OSError) -> Cause:
     """A file of certificates or keys that cannot be used."""
     if isinstance(error, ssl.SSLError):
-        reason = "it holds no certificate or key in PEM form, or not one without a pass phrase"
+        reason = "it holds no certificate or key in PEM form, or a key of another certificate"
     else:
         reason = os.strerror(error.errno) if error.errno else "it cannot be read"
     return Cause(f"file {path}", f"is not asked: {path}: {reason}")
 
 
-def of_error(error: Exception, timeout_s: float) -> Cause:
-    """What an exception of sockets, TLS or `http.client` means."""
+def read_key(path: str) -> bytes:
+    """The contents of a key's file.
+
+    Raises:
+        OSError: it cannot be read.
+        BadFileError: it needs a pass phrase.
+    """
+    key = Path(path).read_bytes()
+    if ENCRYPTED_KEY.search(key):
+        remedy = "decrypt it with `openssl pkey`: thv cannot ask for its pass phrase"
+        raise BadFileError(Cause(f"file {path}", f"is not asked: {path}: the key is encrypted; {remedy}"))
+    return key
+
+
+def underlying(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was made from: libraries wrap what a socket or TLS reported in several layers."""
+    seen: list[BaseException] = [error]
+    for one in seen:
+        yield one
+        causes = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        seen.extend(cause for cause in causes if isinstance(cause, BaseException) and cause not in seen)
+
+
+def of_error(error: Exception, signal: Signal) -> Cause:
+    """What an exception of `requests` means."""
+    for one in underlying(error):
+        cause = _of_one(one, signal)
+        if cause is not None:
+            return cause
+    numbers = [one.errno for one in underlying(error) if isinstance(one, OSError) and one.errno is not None]
+    if numbers:
+        return Cause("unreached", f"is not reached: {os.strerror(numbers[0])}")
+    return NO_TUNNEL if isinstance(error, OSError) and not isinstance(error, ValueError) else BAD_HEADER
+
+
+def _of_one(error: BaseException, signal: Signal) -> Cause | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return untrusted(error.verify_message)
-    if isinstance(error, TimeoutError):
-        return slow(timeout_s)
-    for kind, cause in BY_TYPE:
-        if isinstance(error, kind):
-            return cause
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return BROKEN_TLS
     if isinstance(error, ssl.SSLError):
-        reason = getattr(error, "reason", None) or "no reason given"
-        return NO_TLS if reason in NOT_A_RECORD else Cause("tls", f"fails the TLS handshake ({reason})")
-    if isinstance(error, OSError):
-        # `http.client` reports a proxy's refusal without a number.
-        return NO_TUNNEL if error.errno is None else Cause("unreached", f"is not reached: {os.strerror(error.errno)}")
-    return BAD_HEADER
+        return _of_tls(getattr(error, "reason", None) or "no reason given", signal)
+    if isinstance(error, TimeoutError):
+        return slow(signal.timeout_s)
+    if isinstance(error, socket.gaierror):
+        return NO_ADDRESS
+    if isinstance(error, ConnectionRefusedError):
+        return REFUSED
+    if isinstance(error, ConnectionError):
+        return BROKEN if signal.endpoint.startswith("http:") else BROKEN_TLS
+    if isinstance(error, BadStatusLine) and str(error).startswith(TLS_ALERT):
+        return ONLY_TLS
+    return NOT_HTTP if isinstance(error, HTTPException) else None
 
 
-def of_status(status: int) -> Cause:
+def _of_tls(reason: str, signal: Signal) -> Cause:
+    if reason in NOT_A_RECORD:
+        return NO_TLS
+    if reason in CERTIFICATE_DEMANDED and signal.certificate_file is None:
+        return NO_CLIENT_CERTIFICATE
+    return Cause("tls", f"fails the TLS handshake ({reason})")
+
+
+def may_have_arrived(error: Exception) -> bool:
+    """Whether the request was sent before this error of `requests`, so that it may have been taken."""
+    for one in underlying(error):
+        if isinstance(one, TimeoutError):
+            return "handshake" not in str(one)
+        if isinstance(one, (ssl.SSLError, socket.gaierror, ConnectionRefusedError)):
+            return False
+    return any(isinstance(one, (ConnectionError, HTTPException)) for one in underlying(error))
+
+
+def of_status(status: int, body: bytes) -> Cause:
     """What an HTTP status other than success means."""
+    if status == HTTPStatus.BAD_REQUEST and b"HTTPS" in body:  # as servers in Go and nginx explain themselves
+        return ONLY_TLS
     try:
         known = HTTPStatus(status)
     except ValueError:
@@ -110,10 +212,10 @@ def of_status(status: int) -> Cause:
     return Cause(f"status {status}", f"answers {status} {known.phrase}{remedy}")
 
 
-def of_rpc(code: str, details: str, timeout_s: float) -> Cause:
-    """What a gRPC status means; `details` are looked through for the core library's account of a connection."""
+def of_rpc(code: str, details: str, signal: Signal) -> Cause:
+    """What a gRPC status means; `details` are searched for the core library's account of a connection."""
     if code == "DEADLINE_EXCEEDED":
-        return slow(timeout_s)
+        return slow(signal.timeout_s)
     if code == "INTERNAL" and details == "Invalid metadata":
         return BAD_HEADER
     if code != "UNAVAILABLE":
@@ -123,6 +225,8 @@ def of_rpc(code: str, details: str, timeout_s: float) -> Cause:
         return untrusted("")
     if "wrong version number" in account:
         return NO_TLS
+    if "certificate required" in account and signal.certificate_file is None:
+        return NO_CLIENT_CERTIFICATE
     if "handshake" in account:
         return Cause("tls", "fails the TLS handshake: for plaintext set `insecure`")
     if "connection refused" in account:

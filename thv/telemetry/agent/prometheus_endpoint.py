@@ -1,12 +1,11 @@
-"""`/metrics`, by default on the loopback interface: the latest snapshot as Prometheus' text, with `prometheus_client`.
+"""`/metrics`, by default on the loopback interface: the SDK's Prometheus reader behind a small server of our own.
 
-Names follow OpenTelemetry's "Prometheus and OpenMetrics Compatibility": units in words, `_total` for counters, the
-resource as `target_info`. Read-only; a page of the web that points its own name at this machine is refused.
+Every series carries `service_instance_id`, so that the sessions that are scraped one after the other on one port are
+different series. Read-only; a web page that points its own name at this machine is refused.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import sys
 from http import HTTPStatus
@@ -14,123 +13,48 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, cast
 
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector, CollectorRegistry
-from prometheus_client.utils import floatToGoString
+from prometheus_client.registry import CollectorRegistry
 
 from thv import __version__
 from thv.core.net import hostname_of, is_loopback
-from thv.telemetry.frames import HistogramPoint
-from thv.telemetry.instruments import INSTRUMENTS, Kind
+from thv.telemetry.instruments import SERVICE_INSTANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from thv.telemetry.frames import Metrics, SumPoint
-    from thv.telemetry.instruments import Instrument
-
-HOST = "127.0.0.1"
+    from collections.abc import Callable
+    from typing import Any
 
 PORTS_TRIED = 100
-"""Ports from the wanted one on: more sessions than that on one machine would want an aggregating collector."""
+"""Ports from the wanted one on: more sessions than that on one machine want a collector."""
 
-PATIENCE_S = 5.0
-"""Seconds a connection may stay silent."""
+IDLE_TIMEOUT_S = 5.0
+"""How long a connection may stay silent."""
 
-NEVER_S = 3600.0
-"""Seconds between two looks of the server at whether it is to stop: a machine at rest is not woken for that."""
-
-SHORT_S = 0.01
-"""Seconds between two calls that make it look."""
-
-UNITS = {"s": "seconds", "By": "bytes", "ms": "milliseconds"}
-"""UCUM units in Prometheus' words; "1" and annotations in braces have none."""
-
-TYPES = {Kind.HISTOGRAM: "histogram", Kind.COUNTER: "counter", Kind.UP_DOWN_COUNTER: "gauge"}
-
-SCOPE = {"otel_scope_name": "thv", "otel_scope_version": __version__}
-
-
-class Snapshots(Collector):
-    """The latest snapshot, as a collector of `prometheus_client`."""
-
-    def __init__(self, resource: Mapping[str, str]) -> None:
-        self.latest: Metrics | None = None
-        self._resource = _labels(resource)
-
-    def collect(self) -> Iterable[Metric]:
-        """Every metric family of the latest snapshot, and `target_info`."""
-        target = Metric("target", "Target metadata", "info")
-        target.add_sample("target_info", self._resource, 1)
-        families: dict[str, Metric] = {}
-        for point in self.latest.points if self.latest is not None else ():
-            instrument = INSTRUMENTS[point.name]
-            family = families.get(point.name)
-            if family is None:
-                family = families[point.name] = Metric(
-                    family_name(instrument),
-                    instrument.description,
-                    TYPES[instrument.kind],
-                    UNITS.get(instrument.unit, ""),
-                )
-            _add(family, instrument, point)
-        return [target, *families.values()]
-
-
-def family_name(instrument: Instrument) -> str:
-    """The name of an instrument in Prometheus, without the suffixes of its samples."""
-    name = _name(instrument.name)
-    unit = UNITS.get(instrument.unit)
-    return name if unit is None or name.endswith(f"_{unit}") else f"{name}_{unit}"
-
-
-def _add(family: Metric, instrument: Instrument, point: HistogramPoint | SumPoint) -> None:
-    labels = {**_labels(point.attributes), **SCOPE}
-    if not isinstance(point, HistogramPoint):
-        suffix = "_total" if instrument.kind is Kind.COUNTER else ""
-        family.add_sample(f"{family.name}{suffix}", labels, point.value)
-        return
-    total = 0
-    for bound, count in zip((*instrument.bounds, float("inf")), point.bucket_counts, strict=True):
-        total += count
-        family.add_sample(f"{family.name}_bucket", {**labels, "le": floatToGoString(bound)}, total)  # type: ignore[no-untyped-call]  # prometheus_client
-    family.add_sample(f"{family.name}_count", labels, point.count)
-    family.add_sample(f"{family.name}_sum", labels, point.sum)
-
-
-def _labels(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Attributes as labels; values of keys that become the same label are joined, as the compatibility rules say."""
-    labels: dict[str, str] = {}
-    for key in sorted(attributes):
-        name = _name(key)
-        labels[name] = f"{labels[name]};{attributes[key]}" if name in labels else attributes[key]
-    return labels
-
-
-def _name(text: str) -> str:
-    name = re.sub(r"[^a-zA-Z0-9_]+", "_", text)
-    return f"_{name}" if name[:1].isdigit() else name
+POLL_S = 3600.0
+"""How often the server looks whether it is to stop, which nothing asks for: an idle machine is not woken."""
 
 
 class PrometheusEndpoint:
-    """Serves the latest snapshot on the first free port of `host` from `port` on, and says its address once.
+    """Serves the latest snapshot on the first free port of `host` from `port` on, and reports its address.
 
-    No free port is said, and nothing is served: the session goes on.
+    Without a free port that is reported, and nothing is served: the session goes on.
+
+    Args:
+        collect: gives the current metrics.
+        warn: writes a line for the user.
     """
 
-    def __init__(
-        self, port: int, resource: Mapping[str, str], warn: Callable[[str], None], *, host: str = HOST
-    ) -> None:
-        self._snapshots = Snapshots(resource)
+    def __init__(self, port: int, collect: Callable[..., Any], warn: Callable[[str], None], *, host: str) -> None:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self._snapshots)
+        reader = PrometheusMetricReader(resource_attribute_filter=SERVICE_INSTANCE.__eq__, registry=registry)
+        reader._set_collect_callback(collect)  # noqa: SLF001 - a MeterProvider's place
         for candidate in range(port, port + PORTS_TRIED) if port else (0,):
             try:
                 self._server = _Server(host, candidate, registry)
             except (OSError, OverflowError):
                 continue
-            Thread(target=self._server.serve_forever, args=(NEVER_S,), name="thv-prometheus", daemon=True).start()
+            Thread(target=self._server.serve_forever, args=(POLL_S,), name="thv-prometheus", daemon=True).start()
             warn(f"Prometheus metrics are at {self.address}")
             return
         warn(f"telemetry: no Prometheus metrics: the ports {port} to {port + PORTS_TRIED - 1} of {host} are taken")
@@ -141,19 +65,6 @@ class PrometheusEndpoint:
         host = self._server.server_name
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
 
-    def put(self, snapshot: Metrics) -> None:
-        """Show `snapshot` from now on."""
-        self._snapshots.latest = snapshot
-
-    def close(self) -> None:
-        """Serve no more."""
-        stopping = Thread(target=self._server.shutdown)
-        stopping.start()
-        while stopping.is_alive():
-            socket.create_connection((HOST, self._server.server_port)).close()  # it looks up when somebody calls
-            stopping.join(SHORT_S)
-        self._server.server_close()
-
 
 class _Server(ThreadingHTTPServer):
     # On Windows the option would let two processes listen on one port.
@@ -162,7 +73,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.is_private = _is_this_machine(f"[{host}]" if ":" in host else host)
+        self.is_private = is_loopback(host)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
@@ -174,13 +85,14 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = PATIENCE_S
+    timeout = IDLE_TIMEOUT_S
     server_version = f"thv/{__version__}"
     sys_version = ""
 
     def do_GET(self) -> None:
         """Answer a scrape."""
-        if cast("_Server", self.server).is_private and not _is_this_machine(self.headers.get("Host", "")):
+        host = self.headers.get("Host")  # HTTP/1.0 has none
+        if cast("_Server", self.server).is_private and host and not is_loopback(hostname_of(host)):
             self._answer(HTTPStatus.FORBIDDEN, b"this address is for this machine only\n")
         elif self.path.partition("?")[0] not in {"/metrics", "/metrics/"}:
             self._answer(HTTPStatus.NOT_FOUND, b"metrics are at /metrics\n")
@@ -196,9 +108,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Scrapes are not told of."""
-
-
-def _is_this_machine(host: str) -> bool:
-    """Whether a `Host` header names this machine; an empty one is HTTP/1.0's."""
-    return not host or is_loopback(hostname_of(host))
+        """Write nothing about scrapes."""

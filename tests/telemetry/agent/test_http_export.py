@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from contextlib import closing
 from http.client import HTTPException
 from typing import TYPE_CHECKING
@@ -13,9 +12,10 @@ import trustme
 
 from tests.collector import Answer, Backend, free_port
 from tests.sink import Sink
+from tests.telemetry.agent.agents import calls, collected, readable
 from thv import __version__
-from thv.telemetry.agent.export_errors import BAD_HEADER, NOT_HTTP, of_error
-from thv.telemetry.agent.over_http import HttpTransport, _proxy_for, _retry_after
+from thv.telemetry.agent.export_errors import BAD_HEADER, NO_CLIENT_CERTIFICATE, NOT_HTTP, of_error, of_status
+from thv.telemetry.agent.http_export import HttpAttempts, _retry_after
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:
@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sink import Mode
-    from thv.telemetry.agent.retry import Delivery
-
-TIME = 10.0
+    from thv.telemetry.agent.delivery import Delivery
 
 
-def post(signal: Signal, body: bytes = b"", timeout_s: float = TIME) -> Delivery:
-    """One request, by a transport of its own."""
-    with closing(HttpTransport(signal)) as transport:
-        return transport.post(body, timeout_s)
+def post(signal: Signal, count: int = 1) -> Delivery:
+    """One request, by an exporter of its own."""
+    with closing(HttpAttempts(signal, "traces")) as attempts:
+        return attempts.send(readable(count))
 
 
 @pytest.fixture
@@ -42,10 +40,9 @@ def backend() -> Iterator[Backend]:
 
 def test_a_request_says_what_it_is_and_who_sends_it(backend: Backend) -> None:
     signal = Signal(f"{backend.url}/a/v1/traces?tenant=1", headers={"X-Token": "t", "authorization": "Bearer b"})
-    assert post(signal, b"body").cause is None
+    assert post(signal).cause is None
     [seen] = backend.posts
     assert seen.path == "/a/v1/traces?tenant=1"
-    assert seen.body == b"body"
     assert seen.headers["content-type"] == "application/x-protobuf"
     assert seen.headers["user-agent"].startswith(f"thv/{__version__} ")
     assert (seen.headers["x-token"], seen.headers["authorization"]) == ("t", "Bearer b")
@@ -58,26 +55,41 @@ def test_user_information_of_the_endpoint_is_basic_authentication(backend: Backe
 
 
 def test_a_compressed_request_says_so(backend: Backend) -> None:
-    post(Signal(f"{backend.url}/v1/traces", compression="gzip"), b"body" * 100)
+    post(Signal(f"{backend.url}/v1/traces", compression="gzip"), 100)
     [seen] = backend.posts
     assert seen.headers["content-encoding"] == "gzip"
-    assert int(seen.headers["content-length"]) < 100
-    assert seen.body == b"body" * 100
+    assert int(seen.headers["content-length"]) < len(seen.body) / 2
+    assert len(backend.spans()) == 100
 
 
 def test_requests_share_a_connection(backend: Backend) -> None:
-    with closing(HttpTransport(Signal(f"{backend.url}/v1/traces"))) as transport:
-        assert [transport.post(b"", TIME).cause for _ in range(3)] == [None] * 3
+    with closing(HttpAttempts(Signal(f"{backend.url}/v1/traces"), "traces")) as attempts:
+        assert [attempts.send(readable(1)).cause for _ in range(3)] == [None] * 3
     assert backend.connections == 1
 
 
 def test_a_connection_the_server_closed_meanwhile_is_opened_again() -> None:
-    with Backend(close_after=True) as backend, closing(HttpTransport(Signal(f"{backend.url}/v1/traces"))) as transport:
-        assert [transport.post(b"", TIME).cause for _ in range(3)] == [None] * 3
+    with Backend(close_after=True) as backend:
+        with closing(HttpAttempts(Signal(f"{backend.url}/v1/traces"), "traces")) as attempts:
+            assert [attempts.send(readable(1)).cause for _ in range(3)] == [None] * 3
         assert backend.connections == 3
 
 
-def test_spans_the_server_took_back_are_known() -> None:
+def test_metrics_go_by_the_same_way(backend: Backend) -> None:
+    with closing(HttpAttempts(Signal(f"{backend.url}/v1/metrics"), "metrics")) as attempts:
+        assert attempts.send(collected(calls(3))).cause is None
+    assert backend.points("toolhive_mcp_tool_calls")[0]["asInt"] == "3"
+
+
+def test_a_remark_is_known_and_quotes_no_header() -> None:
+    message = b"deprecated: hunter2"
+    partial_success = bytes([0x0A, len(message) + 2, 0x12, len(message)]) + message  # of field 1, field 2
+    with Backend([Answer(body=partial_success)]) as backend:
+        delivery = post(Signal(f"{backend.url}/v1/traces", headers={"x-token": "hunter2"}))
+    assert (delivery.cause, delivery.rejected, delivery.warning) == (None, 0, "deprecated: [hidden]")
+
+
+def test_spans_the_server_rejected_are_known() -> None:
     partial_success = b"\x0a\x02\x08\x05"  # field 1, of it field 1: rejected_spans = 5
     with Backend([Answer(body=partial_success), Answer(body=b"not protobuf")]) as backend:
         signal = Signal(f"{backend.url}/v1/traces")
@@ -88,27 +100,60 @@ def test_spans_the_server_took_back_are_known() -> None:
 def test_a_busy_server_is_asked_again(status: int) -> None:
     with Backend([Answer(status, {"Retry-After": "7"})]) as backend:
         delivery = post(Signal(f"{backend.url}/v1/traces"))
-    assert delivery.again
-    assert delivery.after_s == 7
+    assert delivery.retryable
+    assert delivery.retry_after_s == 7
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 413, 500, 501, 599])
 def test_a_server_that_says_no_is_not_asked_again(status: int) -> None:
     with Backend([Answer(status)]) as backend:
         delivery = post(Signal(f"{backend.url}/v1/traces"))
-    assert not delivery.again
+    assert not delivery.retryable
     assert delivery.cause is not None
     assert str(status) in delivery.cause.text
     assert len(backend.posts) == 1
 
 
-@pytest.mark.parametrize("mode", ["blackhole", "silent", "drip", "drip-tls", "flood"])
-def test_a_server_cannot_stretch_the_deadline(mode: Mode) -> None:
+@pytest.mark.parametrize(("mode", "unknown"), [("blackhole", True), ("silent", False)])
+def test_a_request_has_its_time_and_is_in_doubt_once_it_was_sent(mode: Mode, unknown: bool) -> None:
     with Sink(mode=mode) as sink:
-        begun = time.monotonic()
-        delivery = post(Signal(sink.endpoint, ca_file=str(sink.ca_file)), timeout_s=0.3)
-        assert time.monotonic() - begun < 5
+        delivery = post(Signal(sink.endpoint, ca_file=str(sink.ca_file), timeout_s=0.3))
     assert delivery.cause is not None
+    assert (delivery.cause.kind, delivery.retryable, delivery.unknown) == ("slow", True, unknown)
+
+
+def test_an_endless_answer_is_not_read() -> None:
+    with Sink(mode="flood") as sink:
+        delivery = post(Signal(sink.endpoint, ca_file=str(sink.ca_file)))
+    assert delivery.cause == NOT_HTTP
+
+
+def test_a_server_that_demands_a_client_certificate_is_understood() -> None:
+    with Sink(demand_client_certificate=True) as sink:
+        cause = post(Signal(sink.endpoint, ca_file=str(sink.ca_file))).cause
+    assert cause is not None
+    assert "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" in cause.text
+    demanded = ssl.SSLError(1, "alert")
+    demanded.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    assert of_error(demanded, Signal("https://c.example")) == NO_CLIENT_CERTIFICATE
+
+
+def test_an_encrypted_key_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    chain = tmp_path / "chain.pem"
+    trustme.CA().issue_cert("client").cert_chain_pems[0].write_to_path(str(chain))
+    cause = post(Signal("https://127.0.0.1:9/v1/traces", certificate_file=str(chain), key_file=str(key))).cause
+    assert cause is not None
+    assert "the key is encrypted" in cause.text
+
+
+def test_plaintext_to_a_tls_port_names_the_scheme() -> None:
+    with Sink() as sink:
+        cause = post(Signal(f"http://127.0.0.1:{sink.port}/v1/traces", timeout_s=2)).cause
+    assert cause is not None
+    assert "write https://" in cause.text
+    assert "write https://" in of_status(400, b"Client sent an HTTP request to an HTTPS server.").text
 
 
 def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
@@ -149,7 +194,7 @@ def test_a_bad_file_is_named(which: str, content: str | None, tmp_path: Path) ->
 def test_a_proxy_carries_plain_requests(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", backend.url.replace("http://", "http://user:pass@"))
     signal = Signal("http://collector.example:4318/v1/traces")
-    assert post(signal, b"body").cause is None
+    assert post(signal).cause is None
     [seen] = backend.posts
     assert seen.path == "http://collector.example:4318/v1/traces"
     assert seen.headers["host"] == "collector.example:4318"
@@ -165,34 +210,9 @@ def test_a_proxy_that_refuses_the_tunnel_is_told_from_the_collector(
     assert cause.kind == "proxy"
 
 
-@pytest.mark.parametrize(
-    ("url", "environ", "proxy"),
-    [
-        ("http://127.0.0.1:4318/x", {"http_proxy": "http://proxy:1"}, None),
-        ("http://localhost:4318/x", {"http_proxy": "http://proxy:1"}, None),
-        ("http://[::1]:4318/x", {"http_proxy": "http://proxy:1"}, None),
-        ("http://c.example/x", {}, None),
-        ("http://c.example/x", {"http_proxy": "http://proxy:1"}, "proxy"),
-        ("http://c.example/x", {"http_proxy": "proxy:1"}, "proxy"),
-        ("http://c.example/x", {"https_proxy": "http://proxy:1"}, None),
-        ("https://c.example/x", {"all_proxy": "http://proxy:1"}, "proxy"),
-        ("https://c.example/x", {"all_proxy": "socks5://proxy:1"}, None),
-        ("http://c.example:9/x", {"http_proxy": "http://proxy:1", "no_proxy": "c.example"}, None),
-        ("http://c.example:9/x", {"http_proxy": "http://proxy:1", "no_proxy": "*"}, None),
-    ],
-)
-def test_a_proxy_is_found_as_everywhere(
-    url: str, environ: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from urllib.parse import urlsplit
-
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    found = _proxy_for(urlsplit(url), environ)
-    assert (found.hostname if found is not None else None) == proxy
+def test_a_proxy_of_another_kind_is_passed_by(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thv.telemetry.agent.http_export.proxy_for", lambda *_: "socks5://127.0.0.1:9")
+    assert post(Signal(f"{backend.url}/v1/traces")).cause is None
 
 
 @pytest.mark.parametrize(
@@ -222,14 +242,14 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
     ],
 )
 def test_no_cause_quotes_an_exception(error: Exception, cause: object) -> None:
-    assert of_error(error, 1) == cause
+    assert of_error(error, Signal("https://c.example")) == cause
 
 
 def test_an_unknown_failure_of_tls_has_a_sentence() -> None:
-    assert of_error(ssl.SSLError(1, "hunter2"), 1).kind == "tls"
+    assert of_error(ssl.SSLError(1, "hunter2"), Signal("https://c.example")).kind == "tls"
 
 
 def test_a_refused_connection_may_be_tried_again() -> None:
     delivery = post(Signal(f"http://127.0.0.1:{free_port()}/v1/traces"))
     assert delivery.cause is not None
-    assert (delivery.cause.kind, delivery.again) == ("refused", True)
+    assert (delivery.cause.kind, delivery.retryable, delivery.unknown) == ("refused", True, False)

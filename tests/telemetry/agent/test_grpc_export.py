@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING, Any
 import grpc  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 import trustme
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it has no stubs
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from tests.collector import Backend, free_port
-from thv.telemetry.agent.export_errors import of_rpc
-from thv.telemetry.agent.over_grpc import GrpcTransport, target_of
+from tests.telemetry.agent.agents import calls, collected, readable
+from thv.telemetry.agent.export_errors import NO_CLIENT_CERTIFICATE, UNAVAILABLE, of_rpc
+from thv.telemetry.agent.grpc_export import GrpcAttempts, target_of
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thv.telemetry.agent.retry import Delivery
-
-TIME = 10.0
+    from thv.telemetry.agent.delivery import Delivery
 
 
-def post(signal: Signal, service: str = "trace", body: bytes = b"", timeout_s: float = TIME) -> Delivery:
-    """One request, by a transport of its own."""
-    with closing(GrpcTransport(signal, service)) as transport:
-        return transport.post(body, timeout_s)
+def post(signal: Signal, name: str = "traces") -> Delivery:
+    """One request, by an exporter of its own."""
+    with closing(GrpcAttempts(signal, name)) as attempts:
+        return attempts.send(readable(1) if name == "traces" else collected(calls(1)))
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Collector(grpc.GenericRpcHandler):  # type: ignore[misc]  # its base has n
     code: Any = None
     hang: bool = False
     answer: bytes = b""
+    trailers: tuple[tuple[str, bytes], ...] = ()
     calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     port: int = 0
@@ -49,6 +51,7 @@ class Collector(grpc.GenericRpcHandler):  # type: ignore[misc]  # its base has n
             self.calls.append((handler_call_details.method, metadata, body))
             if self.hang:
                 self.released.wait(60)
+            context.set_trailing_metadata(self.trailers)
             if self.code is not None:
                 context.abort(self.code, "hunter2 is wrong")
             return self.answer
@@ -76,19 +79,19 @@ def signal_to(collector: Collector, **changes: Any) -> Signal:
     return Signal(f"localhost:{collector.port}", protocol="grpc", **({"insecure": True} | changes))
 
 
-@pytest.mark.parametrize(("service", "name"), [("trace", "TraceService"), ("metrics", "MetricsService")])
+@pytest.mark.parametrize(("service", "name"), [("traces", "TraceService"), ("metrics", "MetricsService")])
 def test_a_request_reaches_its_service_with_the_users_headers(service: str, name: str) -> None:
     with serving(Collector()) as collector:
         signal = signal_to(collector, headers={"X-Token": "t"}, compression="gzip")
-        assert post(signal, service, b"body").cause is None
+        assert post(signal, service).cause is None
     [(method, metadata, body)] = collector.calls
-    assert method == f"/opentelemetry.proto.collector.{'trace' if service == 'trace' else 'metrics'}.v1.{name}/Export"
+    assert method == f"/opentelemetry.proto.collector.{'trace' if service == 'traces' else 'metrics'}.v1.{name}/Export"
     assert metadata["x-token"] == "t"
     assert metadata["user-agent"].startswith("thv/")
-    assert body == b"body"
+    assert b"thv-demo" in body
 
 
-def test_spans_the_server_took_back_are_known() -> None:
+def test_spans_the_server_rejected_are_known() -> None:
     with serving(Collector(answer=b"\x0a\x02\x08\x05")) as collector:
         assert post(signal_to(collector)).rejected == 5
 
@@ -101,39 +104,67 @@ def test_a_status_is_told_without_the_servers_words(code: str, again: bool) -> N
     with serving(Collector(code=grpc.StatusCode[code])) as collector:
         delivery = post(signal_to(collector))
     assert delivery.cause is not None
-    assert delivery.again is again
+    assert delivery.retryable is again
     assert "hunter2" not in delivery.cause.text
     if code != "UNAVAILABLE":
         assert code in delivery.cause.text
 
 
+def retry_info(seconds: int) -> RetryInfo:
+    info = RetryInfo()
+    info.retry_delay.seconds = seconds
+    return info
+
+
+def in_status(seconds: int) -> bytes:
+    status = Status(code=8)
+    status.details.add().Pack(retry_info(seconds))
+    serialized: bytes = status.SerializeToString()
+    return serialized
+
+
+@pytest.mark.parametrize(
+    ("trailers", "retryable", "after_s"),
+    [
+        ((), False, None),
+        ((("google.rpc.retryinfo-bin", retry_info(7).SerializeToString()),), True, 7),
+        ((("grpc-status-details-bin", in_status(7)),), True, 7),
+    ],
+)
+def test_an_exhausted_server_is_asked_again_when_it_says_so(trailers: Any, retryable: bool, after_s: Any) -> None:
+    with serving(Collector(code=grpc.StatusCode.RESOURCE_EXHAUSTED, trailers=trailers)) as collector:
+        delivery = post(signal_to(collector))
+        assert len(collector.calls) == 1
+    assert (delivery.retryable, delivery.retry_after_s) == (retryable, after_s)
+
+
 def test_a_server_cannot_stretch_the_deadline() -> None:
     with serving(Collector(hang=True)) as collector:
-        delivery = post(signal_to(collector), timeout_s=0.3)
+        delivery = post(signal_to(collector, timeout_s=0.3))
         collector.released.set()
     assert delivery.cause is not None
-    assert (delivery.cause.kind, delivery.again) == ("slow", True)
+    assert (delivery.cause.kind, delivery.retryable, delivery.unknown) == ("slow", True, True)
 
 
 def test_a_collector_that_comes_back_is_found() -> None:
     with serving(Collector()) as collector:
-        transport = GrpcTransport(signal_to(collector), "trace")
-        assert transport.post(b"", TIME).cause is None
+        attempts = GrpcAttempts(signal_to(collector), "traces")
+        assert attempts.send(readable(1)).cause is None
         port = collector.port
-    gone = transport.post(b"", TIME)
-    assert gone.again
+    gone = attempts.send(readable(1))
+    assert gone.retryable
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool, handlers=[collector])
         assert server.add_insecure_port(f"localhost:{port}") == port
         server.start()
         tick = threading.Event()
         tries = 0
-        while transport.post(b"", TIME).cause is not None:
+        while attempts.send(readable(1)).cause is not None:
             tries += 1
             assert tries < 600
             tick.wait(0.1)
         server.stop(0).wait()
-    transport.close()
+    attempts.close()
 
 
 def test_certificates_of_both_sides_are_checked(tmp_path: Path) -> None:
@@ -151,6 +182,8 @@ def test_certificates_of_both_sides_are_checked(tmp_path: Path) -> None:
         good = signal_to(collector, ca_file=str(files["ca"]), **shown)
         assert post(good).cause is None
         stranger = signal_to(collector, ca_file=str(files["stranger"]), **shown)
+        nameless = signal_to(collector, ca_file=str(files["ca"]), insecure=False)
+        assert post(nameless).cause in {NO_CLIENT_CERTIFICATE, UNAVAILABLE}, "TLS 1.3 tells only after the handshake"
         untrusted = post(stranger).cause
         assert untrusted is not None
         assert untrusted.kind == "untrusted"
@@ -184,7 +217,7 @@ def test_causes_are_told_apart(tmp_path: Path) -> None:
     ],
 )
 def test_the_cores_account_of_a_connection_is_understood(details: str, kind: str) -> None:
-    assert of_rpc("UNAVAILABLE", details, 1).kind == kind
+    assert of_rpc("UNAVAILABLE", details, Signal("c:4317")).kind == kind
 
 
 @pytest.mark.parametrize(

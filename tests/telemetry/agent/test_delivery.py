@@ -1,0 +1,110 @@
+"""A batch is held until it is delivered, refused for good, or the session ends; what became of it is known."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from tests.collector import Answer, Backend, free_port
+from tests.sink import PATIENCE, Sink
+from tests.telemetry.agent.agents import readable
+from thv.telemetry.agent import delivery as module
+from thv.telemetry.agent.delivery import SpanDelivery
+from thv.telemetry.agent.diagnostics import Diagnostics
+from thv.telemetry.agent.http_export import HttpAttempts
+from thv.telemetry.frames import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    import pytest
+
+
+@contextmanager
+def delivering(url: str, ending: Event | None = None, **changes: object) -> Iterator[SpanDelivery]:
+    attempts = HttpAttempts(Signal(f"{url}/v1/traces", **changes), "traces")  # type: ignore[arg-type]  # its members
+    made = SpanDelivery(attempts, Diagnostics(), ending or Event())
+    try:
+        yield made
+    finally:
+        made.shutdown()
+
+
+def delivering_to(sink: Sink, ending: Event | None = None) -> AbstractContextManager[SpanDelivery]:
+    return delivering(f"https://127.0.0.1:{sink.port}", ending, ca_file=str(sink.ca_file))
+
+
+def test_a_passing_failure_is_tried_again_until_it_passes() -> None:
+    soon = Answer(503, {"Retry-After": "0.01"})
+    with Backend([soon] * 9) as backend, delivering(backend.url) as sending:
+        assert sending.export(readable(3)) is SpanExportResult.SUCCESS
+        assert len({post.body for post in backend.posts}) == 1
+        assert len(backend.posts) == 10, "more attempts than the SDK's six"
+        assert sending.totals() == (3, 0)
+
+
+def test_a_collector_that_is_away_is_asked_again_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.01)
+    port = free_port()
+    with delivering(f"http://127.0.0.1:{port}", timeout_s=0.05) as sending:
+        thread = Thread(target=sending.export, args=(readable(5),))
+        thread.start()
+        thread.join(0.5)  # longer than the time for one export
+        assert thread.is_alive()
+        with Backend(port=port) as backend:
+            thread.join(PATIENCE)
+            assert len(backend.spans()) == 5
+        assert sending.totals() == (5, 0)
+
+
+def test_a_refusal_for_good_is_not_repeated() -> None:
+    with Backend([Answer(400)]) as backend, delivering(backend.url) as sending:
+        assert sending.export(readable(3)) is SpanExportResult.FAILURE
+        assert len(backend.posts) == 1
+        assert sending.totals() == (0, 0)
+
+
+def test_what_the_collector_rejected_is_not_delivered() -> None:
+    with Backend([Answer(body=b"\x0a\x02\x08\x02")]) as backend, delivering(backend.url) as sending:
+        sending.export(readable(5))
+        assert sending.totals() == (3, 0)
+
+
+def test_a_request_without_an_answer_may_have_been_taken() -> None:
+    ending = Event()
+    ending.set()
+    with Sink(mode="close-after-request") as sink, delivering_to(sink, ending) as sending:
+        sending.export(readable(4))
+        assert sending.totals() == (0, 4)
+
+
+def test_a_request_on_its_way_may_be_taken() -> None:
+    with Sink(mode="blackhole") as sink, delivering_to(sink) as sending:
+        Thread(target=sending.export, args=(readable(4),), daemon=True).start()
+        sink.wait_for(1)
+        assert sending.totals() == (0, 4)
+
+
+def test_the_end_of_the_session_ends_a_pause_with_one_last_attempt() -> None:
+    ending = Event()
+    with Backend([Answer(503)] * 9) as backend, delivering(backend.url, ending) as sending:
+        thread = Thread(target=sending.export, args=(readable(1),))
+        thread.start()
+        backend.wait_for(lambda: len(backend.posts) == 1)
+        ending.set()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        assert len(backend.posts) == 2
+
+
+def test_at_the_end_a_collector_that_asks_for_it_gets_another_attempt() -> None:
+    ending = Event()
+    ending.set()
+    with Backend([Answer(503, {"Retry-After": "0.01"})] * 2) as backend, delivering(backend.url, ending) as sending:
+        sending.export(readable(1))
+        assert len(backend.posts) == 3
+        assert sending.totals() == (1, 0)

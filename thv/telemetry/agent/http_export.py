@@ -1,0 +1,195 @@
+"""OTLP over HTTP, by the SDK's exporters: this module is the session of `requests` that they send through.
+
+The session makes one request and keeps what became of it, since the exporters report neither a reason nor a partial
+success. It reads no `.netrc` and no variable (`trust_env`), checks certificates by our own context, goes through the
+proxy that the environment names for this endpoint, and reads only so much of an answer.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http.version import __version__ as exporter_version
+from requests.adapters import HTTPAdapter
+
+from thv import __version__
+from thv.core.net import create_tls_context, proxy_for, redact_url
+from thv.telemetry.agent.delivery import Delivery
+from thv.telemetry.agent.export_errors import (
+    BadFileError,
+    internal,
+    may_have_arrived,
+    of_error,
+    of_status,
+    read_key,
+    underlying,
+    unusable,
+)
+from thv.telemetry.agent.partial_success import partial_success
+
+if TYPE_CHECKING:
+    import ssl
+
+    from thv.telemetry.frames import Signal
+
+USER_AGENT = f"thv/{__version__} OTel-OTLP-Exporter-Python/{exporter_version}"
+"""OTLP Exporter, "User Agent": the product before the exporter."""
+
+RETRYABLE = {429, 502, 503, 504}
+"""OTLP/HTTP, "Retryable Response Codes"."""
+
+SUCCESS = range(200, 300)
+
+LARGEST_ANSWER = 64 * 1024
+"""Bytes of an answer that are read: a partial success is far smaller."""
+
+
+class HttpAttempts:
+    """Sends one signal to one URL. The first request makes the exporter, so a bad file is reported as its cause."""
+
+    def __init__(self, signal: Signal, name: str) -> None:
+        self._signal = signal
+        self._name = name
+        self._session: _Session | None = None
+        self._exporter: OTLPSpanExporter | OTLPMetricExporter | None = None
+        self.endpoint = redact_url(signal.endpoint, origin_only=True)
+        self.timeout_s = signal.timeout_s
+
+    def send(self, data: Any) -> Delivery:
+        """See `Attempts`."""
+        try:
+            if self._exporter is None or self._session is None:
+                self._session = _Session(self._signal)
+                self._exporter = self._make(self._session)
+        except BadFileError as error:
+            return Delivery(error.cause)
+        # That stays if the batch cannot be encoded, or is too large.
+        self._session.delivery = Delivery(internal("no request"))
+        self._exporter.export(data)
+        return self._session.delivery
+
+    def _make(self, session: _Session) -> OTLPSpanExporter | OTLPMetricExporter:
+        make = OTLPSpanExporter if self._name == "traces" else OTLPMetricExporter
+        signal = self._signal
+        return make(
+            endpoint=signal.endpoint,
+            headers={"user-agent": USER_AGENT, **signal.headers},
+            timeout=signal.timeout_s,
+            compression=Compression(signal.compression),
+            session=session,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None:
+            self._session.close()
+
+
+class _Session(requests.Session):
+    """Makes one request and keeps its result in `delivery`; every failure is raised as one that nobody repeats."""
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__()
+        self.delivery = Delivery()
+        self.trust_env = False
+        self.headers.clear()
+        self._signal = signal
+        url = urlsplit(signal.endpoint)
+        proxy = proxy_for(url.scheme, url.hostname or "", url.port, os.environ)
+        # One of another kind (SOCKS) needs a package that is not there, and is passed by.
+        self.proxies = {url.scheme: proxy} if proxy is not None and proxy.startswith("http") else {}
+        adapter = _Adapter(_context(signal) if url.scheme == "https" else None)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Send it. The second attempt is for a kept connection that the server had closed meanwhile."""
+        try:
+            try:
+                return self._request(method, url, options)
+            except requests.ConnectionError as error:
+                causes = list(underlying(error))
+                if not any(isinstance(one, (ConnectionResetError, BrokenPipeError)) for one in causes):
+                    raise
+                return self._request(method, url, options)
+        except (OSError, ValueError) as error:  # `requests` makes every error of a network an OSError
+            # A header that cannot be sent stays so; a network, a name server or a certificate may be mended.
+            retryable = not isinstance(error, ValueError)
+            unknown = may_have_arrived(error)
+            self.delivery = Delivery(of_error(error, self._signal), retryable=retryable, unknown=unknown)
+            raise _NotDeliveredError from None
+
+    def _request(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
+        with super().request(method, url, **options, stream=True) as response:
+            chunks = response.iter_content(LARGEST_ANSWER)
+            body = next(chunks, b"")
+            next(chunks, None)  # its end frees the connection for the next request
+        if response.status_code in SUCCESS:
+            rejected, warning = partial_success(body, self._signal.headers)
+            self.delivery = Delivery(rejected=rejected, warning=warning)
+            return response
+        self.delivery = Delivery(
+            of_status(response.status_code, body),
+            retryable=response.status_code in RETRYABLE,
+            retry_after_s=_retry_after(response.headers.get("Retry-After")),
+        )
+        raise _NotDeliveredError  # the exporter would take a redirect for a success
+
+
+class _NotDeliveredError(Exception):
+    """Tells the SDK's exporter that a request failed, in a type that it does not repeat requests for."""
+
+
+class _Adapter(HTTPAdapter):
+    """Certificates are checked by the context alone: `requests` would add those of `certifi`."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"ssl_context": self._context}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Add nothing to the context."""
+
+
+def _context(signal: Signal) -> ssl.SSLContext:
+    file = signal.ca_file
+    try:
+        # The authorities that the user names replace the system's, as the specification has it.
+        context = create_tls_context(signal.ca_file, system=signal.ca_file is None)
+        file = signal.certificate_file
+        if file is not None:
+            read_key(signal.key_file or file)
+            # An empty pass phrase: OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(file, signal.key_file, password="")
+    except OSError as error:
+        raise BadFileError(unusable(file or "", error)) from None
+    return context
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that a `Retry-After` asks for (RFC 9110, 10.2.3: a number, or a date); None if it does not say."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
