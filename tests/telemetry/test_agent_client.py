@@ -26,7 +26,7 @@ def test_an_agent_that_does_not_end_is_ended_and_that_is_said() -> None:
     agents: list[subprocess.Popen[bytes]] = []
 
     def launch() -> subprocess.Popen[bytes]:
-        agents.append(subprocess.Popen(DEAF, stdin=subprocess.PIPE, bufsize=0))
+        agents.append(subprocess.Popen(DEAF, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
         return agents[-1]
 
     metrics = Aggregates("demo", "stdio")
@@ -39,4 +39,4 @@ def test_an_agent_that_does_not_end_is_ended_and_that_is_said() -> None:
         time.sleep(0.01)
     courier.close(0.2)
     assert agents[0].poll() is not None
-    assert said == ["telemetry: it could not be exported in time at the end; what was left is lost"]
+    assert said == ["telemetry: not everything was exported before the session ended; what was left may be lost"]

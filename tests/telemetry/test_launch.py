@@ -35,8 +35,8 @@ def test_it_starts_in_a_directory_full_of_namesakes_and_ends_with_its_pipe(
     agent = start_agent()
     assert agent.stdin is not None
     agent.stdin.write(encode(Configure(AgentSettings(server="demo"))))
-    agent.stdin.close()
-    assert agent.wait(PATIENCE) == 0
+    agent.communicate(timeout=PATIENCE)
+    assert agent.returncode == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
@@ -59,8 +59,8 @@ def test_it_is_found_where_only_pythonpath_leads_to_it(tmp_path: Path) -> None:
     code = (
         "from thv.telemetry.agent_process import start_agent\n"
         "agent = start_agent()\n"
-        "agent.stdin.close()\n"
-        "raise SystemExit(agent.wait(60))"
+        "agent.communicate(timeout=60)\n"
+        "raise SystemExit(agent.returncode)"
     )
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

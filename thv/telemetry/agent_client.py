@@ -235,6 +235,7 @@ class AgentClient:
         with suppress(OSError):
             agent.stdin.close()
             agent.stdout.read()
+            agent.stdout.close()
         if self._settings.get("prometheus_port") is None:
             agent.wait()
 

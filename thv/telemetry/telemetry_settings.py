@@ -39,6 +39,9 @@ LONGEST_TIMEOUT_S = 3600.0
 INTERVAL_S = 60.0
 """Seconds between two exports of metrics where no variable says otherwise ("Periodic exporting MetricReader")."""
 
+LEAST_LINGER_S = 15.0
+"""How long Prometheus can scrape the metrics of an ended session at least: few servers ask less often."""
+
 PROMETHEUS_HOST = "127.0.0.1"
 PROMETHEUS_PORT = 9464
 """The port that Prometheus exporters of OpenTelemetry listen on by convention."""
@@ -147,6 +150,7 @@ def resolve(
         "debug": debug,
         "server": server,
         "temporality": values.get("temporality") or "cumulative",
+        "linger_s": max(LEAST_LINGER_S, interval / 1000 if interval else INTERVAL_S),
     }
     settings = TelemetrySettings(
         agent,
