@@ -90,6 +90,7 @@ class Relay:
         self._exited = False
         self._server_eof = False
         self._ladder = ShutdownLadder(server)
+        self._signalled = False
         self._interrupts = 0
         self._has_terminal = os.isatty(0)
         self.ended_by_server = False
@@ -97,7 +98,7 @@ class Relay:
     @property
     def ended_by(self) -> str:
         """Who ended the session, once `run` has returned: `server`, `signal` (one to thv), or `client`."""
-        return "server" if self.ended_by_server else "signal" if self._signals else "client"
+        return "server" if self.ended_by_server else "signal" if self._signalled else "client"
 
     def start(self) -> None:
         """Begin to relay. Returns at once; nothing slow happens before.
@@ -209,6 +210,7 @@ class Relay:
         A client may send SIGINT more than once, and other signals after it, so only a terminal on stdin makes it a
         person's.
         """
+        self._signalled = True
         self._interrupts += number == SIGINT
         if number == SIGINT and self._interrupts > 1 and self._has_terminal:
             self._ladder.kill()
@@ -240,7 +242,7 @@ class Relay:
             if pump.chunks_read != read or (is_pending and self._client_is_there):
                 read, moved_at = pump.chunks_read, now  # a client that reads slowly is waited for while it is there
             elif is_pending:
-                if now - moved_at > (EOF_GRACE if self._ladder.was_signalled else REPLY_GRACE):
+                if now - moved_at > (EOF_GRACE if self._signalled else REPLY_GRACE):
                     return
             elif now - moved_at > self._quiet_time() and is_idle(self._server.stdout) and not self._end_descendants():
                 return
@@ -250,7 +252,7 @@ class Relay:
         if self._client_is_there:
             return EOF_GRACE
         # A wrapper may have exited before the server behind it answered its last calls.
-        return REPLY_GRACE if self._calls_are_open() and not self._ladder.was_signalled else POLL
+        return REPLY_GRACE if self._calls_are_open() and not self._signalled else POLL
 
     def _end_descendants(self) -> bool:
         """Go on ending what the server left in its group, for a client that is there; False if nothing can be done."""
