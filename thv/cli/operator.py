@@ -94,7 +94,8 @@ def run(
         raise ThvError("the operator needs packages that are not installed; pip install 'thv[operator]'") from error
     import asyncio
 
-    from thv.operator.controller import Run, log_to_stderr, operate
+    from thv.operator.controller import Run, operate
+    from thv.operator.logs import log_to_stderr
     from thv.operator.pod_settings import Options
 
     enabled = usage_analytics_enabled == "true" and commands.analytics_refused(os.environ) is None

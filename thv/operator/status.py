@@ -19,6 +19,10 @@ PENDING, READY, FAILED, TERMINATING = "Pending", "Ready", "Failed", "Terminating
 HARMLESS = ("ContainerCreating", "PodInitializing")
 """Reasons for waiting that every start passes through (kubelet, container states)."""
 
+POD_REFUSED = ("FailedCreate",)
+"""Reasons of events by which a controller says that a pod may not be created: a missing ServiceAccount, pod security, a
+quota, a LimitRange, a webhook. A Deployment repeats it in a condition, a StatefulSet nowhere else."""
+
 LONGEST_MESSAGE = 1024
 """Characters of a message; the API allows 32768, and nobody reads them (metav1.Condition)."""
 
@@ -51,11 +55,13 @@ class Observed:
         workload: the StatefulSet or Deployment.
         pods: its pods, in any order.
         refused: why the objects could not be brought to what the spec says, if they could not.
+        events: warnings about the workload, asked for where it has no pod.
     """
 
     workload: Mapping[str, Any] | None = None
     pods: Sequence[Mapping[str, Any]] = ()
     refused: Problem | None = None
+    events: Sequence[Mapping[str, Any]] = ()
 
 
 def status(
@@ -151,11 +157,20 @@ def _problem(observed: Observed) -> Problem | None:
         found = _of_pod(pod)
         if found is not None:
             return found
+    for event in sorted(observed.events, key=_time_of, reverse=True):
+        if event.get("reason") in POD_REFUSED:
+            return _with_hint(event["reason"], str(event.get("message", "no pod can be created")))
     for condition in ((observed.workload or {}).get("status") or {}).get("conditions") or ():
         is_failure = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         if is_failure or (condition["type"] == "Progressing" and condition["status"] == "False"):
-            return _told(condition.get("reason", condition["type"]), condition.get("message", ""))
+            return _with_hint(condition.get("reason", condition["type"]), condition.get("message", ""))
     return None
+
+
+def _time_of(event: Mapping[str, Any]) -> str:
+    """When an event was last seen; RFC 3339 in UTC sorts as text."""
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _of_pod(pod: Mapping[str, Any]) -> Problem | None:
@@ -166,10 +181,12 @@ def _of_pod(pod: Mapping[str, Any]) -> Problem | None:
             if found is not None:
                 return found
     if said.get("phase") == "Failed":
-        return _told(said.get("reason", "PodFailed"), said.get("message", "the pod failed"))
+        return _with_hint(said.get("reason", "PodFailed"), said.get("message", "the pod failed"))
     for condition in said.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return _told(condition.get("reason", "Unschedulable"), condition.get("message", "no node takes the pod"))
+            return _with_hint(
+                condition.get("reason", "Unschedulable"), condition.get("message", "no node takes the pod")
+            )
     return None
 
 
@@ -181,9 +198,9 @@ def _of_container(container: Mapping[str, Any]) -> Problem | None:
         words = [f"container {container['name']}: {waiting.get('message') or waiting['reason']}"]
         if ended:
             words.append(f"it ended with {_ending(ended)}")
-        return _told(waiting["reason"], "; ".join(words))
+        return _with_hint(waiting["reason"], "; ".join(words))
     if terminated and terminated.get("exitCode"):
-        return _told(
+        return _with_hint(
             terminated.get("reason", "Error"), f"container {container['name']} ended with {_ending(terminated)}"
         )
     return None
@@ -196,7 +213,7 @@ def _ending(terminated: Mapping[str, Any]) -> str:
     return f"{words}: {terminated['message'].strip()}" if terminated.get("message") else words
 
 
-def _told(reason: str, message: str) -> Problem:
+def _with_hint(reason: str, message: str) -> Problem:
     hint = next((hint for part, hint in HINTS.items() if part in message), None)
     return Problem(reason, f"{message}; {hint}" if hint else message)
 
