@@ -95,15 +95,26 @@ def run(
         return report_unexpected(error, debug=request.debug)
 
 
+HTTP_CLIENT_OPTIONS = (
+    "--host",
+    "--shared",
+    "--max-sessions",
+    "--session-ttl",
+    "--allowed-origins",
+    "--allowed-hosts",
+    "--auth-token-file",
+    "--no-auth",
+)
+
+
 def _refuse_http_options(request: RunRequest) -> None:
-    """Refuse what only a server for HTTP clients can be told: nobody shall believe that it had an effect."""
-    if request.host or request.shared or request.max_sessions or request.session_ttl or request.allowed_origins:
+    """Refuse options that only apply to clients over HTTP, so that none is silently ignored."""
+    given = [flag for flag in HTTP_CLIENT_OPTIONS if getattr(request, flag.removeprefix("--").replace("-", "_"))]
+    if given:
         from thv.errors import UsageError
 
-        raise UsageError(
-            "--host, --shared, --max-sessions, --session-ttl and --allowed-origins are for clients over HTTP: "
-            "add --proxy-port PORT"
-        )
+        verb = "is" if len(given) == 1 else "are"
+        raise UsageError(f"{', '.join(given)} {verb} for clients over HTTP: add --proxy-port PORT")
 
 
 def _environment() -> dict[str, str]:

@@ -74,6 +74,20 @@ OPTIONS = (
         text="Let web pages of ORIGIN call, too.",
     ),
     Option(
+        "--allowed-hosts",
+        metavar="HOST",
+        multiple=True,
+        heading=OVER_HTTP,
+        text="Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv.",
+    ),
+    Option(
+        "--auth-token-file",
+        metavar="FILE",
+        heading=OVER_HTTP,
+        text="Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN.",
+    ),
+    Option("--no-auth", heading=OVER_HTTP, text="Require no token, though --host can be reached from other machines."),
+    Option(
         "--header",
         metavar="NAME=VALUE",
         multiple=True,
@@ -146,7 +160,8 @@ class RunRequest:
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, transport, target_port, proxy_port, host, shared, max_sessions, session_ttl,
-            allowed_origins, no_journal, journal_capture, debug: the options of the table.
+            allowed_origins, allowed_hosts, auth_token_file, no_auth, no_journal, journal_capture, debug: the options
+            of the table.
         wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
@@ -167,6 +182,9 @@ class RunRequest:
         self.max_sessions: str | None = None
         self.session_ttl: str | None = None
         self.allowed_origins: list[str] = []
+        self.allowed_hosts: list[str] = []
+        self.auth_token_file: str | None = None
+        self.no_auth = False
         self.header: list[str] = []
         self.header_file: list[str] = []
         self.bearer_token_file: str | None = None

@@ -60,8 +60,7 @@ def serve(
 def require_http() -> None:
     """Raise `ThvError` where this installation cannot serve HTTP."""
     try:
-        import httptools  # noqa: F401  are they there?
-        import uvicorn  # noqa: F401
+        import httptools  # noqa: F401  is it there?
     except ModuleNotFoundError:
         raise ThvError(MISSING) from None
 
@@ -102,6 +101,9 @@ def serve_backends(
         max_sessions=request.max_sessions,
         session_ttl=request.session_ttl,
         allowed_origins=request.allowed_origins,
+        allowed_hosts=request.allowed_hosts,
+        auth_token_file=request.auth_token_file,
+        no_auth=request.no_auth,
     )
     served: list[Service] = []
     instrumentation = Instrumentation(
