@@ -35,6 +35,9 @@ function __thv_look -S # COMMAND: what may follow it
                 '--max-sessions=nothing'\t'Refuse more sessions than N; by default 256' \
                 '--session-ttl=nothing'\t'End a session that is not used for SECONDS; by default 1800' \
                 '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
+                '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
+                '--auth-token-file=file'\t'Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN' \
+                '--no-auth'\t'Require no token, though --host can be reached from other machines' \
                 '+--header=nothing'\t'Send a header with every request. Others may see the command line: secrets belong in a file' \
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
                 '--bearer-token-file=file'\t'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
@@ -66,6 +69,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--port=nothing'\t'Listen on PORT; by default a free one' \
                 '--host=nothing'\t'Listen on ADDRESS' \
                 '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
+                '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places nothing

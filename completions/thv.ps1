@@ -39,6 +39,9 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--max-sessions=nothing', 'Refuse more sessions than N; by default 256'),
             @('--session-ttl=nothing', 'End a session that is not used for SECONDS; by default 1800'),
             @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
+            @('+--allowed-hosts=nothing', 'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv'),
+            @('--auth-token-file=file', 'Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN'),
+            @('--no-auth', 'Require no token, though --host can be reached from other machines'),
             @('+--header=nothing', 'Send a header with every request. Others may see the command line: secrets belong in a file'),
             @('+--header-file=file', 'Read headers from FILE, one NAME: VALUE a line'),
             @('--bearer-token-file=file', 'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN'),
@@ -73,6 +76,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--port=nothing', 'Listen on PORT; by default a free one'),
             @('--host=nothing', 'Listen on ADDRESS'),
             @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
+            @('+--allowed-hosts=nothing', 'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )

@@ -45,6 +45,7 @@ KIND_OF = {
     "IMAGE": NOTHING,
     "URL": NOTHING,
     "ORIGIN": NOTHING,
+    "HOST": NOTHING,
     "N": NOTHING,
     "SECONDS": NOTHING,
     "URI": NOTHING,

@@ -10,7 +10,7 @@ from thv.cli import analytics, client, commands, config, mcp_commands, operator
 from thv.cli.help_text import Command, Group, complaint, listed
 from thv.cli.output import INTERRUPTED, ended
 from thv.cli.run_options import all_options, parse
-from thv.cli.shared_options import AllowedOrigins, Debug, Host  # noqa: TC001  Typer reads them
+from thv.cli.shared_options import AllowedHosts, AllowedOrigins, Debug, Host  # noqa: TC001  Typer reads them
 from thv.cli.table_command import ARGUMENTS_OF_THE_SERVER, add_table_command
 from thv.core.console import warn
 from thv.operator.names import ATTACH_VERB, SERVER_CONTAINER, TOKEN_DIR
@@ -133,13 +133,22 @@ def run_proxy(
     ] = 0,
     host: Host = "127.0.0.1",
     allowed_origins: AllowedOrigins = None,
+    allowed_hosts: AllowedHosts = None,
     debug: Debug = False,
 ) -> int:
     """Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted."""
     from thv.cli.proxy import proxy
 
     asked = bool(context.find_root().params.get("debug"))
-    return proxy(name, target_uri, host=host, port=port, allowed_origins=allowed_origins or (), debug=debug or asked)
+    return proxy(
+        name,
+        target_uri,
+        host=host,
+        port=port,
+        allowed_origins=allowed_origins or (),
+        allowed_hosts=allowed_hosts or (),
+        debug=debug or asked,
+    )
 
 
 @app.command(ATTACH_VERB, cls=Command, hidden=True)

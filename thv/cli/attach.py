@@ -16,6 +16,7 @@ from thv.cli.run_options import RunRequest
 from thv.cli.run_over_http import require_http, serve_backends
 from thv.core.console import warn
 from thv.errors import ThvError
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ def attach(
     request = RunRequest()
     request.proxy_port, request.host, request.shared, request.debug = proxy_port, host, True, debug
     request.allowed_origins = list(allowed_origins)
+    # Who may reach a pod is the cluster's affair, unless the pod was given a token.
+    request.no_auth = not os.environ.get(PROXY_TOKEN_VARIABLE)
     target = Target(namespace, pod, container)
     api = ApiServer.of_this_pod(os.environ, Path(credentials))
     telemetry, warnings = ask(request, server=name)

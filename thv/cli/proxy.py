@@ -31,6 +31,7 @@ def proxy(
     host: str,
     port: int,
     allowed_origins: Sequence[str],
+    allowed_hosts: Sequence[str] = (),
     debug: bool,
     make_analytics: MakeAnalytics | None = None,
 ) -> int:
@@ -49,7 +50,7 @@ def proxy(
     request.debug = debug
     telemetry, warnings = ask(request, server=name)
     with _Counted(request, name, "streamable-http", telemetry, warnings, make_analytics=make_analytics) as counted:
-        made = counted.proxy(target, host, port, allowed_origins)
+        made = counted.proxy(target, host, port, allowed_origins, allowed_hosts)
         return asyncio.run(
             serve(made, name, warn=warn, client_disconnected=counted.instrumentation.client_disconnected)
         )
@@ -96,6 +97,8 @@ def run_behind_proxy(
             f"--shared, --max-sessions and --session-ttl are for servers on stdio; with --transport {transport} the "
             "server keeps its own sessions"
         )
+    if request.auth_token_file:
+        raise UsageError(f"--auth-token-file is for servers on stdio; --transport {transport} passes Authorization on")
     if spec.is_demo:
         raise UsageError(f"the demo server speaks stdio only: leave --transport {transport} out")
     if telemetry is not None and telemetry.propagate:
@@ -108,6 +111,7 @@ def run_behind_proxy(
             request.host or "127.0.0.1",
             checked_port(request.proxy_port, "--proxy-port") if request.proxy_port else 0,
             request.allowed_origins,
+            request.allowed_hosts,
         )
         backend = ProcessBackend(told_where_to_listen(spec, transport, port))
         return asyncio.run(
@@ -143,12 +147,20 @@ class _Counted:
             make_analytics=make_analytics,
         )
 
-    def proxy(self, target: Target, host: str, port: int, allowed_origins: Sequence[str]) -> ReverseProxy:
+    def proxy(
+        self, target: Target, host: str, port: int, allowed_origins: Sequence[str], allowed_hosts: Sequence[str]
+    ) -> ReverseProxy:
         """A proxy that is counted here."""
         from thv.http.proxy.reverse_proxy import ReverseProxy
 
         self._proxy = ReverseProxy(
-            target, self.instrumentation, host=host, port=port, allowed_origins=allowed_origins, report=self._report
+            target,
+            self.instrumentation,
+            host=host,
+            port=port,
+            allowed_origins=allowed_origins,
+            allowed_hosts=allowed_hosts,
+            report=self._report,
         )
         return self._proxy
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from thv.errors import UsageError
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-TOKEN_VARIABLE: Final = "TOOLHIVE_PROXY_AUTH_TOKEN"  # noqa: S105  the name of one
-"""The variable that may hold the token. It is for thv: the server does not get it."""
 
 CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="thv"')
 
@@ -61,8 +59,8 @@ def bearer_auth(token_file: str | None, environ: Mapping[str, str]) -> BearerAut
     if token_file is not None:
         path = Path(token_file)
         return BearerAuth(read_token_file(path), path)
-    token = environ.get(TOKEN_VARIABLE)
-    return None if not token else BearerAuth(_checked(token, TOKEN_VARIABLE))
+    token = environ.get(PROXY_TOKEN_VARIABLE)
+    return None if not token else BearerAuth(_checked(token, PROXY_TOKEN_VARIABLE))
 
 
 def read_token_file(path: Path) -> str:

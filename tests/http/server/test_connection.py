@@ -23,6 +23,8 @@ JSON = b"Content-Type: application/json\r\n"
 class Served:
     """A listener whose handler answers with what it understood, and keeps it."""
 
+    listener: Listener
+
     def __init__(self) -> None:
         self.requests: list[HttpRequest] = []
         self.bodies: list[bytes] = []

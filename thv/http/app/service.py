@@ -18,10 +18,11 @@ from thv.errors import UsageError
 from thv.http.app.application import StreamableHttpApp
 from thv.http.app.health import Health
 from thv.http.app.session_manager import Limits, SessionManager
-from thv.http.bearer_auth import TOKEN_VARIABLE, bearer_auth
+from thv.http.bearer_auth import bearer_auth
 from thv.http.host_policy import HostPolicy
 from thv.http.server.listener import Listener
 from thv.http.signals import install_signal_handlers
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,7 @@ class FrontOptions:
         if self.auth is None and not no_auth and not is_loopback(self.host):
             raise UsageError(
                 f"--host {self.host} can be reached from other machines: give --auth-token-file FILE "
-                f"or set {TOKEN_VARIABLE}, so that clients need a token, or say --no-auth"
+                f"or set {PROXY_TOKEN_VARIABLE}, so that clients need a token, or say --no-auth"
             )
 
 
