@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from thv.http.server.connection import HttpConnection
 
     Header = tuple[bytes, bytes]
 
@@ -24,6 +22,22 @@ STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r
 
 BODILESS: Final = frozenset({204, 304})
 """Statuses of responses without a body (RFC 9110, 6.4.1)."""
+
+
+class Carrier(Protocol):
+    """The connection that carries a request and its response."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written, or has left."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def answered(self, request: HttpRequest) -> None:
+        """The response is whole."""
 
 
 class HttpRequest:
@@ -63,7 +77,7 @@ class HttpRequest:
 
     def __init__(
         self,
-        connection: HttpConnection,
+        connection: Carrier,
         method: str,
         target: tuple[bytes, bytes],
         fields: list[Header],
