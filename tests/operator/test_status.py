@@ -228,3 +228,39 @@ def test_a_pod_that_is_there_is_asked_before_old_events() -> None:
     refusals = [event("FailedCreate", "long ago", "2026-11-22T00:00:00Z")]
     broken = pod(containerStatuses=[waiting("ImagePullBackOff", "no such image")])
     assert "no such image" in told(stateful(ready=0), broken, events=refusals)["message"]
+
+
+def proxied(started: str, *, ready: bool) -> dict[str, Any]:
+    running = {"running": {"startedAt": started}}
+    return pod(
+        initContainerStatuses=[{"name": "thv", "state": running, "ready": ready}],
+        containerStatuses=[{"name": "mcp", "state": running, "ready": True}],
+    )
+
+
+def of_proxied(each: dict[str, Any]) -> dict[str, Any]:
+    http = server(transport="streamable-http", mcpPort=9000)
+    return status(http, Observed(stateful(ready=0), [each]), usage_analytics=True, before={}, now=NOW)
+
+
+def test_a_port_where_nothing_answers_is_named_once_the_server_had_time() -> None:
+    said = of_proxied(proxied("2026-11-21T23:58:59Z", ready=False))
+    assert said["phase"] == "Failed"
+    assert conditions(said)["Degraded"] == ("True", "TargetUnreachable")
+    assert "port 9000" in said["message"]
+    assert "spec.mcpPort" in said["message"]
+
+
+@pytest.mark.parametrize(("started", "ready"), [("2026-11-21T23:59:30Z", False), ("2026-11-21T23:00:00Z", True)])
+def test_a_server_that_starts_or_answers_is_not_suspected(started: str, ready: bool) -> None:
+    assert conditions(of_proxied(proxied(started, ready=ready)))["Degraded"][0] == "False"
+
+
+def test_an_exit_code_that_is_not_known_is_not_called_0() -> None:
+    ended = {
+        "name": "mcp",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"reason": "ContainerStatusUnknown"}},
+    }
+    said = told(stateful(ready=0), pod(containerStatuses=[ended]))
+    assert "exit code that is not known" in said["message"]

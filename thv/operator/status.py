@@ -7,7 +7,11 @@ starting is told in the container's own words, and where the way out is known, w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from thv.operator.mcpserver_spec import DeploymentMode
+from thv.operator.names import PROXY_CONTAINER, SERVER_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +22,9 @@ PENDING, READY, FAILED, TERMINATING = "Pending", "Ready", "Failed", "Terminating
 
 HARMLESS = ("ContainerCreating", "PodInitializing")
 """Reasons for waiting that every start passes through (kubelet, container states)."""
+
+START_SECONDS = 60
+"""How long a server may take to listen before it is a problem that it does not."""
 
 POD_REFUSED = ("FailedCreate",)
 """Reasons of events by which a controller says that a pod may not be created: a missing ServiceAccount, pod security, a
@@ -77,7 +84,7 @@ def status(
         now: the time, as the API writes it (RFC 3339).
     """
     ready, rolled_out = _progress(observed.workload)
-    problem = observed.refused or _problem(observed)
+    problem = observed.refused or _problem(observed) or _unreachable(server, observed, now)
     serving = ready > 0 and observed.refused is None and (rolled_out or problem is None)
     is_ready = ready > 0 and rolled_out and observed.refused is None
     if is_ready:
@@ -190,6 +197,37 @@ def _of_pod(pod: Mapping[str, Any]) -> Problem | None:
     return None
 
 
+def _unreachable(server: Server, observed: Observed, now: str) -> Problem | None:
+    """The server's container runs, and thv beside it finds nothing at its port: most often a wrong `mcpPort`."""
+    if server.shape is not DeploymentMode.PROXY:
+        return None
+    for pod in observed.pods:
+        said: Mapping[str, Any] = pod.get("status") or {}
+        containers = {
+            each["name"]: each
+            for each in (*(said.get("initContainerStatuses") or ()), *(said.get("containerStatuses") or ()))
+        }
+        theirs, ours = containers.get(SERVER_CONTAINER, {}), containers.get(PROXY_CONTAINER, {})
+        since = ((theirs.get("state") or {}).get("running") or {}).get("startedAt", now)
+        if "running" in (ours.get("state") or {}) and not ours.get("ready") and _seconds(since, now) > START_SECONDS:
+            return Problem(
+                "TargetUnreachable",
+                f"container {SERVER_CONTAINER} runs, but nothing speaks MCP at its port {server.mcp_port} after "
+                f"{START_SECONDS} seconds; is spec.mcpPort the port it listens on, and spec.transport what it speaks? "
+                f"{_logs_of(pod, PROXY_CONTAINER)} says what thv gets there",
+            )
+    return None
+
+
+def _seconds(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
+
+
+def _logs_of(pod: Mapping[str, Any], container: str) -> str:
+    meta = pod["metadata"]
+    return f"kubectl logs -n {meta.get('namespace')} {meta.get('name')} -c {container}"
+
+
 def _of_container(container: Mapping[str, Any]) -> Problem | None:
     state: Mapping[str, Any] = container.get("state") or {}
     ended = (container.get("lastState") or {}).get("terminated")
@@ -207,7 +245,8 @@ def _of_container(container: Mapping[str, Any]) -> Problem | None:
 
 
 def _ending(terminated: Mapping[str, Any]) -> str:
-    words = f"exit code {terminated.get('exitCode')}"
+    code = terminated.get("exitCode")
+    words = "an exit code that is not known" if code is None else f"exit code {code}"
     if terminated.get("reason") not in {None, "Error", "Completed"}:
         words += f" ({terminated['reason']})"
     return f"{words}: {terminated['message'].strip()}" if terminated.get("message") else words
@@ -233,8 +272,7 @@ def _waiting(observed: Observed) -> str:
             if reason:
                 waiting.append(f"{container['name']} ({reason})")
             elif "running" in state and not container.get("ready") and "deletionTimestamp" not in meta:
-                where = f"kubectl logs -n {meta.get('namespace')} {meta.get('name')} -c {container['name']}"
-                unready.append(f"{container['name']} to be ready; {where} says what for")
+                unready.append(f"{container['name']} to be ready; {_logs_of(pod, container['name'])} says what for")
     if waiting or unready:
         return f"waiting for container {', '.join(waiting) or unready[0]}"
     return "waiting for the server to answer"
