@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thv.cli.resolve_telemetry import ask
+from thv.cli.resolve_telemetry import resolve_telemetry
 from thv.cli.run_options import RunRequest
 from thv.cli.run_over_http import require_http, serve_backends
 from thv.core.console import warn
@@ -71,7 +71,7 @@ def attach(
     request.no_auth = not os.environ.get(PROXY_TOKEN_VARIABLE)
     target = Target(namespace, pod, container)
     api = ApiServer.of_this_pod(os.environ, Path(credentials))
-    telemetry, warnings = ask(request, server=name)
+    telemetry, warnings = resolve_telemetry(request, server=name)
     server = AttachedServer(
         partial(open_link, api, target), what=str(target), warn=warn, debug=warn if debug else _say_nothing
     )

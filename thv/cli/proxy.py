@@ -6,7 +6,7 @@ import asyncio
 import threading  # noqa: F401  here, on the main thread: its first importer becomes what Python takes for that
 from typing import TYPE_CHECKING, Self
 
-from thv.cli.resolve_telemetry import ask, usage_analytics
+from thv.cli.resolve_telemetry import resolve_telemetry, usage_analytics
 from thv.cli.run_options import RunRequest
 from thv.core.console import warn
 from thv.errors import ThvError, UsageError
@@ -48,7 +48,7 @@ def proxy(
     checked_port(str(port), "--port")
     request = RunRequest()
     request.debug = debug
-    telemetry, warnings = ask(request, server=name)
+    telemetry, warnings = resolve_telemetry(request, server=name)
     with _Counted(request, name, "streamable-http", telemetry, warnings, make_analytics=make_analytics) as counted:
         made = counted.proxy(target, host, port, allowed_origins, allowed_hosts)
         return asyncio.run(

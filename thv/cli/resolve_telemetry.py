@@ -1,7 +1,7 @@
-"""Joins the options of `thv run`, the variables and the file to what the user's telemetry is to do in that run.
+"""Combines the options of a command, the variables and the file into the settings of the user's telemetry in that run.
 
-`ask` is called before the server is started, so that what cannot work is said instead of it. Without a flag, a variable
-or a word in the file that could ask for telemetry it imports no more than what looks for these.
+`resolve_telemetry` is called before the server is started, so that what cannot work is reported instead. Without a
+flag, a variable or a word in the file that could ask for telemetry it imports no more than what looks for these.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
 
-def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, list[str]]:
-    """What the user's telemetry is to do, None for nothing; and remarks for the user.
+def resolve_telemetry(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, list[str]]:
+    """The settings of the user's telemetry, None if it is off; and warnings for the user.
 
-    A file that cannot be read turns it off with a remark, for that is no reason to keep a client from its server.
+    A file that cannot be read turns it off with a warning: that is no reason to keep a client from its server.
 
     Raises:
-        SettingError: what is asked for contradicts itself.
+        SettingError: an option has a value that it cannot have.
         ThvError: this installation lacks what it needs.
     """
     from thv.config import effective_settings
@@ -32,6 +32,7 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
     path = config_path(environ)
     if not effective_settings.may_ask(request.otel, environ, path):
         return None, []
+    from thv.config import otlp_env
     from thv.config.otel_environment import sdk_disabled
 
     if sdk_disabled(environ):
@@ -52,9 +53,11 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
         propagate=bool(flags.get("propagate")),
         debug=request.debug,
     )
-    if settings is not None and (lack := missing(settings.agent)) is not None:
+    if settings is None:
+        return None, warnings + further
+    if (lack := missing(settings.agent)) is not None:
         raise ThvError(lack)
-    return settings, warnings + further
+    return settings, warnings + further + otlp_env.ignored(environ)
 
 
 def without_secrets(request: RunRequest) -> RunRequest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
+from thv.cli.resolve_telemetry import resolve_telemetry, usage_analytics, without_secrets
 from thv.cli.run_options import RunRequest
 from thv.core.console import report, report_unexpected, warn
 from thv.errors import ThvError
@@ -64,7 +64,7 @@ def run(
             name=request.name,
             cwd=request.cwd,
         )
-        telemetry, warnings = ask(request, server=spec.name)
+        telemetry, warnings = resolve_telemetry(request, server=spec.name)
         if request.transport not in {None, "stdio"} or request.target_port is not None:
             from thv.cli.proxy import run_behind_proxy
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
+from thv.cli.resolve_telemetry import resolve_telemetry, usage_analytics, without_secrets
 from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
 from thv.core.console import warn
 from thv.core.net import redact_url
@@ -81,7 +81,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         ThvError: something on the command line cannot be used, or a package is missing.
     """
     spec = spec_of(request)
-    telemetry, warnings = ask(request, server=spec.name)
+    telemetry, warnings = resolve_telemetry(request, server=spec.name)
     unsafe = warning(spec)
     if unsafe is not None:
         warnings = [unsafe, *warnings]
