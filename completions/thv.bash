@@ -5,7 +5,7 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy completion mcp client config analytics operator'
+        verbs='run proxy doctor completion mcp client config analytics operator'
         flags='--version --debug --help,-h'
         ;;
     'run')
@@ -16,6 +16,10 @@ _thv_look() { # COMMAND: what may follow it
     'proxy')
         flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --debug --help,-h'
         places='nothing'
+        ;;
+    'doctor')
+        flags='--start --timeout=nothing --project=directory --format=text/json --help,-h'
+        places='client ...'
         ;;
     'completion')
         flags='--help,-h'

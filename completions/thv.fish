@@ -11,6 +11,7 @@ function __thv_look -S # COMMAND: what may follow it
             set verbs \
                 'run'\t'Run an MCP server behind the relay' \
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
+                'doctor'\t'Find out what is wrong with the servers of your MCP clients, and what to do about it' \
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'client'\t'Put thv in front of the servers of your MCP clients, and take it away again' \
@@ -73,6 +74,14 @@ function __thv_look -S # COMMAND: what may follow it
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places nothing
+        case 'doctor'
+            set flags \
+                '--start'\t'Start each server as its client would, and ask it' \
+                '--timeout=nothing'\t'Give up on a server after SECONDS' \
+                '--project=directory'\t'Where to look for the files of a project' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places client ...
         case 'completion'
             set flags \
                 '--help,-h'\t'Show this message and exit'

@@ -9,6 +9,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @(
             @('run', 'Run an MCP server behind the relay'),
             @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
+            @('doctor', 'Find out what is wrong with the servers of your MCP clients, and what to do about it'),
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('client', 'Put thv in front of the servers of your MCP clients, and take it away again'),
@@ -81,6 +82,18 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--help,-h', 'Show this message and exit')
         )
         places = @('nothing')
+        tail = ''
+    }
+    $commands['doctor'] = @{
+        verbs = @()
+        flags = @(
+            @('--start', 'Start each server as its client would, and ask it'),
+            @('--timeout=nothing', 'Give up on a server after SECONDS'),
+            @('--project=directory', 'Where to look for the files of a project'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('client', '...')
         tail = ''
     }
     $commands['completion'] = @{

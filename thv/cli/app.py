@@ -93,6 +93,12 @@ PROXY_EXAMPLES = (
     ("thv proxy weather --target-uri https://mcp.example.com/mcp --port 8080", ""),
 )
 
+DOCTOR_EXAMPLES = (
+    ("thv doctor", ""),
+    ("thv doctor --start", "start every server once"),
+    ("thv doctor cursor --start --timeout 10", ""),
+)
+
 COMPLETION_EXAMPLES = (
     ('eval "$(thv completion bash)"', "in ~/.bashrc"),
     ("source <(thv completion zsh)", "in ~/.zshrc"),
@@ -149,6 +155,27 @@ def run_proxy(
         allowed_hosts=allowed_hosts or (),
         debug=debug or asked,
     )
+
+
+@app.command("doctor", cls=Command, epilog=listed("Examples:", DOCTOR_EXAMPLES))
+def run_doctor(
+    clients: client.Clients = None,
+    *,
+    start: Annotated[bool, typer.Option("--start", help="Start each server as its client would, and ask it.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Give up on a server after SECONDS.")
+    ] = 60.0,
+    project: client.Project = client.HERE,
+    output: client.Format = "text",
+) -> int:
+    """Find out what is wrong with the servers of your MCP clients, and what to do about it.
+
+    Reads the clients' files and looks for each command in the PATH that its client has. The exit code is 1 if anything
+    is wrong.
+    """
+    from thv.cli.doctor import doctor
+
+    return doctor(clients, project=project, start=start, timeout=timeout, output=output)
 
 
 @app.command(ATTACH_VERB, cls=Command, hidden=True)
