@@ -11,10 +11,10 @@ function __thv_look -S # COMMAND: what may follow it
             set verbs \
                 'run'\t'Run an MCP server behind the relay' \
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
-                'doctor'\t'Find out what is wrong with the servers of your MCP clients, and what to do about it' \
+                'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
-                'client'\t'Put thv in front of the servers of your MCP clients, and take it away again' \
+                'client'\t'Put thv in front of your MCP clients\' servers, and take it away' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
                 'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each'

@@ -9,10 +9,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @(
             @('run', 'Run an MCP server behind the relay'),
             @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
-            @('doctor', 'Find out what is wrong with the servers of your MCP clients, and what to do about it'),
+            @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
-            @('client', 'Put thv in front of the servers of your MCP clients, and take it away again'),
+            @('client', 'Put thv in front of your MCP clients'' servers, and take it away'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent'),
             @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each')

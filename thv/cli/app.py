@@ -168,10 +168,10 @@ def run_doctor(
     project: client.Project = client.HERE,
     output: client.Format = "text",
 ) -> int:
-    """Find out what is wrong with the servers of your MCP clients, and what to do about it.
+    """Find out what is wrong with your MCP clients' servers.
 
-    Reads the clients' files and looks for each command in the PATH that its client has. The exit code is 1 if anything
-    is wrong.
+    Reads the clients' files and looks for each command in the PATH that its client has. Each problem comes with what
+    to do about it. The exit code is 1 if anything is wrong.
     """
     from thv.cli.doctor import doctor
 

@@ -163,9 +163,11 @@ class _Server:
     def wait_for_exit(self) -> int | None:
         """The exit code of a server that has closed its output; None if it goes on running."""
         try:
-            return self._process.wait(EXIT_S)
+            code = self._process.wait(EXIT_S)
         except subprocess.TimeoutExpired:
             return None
+        self._threads[1].join(EXIT_S)  # its last words
+        return code
 
     def end(self, *, at_once: bool) -> None:
         """End the server and all that it started; one that does not answer is not given time to end by itself."""
