@@ -14,7 +14,7 @@ _thv_look() { # COMMAND: what may follow it
         tail='command'
         ;;
     'proxy')
-        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --debug --help,-h'
+        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --no-journal --journal-capture --otel-usage-analytics-enabled --debug --help,-h'
         places='nothing'
         ;;
     'doctor')
@@ -30,12 +30,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --format=text/json --timeout=nothing --otel-usage-analytics-enabled --debug --help,-h'
+        flags='--format=text/json --timeout=nothing --otel-usage-analytics-enabled +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --format=text/json --timeout=nothing --otel-usage-analytics-enabled --debug --help,-h'
+        flags='--args-json=nothing --format=text/json --timeout=nothing --otel-usage-analytics-enabled +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;

@@ -66,11 +66,14 @@ function __thv_look -S # COMMAND: what may follow it
             set tail command
         case 'proxy'
             set flags \
-                '--target-uri=nothing'\t'Where the server is' \
+                '--target-uri=nothing'\t'Where the server is: its MCP endpoint' \
                 '--port=nothing'\t'Listen on PORT; by default a free one' \
-                '--host=nothing'\t'Listen on ADDRESS' \
+                '--host=nothing'\t'Listen on ADDRESS; by default 127.0.0.1' \
                 '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
                 '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
+                '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places nothing
@@ -94,13 +97,14 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
         case 'mcp list'
             set flags \
+                '--format=text/json'\t'Print the answer as text or json; by default text' \
+                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
-                '--format=text/json'\t'Print the answer as text or json; by default text' \
-                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places server
@@ -108,13 +112,14 @@ function __thv_look -S # COMMAND: what may follow it
         case 'mcp call'
             set flags \
                 '--args-json=nothing'\t'Give the tool\'s arguments as one JSON object' \
+                '--format=text/json'\t'Print the answer as text or json; by default text' \
+                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
-                '--format=text/json'\t'Print the answer as text or json; by default text' \
-                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...

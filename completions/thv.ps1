@@ -73,11 +73,14 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['proxy'] = @{
         verbs = @()
         flags = @(
-            @('--target-uri=nothing', 'Where the server is'),
+            @('--target-uri=nothing', 'Where the server is: its MCP endpoint'),
             @('--port=nothing', 'Listen on PORT; by default a free one'),
-            @('--host=nothing', 'Listen on ADDRESS'),
+            @('--host=nothing', 'Listen on ADDRESS; by default 127.0.0.1'),
             @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
             @('+--allowed-hosts=nothing', 'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
+            @('--journal-capture', 'Keep arguments and results in it, too: redacted, cut, on this machine only'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )
@@ -114,13 +117,14 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['mcp list'] = @{
         verbs = @()
         flags = @(
+            @('--format=text/json', 'Print the answer as text or json; by default text'),
+            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
-            @('--format=text/json', 'Print the answer as text or json; by default text'),
-            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )
@@ -131,13 +135,14 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @()
         flags = @(
             @('--args-json=nothing', 'Give the tool''s arguments as one JSON object'),
+            @('--format=text/json', 'Print the answer as text or json; by default text'),
+            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
-            @('--format=text/json', 'Print the answer as text or json; by default text'),
-            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )

@@ -9,8 +9,10 @@ import typer
 from thv.cli import analytics, client, commands, config, mcp_commands, operator
 from thv.cli.help_text import Command, Group, complaint, listed
 from thv.cli.output import INTERRUPTED, ended
+from thv.cli.proxy_options import OPTIONS as PROXY_OPTIONS
+from thv.cli.proxy_options import parse_proxy
 from thv.cli.run_options import all_options, parse
-from thv.cli.shared_options import AllowedHosts, AllowedOrigins, Debug, Host  # noqa: TC001  Typer reads them
+from thv.cli.shared_options import AllowedOrigins, Debug, Host  # noqa: TC001  Typer reads them
 from thv.cli.table_command import ARGUMENTS_OF_THE_SERVER, add_table_command
 from thv.core.console import warn
 from thv.operator.names import ATTACH_VERB, SERVER_CONTAINER, TOKEN_DIR
@@ -19,6 +21,7 @@ from thv.servers import registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thv.cli.proxy_options import ProxyRequest
     from thv.cli.run_options import RunRequest
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -58,8 +61,13 @@ def root(
 def _run(request: RunRequest, debug: bool) -> int:
     from thv.cli.run import run
 
-    request.debug = request.debug or debug
-    return run(request)
+    return run(request.replace(debug=True) if debug else request)
+
+
+def _run_proxy(request: ProxyRequest, debug: bool) -> int:
+    from thv.cli.proxy import proxy
+
+    return proxy(request.replace(debug=True) if debug else request)
 
 
 RUN_HELP = f"""\
@@ -119,42 +127,24 @@ add_table_command(
     takes_command=True,
 )
 
+add_table_command(
+    app,
+    "proxy",
+    arguments=[("NAME", "What to call the server.")],
+    options=PROXY_OPTIONS,
+    parse=parse_proxy,
+    run=_run_proxy,
+    usages=("[OPTIONS] --target-uri URI NAME",),
+    text="Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted.",
+    examples=PROXY_EXAMPLES,
+    takes_server=False,
+)
+
 app.add_typer(mcp_commands.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(client.app, name="client", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 app.add_typer(operator.app, name="operator", context_settings=HELP_NAMES)
-
-
-@app.command("proxy", cls=Command, epilog=listed("Examples:", PROXY_EXAMPLES))
-def run_proxy(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the server.", show_default=False)],
-    *,
-    target_uri: Annotated[
-        str, typer.Option("--target-uri", metavar="URI", help="Where the server is.", show_default=False)
-    ],
-    port: Annotated[
-        int, typer.Option("--port", metavar="PORT", help="Listen on PORT; by default a free one.", show_default=False)
-    ] = 0,
-    host: Host = "127.0.0.1",
-    allowed_origins: AllowedOrigins = None,
-    allowed_hosts: AllowedHosts = None,
-    debug: Debug = False,
-) -> int:
-    """Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted."""
-    from thv.cli.proxy import proxy
-
-    asked = bool(context.find_root().params.get("debug"))
-    return proxy(
-        name,
-        target_uri,
-        host=host,
-        port=port,
-        allowed_origins=allowed_origins or (),
-        allowed_hosts=allowed_hosts or (),
-        debug=debug or asked,
-    )
 
 
 @app.command("doctor", cls=Command, epilog=listed("Examples:", DOCTOR_EXAMPLES))

@@ -12,14 +12,22 @@ from thv.errors import ConfigError, ThvError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.cli.run_options import RunRequest
+    from collections.abc import Mapping
+
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
 
-def resolve_telemetry(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, list[str]]:
+def resolve_telemetry(
+    otel: Mapping[str, str], *, server: str, debug: bool
+) -> tuple[TelemetrySettings | None, list[str]]:
     """The settings of the user's telemetry, None if it is off; and warnings for the user.
 
     A file that cannot be read turns it off with a warning: that is no reason to keep a client from its server.
+
+    Args:
+        otel: the text that each ``--otel-`` option gives its setting; checked.
+        server: what people call the server.
+        debug: say on stderr what the telemetry does.
 
     Raises:
         SettingError: an option has a value that it cannot have.
@@ -30,14 +38,14 @@ def resolve_telemetry(request: RunRequest, *, server: str) -> tuple[TelemetrySet
 
     environ = os.environ
     path = config_path(environ)
-    if not effective_settings.may_ask(request.otel, environ, path):
+    if not effective_settings.may_ask(otel, environ, path):
         return None, []
     from thv.config import otlp_env
     from thv.config.otel_environment import sdk_disabled
 
     if sdk_disabled(environ):
         return None, []
-    flags = effective_settings.parse_flags(request.otel)
+    flags = effective_settings.parse_flags(otel)
     try:
         values, warnings = effective_settings.read(path, flags, environ)
     except ConfigError as error:
@@ -51,7 +59,7 @@ def resolve_telemetry(request: RunRequest, *, server: str) -> tuple[TelemetrySet
         server=server,
         capture_arguments=bool(flags.get("capture-arguments")),
         propagate=bool(flags.get("propagate")),
-        debug=request.debug,
+        debug=debug,
     )
     if settings is None:
         return None, warnings + further
@@ -60,24 +68,9 @@ def resolve_telemetry(request: RunRequest, *, server: str) -> tuple[TelemetrySet
     return settings, warnings + further + otlp_env.ignored(environ)
 
 
-def without_secrets(request: RunRequest) -> RunRequest:
-    """The request as it may be shown: what is secret in its options of telemetry is hidden."""
-    from thv.cli.run_options import RunRequest
-    from thv.config import effective_settings
-    from thv.config.setting_types import shown
-
-    copy = RunRequest()
-    vars(copy).update(vars(request))
-    values = effective_settings.parse_flags(request.otel)
-    copy.otel = {
-        name: shown(effective_settings.known_flag(name), value, reveal=False) for name, value in values.items()
-    }
-    return copy
-
-
-def usage_analytics(request: RunRequest) -> bool | None:
+def usage_analytics(otel: Mapping[str, str]) -> bool | None:
     """What the command line says of anonymous usage analytics; None where it is silent."""
-    text = request.otel.get("usage-analytics-enabled")
+    text = otel.get("usage-analytics-enabled")
     if text is None:
         return None
     from thv.core.booleans import BOOLEANS

@@ -12,9 +12,6 @@ import typer
 from thv.cli.run_options import BY_FLAG
 
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on ADDRESS.")]
-AllowedHosts = Annotated[
-    list[str] | None, typer.Option("--allowed-hosts", metavar="HOST", help=BY_FLAG["--allowed-hosts"].help)
-]
 AllowedOrigins = Annotated[
     list[str] | None,
     typer.Option("--allowed-origins", metavar="ORIGIN", help=BY_FLAG["--allowed-origins"].help),
