@@ -20,6 +20,8 @@ from thv.cli.run import run
 from thv.cli.run_options import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thv.analytics.pipeline import UsageAnalytics
 
 
@@ -52,18 +54,15 @@ def main() -> None:
     if "--audit" in options:
         guard(options["--audit"])
 
-    def make_analytics(**given: Any) -> UsageAnalytics:
-        import ssl
-
+    def make_analytics(consent: Callable[[], bool], **given: Any) -> UsageAnalytics:
         from thv.analytics.pipeline import UsageAnalytics
 
         if "--ca" in options:
-            context = given["ssl_context"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(options["--ca"])
+            given["ca_file"] = options["--ca"]
         for flag, name in (("--interval", "interval"), ("--quiet", "quiet")):
             if flag in options:
                 given[name] = float(options[flag])
-        analytics = UsageAnalytics(endpoint=options["--endpoint"], **given)
+        analytics = UsageAnalytics(consent, endpoint=options["--endpoint"], **given)
         if "--budget" in options:
             patient = partial(analytics.close, float(options["--budget"]))
             analytics.close = patient  # type: ignore[method-assign]  # this instance only
@@ -71,10 +70,20 @@ def main() -> None:
 
     if words[0] == "proxy":
         from thv.cli.proxy import proxy
-        from thv.cli.proxy_options import ProxyRequest
 
-        name, uri = words[1:]
-        os._exit(proxy(ProxyRequest(name=name, target_uri=uri), make_analytics=make_analytics))
+        name, uri, *switch = words[1:]
+        os._exit(
+            proxy(
+                name,
+                uri,
+                host="127.0.0.1",
+                port=0,
+                allowed_origins=(),
+                debug=False,
+                usage_analytics_enabled=switch[0] if switch else None,
+                make_analytics=make_analytics,
+            )
+        )
     os._exit(run(parse(words[1:]), make_analytics=make_analytics))
 
 

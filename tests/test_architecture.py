@@ -25,12 +25,11 @@ PARTS: dict[str, set[str]] = {
     "servers": set(),
     "mcp_client": {"process"},
     "config": set(),
-    "analytics": {"config"},
+    "analytics": set(),
     "telemetry": {"config"},
     "journal": {"config"},
     "http": {"relay", "process", "ledger", "servers"},
     "clients": {"config"},
-    "doctor": {"clients", "mcp_client", "servers"},
     "operator": {"relay", "process", "ledger", "servers", "http"},
 }
 """Part -> the parts it may import besides itself and the floor. Only `instrumentation` and `cli` join more."""
@@ -81,10 +80,68 @@ def test_a_part_imports_only_itself_and_what_lies_below_it(module: str) -> None:
     assert not strangers, f"{module} imports {strangers}"
 
 
-def test_only_consent_and_one_reading_of_the_config_file_meet() -> None:
+def test_telemetry_knows_the_names_of_settings_and_nothing_else_of_the_config_file() -> None:
     for module, imports in GRAPH.items():
-        if part_of(module) in {"analytics", "telemetry"}:
+        if part_of(module) == "telemetry":
             assert {name for name in imports if part_of(name) == "config"} <= {"thv.config.settings"}, module
+
+
+ANALYTICS = sorted((ROOT / "analytics").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", ANALYTICS, ids=module_name)
+def test_analytics_stand_on_the_standard_library_alone(path: Path) -> None:
+    """No SDK, no HTTP library: what they would bring along cannot leak. Core asks platformdirs for one directory."""
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            named.add(node.module or "")
+    strangers = {name.partition(".")[0] for name in named} - sys.stdlib_module_names
+    assert strangers <= {"thv", "platformdirs"}
+
+
+def test_analytics_are_handed_outcomes_and_a_consent_and_nothing_of_a_session() -> None:
+    """The types say it: no text, bytes or message can be passed in. The rest is when, where to, and for tests."""
+    tree = ast.parse((ROOT / "analytics" / "pipeline.py").read_text())
+    [pipeline] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "UsageAnalytics"]
+    methods = {node.name: node.args for node in pipeline.body if isinstance(node, ast.FunctionDef)}
+
+    def types(name: str) -> dict[str, str]:
+        arguments = methods[name]
+        listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        assert (arguments.vararg, arguments.kwarg) == (None, None)
+        return {arg.arg: ast.unparse(arg.annotation) for arg in listed if arg.annotation is not None}
+
+    assert types("record") == {"outcome": "Outcome"}
+    assert types("client_disconnected") == {}
+    assert types("close") == {"budget": "float"}
+    assert types("__init__") == {
+        "consent": "Callable[[], bool]",
+        "activity": "Callable[[], int]",
+        "debug": "bool",
+        "warn": "Callable[[str], None] | None",
+        "state_dir": "Callable[[], str | Path] | None",
+        "endpoint": "str",
+        "ca_file": "str | None",
+        "interval": "float",
+        "quiet": "float",
+    }
+    assert {name for name in methods if not name.startswith("_")} == {"record", "client_disconnected", "close"}
+
+
+def test_only_the_instrumentation_makes_the_pipeline_and_hands_it_these() -> None:
+    makers = {module for module, imports in GRAPH.items() if "thv.analytics.pipeline" in imports}
+    assert makers == {"thv.instrumentation.instrumentation"}
+    source = (ROOT / "instrumentation" / "instrumentation.py").read_text()
+    calls = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "make_analytics"
+    ]
+    assert calls == ["make_analytics(usage_consent.is_given, activity=activity, debug=debug)"]
 
 
 def test_analytics_telemetry_and_journal_never_know_each_other() -> None:

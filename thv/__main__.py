@@ -1,4 +1,4 @@
-"""The entry of the `thv` command. What is asked all day is answered before the command-line library is imported.
+"""The entry of the `thv` command. Frequent commands are answered before the command-line library is imported.
 
 `thv run` and `thv mcp` are parsed by tables of their own, here and on the full command line. The commands of `FAST` are
 read here when they stand with exactly their arguments and no option; everything else is for the full command line,
@@ -38,24 +38,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     the interpreter's tidying up may keep its client waiting. So do fast commands, unless `argv` is handed in.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    start = 1 if words[:1] == ["--debug"] else 0
+    from thv.cli.after_command import after_command
+
     try:
-        if words[start : start + 1] == ["run"]:
-            _let_ctrl_c_end_us()
-            exit_code = _run(words[start + 1 :], debug=start == 1)
-            if exit_code is not None:
-                os._exit(exit_code)
-        command = mcp_command(words) or fast_command(words)
-        if command is not None:
-            from thv.cli.output import ended
-
-            exit_code = ended(command, debug="--debug" in words)
-            return exit_code if argv is not None else os._exit(exit_code)
-        from thv.cli.app import main as full_main
-
-        return full_main(words)
+        exit_code, leaves_at_once = _main(words)
+        after_command()
     except KeyboardInterrupt:
         os._exit(130)  # 128 + SIGINT, as a shell gives it
+    if leaves_at_once and (argv is None or "run" in words[:2]):
+        os._exit(exit_code)
+    return exit_code
+
+
+def _main(words: list[str]) -> tuple[int, bool]:
+    """The exit code of a command, and whether the process is to end without the interpreter's tidying up."""
+    start = 1 if words[:1] == ["--debug"] else 0
+    if words[start : start + 1] == ["run"]:
+        _let_ctrl_c_end_us()
+        exit_code = _run(words[start + 1 :], debug=start == 1)
+        if exit_code is not None:
+            return exit_code, True
+    command = mcp_command(words) or fast_command(words)
+    if command is not None:
+        from thv.cli.output import ended
+
+        return ended(command, debug="--debug" in words), True
+    from thv.cli.app import main as full_main
+
+    return full_main(words), False
 
 
 def _let_ctrl_c_end_us() -> None:
@@ -86,8 +96,7 @@ def mcp_command(words: Sequence[str]) -> Callable[[], int] | None:
             return full_main(words)
         from thv.cli.mcp import call_tool, list_tools
 
-        if start:
-            request = request.replace(run=request.run.replace(debug=True))
+        request.run.debug = request.run.debug or start == 1
         return (list_tools if verb == ["list"] else call_tool)(request)
 
     return run
@@ -123,7 +132,8 @@ def _run(words: Sequence[str], *, debug: bool) -> int | None:
         return error.exit_code
     if request.wants_help:
         return None
-    return run(request.replace(debug=True) if debug else request)
+    request.debug = request.debug or debug
+    return run(request)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class Session:
                 rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
             )
             relay.start()
+            server.watch()
         except BaseException:  # no thread or descriptor left
             server.kill()
             raise
@@ -132,6 +133,7 @@ class Session:
                 is_demo=self._spec.is_demo,
                 debug=self._debug,
                 usage_analytics=self._usage_analytics,
+                server_environ=self._spec.env,
                 telemetry=self._telemetry,
                 journal=self._journal,
                 warnings=self._remarks,

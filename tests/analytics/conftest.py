@@ -43,10 +43,10 @@ def make_analytics(tmp_path: Path, said: list[str]) -> Iterator[MakeAnalytics]:
             "warn": said.append,
             "state_dir": lambda: tmp_path / "state",
             "endpoint": to.endpoint,
-            "ssl_context": to.client_context(),
+            "ca_file": str(to.ca_file),
             "quiet": 0.0,
         }
-        analytics = UsageAnalytics(**{**settings, **changes})
+        analytics = UsageAnalytics(**{"consent": lambda: True, **settings, **changes})
         made.append(analytics)
         return analytics
 

@@ -58,16 +58,12 @@ def finish():
 
 OURS = """
 import sys, threading
-import ssl
-from pathlib import Path
 from thv.analytics.pipeline import UsageAnalytics
 
 endpoint, ca, state = sys.argv[1:]
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-context.load_verify_locations(ca)
 analytics = UsageAnalytics(
-    activity=lambda: 0, warn=lambda text: None, quiet=0.0, interval=3600.0,
-    endpoint=endpoint, ssl_context=context, state_dir=lambda: Path(state),
+    lambda: True, activity=lambda: 0, warn=lambda text: None, quiet=0.0, interval=3600.0,
+    endpoint=endpoint, ca_file=ca, state_dir=lambda: state,
 )
 record = analytics.record
 def finish():

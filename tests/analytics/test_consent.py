@@ -1,4 +1,4 @@
-"""Off always wins, and a person is told who said so."""
+"""Off always wins, and the source that decided is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.conftest import PATIENT
-from thv.analytics.consent import Consent, answers, decide
+from thv.analytics.consent import Consent, answers, decide, refusal_to_remember
 from thv.core.interfaces import BooleanReading
 
 SILENT = BooleanReading(value=None, where="/home/u/.toolhive/config.yaml")
@@ -44,6 +44,7 @@ def test_analytics_are_on_by_default() -> None:
         ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "NO"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is no"),
         ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "0"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is 0"),
         ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "true", "CI": "1"}, "CI is set"),
+        ({"TOOLHIVE_USAGE_METRICS_ENABLED": "false"}, "TOOLHIVE_USAGE_METRICS_ENABLED is false"),
     ],
 )
 @pytest.mark.parametrize("reading", [SILENT, YES, NO, BROKEN])
@@ -131,26 +132,39 @@ def test_the_flag_turns_on_nothing_that_another_source_turned_off(environ: dict[
 
 
 environs = st.dictionaries(
-    st.sampled_from(["DO_NOT_TRACK", "CI", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED"]),
+    st.sampled_from(
+        [
+            "DO_NOT_TRACK",
+            "CI",
+            "OTEL_SDK_DISABLED",
+            "TOOLHIVE_USAGE_ANALYTICS_ENABLED",
+            "TOOLHIVE_USAGE_METRICS_ENABLED",
+        ]
+    ),
     st.sampled_from(["", "0", "1", "true", "false", "yes", "no", "maybe"]) | st.text(max_size=5),
 )
 readings = st.sampled_from([SILENT, YES, NO, BROKEN])
+marks = st.sampled_from([None, "DO_NOT_TRACK is set"])
 
 
 @PATIENT
-@given(environ=environs, reading=readings)
-def test_every_source_that_says_no_is_told_the_deciding_one_first(
-    environ: dict[str, str], reading: BooleanReading
+@given(environ=environs, server=environs, reading=readings, mark=marks)
+def test_every_source_that_says_no_is_listed_the_deciding_one_first(
+    environ: dict[str, str], server: dict[str, str], reading: BooleanReading, mark: str | None
 ) -> None:
-    told = [(one.enabled, one.source) for one in answers(environ, lambda: reading)]
-    alone = [decided({name: value}) for name, value in environ.items()] + [decided({}, reading)]
-    refusals = {one.source for one in alone if not one.enabled}
-    first = decided(environ, reading)
-    assert told[0] == (first.enabled, first.source)
-    if first.enabled:
-        assert len(told) == 1
-    else:
-        assert sorted(told) == sorted((False, source) for source in refusals)
+    def ask(
+        environ: dict[str, str], server: dict[str, str], reading: BooleanReading, mark: str | None
+    ) -> list[Consent]:
+        return list(answers(environ, lambda: reading, server_environ=server, remembered=lambda: mark))
+
+    found = ask(environ, server, reading, mark)
+    alone = [ask({name: value}, {}, SILENT, None)[0] for name, value in environ.items()]
+    alone += [ask({}, {name: value}, SILENT, None)[0] for name, value in server.items()]
+    alone += [ask({}, {}, reading, None)[0]]
+    alone += [ask({}, {}, SILENT, mark)[0]] if reading.value is not True else []
+    refusals = [one.source for one in alone if not one.enabled]
+    assert sorted(one.source for one in found if not one.enabled) == sorted(refusals)
+    assert [one.enabled for one in found] == ([False] * len(refusals) or [True])
 
 
 @PATIENT
@@ -158,6 +172,37 @@ def test_every_source_that_says_no_is_told_the_deciding_one_first(
 def test_off_always_wins(environ: dict[str, str], reading: BooleanReading) -> None:
     each = [decided({name: value}).enabled for name, value in environ.items()] + [decided({}, reading).enabled]
     assert decided(environ, reading).enabled == all(each)
+
+
+def test_a_no_that_the_server_is_given_is_a_no() -> None:
+    consent = decide({}, lambda: YES, server_environ={"DO_NOT_TRACK": "1"})
+    assert (consent.enabled, consent.kind) == (False, "server-environment")
+    assert consent.source == "DO_NOT_TRACK is set for the server"
+
+
+def test_a_remembered_no_holds_unless_the_file_says_yes() -> None:
+    for reading, enabled in ((SILENT, False), (YES, True), (NO, False), (BROKEN, False)):
+        assert decide({}, lambda: reading, remembered=lambda: "DO_NOT_TRACK is set").enabled is enabled  # noqa: B023  called at once
+    consent = decide({}, lambda: SILENT, remembered=lambda: "DO_NOT_TRACK is set")
+    assert (consent.kind, consent.source) == ("remembered", "DO_NOT_TRACK is set, remembered")
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({}, None),
+        ({"CI": "true"}, None),
+        ({"DO_NOT_TRACK": "0"}, None),
+        ({"CI": "true", "DO_NOT_TRACK": "1"}, "DO_NOT_TRACK is set"),
+        ({"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED is true"),
+        ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "off"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is off"),
+        ({"TOOLHIVE_USAGE_METRICS_ENABLED": "perhaps"}, "TOOLHIVE_USAGE_METRICS_ENABLED is neither true nor false"),
+    ],
+)
+def test_what_is_remembered_is_the_users_own_no_and_not_that_of_a_build(
+    environ: dict[str, str], reason: str | None
+) -> None:
+    assert refusal_to_remember(environ) == reason
 
 
 def test_a_decision_cannot_be_changed() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.analytics.conftest import PATIENT
+from tests.sink import decode
 from thv.analytics.constants import ERROR, METRIC, SCOPE, STATUS, SUCCESS
-from thv.analytics.explain import WHY, fields
+from thv.analytics.explain import MESSAGES, fields, to_json
 from thv.analytics.otlp import LARGEST_COUNT, MINUTE_NS, Counts, encode
 
 NOON = 1_790_000_040_000_000_000
@@ -34,7 +37,7 @@ def test_every_byte_belongs_to_one_field_and_none_is_left_over(said: Counts, now
 
 
 def test_a_report_has_every_field_that_is_explained_and_no_other() -> None:
-    names = {name.partition(".")[2] for name in WHY}
+    names = {kind.name for message in MESSAGES.values() for kind in message.values()}
     assert {field.name for field in fields(encode(Counts(12, 3), NOON))} == names
 
 
@@ -54,7 +57,16 @@ def test_values_are_said_as_a_person_reads_them() -> None:
     assert values["is_monotonic"] == "1 (true)"
 
 
-@pytest.mark.parametrize("stray", [b"\x12\x00", b"\x0d\x00\x00\x00\x00", b"\x0a\x02\x1a\x00"])
+@PATIENT
+@given(said=counts, now_ns=times)
+def test_the_json_is_what_protobufs_own_decoder_makes_of_the_bytes(said: Counts, now_ns: int) -> None:
+    body = encode(said, now_ns)
+    assert json.dumps(to_json(body)) == json.dumps(decode(body))
+
+
+@pytest.mark.parametrize(
+    "stray", [b"\x12\x00", b"\x0d\x00\x00\x00\x00", b"\x0a\x02\x1a\x00", b"\x09" + bytes(8), b"\x08\x01"]
+)
 def test_a_field_that_is_not_explained_is_never_passed_over(stray: bytes) -> None:
     with pytest.raises((LookupError, ValueError)):
         fields(encode(Counts(1, 1), NOON) + stray)

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from tests.analytics.conftest import PATIENT
 from tests.sink import PATIENCE
 from thv.analytics import history
+from thv.analytics.delivery import DeliveryStatus
 from thv.analytics.history import BEGUN, FULL, HISTORY, RESULTS, UNKNOWN, Export, append, clear, minute_of, read
-from thv.analytics.transport import DeliveryStatus
 from thv.errors import ThvError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MINUTE = "2026-11-22T16:23Z"
 
@@ -194,7 +197,7 @@ def test_what_cannot_be_read_or_removed_is_an_error_in_one_line(state: Path, mon
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "unlink", refuse)
+        patched.setattr(history, "_unlink", refuse)
         with pytest.raises(ThvError, match="cannot be removed: Permission denied"):
             clear(lambda: state)
     with monkeypatch.context() as patched:

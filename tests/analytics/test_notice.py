@@ -1,12 +1,16 @@
-"""A person is told before anything is sent, once."""
+"""The notice comes before anything is sent, once, and once more on the first terminal."""
 
 from __future__ import annotations
 
+import os
+import pty
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thv.analytics.notice import MARKER, NOTICE, shown, was_shown
+from thv.analytics.notice import MARKER, NOTICE, TERMINAL_MARKER, is_due_on_terminal, show, shown, was_shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -78,3 +82,40 @@ def test_the_marker_lies_in_the_users_state_directory(home: Path) -> None:
     assert shown(said.append)
     assert [path.name for path in home.rglob("*") if path.is_file()] == [MARKER]
     assert shown(fail)
+
+
+@contextmanager
+def terminal() -> Iterator[None]:
+    """While it lasts, stderr is a terminal. No fixture: pytest takes stderr back between a fixture and its test."""
+    ours, theirs = pty.openpty()
+    before = os.dup(2)
+    os.dup2(theirs, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        for descriptor in (ours, theirs, before):
+            os.close(descriptor)
+
+
+def test_what_was_shown_in_a_log_is_due_once_more_on_a_terminal(tmp_path: Path) -> None:
+    assert shown(lambda _: None, lambda: tmp_path)
+    assert not is_due_on_terminal(lambda: tmp_path)
+    said: list[str] = []
+    with terminal():
+        assert is_due_on_terminal(lambda: tmp_path)
+        assert show(said.append, lambda: tmp_path)
+        assert not is_due_on_terminal(lambda: tmp_path)
+    assert said == [NOTICE]
+
+
+def test_what_was_never_shown_is_not_due_before_there_is_something_to_report(tmp_path: Path) -> None:
+    with terminal():
+        assert not is_due_on_terminal(lambda: tmp_path)
+
+
+def test_what_was_shown_on_a_terminal_first_is_not_due_again(tmp_path: Path) -> None:
+    with terminal():
+        assert shown(lambda _: None, lambda: tmp_path / "state")
+        assert {path.name for path in (tmp_path / "state").iterdir()} == {MARKER, TERMINAL_MARKER}
+        assert not is_due_on_terminal(lambda: tmp_path / "state")

@@ -126,7 +126,7 @@ def test_nothing_but_https_is_an_endpoint(endpoint: str) -> None:
 @PATIENT
 @given(one=counts, other=counts)
 def test_sums_stay_within_what_the_wire_can_hold(one: Counts, other: Counts) -> None:
-    both = one + other
+    both = one.plus(other)
     assert both.success == min(one.success + other.success, LARGEST_COUNT)
     assert both.error == min(one.error + other.error, LARGEST_COUNT)
     assert bool(both) == (bool(one) or bool(other))

@@ -111,7 +111,7 @@ def test_closing_never_waits_for_a_disk_that_hangs(
 ) -> None:
     asked, answered = threading.Event(), threading.Event()
 
-    def hang(_: Export, __: Path) -> None:
+    def hang(_: Export, __: str) -> None:
         asked.set()
         answered.wait(PATIENCE)
 

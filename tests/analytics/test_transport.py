@@ -7,8 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from dataclasses import replace
-from time import monotonic
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +18,9 @@ from hypothesis import strategies as st
 from tests.analytics.conftest import PATIENT
 from tests.sink import Mode, Sink
 from thv.analytics import transport
+from thv.analytics.delivery import Delivery, DeliveryStatus
 from thv.analytics.otlp import Counts, Request, request_for
-from thv.analytics.transport import Delivery, DeliveryStatus, final_status, post, trust
+from thv.analytics.transport import absolute_name, create_ssl_context, final_status, post
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def send(sink: Sink, timeout: float = GENEROUS) -> Delivery:
 
 
 @pytest.mark.parametrize(
-    ("mode", "fate"),
+    ("mode", "status"),
     [
         ("ok", DeliveryStatus.TAKEN),
         ("204", DeliveryStatus.TAKEN),
@@ -61,15 +61,15 @@ def send(sink: Sink, timeout: float = GENEROUS) -> Delivery:
         ("flood", DeliveryStatus.UNKNOWN),
     ],
 )
-def test_the_fate_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, fate: DeliveryStatus) -> None:
+def test_what_became_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, status: DeliveryStatus) -> None:
     with Sink(mode=mode) as sink:
         delivery = send(sink)
-    assert delivery.fate is fate, delivery.reason
+    assert delivery.status is status, delivery.reason
     assert delivery.reason
 
 
 @pytest.mark.parametrize(
-    ("mode", "fate"),
+    ("mode", "status"),
     [
         ("blackhole", DeliveryStatus.UNKNOWN),
         ("drip", DeliveryStatus.UNKNOWN),
@@ -77,12 +77,12 @@ def test_the_fate_of_a_request_is_known_or_said_to_be_unknown(mode: Mode, fate: 
         ("drip-tls", DeliveryStatus.NOT_TAKEN),
     ],
 )
-def test_one_deadline_holds_for_the_whole_exchange(mode: Mode, fate: DeliveryStatus) -> None:
+def test_one_deadline_holds_for_the_whole_exchange(mode: Mode, status: DeliveryStatus) -> None:
     with Sink(mode=mode) as sink:
         begun = monotonic()
         delivery = send(sink, SHORT)
         assert monotonic() - begun < GENEROUS
-    assert delivery.fate is fate, delivery.reason
+    assert delivery.status is status, delivery.reason
 
 
 def test_a_name_that_does_not_resolve_is_no_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,13 +92,13 @@ def test_a_name_that_does_not_resolve_is_no_delivery(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with Sink() as sink:
         delivery = send(sink)
-    assert delivery.fate is DeliveryStatus.NOT_TAKEN
+    assert delivery.status is DeliveryStatus.NOT_TAKEN
     assert sink.connections == 0
 
 
 def test_a_server_with_another_name_in_its_certificate_is_not_trusted(sink: Sink) -> None:
-    elsewhere = replace(to(sink), host="127.0.0.2")
-    assert post(elsewhere, sink.client_context(), GENEROUS).fate is DeliveryStatus.NOT_TAKEN
+    elsewhere = to(sink)._replace(host="127.0.0.2")
+    assert post(elsewhere, sink.client_context(), GENEROUS).status is DeliveryStatus.NOT_TAKEN
     assert sink.requests == []
 
 
@@ -108,7 +108,7 @@ def test_the_next_address_is_tried_when_one_refuses(sink: Sink, monkeypatch: pyt
             (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in (closed.port, sink.port)
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        assert send(sink).fate is DeliveryStatus.TAKEN
+        assert send(sink).status is DeliveryStatus.TAKEN
 
 
 def test_the_next_address_is_tried_when_the_system_has_no_such_network(
@@ -119,7 +119,7 @@ def test_the_next_address_is_tried_when_the_system_has_no_such_network(
         (family, socket.SOCK_STREAM, 0, "", ("127.0.0.1", sink.port)) for family in (no_such_family, socket.AF_INET)
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-    assert send(sink).fate is DeliveryStatus.TAKEN
+    assert send(sink).status is DeliveryStatus.TAKEN
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(sink: Sink, m
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", sink.port))] * 2
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     monkeypatch.setattr(transport, "_connect_one", connect)
-    assert send(sink, GENEROUS).fate is DeliveryStatus.TAKEN
+    assert send(sink, GENEROUS).status is DeliveryStatus.TAKEN
     assert shares[0] <= GENEROUS / 2 < shares[1]
 
 
@@ -149,6 +149,33 @@ def test_what_is_sent_is_the_request_and_nothing_else(sink: Sink) -> None:
     send(sink)
     [received] = sink.requests
     assert received.head.encode() + b"\r\n\r\n" + received.body == to(sink).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("analytics.toolhive.stacklok.dev", "analytics.toolhive.stacklok.dev."),
+        ("analytics.toolhive.stacklok.dev.", "analytics.toolhive.stacklok.dev."),
+        ("127.0.0.1", "127.0.0.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_one_absolute_name_is_looked_up_and_no_search_domain(
+    host: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[object] = []
+
+    def fail(name: object, *_: object, **__: object) -> None:
+        names.append(name)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    request = request_for(Counts(1, 0), endpoint=f"https://{host}/v1/traces", now_ns=time_ns())
+    assert post(request, create_ssl_context(), GENEROUS).status is DeliveryStatus.NOT_TAKEN
+    assert names == [asked]
+    assert ("Host", host) in request.headers
+    assert absolute_name(host) == asked
 
 
 @pytest.mark.parametrize(
@@ -206,7 +233,7 @@ def in_a_process(code: str, environ: Mapping[str, str]) -> str:
 
 
 STOCK = "import ssl; context = ssl.create_default_context(); "
-OURS = "from thv.analytics.transport import trust; context = trust(); "
+OURS = "from thv.analytics.transport import create_ssl_context; context = create_ssl_context(); "
 
 
 @pytest.mark.parametrize(("maker", "obeys"), [(STOCK, True), (OURS, False)], ids=["stock", "ours"])
@@ -226,7 +253,7 @@ def test_a_variable_does_not_choose_whom_to_trust(maker: str, obeys: bool, tmp_p
 
 
 def test_the_trust_is_that_of_the_default_context() -> None:
-    ours, default = trust(), ssl.create_default_context()
+    ours, default = create_ssl_context(), ssl.create_default_context()
     for setting in ("protocol", "verify_mode", "check_hostname", "verify_flags", "options", "minimum_version"):
         assert getattr(ours, setting) == getattr(default, setting), setting
 

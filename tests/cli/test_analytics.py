@@ -27,10 +27,10 @@ pytestmark = pytest.mark.usefixtures("analytics_on")
 ON_BY_DEFAULT = f"""\
 on (default)
   where to     {ENDPOINT}
-  how often    every 30 seconds while there is something new, and when a session ends
+  how often    about every 30 seconds while there is something new, and when a session ends
   notice       not shown yet; it comes before the first report
   what         thv analytics show
-  to turn off  thv config otel set usage-analytics-enabled false   (or set DO_NOT_TRACK=1)
+  to turn off  thv config otel set usage-analytics-enabled false
 """
 
 
@@ -123,11 +123,32 @@ def test_the_keys_of_status_as_json_stay(thv: Run, monkeypatch: pytest.MonkeyPat
     assert as_json(thv, "status") == {
         "enabled": False,
         "source": "DO_NOT_TRACK is set",
-        "also_off": ["CI is set"],
+        "also_off": ["CI is set", "DO_NOT_TRACK is set, remembered"],
         "endpoint": ENDPOINT,
         "interval_seconds": 30.0,
         "notice_shown": False,
     }
+
+
+def test_a_no_that_one_command_saw_is_remembered_until_the_file_says_yes(
+    thv: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    assert main(["config", "path"]) == 0  # any command
+    monkeypatch.delenv("DO_NOT_TRACK")
+    out, _ = thv("status")
+    assert out.startswith("off (DO_NOT_TRACK is set, remembered)\n")
+    assert "\n  remembered   a no that thv saw in its environment, because MCP clients do not pass" in out
+    assert out.endswith("\n  to turn on   thv config otel set usage-analytics-enabled true\n")
+    assert main(["config", "otel", "get", SETTING]) == 0
+    assert "usage analytics stay off all the same: DO_NOT_TRACK is set, remembered" in capfd.readouterr().err
+    assert main(["config", "otel", "list", "--format", "json"]) == 0
+    [row] = [row for row in json.loads(capfd.readouterr().out) if row["key"] == SETTING]
+    assert row == {"key": SETTING, "value": "false", "origin": "remembered"}
+    assert main(["config", "otel", "set", SETTING, "true"]) == 0
+    assert as_json(thv, "status")["enabled"] is True
+    assert main(["config", "otel", "unset", SETTING]) == 0
+    assert as_json(thv, "status")["source"] == "default"
 
 
 def test_show_tells_the_request_its_headers_its_body_and_every_field(thv: Run) -> None:

@@ -45,7 +45,8 @@ def test_get_prints_true_or_false_whatever_the_word(thv: Command, word: str) -> 
 def test_set_makes_a_private_file_that_explains_itself(thv: Command) -> None:
     code, out, err = thv("otel", "set", KEY, "NO")
     assert (code, out) == (0, "")
-    assert err == f"thv: otel.{KEY} is now false in {thv.path}\n"
+    now = "sessions that are running forget what they counted and send nothing from now on"
+    assert err == f"thv: otel.{KEY} is now false in {thv.path}\nthv: {now}\n"
     text = thv.path.read_text()
     assert text.startswith("# ")
     assert text.endswith(f"\n\notel:\n  {KEY}: false\n")

@@ -1,28 +1,13 @@
 """What goes over the wire: two counts and a minute, as one OTLP/HTTP request. Pure; opens nothing.
 
-The protobuf message is built here field by field from integers and constants, so there is no path by which a resource,
-an exemplar, an attribute or a time of anyone else's could enter it. The SDK's own `encode_metrics` gives the same
-bytes, but importing it imports `opentelemetry.sdk.trace`, which raises when a variable such as
-`OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` is malformed.
+The protobuf message is built field by field from integers and constants, so there is no path by which a resource, an
+exemplar, an attribute or a time of another origin could enter it. The bytes are those of the OpenTelemetry SDK's own
+encoder, which a test compares; the SDK itself is not needed for two integers.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    AggregationTemporality,
-    Metric,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from typing import NamedTuple
 
 from thv.analytics.constants import ERROR, METRIC, SCOPE, STATUS, SUCCESS, USER_AGENT
 
@@ -34,38 +19,34 @@ LARGEST_COUNT = 2**63 - 1
 HTTPS_PORT = 443
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many tool calls succeeded and failed. False when there is nothing to say."""
+class Counts(NamedTuple):
+    """How many tool calls succeeded and failed. False when there is nothing to report."""
 
     success: int = 0
     error: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            min(self.success + other.success, LARGEST_COUNT),
-            min(self.error + other.error, LARGEST_COUNT),
-        )
+    def plus(self, other: Counts) -> Counts:
+        """The sum, within what the wire can hold."""
+        return Counts(min(self.success + other.success, LARGEST_COUNT), min(self.error + other.error, LARGEST_COUNT))
 
     def __bool__(self) -> bool:
         return self.success > 0 or self.error > 0
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP/1.1 POST, whole: what is here is sent, and nothing else is."""
 
-    url: str
     host: str
     port: int
+    target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
     method: str = "POST"
 
     @property
-    def target(self) -> str:
-        """The request target (RFC 9112, 3.2.1)."""
-        return urlsplit(self.url).path or "/"
+    def url(self) -> str:
+        """Where it goes."""
+        return f"https://{dict(self.headers)['Host']}{self.target}"
 
     def to_bytes(self) -> bytes:
         """The exact bytes written to the connection, inside TLS."""
@@ -74,10 +55,11 @@ class Request:
 
     def readable_body(self) -> str:
         """The body as OTLP/JSON, decoded from the very bytes that are sent."""
-        from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]  # protobuf has no stubs
+        import json
 
-        message = ExportMetricsServiceRequest.FromString(self.body)
-        return json.dumps(MessageToDict(message), indent=2)
+        from thv.analytics.explain import to_json
+
+        return json.dumps(to_json(self.body), indent=2)
 
 
 def request_for(counts: Counts, *, endpoint: str, now_ns: int) -> Request:
@@ -85,19 +67,21 @@ def request_for(counts: Counts, *, endpoint: str, now_ns: int) -> Request:
 
     Raises ValueError if the endpoint is not an https URL with a host.
     """
-    parts = urlsplit(endpoint)
-    if parts.scheme != "https" or not parts.hostname:
+    scheme, _, rest = endpoint.partition("://")
+    authority, slash, path = rest.partition("/")
+    host, _, port = authority.partition(":")
+    if scheme != "https" or not host:
         raise ValueError(f"usage analytics are only ever sent over https, not to {endpoint!r}")
     body = encode(counts, now_ns)
     headers = (
-        ("Host", parts.netloc.rpartition("@")[2]),
+        ("Host", authority),
         ("User-Agent", USER_AGENT),
         ("Content-Type", "application/x-protobuf"),
         ("Content-Length", str(len(body))),
         # RFC 9112, 9.6: a client that keeps no connection must say so.
         ("Connection", "close"),
     )
-    return Request(endpoint, parts.hostname, parts.port or HTTPS_PORT, headers, body)
+    return Request(host, int(port or HTTPS_PORT), f"{slash or '/'}{path}", headers, body)
 
 
 def encode(counts: Counts, now_ns: int) -> bytes:
@@ -108,22 +92,29 @@ def encode(counts: Counts, now_ns: int) -> bytes:
     have no length at all, which backends read as an unknown start (OpenTelemetry metrics data model, "Temporality").
     """
     end = now_ns - now_ns % MINUTE_NS
-    points = [
-        NumberDataPoint(
-            attributes=[KeyValue(key=STATUS, value=AnyValue(string_value=status))],
-            start_time_unix_nano=end - MINUTE_NS,
-            time_unix_nano=end,
-            as_int=count,
-        )
+    points = b"".join(
+        _field(1, _point(status, count, end))  # Sum.data_points
         for status, count in ((SUCCESS, counts.success), (ERROR, counts.error))
         if count > 0
-    ]
-    total = Sum(
-        data_points=points,
-        aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA,
-        is_monotonic=True,
     )
-    scope = ScopeMetrics(scope=InstrumentationScope(name=SCOPE), metrics=[Metric(name=METRIC, sum=total)])
-    everything = ResourceMetrics(resource=Resource(), scope_metrics=[scope])
-    body: bytes = ExportMetricsServiceRequest(resource_metrics=[everything]).SerializeToString()
-    return body
+    total = points + b"\x10\x01" + b"\x18\x01"  # Sum.aggregation_temporality: DELTA; Sum.is_monotonic: true
+    metric = _field(1, METRIC.encode()) + _field(7, total)  # Metric.name, Metric.sum
+    scope = _field(1, _field(1, SCOPE.encode())) + _field(2, metric)  # ScopeMetrics.scope and its name, .metrics
+    return _field(1, _field(1, b"") + _field(2, scope))  # .resource_metrics: an empty .resource, and .scope_metrics
+
+
+def _point(status: str, count: int, end: int) -> bytes:
+    """A `NumberDataPoint`: start_time_unix_nano, time_unix_nano, as_int (all fixed64), attributes."""
+    numbers = ((0x11, end - MINUTE_NS), (0x19, end), (0x31, count))
+    fixed = b"".join(bytes([tag]) + number.to_bytes(8, "little") for tag, number in numbers)
+    return fixed + _field(7, _field(1, STATUS.encode()) + _field(2, _field(1, status.encode())))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field (Protocol Buffers, "Encoding"): its tag, its length as a varint, its content."""
+    length = len(content)
+    prefix = bytearray([number << 3 | 2])
+    while length > 0x7F:  # noqa: PLR2004  seven bits a byte
+        prefix.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes(prefix) + bytes([length]) + content

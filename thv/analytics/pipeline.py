@@ -1,8 +1,9 @@
-"""Counts outcomes as two integers, and decides when they are sent: late, rarely, and never in anyone's way.
+"""Counts outcomes, and decides when they are sent: late, rarely, with consent, and never in the session's way.
 
 Nothing here raises into the session, and nothing waits but `close`, which has a budget. Until the first outcome there
-is no thread; until the relay has been quiet there is no OpenTelemetry, TLS or HTTP in the process; while nothing new is
-counted nothing wakes up. Importing this module is cheap: everything heavy is imported by the analytics thread.
+is no thread; until the relay has been quiet there is no TLS in the process; while nothing new is counted nothing wakes
+up. Consent is asked again right before each export: after a no, everything that was counted is forgotten, and this
+process counts no more. Importing this module is cheap: the analytics thread imports what an export needs.
 """
 
 from __future__ import annotations
@@ -10,42 +11,45 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from thv.analytics.constants import ENDPOINT, INTERVAL, SUCCESS
+from thv.analytics.constants import ENDPOINT, INTERVAL, JITTER
+from thv.analytics.provider import AnalyticsMeterProvider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
+    import threading
     from collections.abc import Callable
     from pathlib import Path
 
-    from thv.analytics.exporter import AllowListExporter
+    from thv.analytics.delivery import Delivery
+    from thv.analytics.exporter import Exporter
     from thv.analytics.otlp import Request
-    from thv.analytics.provider import AnalyticsMeterProvider
-    from thv.analytics.transport import Delivery
     from thv.core.interfaces import Outcome
 
 QUIET = 0.25
-"""Seconds without relay traffic before OpenTelemetry may be imported: beside live traffic its import costs latency."""
+"""Seconds without relay traffic before the TLS library is imported: beside live traffic its import costs latency."""
 
 EXIT_BUDGET = 0.3
 """Seconds the end of a session may wait for the last export: unnoticed by a person, a few round trips to a server."""
 
+RANDOM_BYTES = 4
+
 
 class UsageAnalytics:
-    """Counts how tool calls end, and reports the counts every `interval` seconds and at exit.
+    """Counts how tool calls end, and reports the counts about every `interval` seconds and at exit.
 
     Import `threading` on the main thread before constructing it elsewhere: whichever thread imports it first becomes
     what Python takes for the main thread.
 
     Args:
+        consent: whether counts may be sent now. Called on the analytics thread, right before each export.
         activity: a number that changes whenever relay traffic passes.
-        warn: writes a text for people to stderr; must raise if it cannot, since nothing is sent before the notice
-            was shown. Called on the analytics thread.
-        debug: say every request and its result.
+        debug: show every request and its result.
+        warn: writes a text to stderr; must raise if no one can read it, since nothing is sent before the notice was
+            shown. Called on the analytics thread.
         state_dir: where the notice's marker and the history are kept; see `thv.core.state_dir.user_state_dir`.
         endpoint: only tests give another one.
-        ssl_context: only tests give another one; see `transport.trust`.
-        interval: seconds from the first unsent outcome to its export.
+        ca_file: certificates to trust instead of the system's; only tests give some.
+        interval: seconds from the first unsent outcome to its export, see `jittered`.
         quiet: seconds of silence on the relay before anything heavy is imported.
 
     A forked child neither counts nor sends.
@@ -53,43 +57,44 @@ class UsageAnalytics:
 
     def __init__(
         self,
+        consent: Callable[[], bool],
         *,
         activity: Callable[[], int],
-        warn: Callable[[str], None],
         debug: bool = False,
+        warn: Callable[[str], None] | None = None,
         state_dir: Callable[[], str | Path] | None = None,
         endpoint: str = ENDPOINT,
-        ssl_context: ssl.SSLContext | None = None,
+        ca_file: str | None = None,
         interval: float = INTERVAL,
         quiet: float = QUIET,
     ) -> None:
         import threading
 
+        self._consent = consent
         self._activity = activity
-        self._say = warn
         self._debug = debug
+        self._warn = warn or _warn_a_reader
         self._state_dir = state_dir
         self._endpoint = endpoint
-        self._ssl_context = ssl_context
+        self._ca_file = ca_file
         self._interval = interval
         self._quiet = quiet
         self._process = os.getpid()
-        self._successes = 0
-        self._errors = 0
-        self._collected = 0
+        self._provider = AnalyticsMeterProvider()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._exporter: Exporter | None = None
         self._unattended = True  # the next outcome must wake, or start, the thread
+        self._refused = False  # nothing is counted any more
         self._client_is_gone = False
         self._closing = False
         self._finished = False
 
     def record(self, outcome: Outcome) -> None:
         """Count one outcome. The `CallObserver` of usage analytics; calls must not overlap."""
-        if outcome == SUCCESS:
-            self._successes += 1
-        else:
-            self._errors += 1
+        if self._refused:
+            return
+        self._provider.record(outcome)
         if self._unattended:
             self._attend()
 
@@ -109,6 +114,8 @@ class UsageAnalytics:
             self._closing = True
             self._condition.notify_all()
             self._condition.wait_for(lambda: self._finished, timeout=budget)
+        if self._exporter is not None and not self._finished:
+            self._exporter.abandon()
 
     # Everything below runs on the analytics thread, except `_attend`.
 
@@ -141,31 +148,30 @@ class UsageAnalytics:
                 self._condition.notify_all()
 
     def _serve(self) -> None:
-        due = monotonic() + self._interval
+        due = monotonic() + jittered(self._interval)
         self._await_quiet(due)
-        loaded = self._load()
-        if loaded is None:
+        if self._is_refused() or not self._notice_was_shown():
             return
-        provider, exporter = loaded
-        parting = False
+        exporter = self._exporter = self._load()
+        leaving = False
         while True:
             with self._condition:
                 self._condition.wait_for(self._hurried, timeout=due - monotonic())
                 closing, hurried = self._closing, self._hurried()
                 self._client_is_gone = False
-            # What a server just declined is not pressed on it again in the same breath.
-            if self._has_news() or (exporter.keeps_counts() and not parting):
-                self._collected = self._successes + self._errors
-                provider.collect()
-            parting = parting or hurried
+            # What a server just declined is not sent to it again in the same breath.
+            if self._provider.has_news() or (self._provider.has_kept() and not leaving):
+                if self._is_refused():
+                    return
+                exporter.export()
+            leaving = leaving or hurried
             with self._condition:
                 if closing:
                     break
                 self._unattended = True
-                self._condition.wait_for(lambda: self._has_news() or self._hurried())
+                self._condition.wait_for(lambda: self._provider.has_news() or self._hurried())
                 self._unattended = False
-            due = monotonic() + self._interval
-        provider.shutdown()
+            due = monotonic() + jittered(self._interval)
 
     def _await_quiet(self, due: float) -> None:
         while True:
@@ -176,43 +182,69 @@ class UsageAnalytics:
             if self._activity() == seen or monotonic() >= due:
                 return
 
-    def _load(self) -> tuple[AnalyticsMeterProvider, AllowListExporter] | None:
-        from thv.analytics.log_filter import silence_this_thread
+    def _is_refused(self) -> bool:
+        """Ask for consent; after a no, forget what was counted and count no more."""
+        try:
+            refused = not self._consent()
+        except Exception:  # noqa: BLE001 - when in doubt, nothing is reported
+            refused = True
+        if refused:
+            self._refused = True
+            self._provider.forget()
+            self._explain("usage analytics were turned off: what was counted is forgotten")
+        return refused
+
+    def _notice_was_shown(self) -> bool:
         from thv.analytics.notice import shown
 
-        if not shown(self._say, self._state_dir):
-            return None
-        silence_this_thread()
-        from thv.analytics.exporter import AllowListExporter
-        from thv.analytics.history import append
-        from thv.analytics.provider import AnalyticsMeterProvider
-        from thv.analytics.transport import trust
+        return shown(self._warn, self._state_dir)
 
-        silence_this_thread()
-        exporter = AllowListExporter(
+    def _load(self) -> Exporter:
+        from thv.analytics.exporter import Exporter
+        from thv.analytics.history import append
+
+        exporter = Exporter(
+            self._provider,
             endpoint=self._endpoint,
-            context=self._ssl_context or trust(),
+            ca_file=self._ca_file,
             remember=lambda export: append(export, self._state_dir),
             report=self._report if self._debug else None,
         )
-        return AnalyticsMeterProvider(exporter, lambda: (self._successes, self._errors)), exporter
+        exporter.load()
+        return exporter
 
     def _hurried(self) -> bool:
         return self._closing or self._client_is_gone
 
-    def _has_news(self) -> bool:
-        return self._successes + self._errors != self._collected
-
     def _report(self, request: Request, delivery: Delivery) -> None:
         self._explain(
             f"usage analytics: {request.method} {request.url}, {len(request.body)} bytes: "
-            f"{delivery.fate.value} ({delivery.reason})\n{request.readable_body()}"
+            f"{delivery.status.value} ({delivery.reason})\n{request.readable_body()}"
         )
 
     def _explain(self, text: str) -> None:
         if not self._debug:
             return
         try:
-            self._say(text)
-        except Exception:  # noqa: BLE001 - an explanation nobody can read changes nothing
+            self._warn(text)
+        except Exception:  # noqa: BLE001 - an explanation that cannot be read changes nothing
             self._debug = False
+
+
+def jittered(interval: float) -> float:
+    """The interval, up to a fifth longer or shorter, by the system's random numbers: none depends on the one before."""
+    draw = int.from_bytes(os.urandom(RANDOM_BYTES)) / (1 << 8 * RANDOM_BYTES)
+    return interval * (1 + JITTER * (2 * draw - 1))
+
+
+def _warn_a_reader(text: str) -> None:
+    """Write to stderr.
+
+    Raises:
+        OSError: it could not be written, or goes where no one can read it.
+    """
+    from thv.core.console import stderr_is_discarded, warn_or_raise
+
+    if stderr_is_discarded():
+        raise OSError("stderr is closed, or a device that keeps nothing")
+    warn_or_raise(text)

@@ -1,84 +1,66 @@
-"""The dedicated meter provider: one observable counter over two integers, read when the pipeline says so.
+"""The dedicated meter provider: the two counts, and the message made of them. It can count nothing else.
 
-Everything the SDK would otherwise fill in from variables, detectors or its own habits is given explicitly. The
-provider is never installed globally, starts no thread, registers nothing at exit, and gives a forked child nothing.
-Only the analytics thread uses it.
+`record` runs on the thread that carries a session, everything else on the analytics thread, one call at a time. The
+former only ever adds, and the latter only remembers how far it has read, so the two need no lock.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from thv.analytics.constants import SUCCESS
 
-from opentelemetry.metrics import Observation
-from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider, ObservableCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
-from opentelemetry.sdk.metrics.view import DropAggregation, SumAggregation, View
-from opentelemetry.sdk.resources import Resource
-
-from thv.analytics.constants import ERROR, METRIC, SCOPE, STATUS, SUCCESS
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from opentelemetry.metrics import CallbackOptions
-    from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
+    from thv.analytics.otlp import Counts, Request
+    from thv.core.interfaces import Outcome
 
 
-class OnDemandReader(MetricReader):
-    """Hands a collection to the exporter on the calling thread.
+class AnalyticsMeterProvider:
+    """Counts tool-call outcomes for usage analytics."""
 
-    The SDK's periodic reader would bring a thread and an at-fork hook of its own.
-    """
+    __slots__ = ("_collected", "_errors", "_kept", "_successes")
 
-    def __init__(self, exporter: MetricExporter) -> None:
-        super().__init__(
-            preferred_temporality={ObservableCounter: AggregationTemporality.DELTA},
-            preferred_aggregation={},
-            cardinality_limits={ObservableCounter: len((SUCCESS, ERROR))},
-        )
-        self._exporter = exporter
+    def __init__(self) -> None:
+        self._successes = 0
+        self._errors = 0
+        self._collected = (0, 0)
+        self._kept: Counts | None = None
 
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> None:
-        self._exporter.export(metrics_data, timeout_millis=timeout_millis)
+    def record(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        if outcome == SUCCESS:
+            self._successes += 1
+        else:
+            self._errors += 1
 
-    def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        """Pass the end on to the exporter."""
-        self._exporter.shutdown(timeout_millis=timeout_millis)
+    def has_news(self) -> bool:
+        """Whether an outcome was recorded since the last `collect` or `forget`."""
+        return (self._successes, self._errors) != self._collected
 
+    def has_kept(self) -> bool:
+        """Whether counts of a failed export wait for the next."""
+        return bool(self._kept)
 
-class AnalyticsMeterProvider(MeterProvider):
-    """Counts tool-call outcomes for usage analytics, and can count nothing else.
+    def collect(self) -> Counts:
+        """What is new since the last time, and what was kept."""
+        from thv.analytics.otlp import Counts
 
-    Args:
-        exporter: where a collection goes.
-        read: the totals so far, (successes, errors); called once per collection.
-    """
+        before, self._collected = self._collected, (self._successes, self._errors)
+        new = Counts(self._collected[0] - before[0], self._collected[1] - before[1])
+        kept, self._kept = self._kept, None
+        return new if kept is None else new.plus(kept)
 
-    def __init__(self, exporter: MetricExporter, read: Callable[[], tuple[int, int]]) -> None:
-        self._reader = OnDemandReader(exporter)
-        super().__init__(
-            metric_readers=(self._reader,),
-            resource=Resource({}),
-            exemplar_filter=AlwaysOffExemplarFilter(),
-            shutdown_on_exit=False,
-            views=(
-                View(instrument_name="*", aggregation=DropAggregation()),
-                View(instrument_name=METRIC, meter_name=SCOPE, attribute_keys={STATUS}, aggregation=SumAggregation()),
-            ),
-        )
-        self._read = read
-        self.get_meter(SCOPE).create_observable_counter(METRIC, callbacks=[self._observe])
+    def keep(self, counts: Counts) -> None:
+        """Add counts that were surely not taken to the next collection."""
+        self._kept = counts
 
-    def collect(self) -> None:
-        """Read the totals and export what is new, on the calling thread."""
-        self._reader.collect()
+    def forget(self) -> None:
+        """Drop everything that was counted and not sent."""
+        self._collected = (self._successes, self._errors)
+        self._kept = None
 
-    def _observe(self, _: CallbackOptions) -> Iterable[Observation]:
-        successes, errors = self._read()
-        return (Observation(successes, {STATUS: SUCCESS}), Observation(errors, {STATUS: ERROR}))
+    @staticmethod
+    def message(counts: Counts, *, endpoint: str, now_ns: int) -> Request:
+        """The request that reports these counts, see `otlp.request_for`."""
+        from thv.analytics.otlp import request_for
 
-    def _handle_fork(self) -> None:
-        """Called by the SDK in a forked child. The inherited method merges a new instance id into the resource.
-
-        There is nothing to repair: the child has no analytics thread, and `UsageAnalytics` does nothing in it.
-        """
+        return request_for(counts, endpoint=endpoint, now_ns=now_ns)

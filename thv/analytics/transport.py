@@ -1,20 +1,20 @@
-"""Sends one request over TLS and says what is certain about its fate. Standard library only, one connection, no reuse.
+"""Sends one request over TLS and says what is certain about its delivery. One connection, no reuse.
 
 Written on `socket` and `ssl` rather than on `http.client` because three promises depend on it: the whole exchange has
 one deadline that a server cannot stretch by dripping bytes; it is known exactly when the first byte of the request may
 have left; and nothing is sent that is not in the request. Proxies, cookies, netrc, redirects and client certificates
-do not exist here. Of the environment it reads nothing: see `trust`.
+do not exist here. It reads no variable of the environment, and `clean_process` keeps OpenSSL from reading one.
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
-from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from thv.core.net import create_tls_context
+from thv.analytics.constants import TIMEOUT
+from thv.analytics.delivery import Delivery, DeliveryStatus
+from thv.core.net import create_tls_context, is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from thv.analytics.otlp import Request
 
     Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
-
-TIMEOUT = 10.0
-"""Seconds for a whole export, name lookup excepted (it cannot be interrupted). OTLP exporters' usual figure."""
 
 ANSWER_LIMIT = 8192
 """Bytes read in search of the final status line: what common servers accept as one header block."""
@@ -39,31 +36,15 @@ TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
 
-class DeliveryStatus(Enum):
-    """What is certain about a request."""
-
-    TAKEN = "taken"
-    NOT_TAKEN = "not taken"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """The fate of one request, and why, in words for a person."""
-
-    fate: DeliveryStatus
-    reason: str
-
-
 def post(request: Request, context: ssl.SSLContext, timeout: float = TIMEOUT) -> Delivery:
     """Send `request` and read the status of its answer, in at most `timeout` seconds after the name lookup.
 
     Never raises for anything the network does. `NOT_TAKEN` is only said when no byte of the request was written, or
     the server answered 429 or 503 (OTLP/HTTP, "Retryable Response Codes"); 502 and 504 come from something between, so
-    the fate of the request is unknown.
+    what became of it is unknown.
     """
     try:
-        addresses = socket.getaddrinfo(request.host, request.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(absolute_name(request.host), request.port, type=socket.SOCK_STREAM)
         until = monotonic() + timeout
         with _connect(addresses, until) as connection:
             connection.settimeout(_left(until))
@@ -77,7 +58,22 @@ def post(request: Request, context: ssl.SSLContext, timeout: float = TIMEOUT) ->
             status = _read_status(secure, until)
         except (OSError, ValueError) as error:
             return Delivery(DeliveryStatus.UNKNOWN, f"no answer: {error}")
-    return Delivery(_fate_of(status), f"HTTP status {status}")
+    return Delivery(_status_of(status), f"HTTP status {status}")
+
+
+def create_ssl_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """The trust of `ssl.create_default_context()`, as it is in a process without environment variables.
+
+    Args:
+        ca_file: trust these certificates instead; only tests do.
+    """
+    return create_tls_context(ca_file, system=ca_file is None, environment=False)
+
+
+def absolute_name(host: str) -> str:
+    """The name to be looked up: with a final dot, so that no search domain of the machine's is tried behind it."""
+    is_name = not is_loopback(host) and not host.replace(".", "").isdigit() and ":" not in host
+    return host.removesuffix(".") + "." if is_name else host
 
 
 def final_status(received: bytes) -> int | None:
@@ -98,15 +94,6 @@ def final_status(received: bytes) -> int | None:
         _, blank, received = received.partition(b"\r\n\r\n")
         if not blank:
             return None
-
-
-def trust() -> ssl.SSLContext:
-    """The trust of `ssl.create_default_context()`, as it is in a process without environment variables.
-
-    `create_default_context` itself obeys `SSLKEYLOGFILE` (session secrets to a file), and OpenSSL's default paths obey
-    `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-    """
-    return create_tls_context(strict=True, environment=False)
 
 
 def _connect(addresses: Sequence[Address], until: float) -> socket.socket:
@@ -152,7 +139,7 @@ def _left(until: float) -> float:
     return left
 
 
-def _fate_of(status: int) -> DeliveryStatus:
+def _status_of(status: int) -> DeliveryStatus:
     if FINAL <= status < REDIRECTION:
         return DeliveryStatus.TAKEN
     return DeliveryStatus.NOT_TAKEN if status in {TOO_MANY_REQUESTS, UNAVAILABLE} else DeliveryStatus.UNKNOWN

@@ -36,6 +36,11 @@ Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How t
 EXAMPLE = (12, 3)
 """The successes and errors of the report that `show` takes apart: those of docs/usage-analytics.md."""
 
+REMEMBERED = (
+    "a no that thv saw in its environment, because MCP clients do not pass your variables on; "
+    "thv config otel set usage-analytics-enabled true ends it"
+)
+
 LONGEST_TITLE = len("to turn off")
 
 LATEST = 20
@@ -70,8 +75,9 @@ def status(*, output: Format = "text") -> None:
     rows = [
         *(("also off", other.source) for other in further),
         *(("problem", one.warning) for one in (decision, *further) if one.warning is not None),
+        *(("remembered", REMEMBERED) for one in (decision, *further) if one.kind == "remembered"),
         ("where to", ENDPOINT),
-        ("how often", f"every {INTERVAL:.0f} seconds while there is something new, and when a session ends"),
+        ("how often", f"about every {INTERVAL:.0f} seconds while there is something new, and when a session ends"),
         ("notice", "shown" if known else "not shown yet; it comes before the first report"),
         ("what", "thv analytics show"),
         *_how_to_change([decision, *further]),
@@ -113,11 +119,11 @@ def clear() -> None:
 
 
 def _answers() -> list[Consent]:
-    from thv.analytics.consent import answers
-    from thv.config.boolean_reading import read_boolean
-    from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED, config_path
+    from thv.instrumentation.usage_consent import UsageConsent
 
-    return list(answers(os.environ, lambda: read_boolean(config_path(os.environ), KEYS[USAGE_ANALYTICS_ENABLED])))
+    consent = UsageConsent(os.environ)
+    consent.settle()  # what this command sees is remembered before it is shown
+    return consent.answers()
 
 
 def _state(decision: Consent) -> dict[str, Any]:
@@ -130,21 +136,21 @@ def _state_in_words(decision: Consent) -> str:
 
 def _how_to_change(answers: list[Consent]) -> Iterator[tuple[str, str]]:
     """What to type to have it the other way; every source that says no has to go."""
-    from thv.analytics.constants import CI, DO_NOT_TRACK, SDK_DISABLED, SETTING, SWITCH
+    from thv.analytics.constants import SETTING
 
     if answers[0].enabled:
-        yield "to turn off", f"thv config otel set {SETTING} false   (or set {DO_NOT_TRACK}=1)"
+        yield "to turn off", f"thv config otel set {SETTING} false"
         return
-    title = "to turn on"
+    steps: dict[str, None] = {}
     for one in answers:
-        name = one.source.partition(" ")[0]
-        if name in {CI, DO_NOT_TRACK, SDK_DISABLED, SWITCH}:
-            yield title, f"unset {name}"
+        if one.kind == "environment":
+            steps[f"unset {one.source.partition(' ')[0]}"] = None
         elif one.warning is not None:
-            yield title, "correct the config file"
+            steps["correct the config file"] = None
         else:
-            yield title, f"thv config otel set {SETTING} true"
-        title = "and"
+            steps[f"thv config otel set {SETTING} true"] = None
+    for number, step in enumerate(steps):
+        yield "and" if number else "to turn on", step
 
 
 def _example(request: Request, parts: list[Field]) -> dict[str, Any]:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from thv.config.settings import Setting
 
 
+RUNNING_SESSIONS = {
+    "false": "sessions that are running forget what they counted and send nothing from now on",
+    "true": "sessions that start from now on report; see thv analytics status",
+}
+"""What a change of usage analytics means for them."""
+
+
 def version() -> None:
     """`thv --version`."""
     answer(f"thv {__version__}")
@@ -66,6 +73,8 @@ def set_(key: str, value: str, *, section: str = OTEL.name, add: bool = False) -
     path = config_path(os.environ)
     shown = service.put(path, SECTIONS[section], key, value, os.environ, refused=refused, add=add)
     _warn(f"{section}.{shown.name} is now {shown.value or 'empty'} in {path}")
+    if shown.name == USAGE_ANALYTICS_ENABLED and not shown.is_overridden:
+        _warn(RUNNING_SESSIONS[shown.value])
     _warn_if_overridden(shown)
 
 
@@ -82,13 +91,23 @@ def unset(key: str, *, section: str = OTEL.name) -> None:
     _warn(f"{section}.{key} {'is removed from' if removed else 'was not in'} {path}; its default is {default}")
 
 
-def refused(known: Setting, environ: Mapping[str, str]) -> str | None:
-    """What besides the file keeps a refusable setting off; None if nothing does."""
+def refused(known: Setting, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """What keeps a refusable setting off besides its value in the file: its kind and place, and in words; else None."""
     if known.name == USAGE_ANALYTICS_ENABLED:
-        return analytics_refused(environ)
+        from thv.instrumentation.usage_consent import UsageConsent
+
+        for answer_ in UsageConsent(environ).answers():
+            if answer_.kind == "environment" and not answer_.enabled:
+                return f"environment {answer_.source.split()[0]}", answer_.source
+            if answer_.kind == "remembered":
+                return answer_.kind, answer_.source
+            if answer_.kind == "file" and answer_.warning is not None:
+                return answer_.source, answer_.warning.partition(";")[0]
+        return None
     from thv.journal.journal_settings import refusal
 
-    return refusal(environ)
+    reason = refusal(environ)
+    return None if reason is None else (f"environment {reason.split()[0]}", reason)
 
 
 def analytics_refused(environ: Mapping[str, str]) -> str | None:

@@ -184,8 +184,8 @@ GROUPS = {name: _add_section(name) for name in SECTIONS}
 
 
 def _origin(shown: settings_file.Shown, where: str) -> str:
-    if shown.variable is not None:
-        return f"environment {shown.variable}"
+    if shown.origin is not None:
+        return shown.origin
     return "default" if shown.line is None else f"{where}:{shown.line}"
 
 

@@ -1,20 +1,153 @@
-"""Reads one boolean of the config file, and names the keys that thv does not know.
+"""Reads one boolean of the config file, finds a no in the wrong place, and names the keys that thv does not know.
 
 Promises: reading never raises and never guesses; what is not surely a boolean is a problem, and consent takes a problem
 for a no. Imports nothing slow for a plain file, because `thv run` needs it at once.
 """
 
+# ruff: noqa: PTH116  pathlib costs milliseconds that the start of `thv run` does not have
+
 from __future__ import annotations
 
-from thv.config.settings import SECTIONS
+import os
+
+from thv.config.settings import KEYS, SECTIONS, USAGE_ANALYTICS_ENABLED
 from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeAlias
+
     from thv.config.settings import Setting
-    from thv.config.yaml.tree import Scalar
+    from thv.config.yaml.tree import Document, Node, Scalar
     from thv.core.interfaces import BooleanReading
+
+    Found: TypeAlias = tuple[int, tuple[str, ...], int, int]
+    """An entry: the number of its document from 0, the keys that lead to it, its line and column from 1."""
+
+NOES = {
+    "usageanalyticsenabled": False,
+    "usageanalytics": False,
+    "usagemetricsenabled": False,
+    "usagemetrics": False,
+    "disableusageanalytics": True,
+    "disableusagemetrics": True,
+}
+"""Names that people give to the switch of usage analytics, without what separates their words, and the value that is a
+no. `disable_usage_metrics` is a key of ToolHive's own command line."""
+
+SEPARATORS = str.maketrans("", "", "-_. ")
+
+
+def read_consent(path: str, *, is_named: bool) -> BooleanReading:
+    """What the file at `path` says about usage analytics. Never raises.
+
+    As `read_boolean`. Problems are also a file that is named and not there, and a no in the wrong place: at the top
+    level, in a section of another name or case, under a misspelled key, in a later document.
+
+    Args:
+        path: the config file.
+        is_named: the user has named it; then a missing one is no silence.
+    """
+    from thv.core.interfaces import BooleanReading
+
+    known = KEYS[USAGE_ANALYTICS_ENABLED]
+    try:
+        missing = _missing(path, is_named=is_named)
+        if missing is not None:
+            return BooleanReading(None, path, f"{path}: {missing}")
+        stray = misplaced(path)
+    except ConfigError:
+        return read_boolean(path, known)  # says what is wrong
+    if not stray:
+        return read_boolean(path, known)
+    number, keys, line, column = stray[0]
+    section = f"{known.section}:{' in the first document' if number else ''}"
+    place = f"{path}:{line}"
+    return BooleanReading(
+        None,
+        place,
+        f"{place}:{column}: {'.'.join(keys)} is a no in the wrong place; write {known.name}: false under {section}",
+    )
+
+
+def _missing(path: str, *, is_named: bool) -> str | None:
+    """Why a file that should be there is not; None if it is there, or need not be."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        try:
+            os.lstat(path)
+        except OSError:
+            return "there is no such file (TOOLHIVE_CONFIG names it)" if is_named else None
+        return "a link to a file that does not exist"
+    except (OSError, ValueError) as error:
+        from thv.config.reader import why
+
+        return f"cannot be read: {why(error)}"
+    return None
+
+
+def misplaced(path: str) -> list[Found]:
+    """Every no to usage analytics that does not stand in its place.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not valid YAML.
+    """
+    from thv.config import reader
+    from thv.config.yaml import plain_reader
+
+    text = reader.read_text(path) or ""
+    if not any(word in text.lower().translate(SEPARATORS) for word in ("usageanalytics", "usagemetrics")):
+        return []
+    plain = plain_reader.entries(text)
+    if plain is not None:
+        return [
+            (0, keys, line, text.split("\n")[line - 1].index(keys[-1]) + 1)
+            for keys, value, line in plain
+            if _is_stray(keys, 0) and _is_no(keys[-1], value)
+        ]
+    from thv.config.yaml import tree
+
+    return [found for number, document in enumerate(tree.parse(text, path)) for found in _strays(document, number)]
+
+
+def _is_stray(keys: tuple[str, ...], document: int) -> bool:
+    """Whether these keys name the switch, and are not those that thv reads."""
+    known = KEYS[USAGE_ANALYTICS_ENABLED]
+    return _names(keys[-1]) is not None and (document, *keys) != (0, known.section, known.name)
+
+
+def _names(key: str) -> bool | None:
+    """The value that is a no under this key; None if it does not name the switch."""
+    return NOES.get(key.lower().translate(SEPARATORS).removeprefix("otel"))
+
+
+def _is_no(key: str, value: str) -> bool:
+    """Whether the value is a no, or nothing that is surely a yes."""
+    return BOOLEANS.get(value.strip().lower()) is not (not _names(key))
+
+
+def _strays(document: Document, number: int) -> Iterator[Found]:
+    from thv.config.yaml.tree import Alias, Mapping, Scalar, Sequence
+
+    todo: list[tuple[tuple[str, ...], Node]] = [((), document.root)]
+    while todo:
+        keys, node = todo.pop(0)
+        if isinstance(node, Sequence):
+            todo += [(keys, item) for item in node.items]
+        if not isinstance(node, Mapping):
+            continue
+        for entry in node.entries:
+            name = entry.key.value if isinstance(entry.key, Scalar) else ""
+            inner = (*keys, name)
+            value = entry.value.target if isinstance(entry.value, Alias) else entry.value
+            if name and _is_stray(inner, number):
+                if not isinstance(value, Scalar) or _is_no(name, value.value):
+                    yield number, inner, entry.key.line, entry.key.column
+            elif not isinstance(entry.value, Alias):
+                todo.append((inner, entry.value))
 
 
 def read_boolean(path: str, known: Setting) -> BooleanReading:
@@ -34,7 +167,10 @@ def read_boolean(path: str, known: Setting) -> BooleanReading:
 
 
 def unknown_keys(path: str) -> list[str]:
-    """One line for each key of thv's sections that thv does not know; none if the file cannot be read."""
+    """One line for each key of thv's sections that thv does not know; none if the file cannot be read.
+
+    Left out is what names the switch of usage analytics, see `read_consent`.
+    """
     from thv.config import reader
     from thv.config.yaml import plain_reader
 
@@ -49,7 +185,9 @@ def unknown_keys(path: str) -> list[str]:
                 from thv.config.yaml import document
 
                 keys = document.keys(text, (section.name,), path=path)
-            names += [(f"{section.name}.{key}", line) for key, line in keys if key not in section.keys]
+            names += [
+                (f"{section.name}.{key}", line) for key, line in keys if key not in section.keys and _names(key) is None
+            ]
     except ConfigError:
         return []
     return [f"{path}:{line}: unknown key {name}, ignored" for name, line in names]

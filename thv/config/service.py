@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from thv.config.yaml.scalar_writer import Value
     from thv.config.yaml.tree import Document
 
-    Refused: TypeAlias = Callable[[Setting, Mapping[str, str]], str | None]
-    """Says in a few words what besides the file keeps a setting off, a variable's name first; None if nothing does."""
+    Refused: TypeAlias = Callable[[Setting, Mapping[str, str]], tuple[str, str] | None]
+    """What keeps a setting off besides its value in the file, for `Shown.origin` and in words; None if nothing does."""
 
     Read: TypeAlias = tuple[Value | None, int | None]
     """What the file says of a setting, and on which line; None and None where it is silent."""
@@ -46,19 +46,21 @@ class Shown:
         name: the setting.
         value: what is configured: the file's value, else the default, "" for none.
         line: where the file says so (from 1); None for the default.
+        origin: what comes before the file, such as ``environment CI``; None where nothing does.
         variable: the variable of the environment that comes before the file; None where none does.
         effective: what counts: the variable's value, else `value`.
         is_overridden: the environment makes it something else than what is configured.
-        reason: why, for a variable that keeps usage analytics off; else "".
+        reason: why, for what keeps a setting off; else "".
     """
 
-    __slots__ = ("effective", "is_overridden", "line", "name", "reason", "section", "value", "variable")
+    __slots__ = ("effective", "is_overridden", "line", "name", "origin", "reason", "section", "value", "variable")
 
     def __init__(self, section: str, name: str, value: str, line: int | None) -> None:
         self.section = section
         self.name = name
         self.value = value
         self.line = line
+        self.origin: str | None = None
         self.variable: str | None = None
         self.effective = value
         self.is_overridden = False
@@ -295,7 +297,8 @@ def _shown(
     if known.refusable:
         reason = refused(known, environ)
         if reason is not None:
-            shown.variable, shown.effective, shown.reason = reason.split()[0], "false", reason
+            shown.origin, shown.reason = reason
+            shown.effective = "false"
             shown.is_overridden = shown.value != "false"
         return shown
     if not any(environ.get(variable) for variable in known.env):
@@ -305,6 +308,7 @@ def _shown(
     found = otel_environment.over(known, read[0], environ)
     if found is not None:
         shown.variable, shown.effective = found[0], _text(known, found[1], reveal=reveal)
+        shown.origin = f"environment {shown.variable}"
         # Compared as they are: two secrets look alike when they are hidden.
         configured = known.default if read[0] is None else _text(known, read[0], reveal=True)
         shown.is_overridden = configured != _text(known, found[1], reveal=True)

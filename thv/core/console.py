@@ -70,6 +70,16 @@ def warn_or_raise(text: str) -> None:
             time.sleep(0)
 
 
+def stderr_is_discarded() -> bool:
+    """Whether nothing that is written to stderr can ever be read: it is closed, or a device such as `/dev/null`."""
+    import stat
+
+    try:
+        return stat.S_ISCHR(os.fstat(2).st_mode) and not os.isatty(2)
+    except OSError:
+        return True
+
+
 def _await_room() -> None:
     if sys.platform != "win32" and not select.select([], [2], [], PATIENCE)[1]:
         raise TimeoutError("nobody reads stderr")

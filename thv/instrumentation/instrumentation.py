@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from thv.core.console import warn, warn_or_raise
 from thv.instrumentation.inspector import TrafficInspector
+from thv.instrumentation.usage_consent import UsageConsent
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
-    from thv.core.interfaces import BooleanReading, CallObserver, Outcome
+    from thv.core.interfaces import CallObserver, Outcome
     from thv.journal.session_journal import SessionJournal
     from thv.journal.writer import JournalWriter
     from thv.telemetry.recorder import Telemetry
@@ -131,6 +132,7 @@ class Instrumentation:
         is_demo: the server is thv's own demo, whose calls are no real usage: they are shown, never sent.
         debug: say what is decided and counted, and every analytics payload, on stderr.
         usage_analytics: what the command line says of usage analytics; None where it is silent.
+        server_environ: the environment that the server is given: a no to usage analytics in it is one, too.
         telemetry: what the user's own telemetry is to do; None for nothing.
         transport: how clients reach the server, for that telemetry: `stdio`, `streamable-http` or `sse`.
         journal: what the user's journal calls the server, and whether it keeps arguments and results; None for none.
@@ -145,6 +147,7 @@ class Instrumentation:
         is_demo: bool = False,
         debug: bool = False,
         usage_analytics: bool | None = None,
+        server_environ: Mapping[str, str] | None = None,
         telemetry: TelemetrySettings | None = None,
         transport: str = "stdio",
         journal: tuple[str, bool] | None = None,
@@ -158,14 +161,15 @@ class Instrumentation:
         self._tally = Tally() if debug or is_demo else None
         if self._tally is not None:
             self._observers.append(self._tally.record)
-        self._consent = self._ask_consent(usage_analytics)
+        usage_consent = UsageConsent(os.environ, flag=usage_analytics, server_environ=server_environ)
+        self._consent = self._ask(usage_consent)
         self._analytics: UsageAnalytics | None = None
         if self._consent.enabled and not is_demo:
             if make_analytics is None:
                 from thv.analytics.pipeline import UsageAnalytics
 
                 make_analytics = UsageAnalytics
-            self._analytics = make_analytics(activity=activity, warn=warn_or_raise, debug=debug)
+            self._analytics = make_analytics(usage_consent.is_given, activity=activity, debug=debug)
             self._observers.append(self._analytics.record)
         self._captures = telemetry is not None and telemetry.capture_arguments
         self._propagates = telemetry is not None and telemetry.propagate
@@ -293,18 +297,11 @@ class Instrumentation:
             capture = show
         return self._journal.open_session(self._server, self._transport, redact=_redact, capture=capture)
 
-    def _ask_consent(self, flag: bool | None) -> Consent:
-        from thv.analytics.consent import decide
-        from thv.config.boolean_reading import read_boolean, unknown_keys
-        from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED, config_path
-
-        path = config_path(os.environ)
-
-        def read_setting() -> BooleanReading:
-            self._remarks.extend(unknown_keys(path))
-            return read_boolean(path, KEYS[USAGE_ANALYTICS_ENABLED])
-
-        consent = decide(os.environ, read_setting, flag=flag)
+    def _ask(self, usage_consent: UsageConsent) -> Consent:
+        consent = usage_consent.decide()
+        usage_consent.settle()
+        if consent.enabled or consent.kind == "file":  # else the file need not have been read
+            self._remarks.extend(usage_consent.warnings())
         if consent.warning is not None:
             self._remarks.append(consent.warning)
         if self._debug:

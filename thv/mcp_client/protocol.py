@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from thv import __version__
-from thv.core.frozen import Frozen
 from thv.core.printable import one_line, replace_surrogates
 from thv.errors import ThvError
 
@@ -183,14 +183,16 @@ def reply_ids(line: bytes) -> list[object]:
     return [message.id for message in server_reader().read(line.rstrip(b"\r\n") + b"\n") if message.method is None]
 
 
-class Request(Frozen):
+@dataclass(frozen=True, slots=True)
+class Request:
     """A request of the client, not numbered yet."""
 
     method: str
     params: JsonObject
 
 
-class Reply(Frozen):
+@dataclass(frozen=True, slots=True)
+class Reply:
     """The server's reply to a request: a result, or an error.
 
     Attributes:
@@ -204,7 +206,8 @@ class Reply(Frozen):
     error: JsonRpcError | None = None
 
 
-class ServerIdentity(Frozen):
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
     """What negotiation found out.
 
     Attributes:
@@ -215,8 +218,8 @@ class ServerIdentity(Frozen):
     """
 
     version: str
-    capabilities: JsonObject
-    info: JsonObject
+    capabilities: JsonObject = field(default_factory=dict)
+    info: JsonObject = field(default_factory=dict)
     instructions: str | None = None
 
     @property

@@ -7,9 +7,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-GRPC_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc"
-PROMETHEUS_EXPORTER = "opentelemetry.exporter.prometheus"
-
 
 def missing(agent: Mapping[str, Any]) -> str | None:
     """The extra that `AgentSettings`, given as a plain dict, need and that is not installed: what to do, in one line.
@@ -18,18 +15,15 @@ def missing(agent: Mapping[str, Any]) -> str | None:
     """
     for name in ("traces", "metrics"):
         signal = agent.get(name)
-        if signal and signal.get("protocol") == "grpc" and not _are_installed("grpc", GRPC_EXPORTER):
+        if signal and signal.get("protocol") == "grpc" and not _is_installed("grpc"):
             remedy = "pip install 'thv[grpc]', or set `protocol` to http/protobuf (port 4318)"
             return f"telemetry by gRPC to an endpoint like host:4317 needs an extra: {remedy}"
-    if agent.get("prometheus_port") is not None and not _are_installed("prometheus_client", PROMETHEUS_EXPORTER):
+    if agent.get("prometheus_port") is not None and not _is_installed("prometheus_client"):
         return "Prometheus metrics need an extra: pip install 'thv[prometheus]'"
     return None
 
 
-def _are_installed(*modules: str) -> bool:
+def _is_installed(module: str) -> bool:
     from importlib.util import find_spec
 
-    try:
-        return all(find_spec(module) is not None for module in modules)
-    except ModuleNotFoundError:  # of a package above it
-        return False
+    return find_spec(module) is not None

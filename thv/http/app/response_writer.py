@@ -1,12 +1,13 @@
-"""How one HTTP request is answered: with a body at once, or with a stream of events for as long as it lasts."""
+"""How one HTTP request is answered: a body at once, or a stream of events for as long as it lasts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thv.http.app.event_store import EventStream
-    from thv.http.server.request import HttpRequest
+    from thv.http.app.event_store import Send, Stream
+    from thv.http.app.request_validation import Receive
 
     Header = tuple[bytes, bytes]
 
@@ -18,41 +19,56 @@ EVENTS = (
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 )
 
-OK = 200
+NO_CONTENT = 204
 
 
 class ResponseWriter:
     """The answer to one request.
 
+    Args:
+        receive, send: of the ASGI application.
+
     Attributes:
-        request: what is answered.
-        headers: sent with any answer.
+        headers: go with whatever is answered.
     """
 
-    __slots__ = ("headers", "request")
-
-    def __init__(self, request: HttpRequest) -> None:
-        self.request = request
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.receive = receive
+        self._send = send
         self.headers: list[Header] = []
 
-    def json(self, status: int, body: bytes, *headers: Header) -> None:
+    async def json(self, status: int, body: bytes, *headers: Header) -> None:
         """Answer with a JSON body."""
-        self.request.respond(status, (JSON, *headers, *self.headers), body)
+        await self._whole(status, body, [JSON, *headers, *self.headers])
 
-    def empty(self, status: int, *headers: Header) -> None:
+    async def empty(self, status: int, *headers: Header) -> None:
         """Answer without a body."""
-        self.request.respond(status, (*headers, *self.headers))
+        await self._whole(status, b"", [*headers, *self.headers])
 
-    async def stream_to(self, stream: EventStream, after: int = 0) -> None:
-        """Answer with a stream, from the event after the first `after` ones, until it ends or the client leaves."""
-        request = self.request
+    async def carry(self, stream: Stream, after: int = 0) -> None:
+        """Answer with a stream, from the event after the first `after` ones, until it ends or the client is gone."""
         connection = stream.attach()
-        request.on_disconnect = lambda: stream.detach(connection)
-        if request.is_disconnected:
-            stream.detach(connection)
+        watcher = asyncio.create_task(self._watch(stream, connection))
         try:
-            request.begin(OK, (*EVENTS, *self.headers))
-            await stream.stream_to(request.write, connection, after)
-            request.end()
+            headers = [*EVENTS, *self.headers]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await stream.carry(self._send, connection, after)
         finally:
             stream.detach(connection)
+            watcher.cancel()
+
+    async def left(self) -> None:
+        """Wait until the client has closed its connection."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    async def _whole(self, status: int, body: bytes, headers: list[Header]) -> None:
+        if status != NO_CONTENT:
+            headers.append((b"content-length", b"%d" % len(body)))
+        start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _watch(self, stream: Stream, connection: int) -> None:
+        await self.left()
+        stream.detach(connection)

@@ -1,0 +1,42 @@
+"""What every command does at its end: remembers a no to usage analytics, and shows their notice on the first terminal.
+
+Never raises, and does next to nothing where there is nothing to do: the fast commands end here, too.
+"""
+
+# ruff: noqa: PTH118  pathlib costs milliseconds that fast commands do not have
+
+from __future__ import annotations
+
+import os
+
+from thv.core.state_dir import user_state_dir
+
+NOES = ("DO_NOT_TRACK", "OTEL_SDK_DISABLED", "TOOLHIVE_USAGE_ANALYTICS_ENABLED", "TOOLHIVE_USAGE_METRICS_ENABLED")
+"""Variables that may say a no which is remembered; `thv.analytics.consent` reads them, if one is set at all."""
+
+OFF_MARK = "usage-analytics-off"
+"""`thv.analytics.constants` has it, too; importing that would cost what this module saves."""
+
+
+def after_command() -> None:
+    """Call it when a command has ended, before the process does."""
+    try:
+        if any(map(os.environ.get, NOES)) or os.path.lexists(os.path.join(user_state_dir(), OFF_MARK)):
+            from thv.instrumentation.usage_consent import UsageConsent
+
+            UsageConsent(os.environ).settle()
+        if os.isatty(2):
+            _remind()
+    except Exception:  # noqa: BLE001, S110  the command is done, and its exit code stands
+        pass
+
+
+def _remind() -> None:
+    from thv.analytics import notice
+
+    if notice.is_due_on_terminal():
+        from thv.core.console import warn_or_raise
+        from thv.instrumentation.usage_consent import UsageConsent
+
+        if UsageConsent(os.environ).is_given():
+            notice.show(warn_or_raise)
