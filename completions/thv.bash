@@ -5,17 +5,21 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy completion mcp client config analytics operator'
+        verbs='run proxy doctor completion mcp client config analytics operator'
         flags='--version --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='server'
         tail='command'
         ;;
     'proxy')
-        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing --otel-usage-analytics-enabled=true/false --debug --help,-h'
+        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --no-journal --journal-capture --otel-usage-analytics-enabled --debug --help,-h'
         places='nothing'
+        ;;
+    'doctor')
+        flags='--start --timeout=nothing --project=directory --format=text/json --help,-h'
+        places='client ...'
         ;;
     'completion')
         flags='--help,-h'
@@ -26,12 +30,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --format=text/json --timeout=nothing --otel-usage-analytics-enabled --debug --help,-h'
+        flags='--format=text/json --timeout=nothing --otel-usage-analytics-enabled +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --format=text/json --timeout=nothing --otel-usage-analytics-enabled --debug --help,-h'
+        flags='--args-json=nothing --format=text/json --timeout=nothing --otel-usage-analytics-enabled +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;
@@ -140,8 +144,8 @@ _thv_words() { # KIND: the words of it
     'value enable-prometheus-metrics-path') found='true false' ;;
     'value enabled') found='true false' ;;
     'stdio/streamable-http/sse') found='stdio streamable-http sse' ;;
-    'true/false') found='true false' ;;
     'text/json') found='text json' ;;
+    'true/false') found='true false' ;;
     *) found='' ;;
     esac
 }

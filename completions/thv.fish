@@ -11,9 +11,10 @@ function __thv_look -S # COMMAND: what may follow it
             set verbs \
                 'run'\t'Run an MCP server behind the relay' \
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
+                'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
-                'client'\t'Put thv in front of the servers of your MCP clients, and take it away again' \
+                'client'\t'Put thv in front of your MCP clients\' servers, and take it away' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
                 'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each'
@@ -35,6 +36,9 @@ function __thv_look -S # COMMAND: what may follow it
                 '--max-sessions=nothing'\t'Refuse more sessions than N; by default 256' \
                 '--session-ttl=nothing'\t'End a session that is not used for SECONDS; by default 1800' \
                 '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
+                '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
+                '--auth-token-file=file'\t'Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN' \
+                '--no-auth'\t'Require no token, though --host can be reached from other machines' \
                 '+--header=nothing'\t'Send a header with every request. Others may see the command line: secrets belong in a file' \
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
                 '--bearer-token-file=file'\t'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
@@ -62,14 +66,25 @@ function __thv_look -S # COMMAND: what may follow it
             set tail command
         case 'proxy'
             set flags \
-                '--target-uri=nothing'\t'Where the server is' \
+                '--target-uri=nothing'\t'Where the server is: its MCP endpoint' \
                 '--port=nothing'\t'Listen on PORT; by default a free one' \
-                '--host=nothing'\t'Listen on ADDRESS' \
+                '--host=nothing'\t'Listen on ADDRESS; by default 127.0.0.1' \
                 '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
-                '--otel-usage-analytics-enabled=true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
+                '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places nothing
+        case 'doctor'
+            set flags \
+                '--start'\t'Start each server as its client would, and ask it' \
+                '--timeout=nothing'\t'Give up on a server after SECONDS' \
+                '--project=directory'\t'Where to look for the files of a project' \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+            set places client ...
         case 'completion'
             set flags \
                 '--help,-h'\t'Show this message and exit'
@@ -82,13 +97,14 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
         case 'mcp list'
             set flags \
+                '--format=text/json'\t'Print the answer as text or json; by default text' \
+                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
-                '--format=text/json'\t'Print the answer as text or json; by default text' \
-                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places server
@@ -96,13 +112,14 @@ function __thv_look -S # COMMAND: what may follow it
         case 'mcp call'
             set flags \
                 '--args-json=nothing'\t'Give the tool\'s arguments as one JSON object' \
+                '--format=text/json'\t'Print the answer as text or json; by default text' \
+                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
-                '--format=text/json'\t'Print the answer as text or json; by default text' \
-                '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...
@@ -350,14 +367,14 @@ function __thv_words -S # KIND: the words of it
                 'stdio' \
                 'streamable-http' \
                 'sse'
-        case 'true/false'
-            set found \
-                'true' \
-                'false'
         case 'text/json'
             set found \
                 'text' \
                 'json'
+        case 'true/false'
+            set found \
+                'true' \
+                'false'
     end
 end
 

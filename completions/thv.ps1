@@ -9,9 +9,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @(
             @('run', 'Run an MCP server behind the relay'),
             @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
+            @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
-            @('client', 'Put thv in front of the servers of your MCP clients, and take it away again'),
+            @('client', 'Put thv in front of your MCP clients'' servers, and take it away'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent'),
             @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each')
@@ -39,6 +40,9 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--max-sessions=nothing', 'Refuse more sessions than N; by default 256'),
             @('--session-ttl=nothing', 'End a session that is not used for SECONDS; by default 1800'),
             @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
+            @('+--allowed-hosts=nothing', 'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv'),
+            @('--auth-token-file=file', 'Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN'),
+            @('--no-auth', 'Require no token, though --host can be reached from other machines'),
             @('+--header=nothing', 'Send a header with every request. Others may see the command line: secrets belong in a file'),
             @('+--header-file=file', 'Read headers from FILE, one NAME: VALUE a line'),
             @('--bearer-token-file=file', 'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN'),
@@ -69,15 +73,30 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['proxy'] = @{
         verbs = @()
         flags = @(
-            @('--target-uri=nothing', 'Where the server is'),
+            @('--target-uri=nothing', 'Where the server is: its MCP endpoint'),
             @('--port=nothing', 'Listen on PORT; by default a free one'),
-            @('--host=nothing', 'Listen on ADDRESS'),
+            @('--host=nothing', 'Listen on ADDRESS; by default 127.0.0.1'),
             @('+--allowed-origins=nothing', 'Let web pages of ORIGIN call, too'),
-            @('--otel-usage-analytics-enabled=true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('+--allowed-hosts=nothing', 'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
+            @('--journal-capture', 'Keep arguments and results in it, too: redacted, cut, on this machine only'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('nothing')
+        tail = ''
+    }
+    $commands['doctor'] = @{
+        verbs = @()
+        flags = @(
+            @('--start', 'Start each server as its client would, and ask it'),
+            @('--timeout=nothing', 'Give up on a server after SECONDS'),
+            @('--project=directory', 'Where to look for the files of a project'),
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('client', '...')
         tail = ''
     }
     $commands['completion'] = @{
@@ -98,13 +117,14 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['mcp list'] = @{
         verbs = @()
         flags = @(
+            @('--format=text/json', 'Print the answer as text or json; by default text'),
+            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
-            @('--format=text/json', 'Print the answer as text or json; by default text'),
-            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )
@@ -115,13 +135,14 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @()
         flags = @(
             @('--args-json=nothing', 'Give the tool''s arguments as one JSON object'),
+            @('--format=text/json', 'Print the answer as text or json; by default text'),
+            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
+            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('+--env,-e=nothing', 'Set a variable in the server''s environment'),
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
-            @('--format=text/json', 'Print the answer as text or json; by default text'),
-            @('--timeout=nothing', 'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--help,-h', 'Show this message and exit')
         )
@@ -445,13 +466,13 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('streamable-http', ''),
         @('sse', '')
     )
-    $kinds['true/false'] = @(
-        @('true', ''),
-        @('false', '')
-    )
     $kinds['text/json'] = @(
         @('text', ''),
         @('json', '')
+    )
+    $kinds['true/false'] = @(
+        @('true', ''),
+        @('false', '')
     )
 
     $find = {

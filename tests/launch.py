@@ -70,20 +70,10 @@ def main() -> None:
 
     if words[0] == "proxy":
         from thv.cli.proxy import proxy
+        from thv.cli.proxy_options import ProxyRequest
 
-        name, uri, *switch = words[1:]
-        os._exit(
-            proxy(
-                name,
-                uri,
-                host="127.0.0.1",
-                port=0,
-                allowed_origins=(),
-                debug=False,
-                usage_analytics_enabled=switch[0] if switch else None,
-                make_analytics=make_analytics,
-            )
-        )
+        name, uri = words[1:]
+        os._exit(proxy(ProxyRequest(name=name, target_uri=uri), make_analytics=make_analytics))
     os._exit(run(parse(words[1:]), make_analytics=make_analytics))
 
 

@@ -30,6 +30,7 @@ PARTS: dict[str, set[str]] = {
     "journal": {"config"},
     "http": {"relay", "process", "ledger", "servers"},
     "clients": {"config"},
+    "doctor": {"clients", "mcp_client", "servers"},
     "operator": {"relay", "process", "ledger", "servers", "http"},
 }
 """Part -> the parts it may import besides itself and the floor. Only `instrumentation` and `cli` join more."""

@@ -54,3 +54,9 @@ def test_every_part_that_is_configured_is_used_and_in_an_order_that_counts_right
     assert set(PIPELINE["exporters"]) == set(CONFIG["exporters"])
     order = PIPELINE["processors"]
     assert order.index("batch") < order.index("transform/nothing-else") < order.index("deltatocumulative")
+
+
+def test_running_sums_are_thinned_to_one_sample_an_interval_before_they_are_stored() -> None:
+    """Remote write has milliseconds: of several reports that arrive in one, only one sample would be kept."""
+    assert PIPELINE["processors"][-2:] == ["deltatocumulative", "interval"]
+    assert CONFIG["processors"]["interval"]["interval"].removesuffix("s").isdigit()

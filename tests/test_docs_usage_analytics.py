@@ -106,8 +106,8 @@ def test_the_option_on_the_page_turns_it_off() -> None:
     words = re.findall(r"`thv (run --otel\S+)`", section("How to turn it off"))
     assert words == [f"run {constants.FLAG}=false"]
     request = parse([*words[0].split()[1:], "demo"])
-    assert usage_analytics(request) is False
-    assert not decide({}, lambda: BooleanReading(value=True), flag=usage_analytics(request)).enabled
+    assert usage_analytics(request.otel) is False
+    assert not decide({}, lambda: BooleanReading(value=True), flag=usage_analytics(request.otel)).enabled
 
 
 def test_what_must_be_said_is_said() -> None:

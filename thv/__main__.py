@@ -96,7 +96,8 @@ def mcp_command(words: Sequence[str]) -> Callable[[], int] | None:
             return full_main(words)
         from thv.cli.mcp import call_tool, list_tools
 
-        request.run.debug = request.run.debug or start == 1
+        if start:
+            request = request.replace(run=request.run.replace(debug=True))
         return (list_tools if verb == ["list"] else call_tool)(request)
 
     return run
@@ -132,8 +133,7 @@ def _run(words: Sequence[str], *, debug: bool) -> int | None:
         return error.exit_code
     if request.wants_help:
         return None
-    request.debug = request.debug or debug
-    return run(request)
+    return run(request.replace(debug=True) if debug else request)
 
 
 if __name__ == "__main__":

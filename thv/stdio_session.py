@@ -86,7 +86,6 @@ class Session:
                 rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
             )
             relay.start()
-            server.watch()
         except BaseException:  # no thread or descriptor left
             server.kill()
             raise

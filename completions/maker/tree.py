@@ -45,6 +45,7 @@ KIND_OF = {
     "IMAGE": NOTHING,
     "URL": NOTHING,
     "ORIGIN": NOTHING,
+    "HOST": NOTHING,
     "N": NOTHING,
     "SECONDS": NOTHING,
     "URI": NOTHING,
@@ -150,7 +151,7 @@ def _walk(command: Any, above: Any, path: str, found: list[Command], words: dict
         else {name: command.get_command(context, name) for name in command.list_commands(context)}
     )
     verbs = {name: verb for name, verb in verbs.items() if not verb.hidden}
-    tail = "" if not isinstance(command, TableCommand) else "command" if command.takes_command else "words"
+    tail = command.tail if isinstance(command, TableCommand) else ""
     shown = tuple(Word(name, _line(verb.get_short_help_str(200))) for name, verb in verbs.items())
     found.append(Command(path, shown, tuple(options), tuple(places), repeats, tail))
     for name, verb in verbs.items():

@@ -235,7 +235,7 @@ READ = {
     "thv.errors",
     "thv.config",
 }
-READ |= {f"thv.core{name}" for name in ("", ".booleans", ".state_dir")} | {"thv.cli.after_command"}
+READ |= {f"thv.core{name}" for name in ("", ".booleans", ".frozen", ".state_dir")} | {"thv.cli.after_command"}
 READ |= {f"thv.config.{name}" for name in ("service", "yaml", "yaml.plain_reader", "reader", "settings")}
 """What a plain answer may load: every module more is a fifth of a millisecond, and most bring others."""
 
@@ -246,6 +246,7 @@ OVERRIDDEN = READ | {
     "thv.analytics",
     "thv.analytics.consent",
     "thv.analytics.constants",
+    "thv.core.frozen",
     "thv.core.interfaces",
     "thv.core.console",
     "thv.core",

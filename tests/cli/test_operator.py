@@ -13,7 +13,7 @@ import typer
 
 from thv.cli import operator
 from thv.cli.app import app, main
-from thv.operator import controller
+from thv.operator import controller, logs
 
 if TYPE_CHECKING:
     from thv.operator.controller import Run
@@ -30,7 +30,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         found.append(run)
 
     monkeypatch.setattr(controller, "operate", operate)
-    monkeypatch.setattr(controller, "log_to_stderr", lambda **_: None)
+    monkeypatch.setattr(logs, "log_to_stderr", lambda **_: None)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from thv.cli.resolve_telemetry import ask
+from thv.cli.resolve_telemetry import resolve_telemetry
 from thv.cli.run import _introduction
 from thv.cli.run_options import parse
 from thv.errors import SettingError, ThvError
@@ -31,7 +31,7 @@ def file(home: Path) -> Path:
 
 
 def asked(*words: str) -> tuple[TelemetrySettings | None, list[str]]:
-    return ask(parse([*words, "demo"]), server="demo")
+    return resolve_telemetry(parse([*words, "demo"]).otel, server="demo", debug=False)
 
 
 def thv_run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -75,6 +75,7 @@ def test_options_stand_on_either_side_of_the_server_up_to_two_dashes(words: str,
         ("demo --otel-protocol http/json", "--otel-protocol cannot be 'http/json': write http/protobuf or grpc"),
         ("demo --otel-tracing-enabled=perhaps", "--otel-tracing-enabled cannot be 'perhaps': write true or false"),
         ("demo --otel-usage-analytics-enabled=", "--otel-usage-analytics-enabled cannot be ''"),
+        ("demo --transport websocket", "--transport cannot be 'websocket': write stdio, streamable-http or sse"),
         ("--otel-insecure true demo", "a switch takes its value after =, as in --otel-insecure=true"),
     ],
 )

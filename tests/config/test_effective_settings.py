@@ -106,7 +106,7 @@ IGNORED = [
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "cannot be 'zstd': write gzip or none"),
     ("OTEL_EXPORTER_PROMETHEUS_PORT", "0", "cannot be '0': write a port"),
     ("OTEL_TRACES_EXPORTER", "console", "'console' is ignored; thv knows otlp and none"),
-    ("OTEL_METRICS_EXPORTER", "otlp, prometheus", "'prometheus' is ignored"),
+    ("OTEL_METRICS_EXPORTER", "otlp, console", "'console' is ignored; thv knows otlp, prometheus and none"),
     ("OTEL_TRACES_SAMPLER", "jaeger_remote", "is ignored: it is 'jaeger_remote'; thv knows always_on"),
     ("OTEL_EXPORTER_OTLP_INSECURE", "1", "is taken for false"),
     ("OTEL_RESOURCE_ATTRIBUTES", "a=1,broken", "is ignored: its item 2 is no KEY=VALUE"),

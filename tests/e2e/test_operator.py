@@ -71,6 +71,8 @@ def forwarded(namespace: str, service: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def call(url: str, message: dict[str, Any], session: str = "") -> tuple[str, Any]:

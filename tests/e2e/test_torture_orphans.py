@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ FAMILIES = {
 }
 
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
-SOME_FAMILIES = pytest.mark.parametrize("family", ["plain", "npx-like", "background-helper"])
+SOME_FAMILIES = ["plain", "npx-like", "background-helper"]
 """For ends that differ from another one only in what starts them."""
 
 
@@ -48,37 +49,55 @@ def test_kill_9_of_thv_leaves_nothing_behind(tmp_path: Path, family: str) -> Non
         until(run.all_gone, "the end of all")
 
 
-@EVERY_FAMILY
-def test_a_normal_end_leaves_nothing_behind(tmp_path: Path, family: str) -> None:
-    with Run(behind_thv(FAMILIES[family]), tmp_path) as run:
-        assert receive(run.stdout, line=True) == b"ready\n"
-        run.close_stdin()
-        run.wait()
-        until(run.all_gone, "the end of all")
+@pytest.mark.slow
+def test_an_orderly_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    """All at once, since what ignores everything takes its time: the end of input for each, SIGTERM for some."""
+    with ExitStack() as runs:
+        ends = [(family, "end of input") for family in FAMILIES] + [(family, "SIGTERM") for family in SOME_FAMILIES]
+        started = [(runs.enter_context(Run(behind_thv(FAMILIES[family]), tmp_path)), how) for family, how in ends]
+        for run, how in started:
+            assert receive(run.stdout, line=True) == b"ready\n"
+            if how == "SIGTERM":
+                os.kill(run.pid, signal.SIGTERM)
+            else:
+                run.close_stdin()
+        for run, _ in started:
+            run.wait()
+            until(run.all_gone, "the end of all")
 
 
-@SOME_FAMILIES
-def test_sigterm_leaves_nothing_behind(tmp_path: Path, family: str) -> None:
-    with Run(behind_thv(FAMILIES[family]), tmp_path) as run:
-        assert receive(run.stdout, line=True) == b"ready\n"
-        os.kill(run.pid, signal.SIGTERM)
-        run.wait()
-        until(run.all_gone, "the end of all")
+FILLS_THE_PIPE = """\
+import time
+os.set_blocking(p.stdin.fileno(), False)
+still = 0
+while still < 50:
+    try: os.write(p.stdin.fileno(), bytes(65536)); still = 0
+    except BlockingIOError: still += 1; time.sleep(0.01)
+"""
+"""Then a full pipe stands between the client's end and what could notice it."""
 
 
-@SOME_FAMILIES
-def test_a_client_killed_9_leaves_nothing_behind(tmp_path: Path, family: str) -> None:
-    client = python(
-        "import os, subprocess, sys\n"
-        "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
-        "os.write(1, p.stdout.readline())\n"
-        "p.wait()",
-        *behind_thv(FAMILIES[family]),
-    )
-    with Run(client, tmp_path) as run:
-        assert receive(run.stdout, line=True) == b"ready\n"
-        os.kill(run.pid, signal.SIGKILL)
-        until(run.all_gone, "the end of all")
+@pytest.mark.slow
+def test_a_client_killed_9_leaves_nothing_behind(tmp_path: Path) -> None:
+    """All at once, since what ignores everything takes its time; one of them while its server does not read."""
+    with ExitStack() as runs:
+        started = []
+        for family, before in [(family, "") for family in SOME_FAMILIES] + [("ignores-eof-and-term", FILLS_THE_PIPE)]:
+            client = python(
+                "import os, subprocess, sys\n"
+                "p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+                f"line = p.stdout.readline()\n{before}"
+                "os.write(1, line)\n"
+                "p.wait()",
+                *behind_thv(FAMILIES[family]),
+            )
+            started.append(runs.enter_context(Run(client, tmp_path)))
+        for run in started:
+            assert receive(run.stdout, line=True) == b"ready\n"
+            run.family()  # now, for the watchdog is known by having been seen
+            os.kill(run.pid, signal.SIGKILL)
+        for run in started:
+            until(run.all_gone, "the end of all")
 
 
 def test_a_helper_that_outlives_the_server_and_holds_stdout_is_ended_and_the_code_kept(tmp_path: Path) -> None:
@@ -120,7 +139,7 @@ def test_the_watchdog_holds_nothing_that_thv_inherited(tmp_path: Path) -> None:
         until(lambda: len(watchdogs()) == 1, "the watchdog")
         if sys.platform == "linux":
             targets = [str(path.readlink()) for path in Path(f"/proc/{watchdogs()[0]}/fd").iterdir()]
-            assert len([target for target in targets if target.startswith("pipe:")]) == 1
+            assert len([target for target in targets if target.startswith("pipe:")]) == 2  # of thv and the server
         run.close_stdin()
         assert run.wait() == 0
         until(lambda: not watchdogs(), "the end of the watchdog")

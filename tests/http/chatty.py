@@ -52,6 +52,7 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
         "ask": ask,
         "big": lambda: {"text": "x" * arguments["size"]},
         "cancelled": lambda: {"cancelled": len(CANCELLED)},
+        "environment": lambda: {"value": os.environ.get(arguments["name"])},
         "pid": lambda: {"pid": os.getpid()},
     }
     acts: dict[str, Callable[[], object]] = {

@@ -46,10 +46,6 @@ def test_this_machine_and_allowed_origins_are_let_in(host: str, origin: str | No
         ("localhost.evil.example", None),
         ("127.0.0.1.evil.example", None),
         ("192.168.0.4:8080", None),
-        (None, None),
-        ("", None),
-        ("loc\xfclhost", None),
-        ("[::1", None),
         ("localhost", "http://evil.example"),
         ("localhost", "http://localhost.evil.example"),
         ("localhost", "http://app.example.com"),  # another scheme is another origin
@@ -69,8 +65,61 @@ def test_everything_else_is_refused_with_403(host: str | None, origin: str | Non
     assert refusal[0] == 403
 
 
+MALFORMED = [
+    None,
+    "",
+    "loc\xfclhost",
+    "[::1",
+    "evil@localhost",
+    "localhost@evil.example",
+    "localhost/path",
+    "localhost\\evil",
+    "local\thost",
+    "localhost\t",
+    "localhost:80:80",
+    "localhost:8o",
+    "localhost?",
+    "localhost#",
+    "localhost, localhost",
+    "local host",
+    "a" * 300,
+]
+
+
+@pytest.mark.parametrize("policy", [LOCAL, OPEN, HostPolicy("127.0.0.1", 1, ["*"], ["*"])])
+@pytest.mark.parametrize("host", MALFORMED)
+def test_what_is_not_a_host_is_a_bad_request_whatever_is_allowed(host: str | None, policy: HostPolicy) -> None:
+    refusal = policy.refusal(headers(host, None))
+    assert refusal is not None
+    assert refusal[0] == 400
+
+
 def test_two_host_headers_are_refused() -> None:
     assert LOCAL.refusal([(b"host", b"localhost"), (b"host", b"localhost")]) is not None
+
+
+def test_a_refused_host_says_which_option_allows_it_and_that_option_does() -> None:
+    refusal = LOCAL.refusal(headers("mcp.example.com:8080", None))
+    assert refusal is not None
+    assert "--allowed-hosts mcp.example.com" in refusal[1]
+    policy = HostPolicy("127.0.0.1", 8080, allowed_hosts=["mcp.example.com"])
+    assert policy.refusal(headers("MCP.example.com:8080", None)) is None
+    assert policy.refusal(headers("localhost:8080", None)) is None
+    assert policy.refusal(headers("other.example.com", None)) is not None
+    assert policy.refusal(headers("mcp.example.com", "https://mcp.example.com")) is not None, "a host is not an origin"
+
+
+def test_named_hosts_are_the_only_ones_on_any_address() -> None:
+    policy = HostPolicy("0.0.0.0", 8080, allowed_hosts=["mcp.example.com"])
+    assert policy.refusal(headers("mcp.example.com", None)) is None
+    assert policy.refusal(headers("other.example.com", None)) is not None
+    assert HostPolicy("127.0.0.1", 1, allowed_hosts=["*"]).refusal(headers("other.example.com", None)) is None
+
+
+@pytest.mark.parametrize("host", ["", "a b", "user@host", "host/path", "http://host"])
+def test_what_is_not_a_host_name_is_a_usage_error(host: str) -> None:
+    with pytest.raises(UsageError, match="--allowed-hosts"):
+        HostPolicy("127.0.0.1", 1, allowed_hosts=[host])
 
 
 def test_two_origins_must_both_be_allowed() -> None:
@@ -98,6 +147,6 @@ def test_an_origin_of_any_scheme_can_be_allowed() -> None:
 
 
 @pytest.mark.parametrize("origin", ["app.example.com", "https://", "https://a.example/path", "https://a:x", "", "//a"])
-def test_what_is_no_origin_is_a_usage_error(origin: str) -> None:
+def test_what_is_not_an_origin_is_a_usage_error(origin: str) -> None:
     with pytest.raises(UsageError, match="--allowed-origins"):
         HostPolicy("127.0.0.1", 1, [origin])

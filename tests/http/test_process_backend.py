@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from tests.e2e.harness import is_gone, until
 from thv.errors import CommandNotFoundError
-from thv.http.process_backend import ProcessBackend
+from thv.http.process_backend import ProcessBackend, hand_on_to_servers
 from thv.servers.launch_spec import LaunchSpec
 
 if TYPE_CHECKING:
@@ -103,28 +102,70 @@ def test_a_hundred_servers_leave_no_descriptor_behind() -> None:
     play(scenario())
 
 
-def test_a_server_that_is_deaf_is_killed_and_a_hurry_saves_a_step() -> None:
+@pytest.mark.slow
+def test_a_server_that_ignores_everything_is_killed_in_the_end_whichever_way_it_was_asked() -> None:
     async def scenario() -> None:
-        for hurry, steps in ((True, 1), (False, 2)):
-            backend = ProcessBackend(python(DEAF))
+        backends = [ProcessBackend(python(DEAF)) for _ in range(2)]
+        for backend in backends:
             await backend.start()
             assert await backend.receive() == b"here\n"
-            began = time.monotonic()
-            assert await (backend.terminate() if hurry else backend.close()) == 128 + 9
-            assert time.monotonic() - began >= steps * 1.4
+        assert set(await asyncio.gather(backends[0].close(), backends[1].terminate())) == {128 + 9}
 
     play(scenario())
 
 
-def test_what_a_server_leaves_running_ends_with_it() -> None:
+def test_a_server_that_thv_ends_itself_gets_sigterm_and_its_clean_up_is_waited_for() -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "def save(*_): time.sleep(0.3); os.write(1, b'saved\\n'); os._exit(5)\n"
+        "signal.signal(15, save)\n"
+        "print('here', flush=True)\n"
+        "time.sleep(1000)"
+    )
+
     async def scenario() -> None:
-        backend = ProcessBackend(spec("/bin/sh", "-c", "trap '' TERM; sleep 1000 & echo $!; exec cat"))
+        backend = ProcessBackend(python(code))
         await backend.start()
-        child = psutil.Process(int(await backend.receive()))
-        assert await backend.close() == 0
-        until(lambda: is_gone(child), "the end of what it started")
+        assert await backend.receive() == b"here\n"
+        ending = asyncio.create_task(backend.terminate())
+        assert await backend.receive() == b"saved\n"
+        assert await ending == 5
 
     play(scenario())
+
+
+def test_a_signal_to_thv_is_handed_on_to_every_server_as_it_came() -> None:
+    code = (
+        "import os, signal, time\nsignal.signal(2, lambda *_: os._exit(6))\nprint('here', flush=True)\ntime.sleep(1000)"
+    )
+
+    async def scenario() -> None:
+        backends = [ProcessBackend(python(code)) for _ in range(2)]
+        for backend in backends:
+            await backend.start()
+            assert await backend.receive() == b"here\n"
+        hand_on_to_servers(2)
+        assert await asyncio.gather(*(backend.terminate() for backend in backends)) == [6, 6]
+        hand_on_to_servers(2)  # to nobody
+
+    play(scenario())
+
+
+def test_what_a_server_leaves_running_ends_with_thv_at_the_latest() -> None:
+    children: list[psutil.Process] = []
+
+    async def scenario() -> None:
+        for way, exit_code in ((ProcessBackend.close, 0), (ProcessBackend.terminate, 128 + 15)):
+            backend = ProcessBackend(spec("/bin/sh", "-c", "sleep 1000 & echo $!; exec cat"))
+            await backend.start()
+            child = psutil.Process(int(await backend.receive()))
+            assert await way(backend) == exit_code
+            if way is ProcessBackend.terminate:
+                assert is_gone(child)
+            children.append(child)
+
+    play(scenario())
+    until(lambda: all(map(is_gone, children)), "the end of what they started")
 
 
 def test_an_exit_is_noticed_though_a_child_holds_the_pipe() -> None:

@@ -33,10 +33,10 @@ KINDS = {
     "v1": {
         "namespaces": "Namespace",
         "pods": "Pod",
+        "events": "Event",
         "services": "Service",
         "configmaps": "ConfigMap",
         "serviceaccounts": "ServiceAccount",
-        "events": "Event",
     },
     "apps/v1": {"statefulsets": "StatefulSet", "deployments": "Deployment"},
     "rbac.authorization.k8s.io/v1": {"roles": "Role", "rolebindings": "RoleBinding"},
@@ -51,6 +51,10 @@ VERBS = ["get", "list", "watch", "create", "patch", "delete"]
 
 Key = tuple[str, str, str]
 """Plural, namespace, name."""
+
+
+ANNOTATION_BYTES = 256 * 1024
+"""Of all keys and values together (apimachinery, TotalAnnotationSizeLimitB)."""
 
 
 class Refused(Exception):  # noqa: N818  not an error of the test
@@ -202,6 +206,9 @@ class FakeApi:
 
     def _valid(self, plural: str, body: dict[str, Any]) -> dict[str, Any]:
         name = body["metadata"]["name"]
+        notes = body["metadata"].get("annotations") or {}
+        if sum(len(key) + len(value) for key, value in notes.items()) > ANNOTATION_BYTES:
+            raise Refused(422, "Invalid", "metadata.annotations: Too long: may not be more than 262144 bytes")
         if plural == "mcpservers":
             checked = fake_schema.defaulted(SCHEMA, copy.deepcopy(body))
             complaints = fake_schema.complaints(SCHEMA, checked)
@@ -309,7 +316,12 @@ class FakeApi:
             labels = body["metadata"].get("labels", {})
             wanted = [term.split("=", 1) for term in request.query.get("labelSelector", "").split(",") if term]
             place = not namespace or body["metadata"].get("namespace") == namespace
-            return place and all(labels.get(name) == value for name, value in wanted)
+            fields = [term.split("=", 1) for term in request.query.get("fieldSelector", "").split(",") if term]
+            return (
+                place
+                and all(labels.get(name) == value for name, value in wanted)
+                and all(_field(body, path) == value for path, value in fields)
+            )
 
         if request.method == "POST":
             return web.json_response(self.create(plural, await request.json(), namespace), status=201)
@@ -385,6 +397,13 @@ class FakeApi:
         if current is None:
             return web.json_response(self._store(plural, after), status=201)
         return web.json_response(self._put(key, current, after))
+
+
+def _field(body: dict[str, Any], path: str) -> Any:
+    found: Any = body
+    for name in path.split("."):
+        found = found.get(name, "")
+    return found
 
 
 def _writable(body: dict[str, Any]) -> dict[str, Any]:

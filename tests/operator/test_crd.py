@@ -185,3 +185,19 @@ def test_a_name_that_no_service_can_bear_is_refused_by_both(name: str) -> None:
 def test_a_name_may_have_52_characters() -> None:
     assert verdict(server("a" * 52)) == []
     read(server("a" * 52))
+
+
+def undescribed(schema: dict[str, Any], path: str) -> list[str]:
+    """The fields below `schema` of which `kubectl explain` has nothing to say."""
+    found = []
+    for name, below in schema.get("properties", {}).items():
+        found += [] if below.get("description", "").strip() else [f"{path}.{name}"]
+        found += undescribed(below, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            found += undescribed(schema[key], f"{path}[]")
+    return found
+
+
+def test_kubectl_explain_describes_every_field() -> None:
+    assert undescribed(SCHEMA, "mcpserver") == []

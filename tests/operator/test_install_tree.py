@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from thv.operator import install_tree
 from thv.operator.install_tree import EXTRAS, install, needed_distributions
 from thv.operator.pod import NOBODY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ALWAYS = frozenset(EXTRAS)
 SITE = Path(sysconfig.get_path("purelib"))
@@ -111,20 +117,26 @@ def test_a_second_copy_over_the_first_changes_nothing(tree: Path, tmp_path: Path
     assert listed[0] == listed[1]
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder into which every user can look; pytest's own are closed to others."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("mode", [0o777, 0o2777])
-def test_it_copies_as_another_user_into_a_folder_that_root_owns(
-    tree: Path, mode: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    target = tmp_path_factory.mktemp("volume")
+def test_it_copies_as_another_user_into_a_folder_that_root_owns(tree: Path, mode: int, open_folder: Path) -> None:
+    source, target = open_folder / "tree", open_folder / "volume"
+    shutil.copytree(tree, source, symlinks=True)
+    target.mkdir()
     target.chmod(mode)
-    for folder in (target, *target.parents, tree, *tree.parents):
-        if folder.stat().st_mode & 0o005 != 0o005 and folder.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            folder.chmod(folder.stat().st_mode | 0o055)
     before = target.stat()
 
     done = subprocess.run(
-        [sys.executable, "-P", "-c", AS_ANOTHER, str(NOBODY), str(tree), str(target)],
+        [sys.executable, "-P", "-c", AS_ANOTHER, str(NOBODY), str(source), str(target)],
         capture_output=True,
         text=True,
         check=False,

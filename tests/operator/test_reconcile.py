@@ -11,7 +11,8 @@ from tests.operator.clusters import User, fake, to_the_fake
 from tests.operator.fake_api import FakeApi
 from tests.operator.servers import OPTIONS, SPECS, body
 from thv.operator.kubernetes_api import ApiError, Cluster
-from thv.operator.reconcile import Reconciler
+from thv.operator.names import SERVER_LABEL
+from thv.operator.reconcile import FULL_ROUND, Reconciler
 from thv.operator.resources import SOMETIMES
 
 WORKLOAD = {"attach": "statefulsets", "wrap": "deployments", "proxy": "deployments"}
@@ -248,6 +249,70 @@ def test_work_that_waits_already_is_not_queued_again() -> None:
             reconciler = Reconciler(cluster, OPTIONS)
             await asyncio.gather(*(reconciler.reconcile("default", "files") for _ in range(50)))
             assert reconciler._locks == {}
-        assert len([path for method, path in api.requests if "statefulsets/files?" in path]) == 2
+        # The first, and one for all that came meanwhile; that one found nothing to apply.
+        assert len([path for _, path in api.requests if path.endswith("/mcpservers/files")]) == 2
+        assert len([path for _, path in api.requests if "statefulsets/files?" in path]) == 1
+
+    run(story)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_round_over_an_idle_server_costs_two_requests(spec: dict[str, Any]) -> None:
+    async def story(api: FakeApi, _user: User) -> None:
+        for name in ("files", "more", "most"):
+            api.create("mcpservers", body(name, **spec))
+            meta = {"name": f"{name}-0", "labels": {SERVER_LABEL: name}}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta}
+            api.create("pods", {**pod, "spec": {"containers": [{"name": "mcp", "image": "i"}]}})
+        async with Cluster(to_the_fake(api)) as cluster:
+            reconciler = Reconciler(cluster, OPTIONS)
+            for _ in range(2):
+                await reconciler.reconcile_all(("default",))
+            api.requests.clear()
+            await reconciler.reconcile_all(("default",))
+        assert not [method for method, _ in api.requests if method != "GET"]
+        assert len(api.requests) <= 1 + 2 * 3  # one list of all servers
+
+    run(story)
+
+
+def test_every_tenth_round_trusts_nothing() -> None:
+    async def story(api: FakeApi, _user: User) -> None:
+        api.create("mcpservers", body())
+        async with Cluster(to_the_fake(api)) as cluster:
+            reconciler = Reconciler(cluster, OPTIONS)
+            await reconciler.reconcile_all(("default",))
+            api.delete("configmaps", "files")  # and no watch tells of it
+            for _ in range(FULL_ROUND - 1):
+                await reconciler.reconcile_all(("default",))
+                assert api.find("configmaps", "files") is None
+            await reconciler.reconcile_all(("default",))
+        assert api.find("configmaps", "files") is not None
+
+    run(story)
+
+
+def test_why_a_pod_may_not_be_created_is_asked_where_there_is_none() -> None:
+    async def story(api: FakeApi, _user: User) -> None:
+        api.create("mcpservers", body())
+        async with Cluster(to_the_fake(api)) as cluster:
+            reconciler = Reconciler(cluster, OPTIONS)
+            await reconciler.reconcile("default", "files")
+            uid = (api.find("statefulsets", "files") or {})["metadata"]["uid"]
+            api.create(
+                "events",
+                {
+                    "apiVersion": "v1",
+                    "kind": "Event",
+                    "metadata": {"name": "files.1"},
+                    "involvedObject": {"kind": "StatefulSet", "name": "files", "uid": uid},
+                    "type": "Warning",
+                    "reason": "FailedCreate",
+                    "message": "create Pod files-0 failed: exceeded quota",
+                    "lastTimestamp": "2026-11-22T00:00:00Z",
+                },
+            )
+            await reconciler.refresh("default", "files")
+        assert (api.find("mcpservers", "files") or {})["status"]["message"].endswith("exceeded quota")
 
     run(story)

@@ -35,7 +35,7 @@ def waiting(reason: str, message: str = "", /, *, container: str = "mcp", **last
 
 
 def told(workload: dict[str, Any] | None = None, *pods: dict[str, Any], **more: Any) -> dict[str, Any]:
-    observed = Observed(workload, pods, more.pop("refused", None))
+    observed = Observed(workload, pods, more.pop("refused", None), more.pop("events", ()))
     return status(server(), observed, usage_analytics=True, before=more.pop("before", {}), now=NOW)
 
 
@@ -191,3 +191,76 @@ def test_a_message_stays_short_enough_for_the_api() -> None:
     said = told(stateful(ready=0), pod(containerStatuses=[waiting("Bad", "x" * 100_000)]))
     assert len(said["message"]) <= 1024
     assert all(len(condition["message"]) <= 1024 for condition in said["conditions"])
+
+
+def event(reason: str, message: str, at: str, **more: Any) -> dict[str, Any]:
+    return {"reason": reason, "message": message, "lastTimestamp": at, **more}
+
+
+REFUSALS = {
+    "a missing ServiceAccount": 'pods "files-0" is forbidden: error looking up service account default/nobody',
+    "pod security": 'pods "files-0" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+    "a quota": 'pods "files-0" is forbidden: exceeded quota: compute, requested: pods=1, used: pods=4, limited: pods=4',
+    "a LimitRange": 'pods "files-0" is forbidden: maximum memory usage per Container is 64Mi, but limit is 512Mi',
+    "a webhook": 'admission webhook "validate.policy.example" denied the request: no image from that registry',
+}
+
+
+@pytest.mark.parametrize("message", REFUSALS.values(), ids=REFUSALS)
+def test_a_pod_that_may_not_be_created_has_the_events_reason(message: str) -> None:
+    words = f"create Pod files-0 in StatefulSet files failed error: {message}"
+    said = told(stateful(ready=0), events=[event("FailedCreate", words, "2026-11-22T00:00:00Z")])
+    assert said["phase"] == "Failed"
+    assert message in said["message"]
+    assert conditions(said)["Degraded"] == ("True", "FailedCreate")
+
+
+def test_the_newest_refusal_is_told_and_other_warnings_are_not() -> None:
+    events = [
+        event("FailedCreate", "the older one", "2026-11-22T00:00:00Z"),
+        event("FailedCreate", "the newer one", "", series={"lastObservedTime": "2026-11-22T00:02:00Z"}),
+        event("Unhealthy", "another matter", "2026-11-22T00:09:00Z"),
+    ]
+    assert told(stateful(ready=0), events=events)["message"] == "the newer one"
+
+
+def test_a_pod_that_is_there_is_asked_before_old_events() -> None:
+    refusals = [event("FailedCreate", "long ago", "2026-11-22T00:00:00Z")]
+    broken = pod(containerStatuses=[waiting("ImagePullBackOff", "no such image")])
+    assert "no such image" in told(stateful(ready=0), broken, events=refusals)["message"]
+
+
+def proxied(started: str, *, ready: bool) -> dict[str, Any]:
+    running = {"running": {"startedAt": started}}
+    return pod(
+        initContainerStatuses=[{"name": "thv", "state": running, "ready": ready}],
+        containerStatuses=[{"name": "mcp", "state": running, "ready": True}],
+    )
+
+
+def of_proxied(each: dict[str, Any]) -> dict[str, Any]:
+    http = server(transport="streamable-http", mcpPort=9000)
+    return status(http, Observed(stateful(ready=0), [each]), usage_analytics=True, before={}, now=NOW)
+
+
+def test_a_port_where_nothing_answers_is_named_once_the_server_had_time() -> None:
+    said = of_proxied(proxied("2026-11-21T23:58:59Z", ready=False))
+    assert said["phase"] == "Failed"
+    assert conditions(said)["Degraded"] == ("True", "TargetUnreachable")
+    assert "port 9000" in said["message"]
+    assert "spec.mcpPort" in said["message"]
+
+
+@pytest.mark.parametrize(("started", "ready"), [("2026-11-21T23:59:30Z", False), ("2026-11-21T23:00:00Z", True)])
+def test_a_server_that_starts_or_answers_is_not_suspected(started: str, ready: bool) -> None:
+    assert conditions(of_proxied(proxied(started, ready=ready)))["Degraded"][0] == "False"
+
+
+def test_an_exit_code_that_is_not_known_is_not_called_0() -> None:
+    ended = {
+        "name": "mcp",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"reason": "ContainerStatusUnknown"}},
+    }
+    said = told(stateful(ready=0), pod(containerStatuses=[ended]))
+    assert "exit code that is not known" in said["message"]

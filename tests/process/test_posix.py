@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
+from thv.process import watchdog
 from thv.process.server_process import ServerProcess, grow_pipe
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def release(server: ServerProcess) -> int:
     """Wait for its end and give everything back; its exit code."""
     server.wait()
     code = server.close()
-    for fd in (server.stdin, server.stdout, *([server._watchdog] if server._watchdog >= 0 else [])):
+    for fd in (server.stdin, server.stdout):
         os.close(fd)
     return code
 
@@ -167,23 +168,27 @@ def test_stdin_can_be_closed_while_another_thread_writes_to_it() -> None:
 
 def test_the_watchdog_is_dismissed_with_the_last_of_the_group() -> None:
     server = shell("cat")
-    server.watch()
-    watchdog = psutil.Process(server._watchdog_pid)
+    process = psutil.Process(server._watchdog.pid)
     server.close_stdin()
     assert release(server) == 0
-    assert not watchdog.is_running()
+    assert not process.is_running()
 
 
-def test_the_watchdog_ends_those_of_the_group_that_outlive_the_server() -> None:
+def test_the_watchdog_ends_those_of_the_group_that_outlive_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "EOF_GRACE", 0.1)
+    monkeypatch.setattr(watchdog, "TERM_GRACE", 0.1)
     server = shell("(trap '' TERM HUP; echo ready; while :; do sleep 1000; done) & read -r _; exit 4")
-    server.watch()
     assert os.read(server.stdout, 100) == b"ready\n"
     group = [process for process in psutil.process_iter() if _group(process.pid) == server.pid]
     os.write(server.stdin, b"go\n")
-    watchdog = server._watchdog_pid
-    assert release(server) == 4  # which lets the watchdog's pipe go, as the end of thv does
+    assert release(server) == 4
     until(lambda: all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in group))
-    os.waitpid(watchdog, 0)
+    until(_no_watchdog_is_left)
+
+
+def _no_watchdog_is_left() -> bool:
+    watchdog.reap_watchdogs()
+    return not watchdog._leaving
 
 
 def _group(pid: int) -> int:
@@ -195,8 +200,7 @@ def _group(pid: int) -> int:
 
 def test_a_watchdog_that_was_killed_changes_nothing() -> None:
     server = shell("exit 5")
-    server.watch()
-    os.kill(server._watchdog_pid, signal.SIGKILL)
+    os.kill(server._watchdog.pid, signal.SIGKILL)
     assert release(server) == 5
 
 
@@ -212,8 +216,7 @@ def test_without_a_shell_a_server_runs_and_ends_and_leaks_nothing(monkeypatch: p
     code = "import sys; sys.stdout.write(sys.stdin.read())"
     for _ in range(3):
         server = ServerProcess.spawn(sys.executable, (sys.executable, "-c", code), dict(os.environ), None)
-        server.watch()
-        assert server._watchdog_pid == -1
+        assert server._watchdog.pid == -1
         os.write(server.stdin, b"hello")
         server.close_stdin()
         assert read_all(server) == b"hello"
@@ -227,9 +230,8 @@ import ctypes, os, sys, time
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what the first process of a container always is
 from thv.process.server_process import ServerProcess
 server = ServerProcess.spawn("/bin/sh", ("sh", "-c", "sleep 0.2 & exit 3"), dict(os.environ), None)
-server.watch()
 server.wait()
-assert server.close() == 3
+assert server.reap() == 3
 until = time.monotonic() + 60
 while server.has_live_descendants() and time.monotonic() < until:
     time.sleep(0.005)

@@ -38,7 +38,6 @@ events.install_signal_handlers()
 server = ServerProcess.spawn(COMMAND[0], COMMAND, dict(os.environ), None)
 relay = Relay(server, events, awaiting_reply=lambda: OPEN, client_disconnected=lambda: gone.append(time.monotonic()))
 relay.start()
-server.watch()
 if LOOK != "late":
     try:
         relay.listen(look_at_client, look_at_server)

@@ -126,13 +126,15 @@ def finish(thread: threading.Thread) -> None:
     assert not thread.is_alive()
 
 
-def transfer(source_kind: str, sink_kind: str, pieces: list[tuple[bytes, bool]], *, look_first: bool) -> None:
+def transfer(
+    source_kind: str, sink_kind: str, pieces: list[tuple[bytes, bool]], *, inspect_before_forwarding: bool
+) -> None:
     """Send the pieces through a pump, some of them only when the pump has taken what came before; check everything."""
     data = b"".join(piece for piece, _ in pieces)
     source, sink = Ends(source_kind, near_reads=True), Ends(sink_kind, near_reads=False)
     flags = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (source.near, sink.near)]
     seen: list[bytes] = []
-    pump = Pump(source.near, sink.near, seen.append, look_first=look_first)
+    pump = Pump(source.near, sink.near, seen.append, inspect_before_forwarding=inspect_before_forwarding)
 
     def until_taken(count: int) -> None:
         until(lambda: sum(map(len, seen)) >= count)
@@ -154,7 +156,7 @@ def transfer(source_kind: str, sink_kind: str, pieces: list[tuple[bytes, bool]],
         for thread in threads:
             finish(thread)
         assert b"".join(seen) == data
-        assert (pump.taken, pump.given, pump.sink_gone) == (len(seen), len(seen), False)
+        assert (pump.chunks_read, pump.chunks_written, pump.sink_gone) == (len(seen), len(seen), False)
         assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (source.near, sink.near)] == flags
         sink.close_near()
         assert receive(sink.far, 1) == b""
@@ -168,20 +170,25 @@ def transfer(source_kind: str, sink_kind: str, pieces: list[tuple[bytes, bool]],
     source=st.sampled_from(KINDS),
     sink=st.sampled_from(KINDS),
     pieces=st.lists(st.tuples(st.sampled_from(NASTY) | st.binary(max_size=3000), st.booleans()), max_size=12),
-    look_first=st.booleans(),
+    inspect_before_forwarding=st.booleans(),
 )
 @settings(max_examples=300, deadline=None)
 def test_every_byte_arrives_unchanged_however_it_was_cut(
-    source: str, sink: str, pieces: list[tuple[bytes, bool]], look_first: bool
+    source: str, sink: str, pieces: list[tuple[bytes, bool]], inspect_before_forwarding: bool
 ) -> None:
-    transfer(source, sink, pieces, look_first=look_first)
+    transfer(source, sink, pieces, inspect_before_forwarding=inspect_before_forwarding)
 
 
 @pytest.mark.parametrize("sink", KINDS)
 @pytest.mark.parametrize("source", KINDS)
 def test_more_than_any_buffer_holds_arrives_unchanged(source: str, sink: str) -> None:
     size = 200_000 if "terminal" in source + sink else 3_000_000
-    transfer(source, sink, [(os.urandom(size), False), (b"\n", True), (b"no last newline", False)], look_first=True)
+    transfer(
+        source,
+        sink,
+        [(os.urandom(size), False), (b"\n", True), (b"no last newline", False)],
+        inspect_before_forwarding=True,
+    )
 
 
 @pytest.mark.parametrize("flags", [0, os.O_NONBLOCK], ids=["blocking", "nonblocking"])
@@ -191,7 +198,7 @@ def test_files_are_relayed_from_their_position_to_their_end(tmp_path: Path, flag
     source = os.open(tmp_path / "in", os.O_RDONLY | flags)
     sink = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT | flags)
     os.lseek(source, len(b"skipped"), os.SEEK_SET)
-    Pump(source, sink, look_first=True).run()
+    Pump(source, sink, inspect_before_forwarding=True).run()
     os.close(source)
     os.close(sink)
     assert (tmp_path / "out").read_bytes() == data
@@ -212,7 +219,9 @@ def test_a_request_is_looked_at_before_it_can_be_answered(ways: tuple[Ends, Ends
     forwarded: list[bool] = []
     os.write(source.far, b"request\n")
     source.close_far()
-    Pump(source.near, sink.near, lambda _chunk: forwarded.append(is_readable(sink.far)), look_first=True).run()
+    Pump(
+        source.near, sink.near, lambda _chunk: forwarded.append(is_readable(sink.far)), inspect_before_forwarding=True
+    ).run()
     assert forwarded == [False]
 
 
@@ -221,12 +230,16 @@ def test_a_reply_is_forwarded_before_it_is_looked_at(ways: tuple[Ends, Ends]) ->
     forwarded: list[bool] = []
     os.write(source.far, b"reply\n")
     source.close_far()
-    Pump(source.near, sink.near, lambda _chunk: forwarded.append(is_readable(sink.far)), look_first=False).run()
+    Pump(
+        source.near, sink.near, lambda _chunk: forwarded.append(is_readable(sink.far)), inspect_before_forwarding=False
+    ).run()
     assert forwarded == [True]
 
 
-@pytest.mark.parametrize("look_first", [True, False])
-def test_a_look_that_raises_changes_nothing_and_is_not_asked_again(ways: tuple[Ends, Ends], look_first: bool) -> None:
+@pytest.mark.parametrize("inspect_before_forwarding", [True, False])
+def test_a_look_that_raises_changes_nothing_and_is_not_asked_again(
+    ways: tuple[Ends, Ends], inspect_before_forwarding: bool
+) -> None:
     source, sink = ways
     looks: list[bytes] = []
 
@@ -234,7 +247,7 @@ def test_a_look_that_raises_changes_nothing_and_is_not_asked_again(ways: tuple[E
         looks.append(chunk)
         raise RuntimeError("a bug in looking")
 
-    thread = running(Pump(source.near, sink.near, look, look_first=look_first).run)
+    thread = running(Pump(source.near, sink.near, look, inspect_before_forwarding=inspect_before_forwarding).run)
     for line in (b"one\n", b"two\n", b"three\n"):
         os.write(source.far, line)
         assert receive(sink.far, len(line)) == line
@@ -247,10 +260,10 @@ def test_a_sink_that_refuses_ends_the_pump_and_says_so(ways: tuple[Ends, Ends]) 
     source, sink = ways
     sink.close_far()
     os.write(source.far, b"for nobody\n")
-    pump = Pump(source.near, sink.near, look_first=False)
+    pump = Pump(source.near, sink.near, inspect_before_forwarding=False)
     pump.run()
     assert pump.sink_gone
-    assert pump.taken == pump.given == 1
+    assert pump.chunks_read == pump.chunks_written == 1
 
 
 def test_after_the_sink_is_gone_the_writer_is_not_stuck_and_everything_is_still_looked_at(
@@ -260,7 +273,7 @@ def test_after_the_sink_is_gone_the_writer_is_not_stuck_and_everything_is_still_
     sink.close_far()
     data = os.urandom(8 * MIB)
     seen: list[bytes] = []
-    pump = Pump(source.near, sink.near, seen.append, look_first=False)
+    pump = Pump(source.near, sink.near, seen.append, inspect_before_forwarding=False)
 
     def run() -> None:
         pump.run()
@@ -283,22 +296,22 @@ def test_a_chunk_the_sink_does_not_take_is_in_hand_and_no_other_is_read(ways: tu
         while True:
             filled += os.write(sink.near, b"x" * 4096)
     os.set_blocking(sink.near, True)
-    pump = Pump(source.near, sink.near, look_first=True)
+    pump = Pump(source.near, sink.near, inspect_before_forwarding=True)
     thread = running(pump.run)
     os.write(source.far, b"first\n")
-    until(lambda: pump.taken == 1)
+    until(lambda: pump.chunks_read == 1)
     os.write(source.far, b"second\n")
-    assert (pump.taken, pump.given) == (1, 0)
+    assert (pump.chunks_read, pump.chunks_written) == (1, 0)
     source.close_far()
     assert receive(sink.far, filled + 13).endswith(b"xfirst\nsecond\n")
     finish(thread)
-    assert (pump.taken, pump.given) == (2, 2)
+    assert (pump.chunks_read, pump.chunks_written) == (2, 2)
 
 
 def test_pipes_are_widened_once_and_only_for_heavy_traffic(ways: tuple[Ends, Ends]) -> None:
     source, sink = ways
     widened: list[int] = []
-    pump = Pump(source.near, sink.near, look_first=True, grow_pipe=widened.append)
+    pump = Pump(source.near, sink.near, inspect_before_forwarding=True, grow_pipe=widened.append)
     thread = running(pump.run)
     os.write(source.far, b"light\n")
     assert receive(sink.far, 6) == b"light\n"
@@ -314,7 +327,7 @@ def test_pipes_are_widened_once_and_only_for_heavy_traffic(ways: tuple[Ends, End
 
 def test_a_terminal_that_hangs_up_is_an_end_and_no_error() -> None:
     source, sink = Ends("terminal", near_reads=True), Ends("pipe", near_reads=False)
-    pump = Pump(source.near, sink.near, look_first=True)
+    pump = Pump(source.near, sink.near, inspect_before_forwarding=True)
     thread = running(pump.run)
     os.write(source.far, b"last words")
     assert receive(sink.far, 10) == b"last words"
@@ -334,7 +347,7 @@ def test_a_non_blocking_descriptor_with_a_high_number_is_waited_for() -> None:
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1030) for fd in (source.near, sink.near)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    thread = running(Pump(high[0], high[1], look_first=True).run)
+    thread = running(Pump(high[0], high[1], inspect_before_forwarding=True).run)
     data = os.urandom(300_000)
     writer = running(lambda: write_all(source.far, data))
     assert receive(sink.far, len(data)) == data
@@ -358,11 +371,11 @@ def test_what_is_forwarded_can_be_rewritten_and_what_was_held_back_comes_at_the_
 
     os.write(client, b"a line without an end")
     os.close(client)
-    pump = Pump(source, sink, look_first=True, rewrite=rewrite)
+    pump = Pump(source, sink, inspect_before_forwarding=True, rewrite=rewrite)
     pump.run()
     os.close(sink)
     assert os.read(server, 100) == b"(a line without an end)"
     assert not os.read(server, 100)
     os.close(server)
     os.close(source)
-    assert pump.taken == pump.given == 1
+    assert pump.chunks_read == pump.chunks_written == 1

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from thv.process.shutdown import EOF_GRACE, REPLY_GRACE
+
 pytest.importorskip("fcntl", reason="the commands are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
 
@@ -63,15 +65,15 @@ def test_a_signal_is_the_clients_end_too() -> None:
     assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (143, False, 1)
 
 
-def test_without_open_calls_a_deaf_server_gets_a_second_and_a_half() -> None:
+def test_without_open_calls_a_server_that_ignores_the_end_of_input_gets_the_shorter_grace() -> None:
     _out, told = finish(start(DEAF))
     assert told["code"] == 143
-    assert 1.5 <= told["grace"] < 9  # and not the ten seconds
+    assert EOF_GRACE <= told["grace"] < REPLY_GRACE
 
 
 def test_a_server_that_exits_is_not_waited_for_whatever_is_open() -> None:
     _out, told = finish(start("cat", open_calls=1))
-    assert told["grace"] < 9
+    assert told["grace"] < REPLY_GRACE
 
 
 def test_a_bug_in_looking_never_breaks_the_session() -> None:

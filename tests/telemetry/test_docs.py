@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import thv.telemetry
-from thv.config.otlp_env import KEYED, SIGNALS, VARIABLES
 from thv.core import redaction
 from thv.telemetry import aggregates, telemetry_settings
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S
@@ -81,22 +80,6 @@ def test_the_examples_of_the_page_hold_only_names_that_it_explains() -> None:
         assert name == "target_info" or re.sub("_(count|sum)$", "", name) in families, line
     shown = set(re.findall(r"^  (\S+) ", span, re.MULTILINE))
     assert shown <= {name for cells in rows("attribute | value") for name in ticked(cells[0])}
-
-
-def test_the_page_lists_every_variable_that_has_no_key_and_how_those_of_one_signal_are_called() -> None:
-    told = {name for cells in rows("variable | meaning") for name in ticked(cells[0])}
-    general = {"OTEL_SDK_DISABLED"}
-    for known in VARIABLES:
-        signal, _, option = known.name.partition(".")
-        if not option:
-            general |= set(known.env)
-            continue
-        assert signal in SIGNALS
-        words = option.replace("-", "_").upper()
-        assert known.env[0] == f"OTEL_EXPORTER_OTLP_{signal.upper()}_{words}"
-        if option not in KEYED:
-            general.add(f"OTEL_EXPORTER_OTLP_{words}")
-    assert told == general
 
 
 def test_the_numbers_on_the_page_are_those_of_the_code() -> None:

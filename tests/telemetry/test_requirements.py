@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from thv.telemetry.requirements import missing
+from thv.telemetry.requirements import GRPC_EXPORTER, PROMETHEUS_EXPORTER, missing
 
 GRPC = {"traces": {"protocol": "grpc"}, "metrics": None, "prometheus_port": None}
 HTTP = {"traces": None, "metrics": {"protocol": "http/protobuf"}, "prometheus_port": None}
@@ -17,7 +17,7 @@ LACKING = """
 import sys
 from importlib.util import find_spec
 import importlib.util
-importlib.util.find_spec = lambda name, package=None: None if name in ("grpc", "prometheus_client") else find_spec(name)
+importlib.util.find_spec = lambda name, package=None: None if name in {lacking!r} else find_spec(name)
 from thv.telemetry.requirements import missing
 print(missing({agent!r}))
 """
@@ -32,9 +32,12 @@ def test_nothing_is_missing_where_everything_is_installed(agent: dict[str, objec
     ("agent", "extra"),
     [(GRPC, "thv[grpc]"), (PROMETHEUS, "thv[prometheus]"), ({**HTTP, "metrics": GRPC["traces"]}, "thv[grpc]")],
 )
-def test_a_missing_extra_is_named_with_what_to_do(agent: dict[str, object], extra: str) -> None:
+@pytest.mark.parametrize("lacking", [("grpc", "prometheus_client"), (GRPC_EXPORTER, PROMETHEUS_EXPORTER)])
+def test_a_missing_extra_is_named_with_what_to_do(
+    agent: dict[str, object], extra: str, lacking: tuple[str, ...]
+) -> None:
     said = subprocess.run(
-        [sys.executable, "-c", LACKING.format(agent=agent)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LACKING.format(agent=agent, lacking=lacking)], capture_output=True, text=True, check=True
     ).stdout
     assert f"pip install '{extra}'" in said
     assert said.count("\n") == 1
@@ -42,7 +45,10 @@ def test_a_missing_extra_is_named_with_what_to_do(agent: dict[str, object], extr
 
 def test_http_needs_no_extra() -> None:
     said = subprocess.run(
-        [sys.executable, "-c", LACKING.format(agent=HTTP)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LACKING.format(agent=HTTP, lacking=("grpc", "prometheus_client"))],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert said.stdout == "None\n"
 

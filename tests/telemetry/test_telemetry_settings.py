@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thv import __version__
 from thv.config import effective_settings
-from thv.errors import SettingError
 from thv.telemetry.frames import AgentSettings, Signal
 from thv.telemetry.telemetry_settings import TelemetrySettings, resolve
 
@@ -173,15 +173,75 @@ def test_nothing_that_asks_for_telemetry_means_none_at_all() -> None:
         assert resolve(values, environ, server="time") == (None, [])
 
 
-def test_an_endpoint_with_both_signals_off_is_an_error_unless_a_variable_turned_them_off() -> None:
+def test_an_endpoint_with_both_signals_off_is_told_unless_a_variable_turned_them_off() -> None:
     off = {"tracing-enabled": "false", "metrics-enabled": "false"}
-    for more in ({}, {"enable-prometheus-metrics-path": "true"}):
-        with pytest.raises(SettingError, match="tracing-enabled and metrics-enabled are both false") as caught:
-            resolved({"endpoint": "h:1", **off, **more})
-        assert "\n" not in str(caught.value)
+    nothing = ["nothing is sent to your endpoint: tracing-enabled and metrics-enabled are both false"]
+    assert resolved({"endpoint": "h:1", **off}) == (None, nothing)
+    scraped, warnings = resolved({"endpoint": "h:1", **off, "enable-prometheus-metrics-path": "true"})
+    assert scraped is not None
+    assert (scraped.agent["prometheus_port"], warnings) == (9464, nothing)
     assert resolved(off) == (None, [])
     environ = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
     assert resolved({"endpoint": "h:1"}, environ) == (None, [])
+
+
+def test_the_exporters_of_metrics_are_chosen_by_a_variable() -> None:
+    by_prometheus = settings({}, {"OTEL_METRICS_EXPORTER": "prometheus"})
+    assert (by_prometheus.agent["prometheus_port"], by_prometheus.metrics) == (9464, True)
+    assert by_prometheus.agent["metrics"] is None
+    alone = settings({"endpoint": "h:1"}, {"OTEL_METRICS_EXPORTER": "prometheus"})
+    assert (alone.agent["prometheus_port"], alone.agent["metrics"]) == (9464, None)
+    both = settings({"endpoint": "h:1"}, {"OTEL_METRICS_EXPORTER": "otlp,prometheus"})
+    assert both.agent["metrics"] is not None
+    assert both.agent["prometheus_port"] == 9464
+
+
+def test_limits_and_delays_are_handed_on_and_a_batch_is_no_larger_than_the_queue() -> None:
+    environ = {
+        "OTEL_BSP_MAX_QUEUE_SIZE": "100",
+        "OTEL_BSP_SCHEDULE_DELAY": "250",
+        "OTEL_ATTRIBUTE_COUNT_LIMIT": "7",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "5",
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "0",
+        "OTEL_SPAN_LINK_COUNT_LIMIT": "1",
+        "OTEL_METRIC_EXPORT_TIMEOUT": "1500",
+        "OTEL_BSP_EXPORT_TIMEOUT": "2500",
+    }
+    agent = settings({"endpoint": "h:1"}, environ).agent
+    assert (agent["queue_size"], agent["batch_size"], agent["schedule_delay_s"]) == (100, 100, 0.25)
+    assert (agent["attribute_count_limit"], agent["attribute_length_limit"], agent["link_count_limit"]) == (5, 0, 1)
+    assert (agent["traces"]["timeout_s"], agent["metrics"]["timeout_s"], agent["metric_timeout_s"]) == (2.5, 1.5, 1.5)
+    environ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] = "200"
+    found, [warning] = resolved({"endpoint": "h:1"}, environ)
+    assert found is not None
+    assert found.agent["batch_size"] == 100
+    assert warning == "OTEL_BSP_MAX_EXPORT_BATCH_SIZE is taken for 100, the most that can wait"
+
+
+def test_a_value_that_a_number_cannot_have_is_ignored_with_a_line() -> None:
+    found, [warning] = resolved({"endpoint": "h:1"}, {"OTEL_BSP_MAX_QUEUE_SIZE": "0"})
+    assert found is not None
+    assert "queue_size" not in found.agent
+    assert warning.startswith("OTEL_BSP_MAX_QUEUE_SIZE cannot be '0'")
+
+
+@pytest.mark.parametrize(("names", "extract"), [("tracecontext,baggage", True), ("none", False), ("baggage", False)])
+def test_propagators_say_whether_a_clients_context_is_read(names: str, extract: bool) -> None:
+    assert settings({"endpoint": "h:1"}, {"OTEL_PROPAGATORS": names}).extract is extract
+
+
+def test_a_propagator_that_thv_lacks_is_told() -> None:
+    found, [warning] = resolved({"endpoint": "h:1"}, {"OTEL_PROPAGATORS": "tracecontext,b3"})
+    assert found is not None
+    assert found.extract
+    assert warning == "OTEL_PROPAGATORS: 'b3' is ignored; thv knows tracecontext, baggage and none"
+
+
+def test_a_header_that_describes_the_request_is_left_out_with_a_line() -> None:
+    found, [warning] = resolved({"endpoint": "h:1", "headers": "X-Key=hunter2,Content-Length=3,host=evil"})
+    assert found is not None
+    assert found.agent["traces"]["headers"] == {"X-Key": "hunter2"}
+    assert warning == "headers: Content-Length, host is left out: the exporter sets it"
 
 
 def test_a_signal_that_is_off_has_nowhere_to_go() -> None:
@@ -228,6 +288,7 @@ def test_the_resource_is_named_by_the_user_or_after_the_server(
 ) -> None:
     found = settings({"endpoint": "h:1", **flags}, environ).agent["resource"]
     assert found.pop("service.instance.id")
+    assert found.pop("service.version") == __version__
     assert found == resource
 
 
@@ -253,7 +314,7 @@ def test_sampling_follows_the_parent_unless_a_sampler_says_otherwise() -> None:
 def test_only_the_variables_that_are_asked_for_and_set_stand_on_spans_in_readable_form() -> None:
     environ = {"A": "1", "B": "", "SECRET": "hunter2", "BYTES": "a\udcffb"}
     found = settings({"endpoint": "h:1", "env-vars": "A,B,C,BYTES"}, environ)
-    assert found.span_environment == {"environment.A": "1", "environment.B": "", "environment.BYTES": "a\ufffdb"}
+    assert found.span_environment == {"A": "1", "B": "", "BYTES": "a\ufffdb"}
     assert settings({"endpoint": "h:1"}, environ).span_environment == {}
 
 
@@ -321,5 +382,4 @@ def test_resolving_imports_nothing_slow() -> None:
         "thv",
         "thv.telemetry",
         "thv.telemetry.telemetry_settings",
-        "thv.errors",
     }

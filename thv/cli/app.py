@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thv.cli import analytics, client, commands, config, mcp_commands, operator
 from thv.cli.help_text import Command, Group, complaint, listed
 from thv.cli.output import INTERRUPTED, ended
-from thv.cli.run_options import USAGE_ANALYTICS, all_options, parse
+from thv.cli.proxy_options import OPTIONS as PROXY_OPTIONS
+from thv.cli.proxy_options import parse_proxy
+from thv.cli.run_options import all_options, parse
 from thv.cli.shared_options import AllowedOrigins, Debug, Host  # noqa: TC001  Typer reads them
 from thv.cli.table_command import ARGUMENTS_OF_THE_SERVER, add_table_command
 from thv.core.console import warn
@@ -19,6 +21,7 @@ from thv.servers import registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from thv.cli.proxy_options import ProxyRequest
     from thv.cli.run_options import RunRequest
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -58,8 +61,13 @@ def root(
 def _run(request: RunRequest, debug: bool) -> int:
     from thv.cli.run import run
 
-    request.debug = request.debug or debug
-    return run(request)
+    return run(request.replace(debug=True) if debug else request)
+
+
+def _run_proxy(request: ProxyRequest, debug: bool) -> int:
+    from thv.cli.proxy import proxy
+
+    return proxy(request.replace(debug=True) if debug else request)
 
 
 RUN_HELP = f"""\
@@ -93,6 +101,12 @@ PROXY_EXAMPLES = (
     ("thv proxy weather --target-uri https://mcp.example.com/mcp --port 8080", ""),
 )
 
+DOCTOR_EXAMPLES = (
+    ("thv doctor", ""),
+    ("thv doctor --start", "start every server once"),
+    ("thv doctor cursor --start --timeout 10", ""),
+)
+
 COMPLETION_EXAMPLES = (
     ('eval "$(thv completion bash)"', "in ~/.bashrc"),
     ("source <(thv completion zsh)", "in ~/.zshrc"),
@@ -113,6 +127,19 @@ add_table_command(
     takes_command=True,
 )
 
+add_table_command(
+    app,
+    "proxy",
+    arguments=[("NAME", "What to call the server.")],
+    options=PROXY_OPTIONS,
+    parse=parse_proxy,
+    run=_run_proxy,
+    usages=("[OPTIONS] --target-uri URI NAME",),
+    text="Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted.",
+    examples=PROXY_EXAMPLES,
+    takes_server=False,
+)
+
 app.add_typer(mcp_commands.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(client.app, name="client", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
@@ -120,37 +147,25 @@ app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 app.add_typer(operator.app, name="operator", context_settings=HELP_NAMES)
 
 
-@app.command("proxy", cls=Command, epilog=listed("Examples:", PROXY_EXAMPLES))
-def run_proxy(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the server.", show_default=False)],
+@app.command("doctor", cls=Command, epilog=listed("Examples:", DOCTOR_EXAMPLES))
+def run_doctor(
+    clients: client.Clients = None,
     *,
-    target_uri: Annotated[
-        str, typer.Option("--target-uri", metavar="URI", help="Where the server is.", show_default=False)
-    ],
-    port: Annotated[
-        int, typer.Option("--port", metavar="PORT", help="Listen on PORT; by default a free one.", show_default=False)
-    ] = 0,
-    host: Host = "127.0.0.1",
-    allowed_origins: AllowedOrigins = None,
-    usage_analytics_enabled: Annotated[
-        Literal["true", "false"] | None, typer.Option(USAGE_ANALYTICS.flags[0], help=USAGE_ANALYTICS.help)
-    ] = None,
-    debug: Debug = False,
+    start: Annotated[bool, typer.Option("--start", help="Start each server as its client would, and ask it.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Give up on a server after SECONDS.")
+    ] = 60.0,
+    project: client.Project = client.HERE,
+    output: client.Format = "text",
 ) -> int:
-    """Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted."""
-    from thv.cli.proxy import proxy
+    """Find out what is wrong with your MCP clients' servers.
 
-    asked = bool(context.find_root().params.get("debug"))
-    return proxy(
-        name,
-        target_uri,
-        host=host,
-        port=port,
-        allowed_origins=allowed_origins or (),
-        debug=debug or asked,
-        usage_analytics_enabled=usage_analytics_enabled,
-    )
+    Reads the clients' files and looks for each command in the PATH that its client has. Each problem comes with what
+    to do about it. The exit code is 1 if anything is wrong.
+    """
+    from thv.cli.doctor import doctor
+
+    return doctor(clients, project=project, start=start, timeout=timeout, output=output)
 
 
 @app.command(ATTACH_VERB, cls=Command, hidden=True)

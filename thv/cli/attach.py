@@ -11,18 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thv.cli.resolve_telemetry import ask
-from thv.cli.run_options import RunRequest
-from thv.cli.run_over_http import require_http, serve_backends
+from thv.cli.instrumented_run import resolve_options
+from thv.cli.run_over_http import HTTP_EXTRA, require_http, serve_backends
 from thv.core.console import warn
-from thv.errors import ThvError
+from thv.core.installation import missing_extra
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thv.instrumentation.instrumentation import MakeAnalytics
-
-MISSING = "attaching needs packages that are not installed: pip install 'thv[operator,http]'"
 
 
 def attach(
@@ -59,28 +57,26 @@ def attach(
     try:
         from thv.operator.attach.websocket_link import open_link
     except ModuleNotFoundError:
-        raise ThvError(MISSING) from None
+        raise missing_extra("attaching", "operator", HTTP_EXTRA) from None
+    from thv.http.app.service import FrontOptions
     from thv.operator.attach.attach_target import ApiServer, Target
     from thv.operator.attach.container_backend import AttachedServer
 
-    request = RunRequest()
-    request.proxy_port, request.host, request.shared, request.debug = proxy_port, host, True, debug
-    request.allowed_origins = list(allowed_origins)
+    front = FrontOptions(
+        proxy_port,
+        host=host,
+        shared=True,
+        allowed_origins=allowed_origins,
+        # Who may reach a pod is the cluster's affair, unless the pod was given a token.
+        no_auth=not os.environ.get(PROXY_TOKEN_VARIABLE),
+    )
     target = Target(namespace, pod, container)
     api = ApiServer.of_this_pod(os.environ, Path(credentials))
-    telemetry, warnings = ask(request, server=name)
+    options = resolve_options(name, {}, debug=debug, journal=(name, False), make_analytics=make_analytics)
     server = AttachedServer(
         partial(open_link, api, target), what=str(target), warn=warn, debug=warn if debug else _say_nothing
     )
-    return serve_backends(
-        request,
-        name,
-        server.backend,
-        health=server,
-        telemetry=telemetry,
-        warnings=warnings,
-        make_analytics=make_analytics,
-    )
+    return serve_backends(front, server.backend, options, health=server)
 
 
 def _say_nothing(_text: str) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=Group,
-    help="Put thv in front of the servers of your MCP clients, and take it away again.",
+    help="Put thv in front of your MCP clients' servers, and take it away.",
     epilog=listed(
         "Examples:",
         [
@@ -54,6 +54,9 @@ Project = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 
 HERE = "."
+
+WIDEST_NAME = 24
+"""Columns that names of servers are given before the next column; longer ones are folded."""
 
 STATES = {
     "wrapped": "through thv",
@@ -229,38 +232,41 @@ def _rows(reports: Sequence[FileReport]) -> Iterator[tuple[str, str, str, str, s
         if report.problem is not None:
             yield client, path, "-", "unreadable", report.problem
         for entry in report.entries:
-            yield client, path, entry.label, STATES[entry.state], entry.reason or _starts(entry)
+            yield client, path, entry.label, STATES[entry.state], entry.reason or summary_of(entry)
 
 
 def _print_table(reports: Sequence[FileReport]) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Column, Table
     from rich.text import Text
 
     console = Console(highlight=False)
+    rows = [(entry.label, STATES[entry.state]) for report in reports for entry in report.entries]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for report in reports:
         title = Text(report.file.title, style="bold")
         console.print(title.append(f"  {short(report.file.path)}", style="not bold"), overflow="fold")
         if report.problem is not None:
-            console.print(Text(f"  {report.problem}", style="red"), overflow="fold")
+            console.print(Padding(Text(report.problem, style="red", overflow="fold"), (0, 0, 0, 2)))
         elif not report.entries:
             console.print("  no servers")
         table = Table(
-            Column("Server", overflow="fold"),
-            Column("State", no_wrap=True),
+            Column("Server", overflow="fold", min_width=min(widths[0], WIDEST_NAME)),
+            Column("State", no_wrap=True, min_width=widths[1]),
             Column("Starts", overflow="fold"),
             box=None,
             pad_edge=False,
             show_header=False,
-            padding=(0, 0, 0, 2),
+            padding=(0, 2, 0, 0),
         )
         for entry in report.entries:
-            table.add_row(*map(Text, (entry.label, STATES[entry.state], entry.reason or _starts(entry))))
+            table.add_row(*map(Text, (entry.label, STATES[entry.state], entry.reason or summary_of(entry))))
         if report.entries:
-            console.print(table)
+            console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
-def _starts(entry: Entry) -> str:
+def summary_of(entry: Entry) -> str:
     """What an entry starts, without arguments that may hold secrets."""
     from thv.clients.command_line import summary
 
@@ -300,5 +306,5 @@ def _entry_as_json(entry: Entry) -> dict[str, Any]:
         "reason": entry.reason or None,
         "line": entry.line,
         "column": entry.column,
-        "starts": _starts(entry),
+        "starts": summary_of(entry),
     }

@@ -7,7 +7,6 @@ Answers go to stdout, everything else to stderr. How the server is reached is `m
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from thv.cli.mcp_options import JSON
 from thv.cli.mcp_output import has_failed, input_schema, print_json, print_result, print_tools
 from thv.cli.mcp_session import run_session
 from thv.core.console import warn
+from thv.core.frozen import Frozen
 from thv.core.printable import one_line
 from thv.errors import ThvError, UsageError
 from thv.mcp_client.protocol import JsonRpcError, McpClientError
@@ -66,7 +66,7 @@ def call_tool(request: McpRequest) -> int:
         if request.pairs:
             tools = session.list_tools(until=tool).tools
             schema = next((input_schema(found) for found in tools if found["name"] == tool), {})
-        arguments = tool_arguments(request.pairs, schema, request.base)
+        arguments = tool_arguments(request.pairs, schema, dict(request.base))
         try:
             result = session.call_tool(tool, arguments)
         except JsonRpcError:
@@ -97,8 +97,7 @@ def _run(request: McpRequest, work: Callable[[ClientSession], Any], show: Callab
         raise ThvError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
+class _Start(Frozen):
     """What is being started."""
 
     name: str

@@ -29,9 +29,8 @@ that takes texts. Lists and objects are written as JSON. A call that fails ends 
 def _run(name: str, request: McpRequest, debug: bool) -> int:
     from thv.cli import mcp
 
-    request.run.debug = request.run.debug or debug
     command: Callable[[McpRequest], int] = getattr(mcp, name)
-    return command(request)
+    return command(request.replace(run=request.run.replace(debug=True)) if debug else request)
 
 
 app = typer.Typer(

@@ -6,12 +6,13 @@ import math
 
 from thv.cli.option_table import Option, WordParser
 from thv.cli.run_options import BY_FLAG, USAGE_ANALYTICS, RunRequest, check_settings
+from thv.core.frozen import Frozen
 from thv.core.printable import printable, replace_surrogates
 from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from thv.cli.option_table import ParsedWords
@@ -22,13 +23,14 @@ TEXT, JSON = FORMATS = ("text", "json")
 REPLY_TIMEOUT_S = 60.0
 """Seconds a server has for each reply: official clients give the same."""
 
-FOR_THE_SERVER = ("--env", "--env-file", "--name", "--cwd")
-"""What `thv run` takes for a server, too."""
+SHARED_OPTIONS = tuple(BY_FLAG[flag] for flag in ("--env", "--env-file", "--name", "--cwd", "--no-journal", "--debug"))
+"""What `thv run` takes, too."""
+
+NO_ARGUMENTS: Mapping[str, Any] = {}
 
 SERVER_WORDS = "put the server's own arguments after --"
 
 LIST_OPTIONS = (
-    *(BY_FLAG[flag] for flag in FOR_THE_SERVER),
     Option("--format", metavar="FORMAT", choices=FORMATS, text="Print the answer as text or json; by default text."),
     Option(
         "--timeout",
@@ -36,7 +38,7 @@ LIST_OPTIONS = (
         text="Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60.",
     ),
     USAGE_ANALYTICS,
-    BY_FLAG["--debug"],
+    *SHARED_OPTIONS,
 )
 
 CALL_OPTIONS = (
@@ -45,27 +47,30 @@ CALL_OPTIONS = (
 )
 
 
-class McpRequest:
+OWN_OPTIONS = ("format", "timeout", "args_json")
+"""What `thv run` does not have."""
+
+
+class McpRequest(Frozen):
     """What the command line asked for.
 
     Attributes:
         run: what `thv run` is asked for: the server and its options.
+        output: one of `FORMATS`.
+        timeout: seconds for each reply; None for no limit.
         tool: the tool to call; empty for `list`.
         pairs: its arguments as keys and texts.
         base: its arguments as JSON, which `pairs` come before.
-        output: one of `FORMATS`.
-        timeout: seconds for each reply; None for no limit.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
     """
 
-    def __init__(self) -> None:
-        self.run = RunRequest()
-        self.tool = ""
-        self.pairs: list[tuple[str, str]] = []
-        self.base: dict[str, Any] = {}
-        self.output = TEXT
-        self.timeout: float | None = REPLY_TIMEOUT_S
-        self.wants_help = False
+    run: RunRequest
+    output: str = TEXT
+    timeout: float | None = REPLY_TIMEOUT_S
+    tool: str = ""
+    pairs: Sequence[tuple[str, str]] = ()
+    base: Mapping[str, Any] = NO_ARGUMENTS
+    wants_help: bool = False
 
 
 def parse_list(words: Sequence[str]) -> McpRequest:
@@ -96,17 +101,15 @@ def parse_call(words: Sequence[str]) -> McpRequest:
     _, *places = parsed.places
     if not places:
         raise UsageError(f"missing argument TOOL: the tool to call; thv mcp list shows them{parser.see_help}")
-    request.tool = places[0]
-    if replace_surrogates(request.tool) != request.tool:
-        raise UsageError(f"TOOL {printable(request.tool)} is not valid text in the encoding of this terminal")
+    if replace_surrogates(places[0]) != places[0]:
+        raise UsageError(f"TOOL {printable(places[0])} is not valid text in the encoding of this terminal")
     from thv.cli.mcp_arguments import split_word
 
     try:
-        request.pairs = [split_word(word) for word in places[1:]]
+        pairs = [split_word(word) for word in places[1:]]
     except ValueError as error:
         raise UsageError(f"{error}; {SERVER_WORDS}{parser.see_help}") from None
-    request.base = _json_object(parsed.values.get("args_json"))
-    return request
+    return request.replace(tool=places[0], pairs=pairs, base=_json_object(parsed.values.get("args_json")))
 
 
 def _parser(command: str, options: tuple[Option, ...]) -> WordParser:
@@ -115,23 +118,16 @@ def _parser(command: str, options: tuple[Option, ...]) -> WordParser:
 
 
 def _request(parsed: ParsedWords, parser: WordParser) -> McpRequest:
-    request = McpRequest()
-    request.wants_help = parsed.wants_help
-    if request.wants_help:
-        return request
+    if parsed.wants_help:
+        return McpRequest(RunRequest(), wants_help=True)
     if not parsed.places:
         raise UsageError(f"missing argument SERVER: what to run; `demo` is one to try{parser.see_help}")
-    run = request.run
-    run.server, run.args = parsed.places[0], parsed.rest or ()
-    run.otel = parsed.settings
-    check_settings(run.otel, parser.see_help)
-    values = parsed.values
-    for name in vars(run):
-        if name in values:
-            setattr(run, name, values[name])
-    request.output = str(values.get("format", TEXT))
-    request.timeout = _seconds(values.get("timeout"))
-    return request
+    check_settings(parsed.settings, parser.see_help)
+    shared: dict[str, Any] = {name: value for name, value in parsed.values.items() if name not in OWN_OPTIONS}
+    run = RunRequest(server=parsed.places[0], args=parsed.rest or (), otel=parsed.settings, **shared)
+    return McpRequest(
+        run, output=str(parsed.values.get("format", TEXT)), timeout=_seconds(parsed.values.get("timeout"))
+    )
 
 
 def _seconds(text: object) -> float | None:

@@ -12,7 +12,8 @@ import typer
 
 from thv.cli import commands
 from thv.cli.help_text import Command, Group, listed
-from thv.errors import ThvError, UsageError
+from thv.core.installation import missing_extra
+from thv.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,7 @@ def run(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Say more on stderr.")] = False,
 ) -> None:
-    """Run the operator until it is stopped. It needs the extra `operator`: pip install 'thv[operator]'."""
+    """Run the operator until it is stopped. It needs the extra `operator`."""
     if all_namespaces == bool(namespace):
         raise UsageError("say either --all-namespaces or --namespace NAMESPACE; see thv operator run --help")
     image = image or os.environ.get(IMAGE_VARIABLE)
@@ -91,10 +92,11 @@ def run(
     except ImportError as error:
         if not (error.name or "").startswith(NEEDED):
             raise
-        raise ThvError("the operator needs packages that are not installed; pip install 'thv[operator]'") from error
+        raise missing_extra("the operator", "operator") from error
     import asyncio
 
-    from thv.operator.controller import Run, log_to_stderr, operate
+    from thv.operator.controller import Run, operate
+    from thv.operator.logs import log_to_stderr
     from thv.operator.pod_settings import Options
 
     enabled = usage_analytics_enabled == "true" and commands.analytics_refused(os.environ) is None

@@ -1,7 +1,7 @@
-"""Joins the options of `thv run`, the variables and the file to what the user's telemetry is to do in that run.
+"""Combines the options of a command, the variables and the file into the settings of the user's telemetry in that run.
 
-`ask` is called before the server is started, so that what cannot work is said instead of it. Without a flag, a variable
-or a word in the file that could ask for telemetry it imports no more than what looks for these.
+`resolve_telemetry` is called before the server is started, so that what cannot work is reported instead. Without a
+flag, a variable or a word in the file that could ask for telemetry it imports no more than what looks for these.
 """
 
 from __future__ import annotations
@@ -12,17 +12,25 @@ from thv.errors import ConfigError, ThvError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.cli.run_options import RunRequest
+    from collections.abc import Mapping
+
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
 
-def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, list[str]]:
-    """What the user's telemetry is to do, None for nothing; and remarks for the user.
+def resolve_telemetry(
+    otel: Mapping[str, str], *, server: str, debug: bool
+) -> tuple[TelemetrySettings | None, list[str]]:
+    """The settings of the user's telemetry, None if it is off; and warnings for the user.
 
-    A file that cannot be read turns it off with a remark, for that is no reason to keep a client from its server.
+    A file that cannot be read turns it off with a warning: that is no reason to keep a client from its server.
+
+    Args:
+        otel: the text that each ``--otel-`` option gives its setting; checked.
+        server: what people call the server.
+        debug: say on stderr what the telemetry does.
 
     Raises:
-        SettingError: what is asked for contradicts itself.
+        SettingError: an option has a value that it cannot have.
         ThvError: this installation lacks what it needs.
     """
     from thv.config import effective_settings
@@ -30,13 +38,14 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
 
     environ = os.environ
     path = config_path(environ)
-    if not effective_settings.may_ask(request.otel, environ, path):
+    if not effective_settings.may_ask(otel, environ, path):
         return None, []
+    from thv.config import otlp_env
     from thv.config.otel_environment import sdk_disabled
 
     if sdk_disabled(environ):
         return None, []
-    flags = effective_settings.parse_flags(request.otel)
+    flags = effective_settings.parse_flags(otel)
     try:
         values, warnings = effective_settings.read(path, flags, environ)
     except ConfigError as error:
@@ -50,31 +59,18 @@ def ask(request: RunRequest, *, server: str) -> tuple[TelemetrySettings | None, 
         server=server,
         capture_arguments=bool(flags.get("capture-arguments")),
         propagate=bool(flags.get("propagate")),
-        debug=request.debug,
+        debug=debug,
     )
-    if settings is not None and (lack := missing(settings.agent)) is not None:
+    if settings is None:
+        return None, warnings + further
+    if (lack := missing(settings.agent)) is not None:
         raise ThvError(lack)
-    return settings, warnings + further
+    return settings, warnings + further + otlp_env.ignored(environ)
 
 
-def without_secrets(request: RunRequest) -> RunRequest:
-    """The request as it may be shown: what is secret in its options of telemetry is hidden."""
-    from thv.cli.run_options import RunRequest
-    from thv.config import effective_settings
-    from thv.config.setting_types import shown
-
-    copy = RunRequest()
-    vars(copy).update(vars(request))
-    values = effective_settings.parse_flags(request.otel)
-    copy.otel = {
-        name: shown(effective_settings.known_flag(name), value, reveal=False) for name, value in values.items()
-    }
-    return copy
-
-
-def usage_analytics(request: RunRequest) -> bool | None:
+def usage_analytics(otel: Mapping[str, str]) -> bool | None:
     """What the command line says of anonymous usage analytics; None where it is silent."""
-    text = request.otel.get("usage-analytics-enabled")
+    text = otel.get("usage-analytics-enabled")
     if text is None:
         return None
     from thv.core.booleans import BOOLEANS

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
-from thv.cli.run_options import RunRequest
 from thv.core.console import report, report_unexpected, warn
 from thv.errors import ThvError
 from thv.servers.executable_lookup import find, has_separator
@@ -20,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thv.cli.run_options import RunRequest
     from thv.instrumentation.instrumentation import MakeAnalytics
     from thv.servers.launch_spec import LaunchSpec
 
@@ -64,27 +63,27 @@ def run(
             name=request.name,
             cwd=request.cwd,
         )
-        telemetry, warnings = ask(request, server=spec.name)
+        options = request.resolve_options(
+            spec.name, is_demo=spec.is_demo, server_environ=spec.env, make_analytics=make_analytics
+        )
         if request.transport not in {None, "stdio"} or request.target_port is not None:
             from thv.cli.proxy import run_behind_proxy
 
-            return run_behind_proxy(
-                request, spec, telemetry=telemetry, warnings=warnings, make_analytics=make_analytics
-            )
+            return run_behind_proxy(request, spec, options)
         if request.proxy_port is not None:
             from thv.cli.run_over_http import serve
 
-            return serve(request, spec, telemetry=telemetry, warnings=warnings, make_analytics=make_analytics)
+            return serve(request, spec, options)
         _refuse_http_options(request)
         if os.isatty(0):
             warn(_introduction(spec, request))
         return Session(
             spec,
-            debug=request.debug,
-            usage_analytics=usage_analytics(request),
-            telemetry=telemetry,
-            journal=request.journal(spec.name),
-            warnings=warnings,
+            debug=options.debug,
+            usage_analytics=options.usage_analytics,
+            telemetry=options.telemetry,
+            journal=options.journal,
+            warnings=options.warnings,
             make_analytics=make_analytics,
         ).run()
     except ThvError as error:
@@ -95,15 +94,26 @@ def run(
         return report_unexpected(error, debug=request.debug)
 
 
+HTTP_CLIENT_OPTIONS = (
+    "--host",
+    "--shared",
+    "--max-sessions",
+    "--session-ttl",
+    "--allowed-origins",
+    "--allowed-hosts",
+    "--auth-token-file",
+    "--no-auth",
+)
+
+
 def _refuse_http_options(request: RunRequest) -> None:
-    """Refuse what only a server for HTTP clients can be told: nobody shall believe that it had an effect."""
-    if request.host or request.shared or request.max_sessions or request.session_ttl or request.allowed_origins:
+    """Refuse options that only apply to clients over HTTP, so that none is silently ignored."""
+    given = [flag for flag in HTTP_CLIENT_OPTIONS if getattr(request, flag.removeprefix("--").replace("-", "_"))]
+    if given:
         from thv.errors import UsageError
 
-        raise UsageError(
-            "--host, --shared, --max-sessions, --session-ttl and --allowed-origins are for clients over HTTP: "
-            "add --proxy-port PORT"
-        )
+        verb = "is" if len(given) == 1 else "are"
+        raise UsageError(f"{', '.join(given)} {verb} for clients over HTTP: add --proxy-port PORT")
 
 
 def _environment() -> dict[str, str]:
@@ -124,16 +134,18 @@ def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
     import json
     import shlex
 
+    from thv.cli.mcp_options import SHARED_OPTIONS
+
     command = _own_command()
-    anywhere = without_secrets(_with_the_file_in_full(request, spec))
+    anywhere = _with_the_file_in_full(request, spec).without_secrets()
     config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *anywhere.words()]}}}
-    if anywhere.server is None:  # `thv mcp` takes a file, and no command after --
-        anywhere.server, anywhere.args = _absolute(spec.executable), tuple(spec.argv[1:])
-    anywhere.otel = {}  # `thv mcp` has no options of telemetry
+    by_hand = anywhere.replace(otel={})
+    if by_hand.server is None:  # `thv mcp` takes a file, and no command after --
+        by_hand = by_hand.replace(server=_absolute(spec.executable), args=tuple(spec.argv[1:]))
     return (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}\n"
-        f"To try it by hand: {shlex.join([command, 'mcp', 'list', *anywhere.words()])}"
+        f"To try it by hand: {shlex.join([command, 'mcp', 'list', *by_hand.words(SHARED_OPTIONS)])}"
     )
 
 
@@ -145,12 +157,10 @@ def _own_command() -> str:
 
 def _with_the_file_in_full(request: RunRequest, spec: LaunchSpec) -> RunRequest:
     """The request as it can be made from any directory, as far as SERVER goes."""
-    full = RunRequest()
-    vars(full).update(vars(request))
     server = request.server
     if server is not None and "://" not in server and (has_separator(server) or server.startswith("~")):
-        full.server = _absolute(spec.executable)
-    return full
+        return request.replace(server=_absolute(spec.executable))
+    return request
 
 
 def _absolute(path: str) -> str:

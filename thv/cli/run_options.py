@@ -6,11 +6,16 @@ The full command line asks the same parser, so the two cannot disagree. Read bef
 from __future__ import annotations
 
 from thv.cli.option_table import Option, WordParser
+from thv.core.frozen import Frozen
 from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from thv.cli.instrumented_run import InstrumentationOptions
+    from thv.instrumentation.instrumentation import MakeAnalytics
 
 
 THE_SERVER = "The server"
@@ -73,6 +78,20 @@ OPTIONS = (
         heading=OVER_HTTP,
         text="Let web pages of ORIGIN call, too.",
     ),
+    Option(
+        "--allowed-hosts",
+        metavar="HOST",
+        multiple=True,
+        heading=OVER_HTTP,
+        text="Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv.",
+    ),
+    Option(
+        "--auth-token-file",
+        metavar="FILE",
+        heading=OVER_HTTP,
+        text="Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN.",
+    ),
+    Option("--no-auth", heading=OVER_HTTP, text="Require no token, though --host can be reached from other machines."),
     Option(
         "--header",
         metavar="NAME=VALUE",
@@ -138,7 +157,10 @@ def _otel_options() -> list[Option]:
     ]
 
 
-class RunRequest:
+NO_SETTINGS: Mapping[str, str] = {}
+
+
+class RunRequest(Frozen):
     """What the command line asked for.
 
     Attributes:
@@ -146,45 +168,80 @@ class RunRequest:
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, transport, target_port, proxy_port, host, shared, max_sessions, session_ttl,
-            allowed_origins, no_journal, journal_capture, debug: the options of the table.
+            allowed_origins, allowed_hosts, auth_token_file, no_auth, no_journal, journal_capture, debug: the options
+            of the table.
         wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
-    def __init__(self) -> None:
-        self.server: str | None = None
-        self.args: tuple[str, ...] = ()
-        self.wants_help = False
-        self.env: list[str] = []
-        self.env_file: list[str] = []
-        self.name: str | None = None
-        self.cwd: str | None = None
-        self.transport: str | None = None
-        self.target_port: str | None = None
-        self.proxy_port: str | None = None
-        self.host: str | None = None
-        self.shared = False
-        self.max_sessions: str | None = None
-        self.session_ttl: str | None = None
-        self.allowed_origins: list[str] = []
-        self.header: list[str] = []
-        self.header_file: list[str] = []
-        self.bearer_token_file: str | None = None
-        self.ca_file: str | None = None
-        self.no_journal = False
-        self.journal_capture = False
-        self.debug = False
-        self.wrapped_by_thv_client: str | None = None
-        self.otel: dict[str, str] = {}
+    server: str | None = None
+    args: tuple[str, ...] = ()
+    wants_help: bool = False
+    env: Sequence[str] = ()
+    env_file: Sequence[str] = ()
+    name: str | None = None
+    cwd: str | None = None
+    transport: str | None = None
+    target_port: str | None = None
+    proxy_port: str | None = None
+    host: str | None = None
+    shared: bool = False
+    max_sessions: str | None = None
+    session_ttl: str | None = None
+    allowed_origins: Sequence[str] = ()
+    allowed_hosts: Sequence[str] = ()
+    auth_token_file: str | None = None
+    no_auth: bool = False
+    header: Sequence[str] = ()
+    header_file: Sequence[str] = ()
+    bearer_token_file: str | None = None
+    ca_file: str | None = None
+    no_journal: bool = False
+    journal_capture: bool = False
+    debug: bool = False
+    wrapped_by_thv_client: str | None = None
+    otel: Mapping[str, str] = NO_SETTINGS
 
-    def journal(self, server: str) -> tuple[str, bool] | None:
-        """For `Instrumentation`: what the journal calls the server, and whether it captures; None for no journal."""
-        return None if self.no_journal else (server, self.journal_capture)
+    def resolve_options(
+        self,
+        server: str,
+        *,
+        is_demo: bool = False,
+        server_environ: Mapping[str, str] | None = None,
+        make_analytics: MakeAnalytics | None = None,
+    ) -> InstrumentationOptions:
+        """What to observe in this run; see `thv.cli.instrumented_run.resolve_options`."""
+        from thv.cli.instrumented_run import resolve_options
 
-    def words(self) -> list[str]:
-        """The words that `parse` makes this request of; without ``run``."""
+        journal = None if self.no_journal else (server, self.journal_capture)
+        return resolve_options(
+            server,
+            self.otel,
+            debug=self.debug,
+            journal=journal,
+            is_demo=is_demo,
+            server_environ=server_environ,
+            make_analytics=make_analytics,
+        )
+
+    def without_secrets(self) -> RunRequest:
+        """The request as it may be shown: what is secret in its options of telemetry is hidden."""
+        from thv.config import effective_settings
+        from thv.config.setting_types import shown
+
+        values = effective_settings.parse_flags(self.otel)
+        return self.replace(
+            otel={name: shown(effective_settings.known_flag(name), text, reveal=False) for name, text in values.items()}
+        )
+
+    def words(self, options: Sequence[Option] = OPTIONS) -> list[str]:
+        """The words that `parse` makes this request of; without ``run``.
+
+        Args:
+            options: those that may be among the words.
+        """
         words = []
-        for option in OPTIONS:
+        for option in options:
             value = getattr(self, option.name)
             if option.metavar is None:
                 words += [option.flags[0]] if value else []
@@ -205,15 +262,16 @@ def parse(words: Sequence[str]) -> RunRequest:
     """
     parser = WordParser("thv run", _find, all_options)
     parsed = parser.parse(words)
-    request = RunRequest()
-    request.wants_help = parsed.wants_help
-    request.server = parsed.places[0] if parsed.places else None
-    request.otel = parsed.settings
-    for name, value in parsed.values.items():
-        setattr(request, name, value)
+    values: dict[str, Any] = parsed.values
+    request = RunRequest(
+        server=parsed.places[0] if parsed.places else None,
+        args=parsed.rest or (),
+        wants_help=parsed.wants_help,
+        otel=parsed.settings,
+        **values,
+    )
     if request.wants_help:
         return request
-    request.args = parsed.rest or ()
     if len(parsed.places) > 1:
         raise UsageError(f"unexpected argument {parsed.places[1]!r}; {_meant(request)}{parser.see_help}")
     check_settings(request.otel, parser.see_help)
@@ -230,7 +288,7 @@ def _find(flag: str) -> Option | None:
     return next((option for option in _otel_options() if flag in option.flags), None)
 
 
-def check_settings(otel: dict[str, str], see_help: str) -> None:
+def check_settings(otel: Mapping[str, str], see_help: str) -> None:
     """Check what the options give settings of the user's telemetry.
 
     Raises:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.cli.resolve_telemetry import ask, usage_analytics, without_secrets
+from thv.cli.instrumented_run import InstrumentedRun
 from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
 from thv.core.console import warn
+from thv.core.installation import missing_extra
 from thv.core.net import redact_url
 from thv.errors import ThvError
 from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, warning
@@ -81,47 +82,31 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         ThvError: something on the command line cannot be used, or a package is missing.
     """
     spec = spec_of(request)
-    telemetry, warnings = ask(request, server=spec.name)
+    options = request.resolve_options(spec.name, make_analytics=make_analytics)
     unsafe = warning(spec)
     if unsafe is not None:
-        warnings = [unsafe, *warnings]
+        options = options.replace(warnings=(unsafe, *options.warnings))
     if os.isatty(0):
         warn(_introduction(spec, request, command))
     import asyncio
-    import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
 
     try:
-        import httpx  # noqa: F401  so that its lack is told of in one line
+        import httpx  # noqa: F401  is it there?
     except ImportError as error:
-        raise ThvError('a remote server needs the http extra: pip install "thv[http]"') from error
+        raise missing_extra("a remote server", "http") from error
     from thv.http.client.remote_client import RemoteClient
-    from thv.instrumentation.instrumentation import Instrumentation
 
-    passed: list[RemoteClient] = []
-    instrumentation = Instrumentation(
-        activity=lambda: passed[0].activity() if passed else 0,
-        debug=request.debug,
-        usage_analytics=usage_analytics(request),
-        telemetry=telemetry,
-        transport="streamable-http",
-        journal=request.journal(spec.name),
-        warnings=warnings,
-        make_analytics=make_analytics,
-    )
-    instrumentation.emit_warnings()
-    try:
+    with InstrumentedRun(options, "streamable-http") as run:
         client = RemoteClient(
             spec,
-            instrumentation.open_session(),
+            run.instrumentation.open_session(),
             environ=os.environ,
             warn=warn,
             debug=request.debug,
-            client_disconnected=instrumentation.client_disconnected,
+            client_disconnected=run.instrumentation.client_disconnected,
         )
-        passed.append(client)
+        run.activity = client.activity
         return asyncio.run(_heeding_signals(client))
-    finally:
-        instrumentation.close()
 
 
 async def _heeding_signals(client: RemoteClient) -> int:
@@ -145,8 +130,8 @@ def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
     import json
     import shlex
 
-    showable = without_secrets(request)
-    showable.header = [f"{name}={HIDDEN}" for name in map(_header_name, request.header)]
+    hidden = [f"{name}={HIDDEN}" for name in map(_header_name, request.header)]
+    showable = request.without_secrets().replace(header=hidden)
     config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *showable.words()]}}}
     text = (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"

@@ -21,12 +21,16 @@ ARGUMENTS_OF_THE_SERVER = "[-- ARGS...]"
 
 
 class TableCommand(Command):
-    """A command that its own table parses. Its subclass is made by `add_table_command`."""
+    """A command that its own table parses. Its subclass is made by `add_table_command`.
+
+    Attributes:
+        tail: what may follow ``--``: ``words`` of a server, or also a whole ``command``; empty for nothing.
+    """
 
     parse_words: Callable[[list[str]], Any]
     run_request: Callable[[Any, bool], int]
     usages: tuple[str, ...]
-    takes_command: bool
+    tail: str
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep what the table's parser makes of the words, or show the help."""
@@ -56,6 +60,7 @@ def add_table_command(
     usages: tuple[str, ...],
     text: str,
     examples: Sequence[tuple[str, str]],
+    takes_server: bool = True,
     takes_command: bool = False,
 ) -> None:
     """Add a command to `app`.
@@ -70,13 +75,14 @@ def add_table_command(
         usages: what may follow the command.
         text: its help.
         examples: commands to show below it, and what they do.
+        takes_server: words after ``--`` are a server's own.
         takes_command: a whole command may follow ``--`` in place of SERVER.
     """
     members = {
         "parse_words": staticmethod(parse),
         "run_request": staticmethod(run),
         "usages": usages,
-        "takes_command": takes_command,
+        "tail": "command" if takes_command else "words" if takes_server else "",
     }
     command_class = type("TableCommand", (TableCommand,), members)
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 RUNNERS = {"npx", "uvx", "bunx", "pnpx", "pipx", "uv", "node", "python", "python3", "deno", "bun", "docker", "podman"}
 """Programs whose first argument says what they run."""
 
+_CODE = {"-c", "-e", "-p", "--eval", "--print"}
+"""What follows these is a program, not its name."""
+
 _SECRET = re.compile(r"://|@.*:|=")
 
 
@@ -32,8 +35,13 @@ def summary(entry: Entry) -> str:
             return re.sub(r"^(\w+://)(?:[^/@]*@)?([^/?#]*).*$", r"\1\2", url)
     words = own_command(entry)
     name = re.split(r"[/\\]", words[0])[-1]
-    if re.sub(r"\.(?:exe|cmd)$", "", name.lower()) in RUNNERS:
-        what = next((word for word in words[1:] if not word.startswith("-")), "")
-        if what and not _SECRET.search(what):
-            return f"{name} {what}"
+    if re.sub(r"\.(?:exe|cmd)$", "", name.lower()) not in RUNNERS:
+        return name
+    for index, word in enumerate(words[1:]):
+        if word == "-m":
+            return " ".join([name, *words[index + 1 : index + 3]])
+        if word in _CODE or _SECRET.search(word):
+            break
+        if not word.startswith("-"):
+            return f"{name} {word}"
     return name

@@ -21,7 +21,9 @@ MENTIONS = ("endpoint", "enable-prometheus")
 """Without one of these words a file cannot ask for telemetry."""
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
-"""The variables that can ask for it."""
+"""The variables that can ask for it, besides the next one."""
+
+METRICS_EXPORTER = "OTEL_METRICS_EXPORTER"
 
 NO_TELEMETRY = frozenset({"usage-analytics-enabled"})
 """Flags that have nothing to do with telemetry. One that changes nothing without it is told of, and so asks."""
@@ -36,6 +38,8 @@ SILENCED = "silenced"
 def may_ask(flags: Iterable[str], environ: Mapping[str, str], path: str) -> bool:
     """Whether a flag, a variable or the file at `path` may ask for telemetry. Never raises."""
     if not NO_TELEMETRY.issuperset(flags) or any(environ.get(variable) for variable in ENDPOINTS):
+        return True
+    if "prometheus" in environ.get(METRICS_EXPORTER, "").lower():
         return True
     try:
         text = reader.read_text(path) or ""

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from thv.config.yaml.scalar_writer import Value
 
 SDK_DISABLED = "OTEL_SDK_DISABLED"
-EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
+EXPORTERS = {"OTEL_TRACES_EXPORTER": ("otlp", "none"), "OTEL_METRICS_EXPORTER": ("otlp", "prometheus", "none")}
+"""What thv can do of what each of them may name; another exporter would write into the MCP stream."""
+
+PROPAGATORS = "OTEL_PROPAGATORS"
+KNOWN_PROPAGATORS = ("tracecontext", "baggage", "none")
 SAMPLER = "OTEL_TRACES_SAMPLER"
 SAMPLER_ARGUMENT = "OTEL_TRACES_SAMPLER_ARG"
 RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES"
@@ -80,7 +84,9 @@ def _meaning(
     if variable == SDK_DISABLED:
         return False if _boolean(variable, text, warnings) else None
     if variable in EXPORTERS:
-        return _exports(variable, text, warnings)
+        return _exports(setting, variable, text, warnings)
+    if variable == PROPAGATORS:
+        return _extracts(text, warnings)
     if variable == SAMPLER:
         return _ratio(setting, text.lower(), environ.get(SAMPLER_ARGUMENT, ""), warnings)
     if variable == SAMPLER_ARGUMENT:  # means nothing without a sampler
@@ -102,12 +108,26 @@ def _boolean(variable: str, text: str, warnings: list[str]) -> bool:
     return text.lower() == "true"
 
 
-def _exports(variable: str, text: str, warnings: list[str]) -> bool | None:
-    """`otlp` and `none` are what thv can do; other exporters would be another program's."""
+def _exports(setting: Setting, variable: str, text: str, warnings: list[str]) -> bool | None:
+    """Whether the setting's exporter, OTLP or Prometheus, is named; None if the variable does not say."""
+    names = _listed(variable, text, EXPORTERS[variable], warnings)
+    if setting.name == "enable-prometheus-metrics-path":
+        return True if "prometheus" in names else None
+    return True if "otlp" in names else False if names else None
+
+
+def _extracts(text: str, warnings: list[str]) -> bool | None:
+    """Whether a client's trace context is read."""
+    names = _listed(PROPAGATORS, text, KNOWN_PROPAGATORS, warnings)
+    return "tracecontext" in names if names else None
+
+
+def _listed(variable: str, text: str, known: tuple[str, ...], warnings: list[str]) -> set[str]:
     names = {name for item in text.lower().split(",") if (name := item.strip())}
-    if others := sorted(names - {"otlp", "none"}):
-        _remark(warnings, f"{variable}: {', '.join(map(repr, others))} is ignored; thv knows otlp and none")
-    return True if "otlp" in names else False if names == {"none"} else None
+    if others := sorted(names - set(known)):
+        can = f"{', '.join(known[:-1])} and {known[-1]}"
+        _remark(warnings, f"{variable}: {', '.join(map(repr, others))} is ignored; thv knows {can}")
+    return names & set(known)
 
 
 def _ratio(setting: Setting, sampler: str, argument: str, warnings: list[str]) -> Value | None:

@@ -11,6 +11,7 @@ from thv.config.settings import (
     AGE,
     BOOLEAN,
     COMPRESSION,
+    COUNT,
     ENDPOINT,
     FRACTION,
     HEADERS,
@@ -19,6 +20,7 @@ from thv.config.settings import (
     MILLISECONDS,
     NAMES,
     PORT,
+    POSITIVE,
     PROTOCOL,
     SIZE,
     TEMPORALITY,
@@ -207,10 +209,14 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     return read
 
 
-def _milliseconds(text: str) -> float:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_INTEGER)) and int(text) <= _MAX_INTEGER):
-        raise ValueError(f"write milliseconds, a whole number from 0 to {_MAX_INTEGER}")
-    return float(text)
+def _whole(what: str, least: int) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        is_number = text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_INTEGER))
+        if not is_number or not least <= int(text) <= _MAX_INTEGER:
+            raise ValueError(f"write {what} from {least} to {_MAX_INTEGER}")
+        return float(text)
+
+    return read
 
 
 def _port(text: str) -> float:
@@ -304,7 +310,9 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     PROTOCOL: _one_of(PROTOCOLS),
     COMPRESSION: _one_of(COMPRESSIONS),
     TEMPORALITY: _one_of(TEMPORALITIES),
-    MILLISECONDS: _milliseconds,
+    MILLISECONDS: _whole("milliseconds, a whole number", 0),
+    COUNT: _whole("a whole number", 0),
+    POSITIVE: _whole("a whole number", 1),
     PORT: _port,
     NAMES: _names,
     MAP: _map,

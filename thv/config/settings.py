@@ -40,6 +40,8 @@ MILLISECONDS: Final = "milliseconds"
 COMPRESSION: Final = "compression"
 TEMPORALITY: Final = "temporality"
 PORT: Final = "port"
+COUNT: Final = "count"
+POSITIVE: Final = "positive"
 SIZE: Final = "size"
 AGE: Final = "age"
 
@@ -172,7 +174,7 @@ KEYS: Final = {
             BOOLEAN,
             "false",
             "Serve your metrics at /metrics on 127.0.0.1:9464.",
-            env=("OTEL_SDK_DISABLED",),
+            env=("OTEL_SDK_DISABLED", "OTEL_METRICS_EXPORTER"),
         ),
     )
 }

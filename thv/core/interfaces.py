@@ -3,12 +3,14 @@
 `Outcome` is the whole vocabulary of usage analytics. A `CallObserver` is handed an outcome and nothing else: whoever
 implements it cannot learn a tool's name, its arguments or its result, because they are never passed.
 A `RequestObserver` is the other kind of observer, the user's own: it is handed whole requests and replies.
-On the path of `thv run`: imports nothing. The aliases exist for type checkers only.
+On the path of `thv run`: imports next to nothing. The aliases exist for type checkers only.
 """
 
 # ruff: noqa: D102  a member of a message is what the specification says of that name
 
 from __future__ import annotations
+
+from thv.core.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -237,27 +239,13 @@ if TYPE_CHECKING:
             """End the server in an orderly way (stdin closed, then SIGTERM, then SIGKILL); returns its exit code."""
 
 
-class BooleanReading:
+class BooleanReading(Frozen):
     """What the config file says about one boolean setting; handed from `thv.config` to `thv.analytics.consent`.
 
     `value` is None when the file is silent. `where` is ``path:line``, or just the path. `problem` says, in one line
     with its position, why the file or the value cannot be read as a boolean; `value` is None then.
     """
 
-    __slots__ = ("problem", "value", "where")
-
-    value: bool | None
-    where: str
-    problem: str | None
-
-    def __init__(self, value: bool | None = None, where: str = "", problem: str | None = None) -> None:
-        set_once = object.__setattr__
-        set_once(self, "value", value)
-        set_once(self, "where", where)
-        set_once(self, "problem", problem)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a reading is final: {name} cannot be changed")
-
-    def __repr__(self) -> str:
-        return f"BooleanReading(value={self.value!r}, where={self.where!r}, problem={self.problem!r})"
+    value: bool | None = None
+    where: str = ""
+    problem: str | None = None

@@ -1,8 +1,6 @@
-"""A child process as the server behind HTTP: the same spawn, watchdog and orderly end as on the stdio relay.
+"""A child process as the server behind HTTP: the same spawn, watchdog and shutdown ladder as on the stdio relay.
 
-Ended like there (MCP, "Lifecycle, Shutdown", stdio): stdin closed, SIGTERM after `EOF_GRACE`, SIGKILL after
-`TERM_GRACE`, to the whole process group; whatever the server left running in it ends with it. Nothing here knows what a
-line means.
+Whatever the server left running in its process group is ended, too. Nothing here knows what a line means.
 """
 
 from __future__ import annotations
@@ -15,14 +13,31 @@ from typing import TYPE_CHECKING
 
 from thv.errors import ThvError
 from thv.http.pipes import LineSink, LineSource
+from thv.process import shutdown
 from thv.process.server_process import ServerProcess
-from thv.relay.relay import EOF_GRACE, LAST_GRACE, POLL, TERM_GRACE
+from thv.process.shutdown import POLL, ShutdownLadder
 
 if TYPE_CHECKING:
     from thv.servers.launch_spec import LaunchSpec
 
 KILLED = 128 + 9
 """The exit code of a server that even SIGKILL did not end in time: what it will have."""
+
+OUTPUT_GRACE = 1.5
+"""Seconds without output, after the server's exit, after which what it started and holds its stdout is not waited for:
+clients want to know that their server is gone."""
+
+SIGTERM = 15
+"""Sent where thv itself decides that a server is to end now."""
+
+_running: set[ProcessBackend] = set()
+"""Every server that was started and has not been ended yet."""
+
+
+def hand_on_to_servers(number: int) -> None:
+    """Hand a signal to thv on to every server, as the client would have done without us."""
+    for backend in tuple(_running):
+        backend.send_signal(number)
 
 
 class ProcessBackend:
@@ -37,8 +52,9 @@ class ProcessBackend:
         self._process: ServerProcess | None = None
         self._exited: asyncio.Future[None] | None = None
         self._exit_fd = -1
-        self._asked_to_end = False
-        self._closing: asyncio.Task[int] | None = None
+        self._ladder: ShutdownLadder | None = None
+        self._exit_code: asyncio.Future[int] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -57,7 +73,6 @@ class ProcessBackend:
         except OSError as error:  # no descriptor left
             raise ThvError(f"the system refuses what another server needs: {error.strerror}") from None
         try:
-            process.watch()
             self._exited = asyncio.get_running_loop().create_future()
             self._source = LineSource(process.stdout)
             self._sink = LineSink(process.stdin)
@@ -66,9 +81,11 @@ class ProcessBackend:
             process.kill()
             raise
         self._process = process
+        self._ladder = ShutdownLadder(process)
+        _running.add(self)
 
     async def send(self, line: bytes) -> None:
-        """Hand one line, with its newline, to the server; waits while it does not read.
+        """Write one line, with its newline, to the server; waits while it does not read.
 
         Raises:
             OSError: the server reads no more.
@@ -84,21 +101,34 @@ class ProcessBackend:
         return await self._source.take()
 
     async def close(self) -> int:
-        """End the server and everything it started; more than once is fine.
+        """End the server; more than once is fine. What it started is ended, too, in the background.
 
         Returns:
             Its exit code as a shell gives it: its own, or 128 + N if signal N ended it.
         """
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._end())
-        return await asyncio.shield(self._closing)
+        if self._process is None:
+            return 0
+        if self._exit_code is None:
+            self._exit_code = asyncio.get_running_loop().create_future()
+            self._closing = asyncio.create_task(self._end(self._process, self._exit_code))
+        return await asyncio.shield(self._exit_code)
 
     async def terminate(self) -> int:
-        """The same without the time that a server has to notice the end of its input: somebody is waiting."""
-        if self._process is not None and not self._has_exited():
-            self._process.terminate()
-            self._asked_to_end = True
-        return await self.close()
+        """End a server because thv ends: SIGTERM comes before the end of its input, and what it started ends, too.
+
+        Where a signal was handed on to it, that signal is all it gets for now.
+        """
+        if self._ladder is not None and not self._ladder.was_signalled:
+            self.send_signal(SIGTERM)
+        exit_code = await self.close()
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+        return exit_code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the server's process alone; `close` then waits for what it does."""
+        if self._ladder is not None and not self._has_exited():
+            self._ladder.hand_on(number)
 
     async def exited(self) -> None:
         """Wait until the server has exited: one that closed its stdout may live on."""
@@ -108,40 +138,28 @@ class ProcessBackend:
     def _has_exited(self) -> bool:
         return self._exited is None or self._exited.done()
 
-    async def _end(self) -> int:
-        process = self._process
-        if process is None:
-            return 0
+    async def _end(self, process: ServerProcess, exit_code: asyncio.Future[int]) -> None:
+        ladder = self._ladder
+        assert ladder is not None  # noqa: S101  there is a process
         self._sink.close()
-        process.close_stdin()
-        steps = ((EOF_GRACE, process.terminate), (TERM_GRACE, process.kill), (LAST_GRACE, None))
-        for grace, remedy in steps[1:] if self._asked_to_end else steps:
-            if await self._exits_within(grace):
-                break
-            if remedy is not None:
-                remedy()
-        self._source.finish()
-        exit_code = KILLED
-        if self._has_exited():
-            exit_code = process.close()
-            await self._end_the_rest(process)
-        process.release()
-        return exit_code
+        if not ladder.has_started:
+            ladder.close_input()
+        try:
+            if await shutdown.run_on_asyncio(ladder, self._has_exited, self._await_exit):
+                self._source.finish()
+                exit_code.set_result(process.reap())
+                ladder.close_input()
+                await shutdown.run_on_asyncio(ladder, lambda: not process.has_live_descendants(), _sleep_briefly)
+        finally:
+            self._source.finish()
+            if not exit_code.done():
+                exit_code.set_result(KILLED)
+            _running.discard(self)
+            process.release()
 
-    async def _end_the_rest(self, process: ServerProcess) -> None:
-        """End what the server started and left behind."""
-        for grace, remedy in ((TERM_GRACE, process.terminate), (LAST_GRACE, process.kill)):
-            if not process.has_live_descendants():
-                return
-            remedy()
-            deadline = asyncio.get_running_loop().time() + grace
-            while process.has_live_descendants() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  no event tells
-                await asyncio.sleep(POLL)
-
-    async def _exits_within(self, seconds: float) -> bool:
-        if self._exited is not None and not self._exited.done():
-            await asyncio.wait([self._exited], timeout=seconds)
-        return self._has_exited()
+    async def _await_exit(self, seconds: float) -> None:
+        assert self._exited is not None  # noqa: S101  there is a process
+        await asyncio.wait([self._exited], timeout=seconds)
 
     def _watch_exit(self, process: ServerProcess) -> None:
         """Notice when the server exits: by a descriptor where there is such a thing (Linux), else by a thread."""
@@ -174,4 +192,8 @@ class ProcessBackend:
         if source.is_reading and source.bytes_read == seen:
             source.finish()
         else:
-            asyncio.get_running_loop().call_later(EOF_GRACE, self._await_output, source.bytes_read)
+            asyncio.get_running_loop().call_later(OUTPUT_GRACE, self._await_output, source.bytes_read)
+
+
+async def _sleep_briefly(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, POLL))

@@ -1,28 +1,34 @@
-"""The signals that ask a program to end, for what runs on asyncio. A second one ends it at once."""
+"""The signals that ask a program to end, for what runs on asyncio. Each is handed on to every server that runs."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
-SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
-"""The ways to ask a program to end, where the system has them."""
+from thv.http.process_backend import hand_on_to_servers
+from thv.process.events import SIGNALS
 
 
 def install_signal_handlers() -> asyncio.Event:
     """An event that is set when a signal asks to end; call it on the main thread.
 
-    What was ignored when the program was started (under nohup, or in the background) stays ignored. The second signal
-    is impatience: it ends the program at once, and what it started is for the watchdogs to end.
+    What was ignored when the program was started (under nohup, or in the background) stays ignored. A later signal is
+    handed on like the first. Only a person's second Ctrl-C ends the program at once; its servers are ended by their
+    watchdogs.
     """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
+    interrupts = 0
 
-    def ask() -> None:
-        if asked.is_set():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
+    def ask(number: int) -> None:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        if number == signal.SIGINT and interrupts > 1 and os.isatty(0):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        hand_on_to_servers(number)
         asked.set()
 
     for name in SIGNALS:
@@ -30,7 +36,7 @@ def install_signal_handlers() -> asyncio.Event:
         if number is None or signal.getsignal(number) == signal.SIG_IGN:
             continue
         if sys.platform == "win32":
-            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(ask))
+            signal.signal(number, lambda number, _frame: loop.call_soon_threadsafe(ask, number))
         else:
-            loop.add_signal_handler(number, ask)
+            loop.add_signal_handler(number, ask, number)
     return asked

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from thv.core.message import AnyObject
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +24,7 @@ Id: TypeAlias = int | float | str
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 HEADER_MISMATCH: Final = -32020
 MISSING_CAPABILITY: Final = -32021
@@ -29,6 +32,9 @@ UNSUPPORTED_VERSION: Final = -32022
 
 MAX_TRIES: Final = 8
 """Places looked at for the member to replace before the message is put together anew: each costs one decoding."""
+
+MAX_ID_DIGITS: Final = 19
+"""Digits of an id that is looked for as a number, too: as many as 64 bits have."""
 
 NEAR_THE_START: Final = 64
 """Bytes within which most implementations write the id."""
@@ -40,6 +46,14 @@ class Meta(Struct, frozen=True, gc=False):
     progress_token: Id | None = msgspec.field(default=None, name="progressToken")
     protocol_version: str | None = msgspec.field(default=None, name="io.modelcontextprotocol/protocolVersion")
     subscription: Id | None = msgspec.field(default=None, name="io.modelcontextprotocol/subscriptionId")
+    client_capabilities: AnyObject | None = msgspec.field(
+        default=None, name="io.modelcontextprotocol/clientCapabilities"
+    )
+
+    @property
+    def has_client_capabilities(self) -> bool:
+        """Whether the client says what it can do, be it nothing."""
+        return self.client_capabilities is not None
 
 
 class Params(Struct, frozen=True, gc=False):
@@ -48,6 +62,7 @@ class Params(Struct, frozen=True, gc=False):
     meta: Meta | None = msgspec.field(default=None, name="_meta")
     name: str | None = None
     uri: str | None = None
+    task_id: str | None = msgspec.field(default=None, name="taskId")
     progress_token: Id | None = msgspec.field(default=None, name="progressToken")
     request_id: Id | None = msgspec.field(default=None, name="requestId")
 
@@ -140,6 +155,13 @@ def error_reply(code: int, message: str, id_: Id | UnsetType | None = None, data
 def encoded(id_: Id) -> bytes:
     """An id as JSON."""
     return _encode(id_)
+
+
+def twin(id_: Id) -> Id:
+    """The same id as the other JSON type, `1` and `"1"`: some servers answer so, and official clients take it."""
+    if isinstance(id_, str):
+        return int(id_) if id_.isascii() and id_.isdecimal() and str(int(id_[:MAX_ID_DIGITS])) == id_ else id_
+    return str(int(id_)) if id_ == int(id_) else id_
 
 
 def raw_id(line: bytes) -> bytes:
@@ -239,6 +261,7 @@ def _loosely(value: dict[str, Any]) -> Message:
             meta=_loose_meta(params),
             name=_text(params.get("name")),
             uri=_text(params.get("uri")),
+            task_id=_text(params.get("taskId")),
             progress_token=_id(params.get("progressToken")),
             request_id=_id(params.get("requestId")),
         )
@@ -261,6 +284,9 @@ def _loose_meta(holder: dict[str, Any]) -> Meta | None:
         progress_token=_id(meta.get("progressToken")),
         protocol_version=_text(meta.get("io.modelcontextprotocol/protocolVersion")),
         subscription=_id(meta.get(_SUBSCRIPTION)),
+        client_capabilities=AnyObject()
+        if isinstance(meta.get("io.modelcontextprotocol/clientCapabilities"), dict)
+        else None,
     )
 
 

@@ -80,7 +80,6 @@ class ProcessConnection:
         self, executable: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None
     ) -> None:
         self._process = ServerProcess.spawn(executable, argv, os.environ if env is None else env, cwd)
-        self._process.watch()
         os.set_blocking(self._process.stdin, True)
         self._chunks: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

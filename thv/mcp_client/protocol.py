@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from thv import __version__
+from thv.core.frozen import Frozen
 from thv.core.printable import one_line, replace_surrogates
 from thv.errors import ThvError
 
@@ -183,16 +183,14 @@ def reply_ids(line: bytes) -> list[object]:
     return [message.id for message in server_reader().read(line.rstrip(b"\r\n") + b"\n") if message.method is None]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Frozen):
     """A request of the client, not numbered yet."""
 
     method: str
     params: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Frozen):
     """The server's reply to a request: a result, or an error.
 
     Attributes:
@@ -206,8 +204,7 @@ class Reply:
     error: JsonRpcError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerIdentity:
+class ServerIdentity(Frozen):
     """What negotiation found out.
 
     Attributes:
@@ -218,8 +215,8 @@ class ServerIdentity:
     """
 
     version: str
-    capabilities: JsonObject = field(default_factory=dict)
-    info: JsonObject = field(default_factory=dict)
+    capabilities: JsonObject
+    info: JsonObject
     instructions: str | None = None
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from thv.core.frozen import Frozen
 from thv.mcp_client.protocol import (
     METHOD_NOT_FOUND,
     JsonObject,
@@ -63,8 +63,7 @@ INPUT_RETRY_DELAY_S: Final = 0.1
 """Seconds before a call is repeated for a server that asked for time rather than input."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolList:
+class ToolList(Frozen):
     """The tools of a server, as it sent them.
 
     Attributes:
@@ -76,8 +75,7 @@ class ToolList:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Callbacks:
+class Callbacks(Frozen):
     """What a session tells its user, and asks them. All are optional.
 
     Attributes:

@@ -7,21 +7,23 @@ goes into a status; what kopf must remember stands in annotations under our own 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import kopf
 
-from thv.errors import ThvError
 from thv.operator import names
+from thv.operator.applied import WORKLOADS
 from thv.operator.cluster_login import login
-from thv.operator.kubernetes_api import FORBIDDEN, ApiError, Cluster
+from thv.operator.kubernetes_api import FORBIDDEN, PLURALS, ApiError, Cluster
 from thv.operator.reconcile import Reconciler
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from thv.operator.pod_settings import Options
 
@@ -40,7 +42,21 @@ RETRY_SECONDS = 15.0
 
 EXIT_SECONDS = 5.0
 
-WATCHED = (("apps", "v1", "statefulsets"), ("apps", "v1", "deployments"), ("", "v1", "pods"))
+WATCHED = (
+    ("apps", "v1", "statefulsets"),
+    ("apps", "v1", "deployments"),
+    ("", "v1", "pods"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "services"),
+    ("", "v1", "serviceaccounts"),
+    ("rbac.authorization.k8s.io", "v1", "roles"),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+)
+"""What is made for servers. Watching it is cheaper than asking for it in every round."""
+
+KINDS = {plural: kind for kind, plural in PLURALS.items()}
+
+ROUND = "the round over all servers"
 
 DELETED = "DELETED"
 
@@ -62,15 +78,6 @@ class Run:
     namespaces: tuple[str, ...] = ()
     resync: float = 120.0
     liveness: str = ""
-
-
-def log_to_stderr(*, debug: bool) -> None:
-    """What the operator does, for `kubectl logs`: one line each, with its time."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    if not debug:
-        logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # each liveness probe
 
 
 async def operate(
@@ -102,7 +109,7 @@ async def operate(
 def _settings(run: Run) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=PREFIX)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=PREFIX)
+    settings.persistence.diffbase_storage = SpecDigestStorage(prefix=PREFIX)
     settings.watching.inactivity_timeout = INACTIVITY_SECONDS
     settings.watching.server_timeout = SERVER_SECONDS
     settings.watching.client_timeout = CLIENT_SECONDS
@@ -115,6 +122,19 @@ def _settings(run: Run) -> kopf.OperatorSettings:
     return settings
 
 
+class SpecDigestStorage(kopf.AnnotationsDiffBaseStorage):
+    """Remembers the digest of the last handled spec in place of the spec.
+
+    The API server refuses annotations of more than 256 KiB in all; a spec may have more.
+    """
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> Any:
+        """What of an object is remembered, and compared with what it is later."""
+        essence: Any = super().build(body=body, extra_fields=extra_fields)
+        spec = json.dumps(essence.get("spec"), sort_keys=True, default=str)
+        return {"spec": {"sha256": hashlib.sha256(spec.encode()).hexdigest()}}
+
+
 class _Handlers:
     """What is done when kopf tells of something."""
 
@@ -122,7 +142,6 @@ class _Handlers:
         self._reconciler = reconciler
         self._run = run
         self._rounds: asyncio.Task[None] | None = None
-        self._generations: dict[str, int] = {}
 
     async def start(self, **_: Any) -> None:
         self._rounds = asyncio.create_task(self._resync())
@@ -136,29 +155,38 @@ class _Handlers:
         try:
             await self._reconciler.reconcile(namespace or "", name)
         except ApiError as error:
+            if error.is_namespace_ending:
+                return
             if error.may_pass or error.status == FORBIDDEN:
                 raise kopf.TemporaryError(str(error), delay=RETRY_SECONDS) from error
             # The same again would be refused again; the status says why, and each round tries it once more.
             raise kopf.PermanentError(str(error)) from error
 
-    async def workload_changed(self, *, type: str, body: Any, namespace: str | None, **_: Any) -> None:  # noqa: A002  kopf's name
-        """A workload is repaired if its spec changed or it is gone; else only the status follows."""
-        meta = body["metadata"]
-        name, uid, generation = meta["labels"][names.SERVER_LABEL], meta["uid"], meta.get("generation", 0)
-        known = self._generations.pop(uid, generation)
-        if type != DELETED:
-            self._generations[uid] = generation
-        if type == DELETED or known != generation:
-            await _quietly(self._reconciler.reconcile(namespace or "", name))
-        else:
-            await _quietly(self._reconciler.refresh(namespace or "", name))
+    async def child_changed(self, *, type: str, body: Any, resource: Any, namespace: str | None, **_: Any) -> None:  # noqa: A002  kopf's name
+        """A child that is not as it was applied is repaired; a workload's status is read."""
+        kind, name = KINDS[resource.plural], body["metadata"]["labels"][names.SERVER_LABEL]
+        if self._reconciler.has_drifted(kind, body, deleted=type == DELETED):
+            await self._quietly(self._reconciler.reconcile(namespace or "", name), f"{namespace}/{name}")
+        elif kind in WORKLOADS:
+            await self._quietly(self._reconciler.refresh(namespace or "", name), f"{namespace}/{name}")
 
     async def pod_changed(self, *, body: Any, namespace: str | None, **_: Any) -> None:
-        await _quietly(self._reconciler.refresh(namespace or "", body["metadata"]["labels"][names.SERVER_LABEL]))
+        name = body["metadata"]["labels"][names.SERVER_LABEL]
+        await self._quietly(self._reconciler.refresh(namespace or "", name), f"{namespace}/{name}")
+
+    async def _quietly(self, work: Awaitable[None], about: str) -> None:
+        """An event is not repeated; what fails now is in the status, and done again in the next round."""
+        failure: Exception | None = None
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  one object, or one answer, must not end the rounds
+            failure = error
+        if not (isinstance(failure, ApiError) and failure.is_namespace_ending):
+            self._reconciler.facts.tell(about, failure)
 
     async def _resync(self) -> None:
         while True:
-            await _quietly(self._reconciler.reconcile_all(self._run.namespaces))
+            await self._quietly(self._reconciler.reconcile_all(self._run.namespaces), ROUND)
             await asyncio.sleep(self._run.resync)
 
 
@@ -176,16 +204,6 @@ def _registry(handlers: _Handlers, connect: Callable[[], kopf.ConnectionInfo]) -
     kopf.on.resume(*ours, id="reconcile", registry=registry)(handlers.server_changed)
     kopf.on.update(*ours, field="spec", id="reconcile", registry=registry)(handlers.server_changed)
     for kind in WATCHED:
-        changed = handlers.pod_changed if kind[-1] == "pods" else handlers.workload_changed
+        changed = handlers.pod_changed if kind[-1] == "pods" else handlers.child_changed
         kopf.on.event(*kind, labels=OWNED, registry=registry)(changed)
     return registry
-
-
-async def _quietly(work: Awaitable[None]) -> None:
-    """An event is not repeated; what fails now is in the status, and done again in the next round."""
-    try:
-        await work
-    except ThvError as error:
-        logger.warning("%s", error)
-    except Exception:  # one object, or one answer, must not end the rounds
-        logger.exception("this should not have happened; the next round tries again")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -26,6 +27,9 @@ SECONDS = 30.0
 NOT_FOUND, FORBIDDEN, CONFLICT, UNAUTHORIZED, ERRORS = 404, 403, 409, 401, 400
 TOO_MANY, UNAVAILABLE = 429, 500
 
+NAMESPACE_ENDING = "is being terminated"
+"""In the API server's message (its admission plugin NamespaceLifecycle); the cause has no field in older releases."""
+
 NO_ANSWER = "the API server's answer to {} {} cannot be read: is there something between it and us?"
 
 PLURALS = {
@@ -37,6 +41,7 @@ PLURALS = {
     "StatefulSet": "statefulsets",
     "Deployment": "deployments",
     "Pod": "pods",
+    "Event": "events",
     "MCPServer": "mcpservers",
 }
 
@@ -58,6 +63,11 @@ class ApiError(ThvError):
     def may_pass(self) -> bool:
         """True if the same request may succeed later without anybody's help."""
         return self.status in {0, CONFLICT, TOO_MANY, UNAUTHORIZED} or self.status >= UNAVAILABLE
+
+    @property
+    def is_namespace_ending(self) -> bool:
+        """True if nothing can be created any more because the namespace is being deleted."""
+        return self.status == FORBIDDEN and NAMESPACE_ENDING in str(self)
 
 
 class Cluster:
@@ -119,14 +129,24 @@ class Cluster:
             raise ApiError(NO_ANSWER.format("GET", path))
         return {"apiVersion": kind[0], "kind": kind[1], **found}
 
-    async def list(self, kind: tuple[str, str], namespace: str | None, *, label: str = "") -> list[dict[str, Any]]:
-        """The objects of `kind` in `namespace`, or everywhere; only those that carry `label`, written ``KEY=VALUE``.
+    async def list(
+        self, kind: tuple[str, str], namespace: str | None, *, label: str = "", fields: str = ""
+    ) -> list[dict[str, Any]]:
+        """The objects of `kind` in `namespace`, or everywhere.
+
+        Args:
+            kind: API version and kind.
+            namespace: None for all of them.
+            label: only those that carry it, written ``KEY=VALUE``.
+            fields: only those with these fields, written ``NAME=VALUE,NAME=VALUE``.
 
         Raises:
             ApiError: the API server refuses.
         """
         path = _path(*kind, {"namespace": namespace})
-        found = await self._ask("GET", f"{path}?labelSelector={label}" if label else path)
+        selectors = {"labelSelector": label, "fieldSelector": fields}
+        query = urlencode({name: value for name, value in selectors.items() if value})
+        found = await self._ask("GET", f"{path}?{query}" if query else path)
         items = found.get("items")
         if not isinstance(items, list):
             raise ApiError(NO_ANSWER.format("GET", path))

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from thv.errors import ThvError
 from thv.operator import names
+from thv.operator.applied import AppliedObjects
 from thv.operator.kubernetes_api import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError
+from thv.operator.logs import Facts
 from thv.operator.mcpserver_spec import SpecError, read
 from thv.operator.pod_settings import usage_analytics
 from thv.operator.resources import leftovers, manifests, workload
@@ -24,16 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from thv.operator.kubernetes_api import Cluster
-    from thv.operator.mcpserver_spec import Server
+    from thv.operator.mcpserver_spec import DeploymentMode, Server
     from thv.operator.pod_settings import Options
 
 logger = logging.getLogger("thv.operator")
 
 MCP_SERVER = (names.API_VERSION, names.KIND)
 POD = ("v1", "Pod")
+EVENT = ("v1", "Event")
 
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 """Servers worked on at the same time: the API server's fairness gives one client about this many seats."""
+
+FULL_ROUND = 10
+"""Every so many rounds everything is applied, known or not: a watch that was down does not tell what was deleted."""
 
 CONFLICTS = 5
 """How often a status is written anew because somebody else, such as kopf, changed the object in between."""
@@ -58,7 +65,11 @@ class Reconciler:
         self._cluster = cluster
         self._options = options
         self._now = now or (lambda: datetime.now(UTC))
-        self._seats = asyncio.Semaphore(AT_ONCE)
+        self.facts = Facts(logger)
+        self._children = AppliedObjects()
+        self._without_leftovers: set[tuple[str, str, DeploymentMode]] = set()
+        self._rounds = 0
+        self._seats = asyncio.Semaphore(MAX_CONCURRENT)
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
         self._waiting: set[tuple[str, str, bool]] = set()
 
@@ -88,30 +99,39 @@ class Reconciler:
         Raises:
             ApiError: the MCPServers cannot be listed.
         """
+        is_full = self._rounds % FULL_ROUND == 0
+        self._rounds += 1
         for namespace in namespaces or (None,):
             found = await self._cluster.list(MCP_SERVER, namespace)
             keys = [(body["metadata"]["namespace"], body["metadata"]["name"]) for body in found]
-            for key, failure in zip(
-                keys,
-                await asyncio.gather(*(self.reconcile(*key) for key in keys), return_exceptions=True),
-                strict=True,
-            ):
-                if failure is not None:
-                    logger.warning("%s/%s: %s", *key, str(failure) or type(failure).__name__)
+            if is_full:
+                for key in keys:
+                    self._forget(*key)
+            done = await asyncio.gather(*(self.reconcile(*key) for key in keys), return_exceptions=True)
+            for key, failure in zip(keys, done, strict=True):
+                self.facts.tell("/".join(key), failure)
+
+    def has_drifted(self, kind: str, body: Mapping[str, Any], *, deleted: bool) -> bool:
+        """Whether a child is not what was applied any more; then the next `reconcile` applies it again."""
+        return self._children.has_drifted(kind, body, deleted=deleted)
+
+    def _forget(self, namespace: str, name: str) -> None:
+        self._children.forget(namespace, name)
+        self._without_leftovers = {each for each in self._without_leftovers if each[:2] != (namespace, name)}
 
     @asynccontextmanager
     async def _turn(self, namespace: str, name: str, *, apply: bool) -> AsyncIterator[bool]:
-        """Waits until nobody works on this server; False if whoever waited before will do the same work."""
-        wish = (namespace, name, apply)
-        if wish in self._waiting:
+        """Acquire this server's lock; yields False if an identical request is already queued."""
+        key = (namespace, name, apply)
+        if key in self._waiting:
             yield False
             return
         lock = self._locks.setdefault((namespace, name), asyncio.Lock())
-        self._waiting.add(wish)
+        self._waiting.add(key)
         try:
             await lock.acquire()
         finally:
-            self._waiting.discard(wish)
+            self._waiting.discard(key)
         try:
             async with self._seats:
                 yield True
@@ -125,7 +145,7 @@ class Reconciler:
         if body is None:
             return
         if body["metadata"].get("deletionTimestamp"):
-            await self._say(body, terminating)
+            await self._write_status(body, terminating)
             return
         try:
             server = read(body)
@@ -136,15 +156,17 @@ class Reconciler:
             logger.exception("%s/%s cannot be understood", namespace, name)
             problem = Problem("InvalidSpec", f"the operator does not understand this spec: {error!r}")
         else:
-            await self._bring(server, body, wanted if apply else None)
+            await self._apply_and_report(server, body, wanted if apply else None)
             return
-        await self._say(body, lambda newest: invalid(newest, problem, self._time()))
+        await self._write_status(body, lambda newest: invalid(newest, problem, self._time()))
 
-    async def _bring(self, server: Server, body: dict[str, Any], wanted: list[dict[str, Any]] | None) -> None:
+    async def _apply_and_report(
+        self, server: Server, body: dict[str, Any], wanted: list[dict[str, Any]] | None
+    ) -> None:
         """Apply what is wanted, if anything is, and say how the server is."""
         refused, failure = (None, None) if wanted is None else await self._applied(server, wanted)
         try:
-            observed = Observed(*await self._observe(server), refused)
+            observed = replace(await self._observe(server), refused=refused)
         except ApiError as error:
             failure = failure or error
             observed = Observed(refused=refused or Problem(error.reason, _explained(error)))
@@ -154,7 +176,7 @@ class Reconciler:
             before = latest.get("status") or {}
             return status(server, observed, usage_analytics=enabled, before=before, now=self._time())
 
-        await self._say(body, newest)
+        await self._write_status(body, newest)
         if failure is not None:
             raise failure
 
@@ -171,25 +193,45 @@ class Reconciler:
 
     async def _apply(self, server: Server, wanted: list[dict[str, Any]]) -> None:
         for manifest in wanted:
+            if self._children.is_current(manifest):
+                continue
             kind = (manifest["apiVersion"], manifest["kind"])
             found = await self._cluster.get(kind, server.namespace, server.name)
             if found is not None and not _is_owned(found, server.uid):
                 raise _not_ours(kind[1], server.name, found)
-            await self._cluster.apply(manifest)
+            self._children.remember(manifest, await self._cluster.apply(manifest))
+        key = (server.namespace, server.name, server.shape)
+        if key in self._without_leftovers:
+            return
         for kind in leftovers(server):
             found = await self._cluster.get(kind, server.namespace, server.name)
             if found is not None and _is_owned(found, server.uid):
                 uid = found["metadata"]["uid"]
                 await self._cluster.delete(kind, server.namespace, server.name, uid=uid)
+        self._without_leftovers = {each for each in self._without_leftovers if each[:2] != key[:2]} | {key}
 
-    async def _observe(self, server: Server) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    async def _observe(self, server: Server) -> Observed:
         wanted = workload(server, self._options)
         kind = (wanted["apiVersion"], wanted["kind"])
-        found = await self._cluster.get(kind, server.namespace, server.name)
+        found = self._children.workload(wanted) or await self._cluster.get(kind, server.namespace, server.name)
         label = f"{names.SERVER_LABEL}={server.name}"
-        return found, await self._cluster.list(POD, server.namespace, label=label)
+        pods = await self._cluster.list(POD, server.namespace, label=label)
+        if found is None:
+            self._forget(server.namespace, server.name)
+        events = await self._refusals(server, found) if found is not None and not pods else []
+        return Observed(found, pods, events=events)
 
-    async def _say(self, body: dict[str, Any], make: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+    async def _refusals(self, server: Server, workload: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The events of a workload without pods: where a StatefulSet says why its pod may not be created."""
+        fields = f"involvedObject.uid={workload['metadata']['uid']},type=Warning"
+        try:
+            return await self._cluster.list(EVENT, server.namespace, fields=fields)
+        except ApiError as error:
+            if error.status == FORBIDDEN:  # an older role; the status is then as bare as it was
+                return []
+            raise
+
+    async def _write_status(self, body: dict[str, Any], make: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
         """Write the status that `make` makes of the object's newest form, if it is another one."""
         for _ in range(CONFLICTS):
             wanted = make(body)

@@ -7,7 +7,11 @@ starting is told in the container's own words, and where the way out is known, w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from thv.operator.mcpserver_spec import DeploymentMode
+from thv.operator.names import PROXY_CONTAINER, SERVER_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +22,13 @@ PENDING, READY, FAILED, TERMINATING = "Pending", "Ready", "Failed", "Terminating
 
 HARMLESS = ("ContainerCreating", "PodInitializing")
 """Reasons for waiting that every start passes through (kubelet, container states)."""
+
+START_SECONDS = 60
+"""How long a server may take to listen before it is a problem that it does not."""
+
+POD_REFUSED = ("FailedCreate",)
+"""Reasons of events by which a controller says that a pod may not be created: a missing ServiceAccount, pod security, a
+quota, a LimitRange, a webhook. A Deployment repeats it in a condition, a StatefulSet nowhere else."""
 
 LONGEST_MESSAGE = 1024
 """Characters of a message; the API allows 32768, and nobody reads them (metav1.Condition)."""
@@ -51,11 +62,13 @@ class Observed:
         workload: the StatefulSet or Deployment.
         pods: its pods, in any order.
         refused: why the objects could not be brought to what the spec says, if they could not.
+        events: warnings about the workload, asked for where it has no pod.
     """
 
     workload: Mapping[str, Any] | None = None
     pods: Sequence[Mapping[str, Any]] = ()
     refused: Problem | None = None
+    events: Sequence[Mapping[str, Any]] = ()
 
 
 def status(
@@ -71,7 +84,7 @@ def status(
         now: the time, as the API writes it (RFC 3339).
     """
     ready, rolled_out = _progress(observed.workload)
-    problem = observed.refused or _problem(observed)
+    problem = observed.refused or _problem(observed) or _unreachable(server, observed, now)
     serving = ready > 0 and observed.refused is None and (rolled_out or problem is None)
     is_ready = ready > 0 and rolled_out and observed.refused is None
     if is_ready:
@@ -151,11 +164,20 @@ def _problem(observed: Observed) -> Problem | None:
         found = _of_pod(pod)
         if found is not None:
             return found
+    for event in sorted(observed.events, key=_time_of, reverse=True):
+        if event.get("reason") in POD_REFUSED:
+            return _with_hint(event["reason"], str(event.get("message", "no pod can be created")))
     for condition in ((observed.workload or {}).get("status") or {}).get("conditions") or ():
         is_failure = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         if is_failure or (condition["type"] == "Progressing" and condition["status"] == "False"):
-            return _told(condition.get("reason", condition["type"]), condition.get("message", ""))
+            return _with_hint(condition.get("reason", condition["type"]), condition.get("message", ""))
     return None
+
+
+def _time_of(event: Mapping[str, Any]) -> str:
+    """When an event was last seen; RFC 3339 in UTC sorts as text."""
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _of_pod(pod: Mapping[str, Any]) -> Problem | None:
@@ -166,11 +188,44 @@ def _of_pod(pod: Mapping[str, Any]) -> Problem | None:
             if found is not None:
                 return found
     if said.get("phase") == "Failed":
-        return _told(said.get("reason", "PodFailed"), said.get("message", "the pod failed"))
+        return _with_hint(said.get("reason", "PodFailed"), said.get("message", "the pod failed"))
     for condition in said.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return _told(condition.get("reason", "Unschedulable"), condition.get("message", "no node takes the pod"))
+            return _with_hint(
+                condition.get("reason", "Unschedulable"), condition.get("message", "no node takes the pod")
+            )
     return None
+
+
+def _unreachable(server: Server, observed: Observed, now: str) -> Problem | None:
+    """The server's container runs, and thv beside it finds nothing at its port: most often a wrong `mcpPort`."""
+    if server.shape is not DeploymentMode.PROXY:
+        return None
+    for pod in observed.pods:
+        said: Mapping[str, Any] = pod.get("status") or {}
+        containers = {
+            each["name"]: each
+            for each in (*(said.get("initContainerStatuses") or ()), *(said.get("containerStatuses") or ()))
+        }
+        theirs, ours = containers.get(SERVER_CONTAINER, {}), containers.get(PROXY_CONTAINER, {})
+        since = ((theirs.get("state") or {}).get("running") or {}).get("startedAt", now)
+        if "running" in (ours.get("state") or {}) and not ours.get("ready") and _seconds(since, now) > START_SECONDS:
+            return Problem(
+                "TargetUnreachable",
+                f"container {SERVER_CONTAINER} runs, but nothing speaks MCP at its port {server.mcp_port} after "
+                f"{START_SECONDS} seconds; is spec.mcpPort the port it listens on, and spec.transport what it speaks? "
+                f"{_logs_of(pod, PROXY_CONTAINER)} says what thv gets there",
+            )
+    return None
+
+
+def _seconds(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
+
+
+def _logs_of(pod: Mapping[str, Any], container: str) -> str:
+    meta = pod["metadata"]
+    return f"kubectl logs -n {meta.get('namespace')} {meta.get('name')} -c {container}"
 
 
 def _of_container(container: Mapping[str, Any]) -> Problem | None:
@@ -181,22 +236,23 @@ def _of_container(container: Mapping[str, Any]) -> Problem | None:
         words = [f"container {container['name']}: {waiting.get('message') or waiting['reason']}"]
         if ended:
             words.append(f"it ended with {_ending(ended)}")
-        return _told(waiting["reason"], "; ".join(words))
+        return _with_hint(waiting["reason"], "; ".join(words))
     if terminated and terminated.get("exitCode"):
-        return _told(
+        return _with_hint(
             terminated.get("reason", "Error"), f"container {container['name']} ended with {_ending(terminated)}"
         )
     return None
 
 
 def _ending(terminated: Mapping[str, Any]) -> str:
-    words = f"exit code {terminated.get('exitCode')}"
+    code = terminated.get("exitCode")
+    words = "an exit code that is not known" if code is None else f"exit code {code}"
     if terminated.get("reason") not in {None, "Error", "Completed"}:
         words += f" ({terminated['reason']})"
     return f"{words}: {terminated['message'].strip()}" if terminated.get("message") else words
 
 
-def _told(reason: str, message: str) -> Problem:
+def _with_hint(reason: str, message: str) -> Problem:
     hint = next((hint for part, hint in HINTS.items() if part in message), None)
     return Problem(reason, f"{message}; {hint}" if hint else message)
 
@@ -216,8 +272,7 @@ def _waiting(observed: Observed) -> str:
             if reason:
                 waiting.append(f"{container['name']} ({reason})")
             elif "running" in state and not container.get("ready") and "deletionTimestamp" not in meta:
-                where = f"kubectl logs -n {meta.get('namespace')} {meta.get('name')} -c {container['name']}"
-                unready.append(f"{container['name']} to be ready; {where} says what for")
+                unready.append(f"{container['name']} to be ready; {_logs_of(pod, container['name'])} says what for")
     if waiting or unready:
         return f"waiting for container {', '.join(waiting) or unready[0]}"
     return "waiting for the server to answer"

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-CLIENT_EOF, CLIENT_HUNG_UP, CLIENT_GONE, SERVER_EOF, SERVER_DEAF, EXITED, SIGNALLED = range(249, 256)
+CLIENT_EOF, CLIENT_HUNG_UP, CLIENT_GONE, SERVER_EOF, SERVER_STDIN_CLOSED, EXITED = range(250, 256)
 """Our stdin ended; it will end once the server has read what stands before; our stdout refused; the server's stdout
-ended; its stdin refused; it exited; a signal came. Bytes above every signal number."""
+ended; its stdin refused; it exited. Bytes above every signal number: an event below them is a signal to thv."""
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 """The ways to ask a program to end, where the system has them."""
 
 
-def _heed_signals(act: Callable[[int, FrameType | None], None]) -> None:
+def _install(act: Callable[[int, FrameType | None], None]) -> None:
     for name in SIGNALS:
         number = getattr(_signal, name, None)
         if number is not None and _signal.getsignal(number) != _signal.SIG_IGN:  # under nohup, or in the background
@@ -51,7 +51,7 @@ if sys.platform != "win32":
             if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:  # inherited; the system would keep the exit code
                 _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-            _heed_signals(_already_written)
+            _install(_already_written)
 
         def watch_reader(self, fd: int) -> None:
             """From now on it is an event, `CLIENT_GONE`, that nobody can read what is written to `fd` any more."""
@@ -62,15 +62,17 @@ if sys.platform != "win32":
             os.write(self._write, bytes((event,)))
 
         def get(self, timeout: float | None) -> int | None:
-            """The next event, waiting at most `timeout` seconds, or for ever; None if there was none."""
+            """The next event, or the number of a signal; waits at most `timeout` seconds, or for ever.
+
+            None if there was none.
+            """
             ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
             if not ready:
                 return None
             if all(fd != self._read for fd, _ in ready):
                 self._poll.unregister(ready[0][0])
                 return CLIENT_GONE
-            event = os.read(self._read, 1)[0]
-            return event if event >= CLIENT_EOF else SIGNALLED
+            return os.read(self._read, 1)[0]
 
     def _already_written(_number: int, _frame: FrameType | None) -> None:
         """The C handler has put the signal's number into the pipe; this one keeps Python from doing more."""
@@ -89,7 +91,7 @@ else:
 
         def install_signal_handlers(self) -> None:
             """From now on a signal that asks thv to end is an event. Call it on the main thread."""
-            _heed_signals(lambda _number, _frame: self._queue.put(SIGNALLED))
+            _install(lambda number, _frame: self._queue.put(number))
 
         def watch_reader(self, fd: int) -> None:
             """Nothing here tells that a reader is gone, short of writing."""
@@ -99,7 +101,10 @@ else:
             self._queue.put(event)
 
         def get(self, timeout: float | None) -> int | None:
-            """The next event, waiting at most `timeout` seconds, or for ever; None if there was none."""
+            """The next event, or the number of a signal; waits at most `timeout` seconds.
+
+            None if there was none.
+            """
             try:
                 return self._queue.get(timeout=LOOK_UP if timeout is None else max(0.0, timeout))
             except Empty:

@@ -1,9 +1,8 @@
 """The server process on POSIX systems: spawned, ended, and never left behind. `thv.process.windows` is its twin.
 
-The server leads a session and a process group of its own, so that a Ctrl-C meant for thv does not hit it and a signal
-meant for it reaches everything it started (the server behind `npx` or `sh -c`). A tiny `/bin/sh` watchdog holds one end
-of a pipe: when thv dies, however it dies, the pipe closes and the watchdog ends the group. (The parent-death signal of
-Linux would miss grandchildren, and fires when the spawning thread ends.)
+The server leads a session and a process group of its own, so that a Ctrl-C meant for thv does not hit it, and all that
+it started (the server behind `npx` or `sh -c`) can be ended with it: by thv, or by the watchdog when thv is killed.
+What leaves the group on purpose, with a session of its own, is not followed. The server has no controlling terminal.
 
 `os.posix_spawn` is used directly: it costs nothing to import, and nothing of ours runs between fork and exec.
 """
@@ -17,6 +16,8 @@ from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
 
 assert sys.platform != "win32"  # noqa: S101  tells the type checker, too
 
+from thv.process.watchdog import Watchdog, reap_watchdogs  # noqa: E402  its module is empty on Windows
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,23 +26,11 @@ PIPE_SIZE = 1024 * 1024
 """Bytes a pipe should hold once traffic is heavy (default 64 KiB): twice the throughput of large results. Not before:
 the system counts them against its user, who has other programs."""
 
-SIGPIPE, SIGXFSZ = 13, 25
-"""Ignored by Python and inherited through exec, so given back to the server. (The `signal` module costs 5 ms here.)"""
+SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ = 9, 13, 15, 25
+"""The same on every system thv runs on. (The `signal` module costs 5 ms here.)"""
 
-WATCHDOG = """\
-trap '' HUP INT TERM
-cd /
-exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
-read -r _ && exit
-kill -s TERM -- "-$1" || exit
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-  kill -s 0 -- "-$1" || exit
-  sleep 0.1
-done
-kill -s KILL -- "-$1"
-"""
-"""Waits on its stdin. A line means that all is well; end of file means that thv is gone. 15 x 0.1 s is `TERM_GRACE`.
-What thv inherited it lets go, for somebody may wait for the end of it."""
+RESTORED = (SIGPIPE, SIGXFSZ)
+"""Ignored by Python and inherited through exec, so given back to the server."""
 
 
 def ensure_standard_descriptors() -> None:
@@ -62,19 +51,19 @@ class ServerProcess:
         stdout: descriptor of our end of its standard output.
     """
 
-    __slots__ = ("_reaped", "_watchdog", "_watchdog_pid", "pid", "stdin", "stdout")
+    __slots__ = ("_group_signal", "_reaped", "_watchdog", "pid", "stdin", "stdout")
 
-    def __init__(self, pid: int, stdin: int, stdout: int) -> None:
+    def __init__(self, pid: int, stdin: int, stdout: int, watchdog: Watchdog) -> None:
         self.pid = pid
         self.stdin = stdin
         self.stdout = stdout
+        self._watchdog = watchdog
         self._reaped: int | None = None
-        self._watchdog = -1
-        self._watchdog_pid = -1
+        self._group_signal: int | None = None
 
     @classmethod
     def spawn(cls, executable: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> ServerProcess:
-        """Start a server; its stdin and stdout are pipes to us, its stderr is ours.
+        """Start a server and, before it, its watchdog; its stdin and stdout are pipes to us, its stderr is ours.
 
         Args:
             executable: the file to execute.
@@ -88,14 +77,22 @@ class ServerProcess:
             ThvError: `cwd` cannot be entered, or no process can be started.
         """
         ensure_standard_descriptors()
-        come_back = _enter(cwd)
+        reap_watchdogs()
         child_stdin, stdin = os.pipe()
         stdout, child_stdout = os.pipe()
+        come_back = watchdog = None
         try:
+            watchdog = Watchdog(_posix_spawn, stdout)
+            come_back = _enter(cwd)
             pid = _spawn(executable, argv, env, (child_stdin, child_stdout))
-        except ThvError:
+            watchdog.watch(pid)
+        except BaseException as error:
             os.close(stdin)
             os.close(stdout)
+            if watchdog is not None:
+                watchdog.dismiss()
+            if isinstance(error, BlockingIOError):
+                raise ThvError(f"cannot start another process: {error.strerror}") from None
             raise
         finally:
             os.close(child_stdin)
@@ -104,30 +101,7 @@ class ServerProcess:
                 os.fchdir(come_back)
                 os.close(come_back)
         os.set_blocking(stdin, False)  # ours alone: whoever waits for the server to read can watch the client, too
-        return cls(pid, stdin, stdout)
-
-    def watch(self) -> None:
-        """Start the watchdog that ends the group should thv be killed.
-
-        Without a `/bin/sh` there is none. That is so in containers whose image holds a server and nothing else; thv is
-        the first process there, and with it the system ends all others.
-        """
-        end, self._watchdog = os.pipe()
-        devnull = -1
-        try:
-            devnull = os.open(os.devnull, os.O_RDWR)
-            self._watchdog_pid = _posix_spawn(
-                "/bin/sh",
-                ("sh", "-c", WATCHDOG, "thv-watchdog", str(self.pid)),
-                {"PATH": os.defpath},
-                [(os.POSIX_SPAWN_DUP2, end, 0), (os.POSIX_SPAWN_DUP2, devnull, 1), (os.POSIX_SPAWN_DUP2, devnull, 2)],
-            )
-        except OSError:
-            self._watchdog_pid = -1
-        finally:
-            os.close(end)
-            if devnull >= 0:
-                os.close(devnull)
+        return cls(pid, stdin, stdout, watchdog)
 
     def close_stdin(self) -> None:
         """Give the server its end of file; safe while another thread writes to the pipe, and more than once."""
@@ -142,49 +116,56 @@ class ServerProcess:
         else:  # macOS before Python 3.13
             self._reap()
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the server's process alone, as somebody who started it would."""
+        if self._reaped is None:
+            try:
+                os.kill(self.pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass
+
     def terminate(self) -> None:
         """Ask the whole group to end (SIGTERM)."""
-        self._signal_group(15)
+        self._signal_group(SIGTERM)
 
     def kill(self) -> None:
         """End the whole group (SIGKILL)."""
-        self._signal_group(9)
+        self._signal_group(SIGKILL)
 
     def close(self) -> int:
-        """Reap the server, which must have exited, and dismiss the watchdog unless others of the group live on.
+        """Reap the server, which must have exited, and leave what lives on of its group to the watchdog.
 
         Returns:
             The exit code as a shell gives it: the server's own, or 128 + N if signal N ended it.
         """
+        status = self.reap()
+        self.let_go()
+        return status
+
+    def reap(self) -> int:
+        """Reap the server, which must have exited, and go on watching its group; its exit code, as for `close`."""
         status = self._reap()
-        if not self.has_live_descendants():
-            self._dismiss_watchdog()
         return status if status >= 0 else 128 - status
+
+    def let_go(self) -> None:
+        """Leave what lives on of the group to the watchdog; a server that has not exited yet, too."""
+        if self._reaped is not None and not self.has_live_descendants():
+            self._watchdog.dismiss()
+        else:
+            self._watchdog.take_over(self._group_signal)
 
     def has_live_descendants(self) -> bool:
         """Whether something that the server started in its group lives on; to be asked once the server is reaped."""
         return self._group_lives()
 
     def release(self) -> None:
-        """Let go of every descriptor, and of the watchdog: for whoever runs many servers. The group must have ended."""
-        self._dismiss_watchdog()
+        """Let go of every descriptor, and of the watchdog: for a program that runs many servers."""
+        self.let_go()
         for fd in (self.stdin, self.stdout):
             try:
                 os.close(fd)
-            except OSError:  # whoever read it has closed it
+            except OSError:  # its reader has closed it
                 pass
-
-    def _dismiss_watchdog(self) -> None:
-        if self._watchdog_pid >= 0:
-            try:
-                os.write(self._watchdog, b"\n")
-                os.waitpid(self._watchdog_pid, 0)
-            except OSError:
-                pass
-            self._watchdog_pid = -1
-        if self._watchdog >= 0:
-            os.close(self._watchdog)
-            self._watchdog = -1
 
     def _reap(self) -> int:
         if self._reaped is None:
@@ -207,7 +188,7 @@ class ServerProcess:
         Otherwise each would stay a zombie for as long as thv runs, and its group would never seem to end.
         """
         if self._reaped is None:
-            return  # nobody but `_reap` may reap the server
+            return  # the server itself is reaped by `_reap` alone
         try:
             while os.waitpid(-self.pid, os.WNOHANG)[0]:
                 pass
@@ -215,6 +196,7 @@ class ServerProcess:
             pass
 
     def _signal_group(self, number: int) -> None:
+        self._group_signal = number
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -252,8 +234,8 @@ def _spawn(executable: str, argv: Sequence[str], env: Mapping[str, str], ends: t
         if os.path.exists(executable):
             raise NotExecutableError(f"{executable}: the interpreter that its first line names is not there") from None
         raise CommandNotFoundError(f"{executable}: no such file") from None
-    except BlockingIOError as error:
-        raise ThvError(f"cannot start another process: {error.strerror}") from None
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise NotExecutableError(f"{executable}: cannot be executed: {error.strerror}") from None
 
@@ -261,8 +243,7 @@ def _spawn(executable: str, argv: Sequence[str], env: Mapping[str, str], ends: t
 def _posix_spawn(
     path: str, argv: Sequence[str], env: Mapping[str, str], actions: Sequence[tuple[int, int, int]]
 ) -> int:
-    given_back = (SIGPIPE, SIGXFSZ)
     try:
-        return os.posix_spawn(path, tuple(argv), env, file_actions=actions, setsid=True, setsigdef=given_back)
+        return os.posix_spawn(path, tuple(argv), env, file_actions=actions, setsid=True, setsigdef=RESTORED)
     except NotImplementedError:  # an old macOS
-        return os.posix_spawn(path, tuple(argv), env, file_actions=actions, setpgroup=0, setsigdef=given_back)
+        return os.posix_spawn(path, tuple(argv), env, file_actions=actions, setpgroup=0, setsigdef=RESTORED)

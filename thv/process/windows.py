@@ -93,9 +93,6 @@ if sys.platform == "win32":
                 raise NotExecutableError(f"{executable}: cannot be executed: {error.strerror}") from None
             return cls(process, _join_new_job(process))
 
-        def watch(self) -> None:
-            """Nothing to start: closing the job's last handle, which the system does for us, is the watchdog."""
-
         def close_stdin(self) -> None:
             """Give the server its end of file; more than once is fine."""
             devnull = os.open(os.devnull, os.O_WRONLY | os.O_BINARY)
@@ -105,6 +102,10 @@ if sys.platform == "win32":
         def wait(self) -> None:
             """Block until the server has exited."""
             self._process.wait()
+
+        def send_signal(self, number: int) -> None:  # noqa: ARG002  there is one that can be sent to another process
+            """Hand on what asked thv to end: as a Ctrl-Break, whatever it was."""
+            self.terminate()
 
         def terminate(self) -> None:
             """Ask the group to end (Ctrl-Break)."""
@@ -121,6 +122,13 @@ if sys.platform == "win32":
         def close(self) -> int:
             """The exit code of the server, which must have exited."""
             return self._process.wait()
+
+        def reap(self) -> int:
+            """The same: on Windows nothing has to be reaped."""
+            return self._process.wait()
+
+        def let_go(self) -> None:
+            """Nothing to hand over: closing the job's last handle, which the system does for us, ends the rest."""
 
         def has_live_descendants(self) -> bool:
             """Whether something that the server started lives on: nothing that `release` would not end."""

@@ -23,31 +23,41 @@ a large message passes faster in pieces that client, relay and server can work o
 
 
 def wait_readable(fd: int) -> None:
-    """Sleep until `fd`, found non-blocking, has something to read or is closed."""
+    """Block until `fd`, found non-blocking, has something to read or is closed."""
     _wait(fd, write=False)
 
 
 def wait_writable(fd: int) -> None:
-    """Sleep until `fd`, found non-blocking, takes bytes again or is closed."""
+    """Block until `fd`, found non-blocking, is writable or is closed."""
     _wait(fd, write=True)
 
 
 def wait_writable_watching(fd: int, source: int) -> tuple[bool, bool]:
-    """Sleep until `fd` takes bytes again, or something befalls `source` that is not to be seen by reading it yet.
+    """Block until `fd` is writable, or until `source` reports an error or hang-up that a read would not show yet.
 
     Returns:
-        Whether something befell `source`, and whether that was a hang-up: nobody can write to it any more.
+        Whether `source` reported anything, and whether that was a hang-up: its writing end is closed.
     """
-    befallen = hung_up = False
+    has_event = hung_up = False
     if sys.platform != "win32":
         poller = select.poll()
         poller.register(fd, select.POLLOUT)
         poller.register(source, 0)
         flags = dict(poller.poll()).get(source, 0)
-        befallen, hung_up = bool(flags), bool(flags & (select.POLLHUP | select.POLLERR))
+        has_event, hung_up = bool(flags), bool(flags & (select.POLLHUP | select.POLLERR))
     else:
         wait_writable(fd)
-    return befallen, hung_up
+    return has_event, hung_up
+
+
+def is_idle(fd: int) -> bool:
+    """Whether the pipe `fd` is open and holds nothing to read. Windows cannot tell: there it is said to be."""
+    ready: list[tuple[int, int]] = []
+    if sys.platform != "win32":
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        ready = poller.poll(0)
+    return not ready
 
 
 def _wait(fd: int, *, write: bool) -> None:
@@ -67,7 +77,7 @@ def write_all(fd: int, data: bytes | memoryview, wait: Callable[[int], None] = w
     Args:
         fd: where to.
         data: what.
-        wait: sleeps until `fd`, found non-blocking, takes bytes again.
+        wait: blocks until `fd`, found non-blocking, is writable.
 
     Raises:
         OSError: the other end is gone.
@@ -88,7 +98,7 @@ def write_all(fd: int, data: bytes | memoryview, wait: Callable[[int], None] = w
 
 
 def ignore(_chunk: bytes) -> None:
-    """The look that sees nothing."""
+    """Inspect nothing."""
 
 
 class Pump:
@@ -97,52 +107,52 @@ class Pump:
     Args:
         source: descriptor read until end of file.
         sink: descriptor written to; it may be replaced while the pump runs (`os.dup2`).
-        look: shown each chunk, once. A look that raises is not asked again.
-        look_first: look before forwarding. Requests need it: a reply must not be read before its request is known.
-        widen: called once with each end when traffic turns out to be heavy.
-        wait: sleeps until the sink, found non-blocking, takes bytes again.
-        rewrite: gives what is forwarded in place of each chunk that was looked at, and of the empty one at the end. It
-            must not raise.
+        inspect: called with each chunk, once. If it raises, it is not called again.
+        inspect_before_forwarding: requests need it: a reply must not be read before its request is known.
+        grow_pipe: called once with each end when traffic turns out to be heavy.
+        wait: blocks until the sink, found non-blocking, is writable.
+        rewrite: returns the bytes to forward in place of each chunk, and of the empty one at the end. It must not
+            raise.
 
     Attributes:
-        taken: chunks read so far.
-        given: chunks forwarded so far; behind `taken` while a chunk is in hand.
+        chunks_read: how many so far.
+        chunks_written: how many were forwarded so far; behind `chunks_read` while one is pending.
         sink_gone: the sink refused bytes.
     """
 
     __slots__ = (
-        "_look_first",
+        "_grow_pipe",
+        "_inspects_first",
         "_rewrite",
         "_sink",
         "_source",
         "_wait",
-        "_widen",
-        "given",
-        "look",
+        "chunks_read",
+        "chunks_written",
+        "inspect",
         "sink_gone",
-        "taken",
     )
 
     def __init__(
         self,
         source: int,
         sink: int,
-        look: Look = ignore,
+        inspect: Look = ignore,
         *,
-        look_first: bool,
+        inspect_before_forwarding: bool,
         grow_pipe: Callable[[int], None] | None = None,
         wait: Callable[[int], None] = wait_writable,
         rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
-        self._look_first = look_first
-        self._widen = grow_pipe
+        self._inspects_first = inspect_before_forwarding
+        self._grow_pipe = grow_pipe
         self._wait = wait
         self._rewrite = rewrite
-        self.look = look
-        self.taken = 0
-        self.given = 0
+        self.inspect = inspect
+        self.chunks_read = 0
+        self.chunks_written = 0
         self.sink_gone = False
 
     def run(self) -> None:
@@ -164,26 +174,26 @@ class Pump:
                 return
             if not forward(chunk):
                 return
-            if len(chunk) == READ_SIZE and self._widen is not None:
-                self._widen(source)
-                self._widen(self._sink)
-                self._widen = None
+            if len(chunk) == READ_SIZE and self._grow_pipe is not None:
+                self._grow_pipe(source)
+                self._grow_pipe(self._sink)
+                self._grow_pipe = None
 
     def drain(self) -> None:
-        """Go on reading after the sink is gone, so that the writer is not stuck on a full pipe; still look."""
+        """Go on reading after the sink is gone, so that the writer is not stuck on a full pipe; still inspect."""
         with open(os.devnull, "wb", buffering=0) as devnull:
             self._sink = devnull.fileno()
             self.run()
 
     def _forward(self, chunk: bytes) -> bool:
-        """Forward one chunk, looking before or after; False when the sink is gone."""
-        self.taken += 1
-        if self._look_first:
-            self._show(chunk)
+        """Forward one chunk, inspecting it before or after; False when the sink is gone."""
+        self.chunks_read += 1
+        if self._inspects_first:
+            self._inspect(chunk)
         accepted = self._write(chunk if self._rewrite is None else self._rewrite(chunk))
-        self.given += 1
-        if not self._look_first:
-            self._show(chunk)
+        self.chunks_written += 1
+        if not self._inspects_first:
+            self._inspect(chunk)
         return accepted
 
     def _write(self, data: bytes) -> bool:
@@ -194,8 +204,8 @@ class Pump:
             return False
         return True
 
-    def _show(self, chunk: bytes) -> None:
+    def _inspect(self, chunk: bytes) -> None:
         try:
-            self.look(chunk)
-        except Exception:  # noqa: BLE001  a bug in looking never breaks the session
-            self.look = ignore
+            self.inspect(chunk)
+        except Exception:  # noqa: BLE001  a bug in inspection never breaks the session
+            self.inspect = ignore

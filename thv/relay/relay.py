@@ -1,8 +1,7 @@
 """The relay: a client on our stdin and stdout, a server process behind, and an orderly end whatever happens.
 
-The end (MCP, "Lifecycle, Shutdown", stdio): client EOF → the server's stdin is closed → wait while calls are open, at
-most `REPLY_GRACE`, else `EOF_GRACE` → SIGTERM → `TERM_GRACE` → SIGKILL, each to the whole process group. A signal to
-thv goes straight to SIGTERM, a second one to SIGKILL. The server's last output is delivered before `run` returns.
+How a server is ended is told by `thv.process.shutdown`. Here: what counts as the client's leaving, which signals are
+handed on, and that the server's last output is delivered before `run` returns.
 
 The main thread only waits: it wakes when something ended, never in between.
 """
@@ -13,10 +12,20 @@ import _thread
 import os
 import time
 
-from thv.process.events import CLIENT_EOF, CLIENT_GONE, CLIENT_HUNG_UP, EXITED, SERVER_DEAF, SERVER_EOF, SIGNALLED
+from thv.errors import ThvError
+from thv.process import shutdown
+from thv.process.events import (
+    CLIENT_EOF,
+    CLIENT_GONE,
+    CLIENT_HUNG_UP,
+    EXITED,
+    SERVER_EOF,
+    SERVER_STDIN_CLOSED,
+)
 from thv.process.server_process import grow_pipe
+from thv.process.shutdown import EOF_GRACE, POLL, REPLY_GRACE, ShutdownLadder
 from thv.relay.early_traffic import EarlyTrafficBuffer
-from thv.relay.pump import Pump, ignore, wait_writable, wait_writable_watching
+from thv.relay.pump import Pump, ignore, is_idle, wait_writable, wait_writable_watching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,20 +35,11 @@ if TYPE_CHECKING:
     from thv.process.events import Events
     from thv.process.server_process import ServerProcess
 
-EOF_GRACE = 1.5
-"""Seconds a server has to exit after its stdin was closed and no call is open."""
+SIGINT = 2
+"""What a terminal sends for Ctrl-C. (The `signal` module costs 5 ms before the spawn.)"""
 
-REPLY_GRACE = 10.0
-"""Seconds to wait, after the client's EOF, for calls that are still open: replies in flight are not lost."""
-
-TERM_GRACE = 1.5
-"""Seconds between SIGTERM and SIGKILL; also for output that a dead server's children hold back."""
-
-LAST_GRACE = 1.0
-"""Seconds for the system to carry out SIGKILL; after them thv leaves, and the watchdog goes on trying."""
-
-POLL = 0.05
-"""Seconds between two looks at open calls, during the shutdown only."""
+FIRST_PROCESS = 1
+"""The process id of a container's first process: with its end the system ends all others at once."""
 
 
 class Relay:
@@ -68,38 +68,49 @@ class Relay:
     ) -> None:
         self._server = server
         self._awaiting_reply = awaiting_reply
-        self._client_gone = client_disconnected
+        self._client_disconnected = client_disconnected
         self._events = events
-        self._hearing = EarlyTrafficBuffer()
+        self._early_traffic = EarlyTrafficBuffer()
         self._rewrites = rewrite is not None
-        self._upward = Pump(
+        self._client_to_server = Pump(
             0,
             server.stdin,
-            ignore if self._rewrites else self._hearing.from_client,
-            look_first=True,
+            ignore if self._rewrites else self._early_traffic.from_client,
+            inspect_before_forwarding=True,
             grow_pipe=grow_pipe,
             wait=self._wait_for_server,
             rewrite=rewrite,
         )
-        self._downward = Pump(server.stdout, 1, self._hearing.from_server, look_first=False, grow_pipe=grow_pipe)
+        self._server_to_client = Pump(
+            server.stdout, 1, self._early_traffic.from_server, inspect_before_forwarding=False, grow_pipe=grow_pipe
+        )
         self._client_is_there = True
         self._watching_client = True
         self._hung_up = False
         self._exited = False
         self._server_eof = False
-        self._asked_to_end = False
-        self._signals = 0
+        self._ladder = ShutdownLadder(server)
+        self._signalled = False
+        self._interrupts = 0
+        self._has_terminal = os.isatty(0)
         self.ended_by_server = False
 
     @property
     def ended_by(self) -> str:
         """Who ended the session, once `run` has returned: `server`, `signal` (one to thv), or `client`."""
-        return "server" if self.ended_by_server else "signal" if self._signals else "client"
+        return "server" if self.ended_by_server else "signal" if self._signalled else "client"
 
     def start(self) -> None:
-        """Begin to relay. Returns at once; nothing slow happens before."""
-        _thread.start_new_thread(self._pump_upward, ())
-        _thread.start_new_thread(self._pump_downward, ())
+        """Begin to relay. Returns at once; nothing slow happens before.
+
+        Raises:
+            ThvError: the system has no thread left.
+        """
+        try:
+            for task in (self._pump_client_to_server, self._pump_server_to_client, self._await_exit):
+                _thread.start_new_thread(task, ())
+        except RuntimeError as error:
+            raise ThvError(f"the system refuses a thread that a session needs: {error}") from None
 
     def listen(
         self, from_client: Look, from_server: Look, passed_at: Callable[[int | None], None] | None = None
@@ -111,14 +122,14 @@ class Relay:
             from_server: shown each chunk after it was forwarded to the client.
             passed_at: told when what is shown late had passed; see `EarlyTrafficBuffer.begin`.
         """
-        self._hearing.begin(from_client, from_server, passed_at)
-        self._downward.look = from_server
+        self._early_traffic.begin(from_client, from_server, passed_at)
+        self._server_to_client.inspect = from_server
         if not self._rewrites:
-            self._upward.look = from_client
+            self._client_to_server.inspect = from_client
 
     def activity(self) -> int:
         """A number that changes whenever something passes."""
-        return self._upward.taken + self._downward.taken
+        return self._client_to_server.chunks_read + self._server_to_client.chunks_read
 
     def run(self) -> int:
         """Wait for the session to end, end the server, deliver its last output. Call it on the main thread.
@@ -126,29 +137,33 @@ class Relay:
         Returns:
             The exit code of the server, or 128 + N if signal N ended it.
         """
-        _thread.start_new_thread(self._await_exit, ())
         while self._client_is_there and not self._server_eof and not self._exited:
-            given = self._upward.given
-            quiet = not self._next(REPLY_GRACE if self._hung_up else None)
-            if quiet and self._hung_up and given == self._upward.given:
-                self._note_client_gone()  # and the server does not read what it was sent
+            forwarded = self._client_to_server.chunks_written
+            is_quiet = not self._next(REPLY_GRACE if self._hung_up else None)
+            if is_quiet and self._hung_up and forwarded == self._client_to_server.chunks_written:
+                self._note_client_left()  # and the server does not read what it was sent
         self.ended_by_server = self._client_is_there
-        if not self._exited:
-            self._end_server()
+        if not self._ladder.has_started:  # the client left, or the server closed its stdout
+            self._ladder.close_input()
+        shutdown.run(self._ladder, lambda: self._exited, self._next, self._calls_are_open)
         self._deliver_last_output()
-        return self._server.close() if self._exited else 128 + 9
+        exit_code = self._server.reap() if self._exited else 128 + 9
+        if os.getpid() == FIRST_PROCESS:
+            shutdown.run(self._ladder, lambda: not self._server.has_live_descendants(), _sleep_briefly)
+        self._server.let_go()
+        return exit_code
 
-    def _pump_upward(self) -> None:
-        self._upward.run()
-        if not self._upward.sink_gone:
-            self._upward.look(b"")  # before the end is acted upon, for what stands last may be a request
-        self._events.put(SERVER_DEAF if self._upward.sink_gone else CLIENT_EOF)
+    def _pump_client_to_server(self) -> None:
+        self._client_to_server.run()
+        if not self._client_to_server.sink_gone:
+            self._client_to_server.inspect(b"")  # before the end is acted upon, for what stands last may be a request
+        self._events.put(SERVER_STDIN_CLOSED if self._client_to_server.sink_gone else CLIENT_EOF)
 
-    def _pump_downward(self) -> None:
-        self._downward.run()
-        if self._downward.sink_gone:
+    def _pump_server_to_client(self) -> None:
+        self._server_to_client.run()
+        if self._server_to_client.sink_gone:
             self._events.put(CLIENT_GONE)
-            self._downward.drain()
+            self._server_to_client.drain()
         self._events.put(SERVER_EOF)
 
     def _await_exit(self) -> None:
@@ -158,8 +173,8 @@ class Relay:
     def _wait_for_server(self, fd: int) -> None:
         """Sleep until the server reads again. A client that is killed meanwhile could not be noticed by reading."""
         if self._watching_client:
-            befallen, hung_up = wait_writable_watching(fd, 0)
-            if not befallen:
+            has_event, hung_up = wait_writable_watching(fd, 0)
+            if not has_event:
                 return
             self._watching_client = False
             if hung_up:
@@ -171,76 +186,84 @@ class Relay:
         event = self._events.get(timeout)
         if event is None:
             return False
-        if event == SERVER_EOF:
+        if event < CLIENT_EOF:
+            self._hand_on(event)
+        elif event == SERVER_EOF:
             self._server_eof = True
             _replace_by_null(1)  # the client sees the end of our output now, not when we have tidied up
         elif event == EXITED:
             self._exited = True
-        elif event == SERVER_DEAF:
-            # Nobody reads our stdin any more: let the client's next write fail, as it would without us.
+        elif event == SERVER_STDIN_CLOSED:
+            # The server reads no more: let the client's next write fail, as it would without us.
             _replace_by_null(0)
             self._events.watch_reader(1)  # its end of file will not come that way any more
         elif event == CLIENT_HUNG_UP:
             self._hung_up = True
         else:
-            self._signals += event == SIGNALLED
-            self._note_client_gone()
+            self._note_client_left()
+            self._ladder.close_input()
         return True
 
-    def _note_client_gone(self) -> None:
+    def _hand_on(self, number: int) -> None:
+        """Hand a signal on to the server; a person's second Ctrl-C ends it at once.
+
+        A client may send SIGINT more than once, and other signals after it, so only a terminal on stdin makes it a
+        person's.
+        """
+        self._signalled = True
+        self._interrupts += number == SIGINT
+        if number == SIGINT and self._interrupts > 1 and self._has_terminal:
+            self._ladder.kill()
+        else:
+            self._ladder.hand_on(number)
+        self._note_client_left()
+
+    def _note_client_left(self) -> None:
         if self._client_is_there:
             self._client_is_there = False
-            self._client_gone()
+            self._client_disconnected()
 
-    def _end_server(self) -> None:
-        if not self._signals:
-            self._server.close_stdin()
-            self._await_replies_and_exit()
-        if not self._exited:
-            self._asked_to_end = True
-            self._server.terminate()
-            signals = self._signals
-            self._until(lambda: self._exited or self._signals > signals, TERM_GRACE)
-        if not self._exited:
-            self._server.kill()
-            self._until(lambda: self._exited, LAST_GRACE)
-
-    def _await_replies_and_exit(self) -> None:
-        began = idle_since = time.monotonic()
-        while not self._exited and not self._signals:
-            now = time.monotonic()
-            waiting = not self._server_eof and not self.ended_by_server and self._awaiting_reply() > 0
-            if waiting:
-                idle_since = now
-            deadline = began + REPLY_GRACE if waiting else min(idle_since + EOF_GRACE, began + REPLY_GRACE + EOF_GRACE)
-            if now >= deadline:
-                return
-            self._next(POLL if waiting else deadline - now)
+    def _calls_are_open(self) -> bool:
+        return not self._server_eof and not self.ended_by_server and self._awaiting_reply() > 0
 
     def _deliver_last_output(self) -> None:
         """Wait for the server's stdout to end: what it wrote is the client's.
 
-        A client that reads slowly is waited for as long as it is there; a child of the server that holds the pipe open
-        is ended.
+        What the server started may hold the pipe open. A client that is there may want what it prints, so its group is
+        ended before thv leaves; a client that has left saw the server exit in its time, and it is left to the watchdog.
         """
-        remedies = [self._server.kill] if self._asked_to_end else [self._server.terminate, self._server.kill]
-        taken, moved_at = self._downward.taken, time.monotonic()
+        self._ladder.close_input()
+        pump = self._server_to_client
+        read, moved_at = pump.chunks_read, time.monotonic()
         while not self._server_eof:
             self._next(POLL)
             now = time.monotonic()
-            in_hand = self._downward.taken != self._downward.given
-            if self._downward.taken != taken or (in_hand and self._client_is_there):
-                taken, moved_at = self._downward.taken, now
-            elif now - moved_at > (REPLY_GRACE if in_hand and not self._signals else TERM_GRACE):
-                if in_hand or not remedies:
+            is_pending = pump.chunks_read != pump.chunks_written
+            if pump.chunks_read != read or (is_pending and self._client_is_there):
+                read, moved_at = pump.chunks_read, now  # a client that reads slowly is waited for while it is there
+            elif is_pending:
+                if now - moved_at > (EOF_GRACE if self._signalled else REPLY_GRACE):
                     return
-                remedies.pop(0)()
-                moved_at = now
+            elif now - moved_at > self._quiet_time() and is_idle(self._server.stdout) and not self._end_descendants():
+                return
 
-    def _until(self, done: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not done() and (left := deadline - time.monotonic()) > 0:
-            self._next(left)
+    def _quiet_time(self) -> float:
+        """How long nothing may come from a server that has exited, until the rest of its group is not waited for."""
+        if self._client_is_there:
+            return EOF_GRACE
+        # A wrapper may have exited before the server behind it answered its last calls.
+        return REPLY_GRACE if self._calls_are_open() and not self._signalled else POLL
+
+    def _end_descendants(self) -> bool:
+        """Go on ending what the server left in its group, for a client that is there; False if nothing can be done."""
+        if not self._client_is_there or not self._exited:
+            return False
+        self._server.reap()  # now, or it would count as one that lives
+        return self._server.has_live_descendants() and self._ladder.advance() is not None
+
+
+def _sleep_briefly(seconds: float) -> None:
+    time.sleep(min(seconds, POLL))
 
 
 def _replace_by_null(fd: int) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 
+from thv.core.frozen import Frozen
 from thv.core.net import is_loopback, redact_url
 from thv.errors import ThvError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Final, NoReturn
+    from typing import Final
     from urllib.parse import SplitResult
 
 SCHEMES: Final = ("http", "https")
@@ -47,7 +48,7 @@ _TOKEN_SYMBOLS: Final = frozenset("!#$%&'*+-.^_`|~")
 """What a field name may hold besides letters and digits (RFC 9110, section 5.6.2)."""
 
 
-class RemoteSpec:
+class RemoteSpec(Frozen):
     """How to reach one remote server.
 
     Args:
@@ -58,25 +59,11 @@ class RemoteSpec:
         ca_file: certificates of authorities to trust on top of the system's.
     """
 
-    __slots__ = ("ca_file", "headers", "name", "token_file", "url")
-
     name: str
     url: str
-    headers: tuple[tuple[str, str], ...]
-    token_file: str | None
-    ca_file: str | None
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        url: str,
-        headers: tuple[tuple[str, str], ...] = (),
-        token_file: str | None = None,
-        ca_file: str | None = None,
-    ) -> None:
-        for field, value in zip(self.__slots__, (ca_file, headers, name, token_file, url), strict=True):
-            object.__setattr__(self, field, value)
+    headers: tuple[tuple[str, str], ...] = ()
+    token_file: str | None = None
+    ca_file: str | None = None
 
     @property
     def place(self) -> str:
@@ -87,9 +74,6 @@ class RemoteSpec:
     def has_authorization(self) -> bool:
         """Whether requests carry credentials."""
         return self.token_file is not None or any(name.lower() == "authorization" for name, _ in self.headers)
-
-    def __setattr__(self, field: str, value: object) -> NoReturn:
-        raise AttributeError(f"a RemoteSpec does not change: {field!r} is fixed")
 
     def __repr__(self) -> str:
         names = [name for name, _ in self.headers]

@@ -70,7 +70,7 @@ def resolve(
         spec = _command([os.path.expanduser(server), *args], child_env, directory)
     else:
         spec = _registered(server, args, child_env, directory)
-    return spec if name is None else spec.renamed(name)
+    return spec if name is None else spec.replace(name=name)
 
 
 def _directory(cwd: str | None) -> str | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Final
 
+PROXY_TOKEN_VARIABLE: Final = "TOOLHIVE_PROXY_AUTH_TOKEN"  # noqa: S105  the name of one
+"""Holds the token that thv requires from clients over HTTP: a secret of thv's, which the server does not get."""
+
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 """What a backslash and this character mean between double quotes. Any other backslash stands for itself."""
 
@@ -34,6 +37,7 @@ def child_environment(
         ThvError: a file cannot be read, or a line or an assignment is no ``KEY=VALUE``.
     """
     child = dict(environ)
+    child.pop(PROXY_TOKEN_VARIABLE, None)
     for path in env_files:
         for key, value in read_env_file(path):
             child[_spelled(key)] = value

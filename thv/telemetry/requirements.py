@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+GRPC_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc"
+PROMETHEUS_EXPORTER = "opentelemetry.exporter.prometheus"
+
 
 def missing(agent: Mapping[str, Any]) -> str | None:
     """The extra that `AgentSettings`, given as a plain dict, need and that is not installed: what to do, in one line.
@@ -15,15 +18,18 @@ def missing(agent: Mapping[str, Any]) -> str | None:
     """
     for name in ("traces", "metrics"):
         signal = agent.get(name)
-        if signal and signal.get("protocol") == "grpc" and not _is_installed("grpc"):
+        if signal and signal.get("protocol") == "grpc" and not _are_installed("grpc", GRPC_EXPORTER):
             remedy = "pip install 'thv[grpc]', or set `protocol` to http/protobuf (port 4318)"
             return f"telemetry by gRPC to an endpoint like host:4317 needs an extra: {remedy}"
-    if agent.get("prometheus_port") is not None and not _is_installed("prometheus_client"):
+    if agent.get("prometheus_port") is not None and not _are_installed("prometheus_client", PROMETHEUS_EXPORTER):
         return "Prometheus metrics need an extra: pip install 'thv[prometheus]'"
     return None
 
 
-def _is_installed(module: str) -> bool:
+def _are_installed(*modules: str) -> bool:
     from importlib.util import find_spec
 
-    return find_spec(module) is not None
+    try:
+        return all(find_spec(module) is not None for module in modules)
+    except ModuleNotFoundError:  # of a package above it
+        return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from thv.errors import SettingError
+from thv import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,11 +47,27 @@ PROMETHEUS_PORT = 9464
 """The port that Prometheus exporters of OpenTelemetry listen on by convention."""
 
 SERVICE_NAME = "service.name"
+SERVICE_VERSION = "service.version"
 SERVICE_INSTANCE = "service.instance.id"
 """Tells sessions apart that run at the same time: without it, a collector takes their counts for one series."""
 
+OWN = "toolhive."
+"""The namespace of attributes that no convention has; ToolHive's, so that its dashboards fit."""
+
 SPAN_ENVIRONMENT = "environment."
-"""What the name of a variable is preceded by on a span."""
+"""What the name of a variable is preceded by on a span, with `OWN` before it, and as a legacy attribute without."""
+
+QUEUE_SIZE = 2048
+BATCH_SIZE = 512
+"""Trace SDK, "Batching processor"."""
+
+HTTP_HEADERS = frozenset(
+    (
+        *("connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive"),
+        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+"""Headers that describe a request or its connection (RFC 9110, 7.6.1 and 8; RFC 9113, 8.2.2)."""
 
 
 class TelemetrySettings:
@@ -62,7 +78,9 @@ class TelemetrySettings:
             and `metrics` are None, or a dict by the names of `Signal`.
         parent_based: the client's decision to record a trace is followed where there is one.
         ratio: the share of all other traces that is recorded, from 0 to 1.
-        span_environment: attributes for every span: ``environment.NAME`` and the value of that variable.
+        span_environment: variables for every span, by their names.
+        extract: a client's trace context is read.
+        legacy_attributes: spans carry our older attribute names, too.
         capture_arguments: arguments and results may stand on spans, redacted and cut.
         propagate: our own trace context is passed on to the server.
         server: what the server is called.
@@ -73,6 +91,8 @@ class TelemetrySettings:
     __slots__ = (
         "agent",
         "capture_arguments",
+        "extract",
+        "legacy_attributes",
         "metrics",
         "parent_based",
         "propagate",
@@ -91,6 +111,8 @@ class TelemetrySettings:
         span_environment: dict[str, str],
         capture_arguments: bool,
         propagate: bool,
+        extract: bool = True,
+        legacy_attributes: bool = True,
     ) -> None:
         self.agent = agent
         self.parent_based = parent_based
@@ -98,6 +120,8 @@ class TelemetrySettings:
         self.span_environment = span_environment
         self.capture_arguments = capture_arguments
         self.propagate = propagate
+        self.extract = extract
+        self.legacy_attributes = legacy_attributes
         self.server: str = agent["server"]
         self.tracing: bool = agent["traces"] is not None
         self.metrics: bool = agent["metrics"] is not None or agent["prometheus_port"] is not None
@@ -120,18 +144,13 @@ def resolve(
         server: what the server is called; the service is ``thv-SERVER`` unless the user calls it otherwise.
         capture_arguments: put arguments and results on spans.
         propagate: pass our trace context on to the server.
-        debug: the exporting process says what it does.
-
-    Raises:
-        SettingError: an endpoint is set and both signals are off, which cannot be meant.
+        debug: the agent reports each export.
     """
     warnings: list[str] = []
     wanted = {TRACES: values["tracing-enabled"], METRICS: values["metrics-enabled"]}
     signals = {signal: _signal(values, signal) for signal in wanted}
     if not any(wanted.values()) and any(signals.values()) and not values["silenced"]:
-        raise SettingError(
-            "an endpoint is set, but tracing-enabled and metrics-enabled are both false; turn one on, or unset endpoint"
-        )
+        warnings.append("nothing is sent to your endpoint: tracing-enabled and metrics-enabled are both false")
     signals = {signal: found if wanted[signal] else None for signal, found in signals.items()}
     prometheus = values["enable-prometheus-metrics-path"]
     for flag, given in (("--otel-capture-arguments", capture_arguments), ("--otel-propagate", propagate)):
@@ -140,9 +159,13 @@ def resolve(
     if not prometheus and not any(signals.values()):
         return None, warnings
     warnings += _doubled(signals)
+    for found in signals.values():
+        if found is not None:
+            warnings += [line for line in _without_http_headers(found["headers"]) if line not in warnings]
     interval = values.get("metric-export-interval")
     agent = {
         **signals,
+        **_limits(values, warnings),
         "prometheus_host": values.get("prometheus-host") or PROMETHEUS_HOST,
         "prometheus_port": int(values.get("prometheus-port") or PROMETHEUS_PORT) if prometheus else None,
         "resource": _resource(values, server),
@@ -156,13 +179,38 @@ def resolve(
         agent,
         parent_based=values["parent-based"],
         ratio=values["sampling-rate"],
-        span_environment={
-            SPAN_ENVIRONMENT + name: _readable(environ[name]) for name in values["env-vars"] or () if name in environ
-        },
+        span_environment={name: _readable(environ[name]) for name in values["env-vars"] or () if name in environ},
         capture_arguments=capture_arguments,
         propagate=propagate,
+        extract=values.get("extract") is not False,
+        legacy_attributes=values["use-legacy-attributes"],
     )
     return settings, warnings
+
+
+def _limits(values: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """What `OTEL_BSP_*` and the limits of spans say, where they say something."""
+    found = {}
+    for name in ("queue-size", "batch-size", "attribute-count-limit", "attribute-length-limit", "link-count-limit"):
+        if values.get(name) is not None:
+            found[name.replace("-", "_")] = int(values[name])
+    queue = found.get("queue_size", QUEUE_SIZE)
+    if found.get("batch_size", BATCH_SIZE) > queue:
+        if "batch_size" in found:
+            warnings.append(f"OTEL_BSP_MAX_EXPORT_BATCH_SIZE is taken for {queue}, the most that can wait")
+        found["batch_size"] = queue
+    for name, unit in (("schedule-delay", "schedule_delay_s"), ("metrics-timeout", "metric_timeout_s")):
+        if values.get(name):
+            found[unit] = values[name] / 1000
+    return found
+
+
+def _without_http_headers(headers: dict[str, str]) -> list[str]:
+    """Take out of `headers` what describes the request itself; a line for the user if there was any."""
+    taken = [name for name in headers if name.lower() in HTTP_HEADERS]
+    for name in taken:
+        del headers[name]
+    return [f"headers: {', '.join(taken)} is left out: the exporter sets it"] if taken else []
 
 
 def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
@@ -192,7 +240,7 @@ def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
         where = f"{scheme}://{host}{path or '/'}{query}"
     else:
         where = f"{scheme}://{host}{path.rstrip('/')}{PATHS[signal]}{query}"
-    timeout = value("timeout")
+    timeouts = [_seconds(value("timeout"), TIMEOUT_S), _seconds(values.get(f"{signal}-timeout"), LONGEST_TIMEOUT_S)]
     return {
         "endpoint": where,
         "protocol": protocol,
@@ -201,9 +249,14 @@ def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
         "ca_file": _file(value("certificate")),
         "certificate_file": _file(value("client-certificate")),
         "key_file": _file(value("client-key")),
-        "timeout_s": TIMEOUT_S if timeout is None else min(timeout / 1000 or LONGEST_TIMEOUT_S, LONGEST_TIMEOUT_S),
+        "timeout_s": min(timeouts),
         "compression": value("compression") or "none",
     }
+
+
+def _seconds(milliseconds: float | None, default: float) -> float:
+    """Of a variable of the type "Timeout", for which 0 means no limit."""
+    return default if milliseconds is None else min(milliseconds / 1000 or LONGEST_TIMEOUT_S, LONGEST_TIMEOUT_S)
 
 
 def _doubled(signals: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
@@ -230,6 +283,7 @@ def _parts(endpoint: str) -> tuple[str, str, str, str, str]:
 def _resource(values: Mapping[str, Any], server: str) -> dict[str, str]:
     resource = {
         SERVICE_NAME: f"thv-{server}",
+        SERVICE_VERSION: __version__,
         SERVICE_INSTANCE: _random_uuid(),
         **(values["custom-attributes"] or {}),
     }

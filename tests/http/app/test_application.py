@@ -21,8 +21,8 @@ from tests.e2e.harness import PATIENCE, is_gone, receive, until
 from tests.http.fronts import FrontRun, call, initialize, stateless
 from thv.http import wire
 from thv.http.app.application import StatelessCall
-from thv.http.app.event_store import Stream
-from thv.http.app.pending_post import Exchange
+from thv.http.app.event_store import EventStream
+from thv.http.app.pending_post import PendingPost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -512,9 +512,9 @@ def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
     assert message is not None
 
     async def story() -> int:
-        exchange = Exchange(
-            1, accepts_json=True, accepts_events=False, batch=False, open_stream=lambda: Stream(0, None)
+        pending = PendingPost(
+            1, accepts_json=True, accepts_events=False, is_batch=False, open_stream=lambda: EventStream(0, None)
         )
-        return StatelessCall(exchange).status_of(message)
+        return StatelessCall(pending).status_of(message)
 
     assert asyncio.run(story()) == status

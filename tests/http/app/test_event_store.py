@@ -9,7 +9,7 @@ import pytest
 
 from tests.http.fronts import parse_events
 from thv.http.app import event_store
-from thv.http.app.event_store import EventStore, Stream, event
+from thv.http.app.event_store import EventStore, EventStream, event
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,14 +20,12 @@ class Client:
 
     def __init__(self) -> None:
         self.data = b""
-        self.over = False
         self.reads = asyncio.Event()
         self.reads.set()
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, piece: bytes) -> None:
         await self.reads.wait()
-        self.data += message["body"]
-        self.over = not message["more_body"]
+        self.data += piece
 
     @property
     def messages(self) -> list[Any]:
@@ -63,7 +61,7 @@ def test_a_stream_goes_on_where_its_connection_broke() -> None:
         store = EventStore()
         stream = store.open()
         first = Client()
-        carrying = asyncio.create_task(stream.carry(first.send, stream.attach()))
+        carrying = asyncio.create_task(stream.stream_to(first.send, stream.attach()))
         stream.put(b"1\n")
         await settled()
         stream.detach()
@@ -74,10 +72,8 @@ def test_a_stream_goes_on_where_its_connection_broke() -> None:
         found = store.find("1-1")
         assert found == (stream, 1)
         second = Client()
-        await stream.carry(second.send, stream.attach(), found[1])
+        await stream.stream_to(second.send, stream.attach(), found[1])
         assert (first.messages, second.messages) == ([1], [2, 3])
-        assert first.over
-        assert second.over
 
     play(scenario)
 
@@ -86,9 +82,9 @@ def test_a_second_connection_takes_over() -> None:
     async def scenario() -> None:
         stream = EventStore().open()
         first, second = Client(), Client()
-        one = asyncio.create_task(stream.carry(first.send, stream.attach()))
+        one = asyncio.create_task(stream.stream_to(first.send, stream.attach()))
         await settled()
-        two = asyncio.create_task(stream.carry(second.send, stream.attach()))
+        two = asyncio.create_task(stream.stream_to(second.send, stream.attach()))
         await one
         stream.put(b"1\n")
         stream.end()
@@ -121,7 +117,7 @@ def test_a_store_keeps_the_newest_events_within_its_bound() -> None:
         found = store.find("1-100")
         assert found is not None
         stream.end()
-        await stream.carry(client.send, stream.attach(), found[1])
+        await stream.stream_to(client.send, stream.attach(), found[1])
         assert client.messages == list(range(stream.first, 500))
 
     play(scenario)
@@ -134,11 +130,11 @@ def test_a_slow_client_is_waited_for_and_then_cut_off(monkeypatch: pytest.Monkey
         stream = EventStore().open()
         client = Client()
         client.reads.clear()
-        carrying = asyncio.create_task(stream.carry(client.send, stream.attach()))
+        carrying = asyncio.create_task(stream.stream_to(client.send, stream.attach()))
         stream.put(b"1" * 200)
         await settled()
         assert stream.is_full
-        waiting = asyncio.create_task(stream.room(60))
+        waiting = asyncio.create_task(stream.wait_drained(60))
         await settled()
         assert not waiting.done()
         client.reads.set()
@@ -147,7 +143,7 @@ def test_a_slow_client_is_waited_for_and_then_cut_off(monkeypatch: pytest.Monkey
         stream.put(b"1" * 200)
         await settled()
         assert stream.is_full
-        await stream.room(0.01)
+        await stream.wait_drained(0.01)
         assert stream.attached is False
         client.reads.set()
         await carrying
@@ -156,12 +152,12 @@ def test_a_slow_client_is_waited_for_and_then_cut_off(monkeypatch: pytest.Monkey
 
 
 def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_store, "KEEP_ALIVE", 0.001)
+    monkeypatch.setattr(event_store, "KEEP_ALIVE_S", 0.001)
 
     async def scenario() -> None:
         stream = EventStore().open()
         client = Client()
-        carrying = asyncio.create_task(stream.carry(client.send, stream.attach()))
+        carrying = asyncio.create_task(stream.stream_to(client.send, stream.attach()))
         while client.data.count(event_store.COMMENT) < 2:  # noqa: ASYNC110  no event tells
             await asyncio.sleep(0.001)
         stream.end()
@@ -173,9 +169,9 @@ def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stream_that_is_not_kept_keeps_nothing() -> None:
     async def scenario() -> None:
-        stream = Stream(0, None)
+        stream = EventStream(0, None)
         client = Client()
-        carrying = asyncio.create_task(stream.carry(client.send, stream.attach()))
+        carrying = asyncio.create_task(stream.stream_to(client.send, stream.attach()))
         for number in range(3):
             stream.put(b"%d\n" % number)
             await settled()

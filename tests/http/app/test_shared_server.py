@@ -10,7 +10,7 @@ from thv.http import wire
 from thv.http.app.shared_server import SharedServer
 
 if TYPE_CHECKING:
-    from thv.http.app.event_store import Stream
+    from thv.http.app.event_store import EventStream
     from thv.http.wire import Id, Message
 
 
@@ -43,16 +43,16 @@ class Nobody:
 
     awaiting_reply = 0
 
-    def reply(self, _id: Id, _line: bytes, _message: Message) -> Stream | None:
+    def reply(self, _id: Id, _line: bytes, _message: Message) -> EventStream | None:
         return None
 
-    def related(self, _id: Id | None, _line: bytes) -> Stream | None:
+    def related(self, _id: Id | None, _line: bytes) -> EventStream | None:
         return None
 
     def status_of(self, _message: Message) -> int:
         return wire.OK
 
-    def unrelated(self, _line: bytes) -> Stream | None:
+    def unrelated(self, _line: bytes) -> EventStream | None:
         return None
 
     def end(self, reason: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
+    Write = Callable[[bytes], Awaitable[None]]
 
 KEEP_BYTES = 4 << 20
 """Bytes of events that a session keeps for clients that come back; the oldest go first."""
@@ -23,12 +23,12 @@ KEEP_EVENTS = 4096
 """How many of them: small ones cost more than their bytes."""
 
 UNSENT_LIMIT = 4 << 20
-"""Bytes that may wait for a client that reads slowly; then whoever writes waits with them."""
+"""Bytes that may wait for a client that reads slowly; then the server is paused."""
 
-STALL = 10.0
-"""Seconds a server of its own waits for a slow client before the connection is cut. What was said stays resumable."""
+WRITE_TIMEOUT_S = 10.0
+"""Seconds for which a slow client pauses its own server; then its connection is closed. The events stay resumable."""
 
-KEEP_ALIVE = 15.0
+KEEP_ALIVE_S = 15.0
 """Seconds without an event after which a comment is sent: proxies cut silent connections, and a dead one shows."""
 
 RETRY_MS = 1000
@@ -40,7 +40,7 @@ COMMENT = b":\n\n"
 def event(data: bytes, event_id: bytes | None = None) -> bytes:
     """One event (WHATWG HTML, "Server-sent events") whose data is one line of JSON."""
     data = data.removesuffix(b"\n").removesuffix(b"\r")
-    if b"\r" in data:  # white space to JSON, the end of a line to whoever reads events
+    if b"\r" in data:  # white space in JSON, the end of a line in an event stream
         data = data.replace(b"\r", b" ")
     if event_id is None:
         return b"event: message\ndata: %b\n\n" % data
@@ -53,19 +53,18 @@ class EventStore:
     def __init__(self, keep_bytes: int = KEEP_BYTES) -> None:
         self._keep_bytes = keep_bytes
         self._size = 0
-        self._order: deque[tuple[Stream, int]] = deque()
-        self._streams: dict[int, Stream] = {}
+        self._order: deque[tuple[EventStream, int]] = deque()
+        self._streams: dict[int, EventStream] = {}
         self._opened = 0
 
-    def open(self, *, resumable: bool = True) -> Stream:
+    def open(self, *, is_listener: bool = False) -> EventStream:
         """A new stream."""
         self._opened += 1
-        stream = Stream(self._opened, self if resumable else None)
-        if resumable:
-            self._streams[stream.number] = stream
+        stream = EventStream(self._opened, self, is_listener=is_listener)
+        self._streams[stream.number] = stream
         return stream
 
-    def find(self, event_id: str) -> tuple[Stream, int] | None:
+    def find(self, event_id: str) -> tuple[EventStream, int] | None:
         """The stream that an event id belongs to, and how many of its events its client has; None when it is gone.
 
         Events that were given up meanwhile are missing: a stream with a gap is better than none.
@@ -78,7 +77,7 @@ class EventStore:
         stream = self._streams.get(int(number))
         return None if stream is None or int(count) > stream.count else (stream, int(count))
 
-    def added(self, stream: Stream, size: int) -> None:
+    def added(self, stream: EventStream, size: int) -> None:
         """An event was added to a stream of ours."""
         self._order.append((stream, size))
         self._size += size
@@ -92,7 +91,7 @@ class EventStore:
             if oldest.ended and not oldest.events:
                 self._streams.pop(oldest.number, None)
 
-    def ended(self, stream: Stream) -> None:
+    def ended(self, stream: EventStream) -> None:
         """A stream of ours ended."""
         if not stream.events:
             self._streams.pop(stream.number, None)
@@ -105,11 +104,12 @@ class EventStore:
         self._order.clear()
 
 
-class Stream:
+class EventStream:
     """The events of one stream, and the connection that carries them at the moment.
 
     Attributes:
         number: unique in its session.
+        is_listener: it answers a GET, and gets what belongs to no request.
         events: those that are kept, the oldest first.
         first: how many events came before those.
         sent: how many events were written to a connection.
@@ -117,8 +117,9 @@ class Stream:
         attached: a connection carries it.
     """
 
-    def __init__(self, number: int, store: EventStore | None) -> None:
+    def __init__(self, number: int, store: EventStore | None, *, is_listener: bool = False) -> None:
         self.number = number
+        self.is_listener = is_listener
         self.events: deque[bytes] = deque()
         self.first = 0
         self.sent = 0
@@ -128,7 +129,7 @@ class Stream:
         self._unsent = 0
         self._connection = 0
         self._writer: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     @property
     def count(self) -> int:
@@ -169,34 +170,33 @@ class Stream:
         self._connection += 1
         self._unsent = 0
         self._wake()
-        self._make_room()
+        self._note_drained()
 
-    async def room(self, patience: float) -> None:
-        """Wait until a slow client has caught up; after `patience` seconds its connection is given up."""
-        if self.is_full and patience:
-            self._room = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._room], timeout=patience)
+    async def wait_drained(self, timeout: float) -> None:  # noqa: ASYNC109  a slow client is no error of the caller's
+        """Wait until a slow client has caught up; after `timeout` seconds its connection is given up."""
+        if self.is_full and timeout:
+            self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._drained], timeout=timeout)
         if self.is_full:
             self.detach()
 
-    async def carry(self, send: Send, connection: int, after: int = 0) -> None:
+    async def stream_to(self, write: Write, connection: int, after: int = 0) -> None:
         """Write the events after the first `after` ones, and those to come, to the attached connection.
 
-        Returns when the stream ended, or when the connection is gone: the response is complete then.
+        Returns when the stream has ended, or when another connection, or none, has it.
         """
         mine = connection
         self.sent = max(after, self.first)
         self._unsent = sum(map(len, list(self.events)[self.sent - self.first :]))
         while mine == self._connection:
             if self.sent < self.count:
-                await self._send_waiting(send, mine)
+                await self._write_waiting(write, mine)
             elif self.ended:
                 break
-            elif not await self._woken(KEEP_ALIVE):
-                await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+            elif not await self._woken(KEEP_ALIVE_S):
+                await write(COMMENT)
         if mine == self._connection:
             self.attached = False
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def drop_first(self) -> None:
         """Forget the oldest event."""
@@ -204,17 +204,17 @@ class Stream:
         self.first += 1
         self.sent = max(self.sent, self.first)
 
-    async def _send_waiting(self, send: Send, mine: int) -> None:
+    async def _write_waiting(self, write: Write, mine: int) -> None:
         skip = self.sent - self.first
         block = b"".join(list(self.events)[skip:] if skip else self.events)
         self.sent = self.count
         if self._store is None:
             self.first += len(self.events)
             self.events.clear()
-        await send({"type": "http.response.body", "body": block, "more_body": True})
+        await write(block)
         if mine == self._connection:
             self._unsent = max(0, self._unsent - len(block))
-            self._make_room()
+            self._note_drained()
 
     async def _woken(self, seconds: float) -> bool:
         self._writer = writer = asyncio.get_running_loop().create_future()
@@ -236,6 +236,6 @@ class Stream:
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
 
-    def _make_room(self) -> None:
-        if self._room is not None and not self.is_full and not self._room.done():
-            self._room.set_result(None)
+    def _note_drained(self) -> None:
+        if self._drained is not None and not self.is_full and not self._drained.done():
+            self._drained.set_result(None)

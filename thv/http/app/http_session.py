@@ -2,7 +2,7 @@
 
 Each message goes to one stream: a reply to its request's, progress to the stream of the request that asked for it,
 everything else to the client's GET stream, or else to its oldest open POST, or waits (bounded) until there is one.
-Ids are the client's own. How the server is reached is the link's affair.
+Ids are the client's own. The link knows how the server is reached.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from thv.http.app.event_store import EventStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.http.app.event_store import Stream
-    from thv.http.app.pending_post import Exchange
+    from thv.http.app.event_store import EventStream
+    from thv.http.app.pending_post import PendingPost
     from thv.http.wire import Id, Message
 
 WAITING_BYTES = 1 << 20
 """Bytes of messages that wait for a client without a stream; the oldest go first."""
 
-CANCEL_GRACE = 1.0
-"""Seconds a server has to answer a request that the client cancelled. It should not, so somebody must end the POST."""
+CANCEL_GRACE_S = 1.0
+"""Seconds a server has to answer a request that the client cancelled. It should not; then the POST is ended here."""
 
 CANCELLED = -32800
 """The code by which LSP, and servers that follow it, say that a request was cancelled."""
@@ -44,7 +44,7 @@ class Link(Protocol):
         """The session is over."""
 
 
-class Session:
+class HttpSession:
     """One client.
 
     Args:
@@ -62,62 +62,61 @@ class Session:
     link: Link | None = None
     server_failed = False
 
-    def __init__(self, session_id: str, on_end: Callable[[Session], None]) -> None:
+    def __init__(self, session_id: str, on_end: Callable[[HttpSession], None]) -> None:
         self.id = session_id
         self.version: str | None = None
         self.ended: str | None = None
         self.last_used = asyncio.get_running_loop().time()
         self._on_end = on_end
         self._store = EventStore()
-        self._exchanges: dict[Id, deque[Exchange]] = {}
+        self._pending: dict[Id, deque[PendingPost]] = {}
         self._tokens: dict[Id, Id] = {}
-        self._listener: Stream | None = None
-        self._listeners: set[int] = set()
+        self._listeners: list[EventStream] = []
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether no connection of the client is open; a request that it left behind does not keep the session."""
-        awaited = any(exchange.is_awaited for found in self._exchanges.values() for exchange in found)
-        return not awaited and (self._listener is None or not self._listener.attached)
+        awaited = any(pending.is_awaited for found in self._pending.values() for pending in found)
+        return not awaited and self._open_listener() is None
 
-    def open_stream(self) -> Stream:
-        """A stream for a POST."""
-        stream = self._store.open()
+    def open_stream(self, *, is_listener: bool = False) -> EventStream:
+        """A stream for a POST, or for a GET."""
+        stream = self._store.open(is_listener=is_listener)
         if self.version is not None and self.version >= PRIMES_SINCE:
             stream.prime()
         return stream
 
-    def listen(self) -> Stream:
-        """A stream for a GET: the one for everything that belongs to no request."""
-        self._listener = self.open_stream()
-        self._listeners.add(self._listener.number)
-        return self._listener
+    def listen(self) -> EventStream:
+        """A stream for a GET: it gets everything that belongs to no request, as long as it is the newest one."""
+        stream = self.open_stream(is_listener=True)
+        self._add_listener(stream)
+        return stream
 
-    def resume(self, event_id: str) -> tuple[Stream, int] | None:
+    def resume(self, event_id: str) -> tuple[EventStream, int] | None:
         """The stream that broke after this event, and how many of its events the client has."""
         found = self._store.find(event_id)
-        if found is not None and found[0].number in self._listeners:
-            self._listener = found[0]
+        if found is not None and found[0].is_listener:
+            self._add_listener(found[0])
         return found
 
-    def flush(self) -> None:
-        """A connection is about to carry the GET stream: what waited may go."""
-        while self._waiting and self._listener is not None:
-            self._listener.put(self._take_waiting())
+    def flush(self, stream: EventStream) -> None:
+        """A connection is about to carry this stream: if it answers a GET, messages that waited for one go there."""
+        while self._waiting and stream.is_listener:
+            stream.put(self._take_waiting())
 
-    async def submit(self, messages: list[tuple[bytes, Message]], exchange: Exchange | None) -> None:
-        """Hand the messages of one POST on to the server; replies go to `exchange`.
+    async def submit(self, messages: list[tuple[bytes, Message]], pending: PendingPost | None) -> None:
+        """Hand the messages of one POST on to the server; replies go to `pending`.
 
         Raises:
             OSError: the server has ended.
         """
         for _, message in messages:
-            if exchange is not None and message.is_request:
-                self._open(message, exchange)
-        if exchange is not None and self._waiting and not self._is_listened_to():
-            while self._waiting and exchange.note(self._waiting[0]) is not None:
+            if pending is not None and message.is_request:
+                self._open(message, pending)
+        if pending is not None and self._waiting and self._open_listener() is None:
+            while self._waiting and pending.note(self._waiting[0]) is not None:
                 self._take_waiting()
         for line, message in messages:
             if self.link is None or self.ended is not None:
@@ -127,38 +126,42 @@ class Session:
                 self._cancelled(message.params.request_id)
 
     def status_of(self, message: Message) -> int:  # noqa: ARG002  the signature is Member's
-        """Whatever the reply says, in a session it comes with this."""
+        """The HTTP status of a reply: in a session always the same one."""
         return wire.OK
 
-    def reply(self, id_: Id, line: bytes, message: Message) -> Stream | None:
+    def reply(self, id_: Id, line: bytes, message: Message) -> EventStream | None:
         """The server answered a request; the stream to wait for if it is full."""
-        found = self._exchanges.get(id_)
+        found = self._pending.get(id_)
+        if found is None:
+            id_ = wire.twin(id_)
+            found = self._pending.get(id_)
         if found is None:
             return None  # cancelled, or never asked
-        exchange = found.popleft()  # some clients send every request as id 1: the oldest is meant
+        pending = found.popleft()  # some clients send every request as id 1: the oldest is meant
         if not found:
-            del self._exchanges[id_]
+            del self._pending[id_]
             for token in [token for token, owner in self._tokens.items() if owner == id_]:
                 del self._tokens[token]
         if isinstance(message.result, wire.Result) and message.result.protocol_version and self.version is None:
             self.version = message.result.protocol_version
-        exchange.reply(line, None if message.error is None else message.error.code or wire.INTERNAL_ERROR)
-        return exchange.stream
+        pending.reply(line, None if message.error is None else message.error.code or wire.INTERNAL_ERROR)
+        return pending.stream
 
-    def related(self, id_: Id | None, line: bytes) -> Stream | None:
+    def related(self, id_: Id | None, line: bytes) -> EventStream | None:
         """The server said something that belongs to an open request; the stream to wait for if it is full."""
-        found = self._exchanges.get(id_) if id_ is not None else None
+        found = self._pending.get(id_) if id_ is not None else None
         stream = found[0].note(line) if found is not None else None
         return stream if stream is not None else self.unrelated(line)
 
-    def unrelated(self, line: bytes) -> Stream | None:
+    def unrelated(self, line: bytes) -> EventStream | None:
         """The server said something that belongs to no request; the stream to wait for if it is full."""
-        if self._listener is not None and self._is_listened_to():
-            self._listener.put(line)
-            return self._listener
-        for found in self._exchanges.values():
-            for exchange in found:
-                stream = exchange.note(line)
+        listener = self._open_listener()
+        if listener is not None:
+            listener.put(line)
+            return listener
+        for found in self._pending.values():
+            for pending in found:
+                stream = pending.note(line)
                 if stream is not None:
                     return stream
         self._waiting.append(line)
@@ -177,35 +180,44 @@ class Session:
             return
         self.ended = reason
         status = 502 if self.version is None else 404  # 404 to `initialize` would say that no MCP is spoken here
-        exchanges, self._exchanges = self._exchanges, {}
-        for id_, found in exchanges.items():
-            for exchange in found:
-                exchange.fail(status, wire.error_reply(wire.INTERNAL_ERROR, reason, id_))
+        pending_posts, self._pending = self._pending, {}
+        for id_, found in pending_posts.items():
+            for pending in found:
+                pending.fail(status, wire.error_reply(wire.INTERNAL_ERROR, reason, id_))
         self._store.end()
         self._waiting.clear()
         self._on_end(self)
 
-    def _open(self, message: Message, exchange: Exchange) -> None:
+    def _open(self, message: Message, pending: PendingPost) -> None:
         id_ = message.id
         if isinstance(id_, int | float | str):
-            self._exchanges.setdefault(id_, deque()).append(exchange)
+            self._pending.setdefault(id_, deque()).append(pending)
             token = None if message.meta is None else message.meta.progress_token
             if token is not None:
                 self._tokens[token] = id_
 
     def _cancelled(self, id_: Id | None) -> None:
-        found = None if id_ is None else self._exchanges.get(id_)
+        found = None if id_ is None else self._pending.get(id_)
         if found and id_ is not None:
-            asyncio.get_running_loop().call_later(CANCEL_GRACE, self._end_cancelled, id_, found[0])
+            asyncio.get_running_loop().call_later(CANCEL_GRACE_S, self._end_cancelled, id_, found[0])
 
-    def _end_cancelled(self, id_: Id, exchange: Exchange) -> None:
-        found = self._exchanges.get(id_)
-        if found and found[0] is exchange and exchange.due:
+    def _end_cancelled(self, id_: Id, pending: PendingPost) -> None:
+        found = self._pending.get(id_)
+        if found and found[0] is pending and pending.due:
             line = wire.error_reply(CANCELLED, "the request was cancelled", id_)
             self.reply(id_, line, wire.Message(id=id_, error=wire.Error(CANCELLED)))
 
-    def _is_listened_to(self) -> bool:
-        return self._listener is not None and self._listener.attached
+    def _add_listener(self, stream: EventStream) -> None:
+        # The connections that are open stay, so that another gets what comes when the newest one closes.
+        self._listeners = [other for other in self._listeners if other.attached and other is not stream]
+        self._listeners.append(stream)
+
+    def _open_listener(self) -> EventStream | None:
+        """The newest GET stream that a connection carries."""
+        for stream in reversed(self._listeners):
+            if stream.attached:
+                return stream
+        return None
 
     def _take_waiting(self) -> bytes:
         line = self._waiting.popleft()

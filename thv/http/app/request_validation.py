@@ -1,49 +1,60 @@
-"""What an HTTP request to the MCP endpoint says, and what the specification makes of its headers.
+"""Checks that are made on an HTTP request to the MCP endpoint before a server sees any of it.
 
-Every rule here answers a request before a server sees it: content type, accepted types, revision, body size, and in the
-newest revision that the headers say what the body says (MCP 2026-07-28, "Server Validation").
+The rules are the specification's: content type, accepted types, revision, size, and since 2026-07-28 that the headers
+repeat what the body says ("Server Validation") and that `_meta` says who asks ("Request Metadata").
 """
 
 from __future__ import annotations
 
 import asyncio
-import binascii
 import re
-from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
 from thv.http import wire
+from thv.http.tool_headers import decode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import Mapping
 
+    from thv.http.server.request import HttpRequest
     from thv.http.wire import Id, Message
 
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[dict[str, Any]]]
+    Header = tuple[bytes, bytes]
 
-MAX_BODY = 16 << 20
+MAX_BODY: Final = 16 << 20
 """Bytes of a POST's body: four times what most servers take."""
 
-BODY_PATIENCE = 30.0
-"""Seconds between two pieces of a body, then 408: a client that sends nothing more shall not hold memory."""
+BODY_TIMEOUT_S: Final = 30.0
+"""Between two pieces of a body, then 408: a client that stops sending must not hold memory."""
 
-MAX_BATCH = 1000
-"""Messages of a batch: more would keep everybody else waiting."""
+MAX_BATCH: Final = 1000
+"""Messages of a batch: more would keep every other client waiting."""
 
-WITH_SESSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+WITH_SESSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions that begin with `initialize`, oldest first. Later ones have no sessions."""
 
-BATCHES_UP_TO = "2025-03-26"
+STATELESS: Final = "2026-07-28"
+"""The first revision without sessions."""
+
+BATCHES_UP_TO: Final = "2025-03-26"
 """The last revision with JSON-RPC batches, and the one that a client without a version header is taken to speak."""
 
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""Methods that require `Mcp-Name`, and the parameter that it repeats."""
+NAMED_BY: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "task_id",
+    "tasks/update": "task_id",
+    "tasks/cancel": "task_id",
+}
+"""Methods that require `Mcp-Name`, and the parameter that it repeats (2026-07-28; for tasks SEP-2663)."""
+
+REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+"""Methods that 2026-07-28 has no more. A server on stdio cannot see which revision is spoken, and might answer them."""
 
 _REVISION = re.compile(r"\d{4}-\d\d-\d\d")
-_ENCODED = re.compile(r"=\?base64\?(.*)\?=")
 
 
 class RefusalError(Exception):
@@ -52,8 +63,10 @@ class RefusalError(Exception):
     Args:
         status: the HTTP status.
         message: why, and what to do.
-        code: the JSON-RPC error code that the body has.
+        code: the JSON-RPC error code in the body.
         id_: the request that it answers, if that is known.
+        data: `error.data`.
+        headers: of the response.
     """
 
     def __init__(
@@ -63,43 +76,51 @@ class RefusalError(Exception):
         *,
         code: int = wire.INVALID_REQUEST,
         id_: Id | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        data: Any = None,
+        headers: tuple[Header, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers
-        self.body = wire.error_reply(code, message, id_)
+        self.body = wire.error_reply(code, message, id_, data)
 
 
 class McpHeaders:
-    """The headers that matter, read once.
+    """The headers of a request that have a meaning for MCP."""
 
-    Raises:
-        RefusalError: the revision is none that there is.
-    """
+    __slots__ = ("_headers", "accepts_events", "accepts_json", "version")
 
-    def __init__(self, scope: Scope) -> None:
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
         self._headers = headers
-        session = headers.get(b"mcp-session-id")
-        self.session = None if session is None else session.decode("latin-1")
-        last = headers.get(b"last-event-id")
-        self.last_event_id = None if last is None else last.decode("latin-1")
-        self.origin = headers.get(b"origin")
         version = headers.get(b"mcp-protocol-version")
         self.version = None if version is None else version.decode("latin-1")
-        if self.version is not None and not _REVISION.fullmatch(self.version):
-            raise RefusalError(400, "the MCP-Protocol-Version header names no revision of the protocol")
-        self.is_stateless = self.version is not None and self.version > WITH_SESSIONS[-1]
-        if not self.is_stateless and self.version is not None and self.version not in WITH_SESSIONS:
-            raise RefusalError(400, f"MCP-Protocol-Version {self.version} is not supported; {WITH_SESSIONS[-1]} is")
         accept = headers.get(b"accept", b"*/*").lower()
         anything = b"*/*" in accept
         self.accepts_json = anything or b"application/json" in accept or b"application/*" in accept
         self.accepts_events = anything or b"text/event-stream" in accept or b"text/*" in accept
 
-    def check_post(self) -> None:
-        """Refuse what cannot be a message.
+    @property
+    def session(self) -> str | None:
+        """`Mcp-Session-Id`."""
+        return self._text(b"mcp-session-id")
+
+    @property
+    def last_event_id(self) -> str | None:
+        """`Last-Event-ID`."""
+        return self._text(b"last-event-id")
+
+    @property
+    def is_stateless(self) -> bool:
+        """Whether it speaks a revision without sessions, or one that is unknown."""
+        return self.version is not None and self.version not in WITH_SESSIONS
+
+    @property
+    def is_known_revision(self) -> bool:
+        """Whether the version header, if there is one, names a revision that there is or may be."""
+        return self.version is None or self.version in WITH_SESSIONS or _is_stateless_revision(self.version)
+
+    def validate_post(self) -> None:
+        """Refuse a POST whose body cannot be a message.
 
         Raises:
             RefusalError: 406, 413 or 415.
@@ -114,85 +135,118 @@ class McpHeaders:
         if not length.isdigit() or int(length) > MAX_BODY:
             raise _too_large()
 
-    def check_mirrors(self, message: Message) -> None:
-        """In the newest revision the headers repeat what the body says; no other header may stand for another body.
+    def validate_stateless(self, message: Message) -> None:
+        """Refuse a request of a revision without sessions that does not say what it must, or says two things.
 
         Raises:
-            RefusalError: 400, HeaderMismatch.
+            RefusalError: 400 with -32020 (headers and body differ), -32022 (revision) or -32602 (`_meta`); 404 with
+                -32601 (a method that was removed).
         """
-        version = None if message.meta is None else message.meta.protocol_version
+        meta = message.meta
+        version = None if meta is None else meta.protocol_version
+        if version is None:
+            if not self.is_known_revision:
+                raise self._unsupported_version(message, self.version)
+            raise _refusal(message, wire.INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion")
         self._check("MCP-Protocol-Version", self.version, version, message)
-        if message.method is not None and message.is_request:
-            self._check("Mcp-Method", self._text(b"mcp-method"), message.method, message)
-            parameter = NAMED.get(message.method)
-            if parameter is not None:
-                said = None if message.params is None else getattr(message.params, parameter)
-                self._check("Mcp-Name", _decoded(self._text(b"mcp-name")), said, message)
+        if version in WITH_SESSIONS:
+            raise self._unsupported_version(message, version)
+        if meta is None or not meta.has_client_capabilities:
+            raise _refusal(
+                message, wire.INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/clientCapabilities"
+            )
+        method = message.method or ""
+        self._check("Mcp-Method", self._text(b"mcp-method"), method, message)
+        parameter = NAMED_BY.get(method)
+        if parameter is not None:
+            given = self._text(b"mcp-name")
+            name = None if message.params is None else getattr(message.params, parameter)
+            if given is not None or name is not None:
+                self._check("Mcp-Name", None if given is None else decode_value(given), name, message, given=given)
+        if method in REMOVED and _is_stateless_revision(version):
+            raise RefusalError(
+                404,
+                f"revision {version} has no method {method}",
+                code=wire.METHOD_NOT_FOUND,
+                id_=_id_of(message),
+            )
+
+    def mismatch(self, message: Message, problem: str) -> RefusalError:
+        """The refusal of a request whose headers do not say what its body says."""
+        return _refusal(message, wire.HEADER_MISMATCH, f"Header mismatch: {problem}")
+
+    def _unsupported_version(self, message: Message, version: str | None) -> RefusalError:
+        data = {"supported": [*WITH_SESSIONS, STATELESS] if version not in WITH_SESSIONS else [STATELESS]}
+        sentence = "this revision is not supported"
+        if version in WITH_SESSIONS:
+            sentence = f"revision {version} has sessions: begin with initialize"
+        return _refusal(message, wire.UNSUPPORTED_VERSION, sentence, data | {"requested": version})
 
     def _text(self, name: bytes) -> str | None:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def _check(self, header: str, value: str | None, said: str | None, message: Message) -> None:
-        if value is None or value != said:
-            id_ = message.id if isinstance(message.id, int | float | str) else None
-            what = "is missing" if value is None else "does not match the body"
-            raise RefusalError(400, f"Header mismatch: {header} {what}", code=wire.HEADER_MISMATCH, id_=id_)
+    def _check(
+        self, header: str, value: str | None, expected: str | None, message: Message, *, given: str | None = None
+    ) -> None:
+        if value is None or value != expected:
+            raise self.mismatch(
+                message, f"{header} {'is missing' if value is None and given is None else 'does not match the body'}"
+            )
 
 
-def _decoded(value: str | None) -> str | None:
-    """A header value without the encoding that keeps it within ASCII ("Value Encoding")."""
-    match = None if value is None else _ENCODED.fullmatch(value)
-    if match is None:
-        return value
-    try:
-        return b64decode(match[1], validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
+def _is_stateless_revision(version: str) -> bool:
+    return _REVISION.fullmatch(version) is not None and version > WITH_SESSIONS[-1]
 
 
-async def read_body(receive: Receive) -> bytes:
+def _id_of(message: Message) -> Id | None:
+    return message.id if isinstance(message.id, int | float | str) else None
+
+
+def _refusal(message: Message, code: int, sentence: str, data: Any = None) -> RefusalError:
+    return RefusalError(400, sentence, code=code, id_=_id_of(message), data=data)
+
+
+async def read_body(request: HttpRequest) -> bytes:
     """The whole body of a request.
 
     Raises:
         RefusalError: it is too large (413), or did not come (408).
-        ConnectionError: the client is gone.
+        ConnectionError: the client left.
     """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return _bounded(message["body"])
+    if request.is_whole:
+        body = await request.read()
+        if len(body) > MAX_BODY:
+            raise _too_large()
+        return body
     pieces = []
     size = 0
-    while message["type"] == "http.request":
-        pieces.append(message["body"])
-        size += len(message["body"])
+    while piece := await _read_in_time(request):
+        pieces.append(piece)
+        size += len(piece)
         if size > MAX_BODY:
             raise _too_large()
-        if not message.get("more_body"):
-            return b"".join(pieces)
-        try:
-            async with asyncio.timeout(BODY_PATIENCE):
-                message = await receive()
-        except TimeoutError:
-            raise RefusalError(408, "the body did not come", headers=((b"connection", b"close"),)) from None
-    raise ConnectionError("the client is gone")
+    return b"".join(pieces)
 
 
-def _bounded(body: bytes) -> bytes:
-    if len(body) > MAX_BODY:
-        raise _too_large()
-    return body
+async def _read_in_time(request: HttpRequest) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        request.keep_alive = False
+        raise RefusalError(408, "the body did not come") from None
 
 
 def _too_large() -> RefusalError:
-    return RefusalError(413, f"a body has at most {MAX_BODY >> 20} MiB", headers=((b"connection", b"close"),))
+    return RefusalError(413, f"a body has at most {MAX_BODY >> 20} MiB")
 
 
 def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, Message]], bool]:
     """The messages of a body, each as one line; and whether they came as a batch.
 
     Raises:
-        RefusalError: 400, the body is no JSON-RPC message, or a batch where there are none any more.
+        RefusalError: 400, the body is not a JSON-RPC message, or a batch in a revision without batches.
     """
     if not body.isascii():
         try:
@@ -206,7 +260,7 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
         return [(line, message)], False
     elements = wire.split_batch(line) if wire.is_batch(body) else None
     if elements is None:
-        raise RefusalError(400, "the body is not JSON, or no JSON-RPC message", code=wire.PARSE_ERROR)
+        raise RefusalError(400, "the body is not JSON, or not a JSON-RPC message", code=wire.PARSE_ERROR)
     if version is not None and version > BATCHES_UP_TO:
         raise RefusalError(400, f"revision {version} has no batches: send one message a POST")
     if len(elements) > MAX_BATCH:
@@ -215,7 +269,7 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
     for element in elements:
         message = wire.read(element)
         if message is None:
-            raise RefusalError(400, "an element of the batch is no JSON-RPC message")
+            raise RefusalError(400, "an element of the batch is not a JSON-RPC message")
         _check_message(message)
         messages.append((element + b"\n", message))
     if not messages:
@@ -226,4 +280,4 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
 def _check_message(message: Message) -> None:
     is_notification = message.method is not None and message.id is UNSET
     if not (message.is_request or message.is_response or is_notification):
-        raise RefusalError(400, "the body is neither a request nor a notification nor a response of JSON-RPC")
+        raise RefusalError(400, "the body is not a request, a notification or a response of JSON-RPC")

@@ -1,13 +1,12 @@
-"""How one HTTP request is answered: a body at once, or a stream of events for as long as it lasts."""
+"""How one HTTP request is answered: with a body at once, or with a stream of events for as long as it lasts."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from thv.http.app.event_store import Send, Stream
-    from thv.http.app.request_validation import Receive
+    from thv.http.app.event_store import EventStream
+    from thv.http.server.request import HttpRequest
 
     Header = tuple[bytes, bytes]
 
@@ -19,56 +18,41 @@ EVENTS = (
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 )
 
-NO_CONTENT = 204
+OK = 200
 
 
 class ResponseWriter:
     """The answer to one request.
 
-    Args:
-        receive, send: of the ASGI application.
-
     Attributes:
-        headers: go with whatever is answered.
+        request: what is answered.
+        headers: sent with any answer.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self.receive = receive
-        self._send = send
+    __slots__ = ("headers", "request")
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
         self.headers: list[Header] = []
 
-    async def json(self, status: int, body: bytes, *headers: Header) -> None:
+    def json(self, status: int, body: bytes, *headers: Header) -> None:
         """Answer with a JSON body."""
-        await self._whole(status, body, [JSON, *headers, *self.headers])
+        self.request.respond(status, (JSON, *headers, *self.headers), body)
 
-    async def empty(self, status: int, *headers: Header) -> None:
+    def empty(self, status: int, *headers: Header) -> None:
         """Answer without a body."""
-        await self._whole(status, b"", [*headers, *self.headers])
+        self.request.respond(status, (*headers, *self.headers))
 
-    async def carry(self, stream: Stream, after: int = 0) -> None:
-        """Answer with a stream, from the event after the first `after` ones, until it ends or the client is gone."""
+    async def stream_to(self, stream: EventStream, after: int = 0) -> None:
+        """Answer with a stream, from the event after the first `after` ones, until it ends or the client leaves."""
+        request = self.request
         connection = stream.attach()
-        watcher = asyncio.create_task(self._watch(stream, connection))
+        request.on_disconnect = lambda: stream.detach(connection)
+        if request.is_disconnected:
+            stream.detach(connection)
         try:
-            headers = [*EVENTS, *self.headers]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            await stream.carry(self._send, connection, after)
+            request.begin(OK, (*EVENTS, *self.headers))
+            await stream.stream_to(request.write, connection, after)
+            request.end()
         finally:
             stream.detach(connection)
-            watcher.cancel()
-
-    async def left(self) -> None:
-        """Wait until the client has closed its connection."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-
-    async def _whole(self, status: int, body: bytes, headers: list[Header]) -> None:
-        if status != NO_CONTENT:
-            headers.append((b"content-length", b"%d" % len(body)))
-        start: dict[str, Any] = {"type": "http.response.start", "status": status, "headers": headers}
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def _watch(self, stream: Stream, connection: int) -> None:
-        await self.left()
-        stream.detach(connection)

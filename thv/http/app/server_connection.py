@@ -1,7 +1,7 @@
-"""A server behind HTTP: what it says is read, line by line, and handed to whom it is meant for.
+"""A server behind HTTP: its lines are read, one by one, and handed to the client they are meant for.
 
-Promises: a server that ends is noticed, and whoever waits for it is told with what it ended; what it printed that is no
-message is dropped (an HTTP client has no place for it) and said under --debug. Who counts sees each line once.
+Promises: a server that ends is noticed, and everyone who waits for it gets its exit code; output that is not a message
+is dropped (an HTTP client has no place for it) and reported under --debug. Each line is instrumented once.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from thv.http import wire
-from thv.http.app.event_store import STALL
+from thv.http.app.event_store import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thv.core.interfaces import Backend, SessionInstrumentation
-    from thv.http.app.event_store import Stream
-    from thv.http.app.http_session import Session
+    from thv.http.app.event_store import EventStream
+    from thv.http.app.http_session import HttpSession
     from thv.http.wire import Message
 
     class StoppableBackend(Backend, Protocol):
@@ -27,38 +27,38 @@ if TYPE_CHECKING:
             """End the server without waiting for it to notice the end of its input."""
 
 
-LAST_WORDS = 3.0
-"""Seconds between a server that reads no more and its end, which says why."""
+LAST_WORDS_S = 3.0
+"""Between a server that reads no more and its end, which gives the reason."""
 
 MAX_SHOWN = 200
-"""Characters shown of a line that is no message."""
+"""Characters shown of a line that is not a message."""
 
 
-class Server:
+class ServerConnection:
     """Reads one server to its end.
 
     Args:
         backend: how it is reached.
         deliver: handed each message; returns the stream to wait for, if that is full.
-        on_end: told, once, that the server ended while it was needed, and how.
-        patience: seconds that the server waits for a slow client before that is cut off.
-        warn: told what is worth knowing.
+        on_end: called once if the server ended while it was needed, with the reason.
+        write_timeout: seconds for which a slow client may pause the server; 0 for not at all.
+        warn: called with lines for the user.
     """
 
     def __init__(
         self,
         backend: StoppableBackend,
-        deliver: Callable[[bytes, Message], Stream | None],
+        deliver: Callable[[bytes, Message], EventStream | None],
         on_end: Callable[[str], None],
         *,
-        patience: float = STALL,
+        write_timeout: float = WRITE_TIMEOUT_S,
         warn: Callable[[str], None],
     ) -> None:
         self._backend = backend
         self._deliver = deliver
         self._on_end = on_end
-        self._patience = patience
-        self._say = warn
+        self._write_timeout = write_timeout
+        self._warn = warn
         self._reading: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -75,13 +75,13 @@ class Server:
         """Hand on one line.
 
         Raises:
-            OSError: the server has ended; whoever has to know has been told how, if that is known.
+            OSError: the server has ended; `on_end` was called with the reason, if that is known.
         """
         try:
             await self._backend.send(line)
         except OSError:
             if self._reading is not None:
-                await asyncio.wait([self._reading], timeout=LAST_WORDS)
+                await asyncio.wait([self._reading], timeout=LAST_WORDS_S)
             raise
 
     async def close(self, *, hurry: bool = False) -> None:
@@ -98,7 +98,10 @@ class Server:
         problem = ""
         try:
             while line := await self._backend.receive():
-                await self._take(line)
+                message = wire.read(line)
+                stream = self._read_other(line) if message is None else self._deliver(line, message)
+                if stream is not None and stream.is_full:
+                    await stream.wait_drained(self._write_timeout)
         except OSError as error:
             problem = f": it wrote {error}"
         if self._closing:
@@ -107,42 +110,41 @@ class Server:
         if not self._closing:
             self._on_end(f"the server ended with exit code {exit_code}{problem}")
 
-    async def _take(self, line: bytes) -> None:
-        message = wire.read(line)
-        if message is not None:
-            await self._pass(line, message)
-            return
+    def _read_other(self, line: bytes) -> EventStream | None:
+        """A line that is not one message: a batch, or something for stderr."""
+        full = None
         for element in (wire.split_batch(line) if wire.is_batch(line) else None) or ():
             message = wire.read(element)
             if message is not None:
-                await self._pass(element + b"\n", message)
+                stream = self._deliver(element + b"\n", message)
+                full = stream if stream is not None and stream.is_full else full
                 line = b""
         if line.strip():
-            self._say(f"the server wrote what is no message: {line[:MAX_SHOWN].decode('utf-8', 'replace').rstrip()}")
-
-    async def _pass(self, line: bytes, message: Message) -> None:
-        stream = self._deliver(line, message)
-        if stream is not None and stream.is_full:
-            await stream.room(self._patience)
+            self._warn(f"the server wrote a line that is not a message: {_shown(line)}")
+        return full
 
 
-class OwnServer:
-    """The link of a session that has a server of its own: lines pass as they are.
+class DedicatedServer:
+    """The link of a session that has a server of its own: lines pass unchanged.
 
     Args:
         session: whose server it is.
         backend: how it is reached.
-        account: shown every line.
-        warn: told what is worth knowing.
+        instrumentation: passed every line.
+        warn: called with lines for the user.
     """
 
     def __init__(
-        self, session: Session, backend: StoppableBackend, account: SessionInstrumentation, warn: Callable[[str], None]
+        self,
+        session: HttpSession,
+        backend: StoppableBackend,
+        instrumentation: SessionInstrumentation,
+        warn: Callable[[str], None],
     ) -> None:
         self._session = session
-        self._account = account
+        self._instrumentation = instrumentation
         self._loop = asyncio.get_running_loop()
-        self._server = Server(backend, self._deliver, self._ended, warn=warn)
+        self._connection = ServerConnection(backend, self._deliver, self._ended, warn=warn)
 
     async def start(self) -> None:
         """Start the server.
@@ -150,26 +152,25 @@ class OwnServer:
         Raises:
             ThvError: it cannot be started.
         """
-        await self._server.start()
+        await self._connection.start()
 
-    async def send(self, line: bytes, message: Message) -> None:  # noqa: ARG002  a link may have to know what it sends
+    async def send(self, line: bytes, message: Message) -> None:  # noqa: ARG002  the signature is Link's
         """Hand on one line of the client.
 
         Raises:
             OSError: the server has ended.
         """
-        await self._server.send(self._account.outgoing(line))
+        await self._connection.send(self._instrumentation.outgoing(line))
 
     async def close(self, *, hurry: bool) -> None:
         """The session is over: end its server."""
-        self._account.abandon()
-        await self._server.close(hurry=hurry)
+        self._instrumentation.abandon()
+        await self._connection.close(hurry=hurry)
 
-    def _deliver(self, line: bytes, message: Message) -> Stream | None:
+    def _deliver(self, line: bytes, message: Message) -> EventStream | None:
         session = self._session
-        self._loop.call_soon(
-            self._account.from_response, line, wire.OK
-        )  # after whoever waits for the line has handed it on
+        # Inspected after it was handed on: inspection must not delay it.
+        self._loop.call_soon(self._instrumentation.from_response, line, wire.OK)
         if message.is_response:
             return session.reply(message.id, line, message) if isinstance(message.id, int | float | str) else None
         if message.method is None:
@@ -179,6 +180,10 @@ class OwnServer:
         return session.unrelated(line)
 
     def _ended(self, reason: str) -> None:
-        self._loop.call_soon(self._account.server_exited)
+        self._loop.call_soon(self._instrumentation.server_exited)
         self._session.server_failed = self._session.version is None
         self._session.end(reason)
+
+
+def _shown(line: bytes) -> str:
+    return line[:MAX_SHOWN].decode("utf-8", "replace").rstrip()

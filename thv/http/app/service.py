@@ -1,12 +1,14 @@
-"""`thv run SERVER --proxy-port N` from listening to the end; who counts is handed in.
+"""`thv run SERVER --proxy-port N` from listening to the end; the instrumentation is an argument.
 
-A signal ends it in an orderly way: nobody new is let in, open requests are told, servers are asked to end (SIGTERM) and
-killed if they do not. A second signal ends thv at once, and its watchdogs end the servers. stdout stays empty.
+A signal ends it in an orderly way: no new connections are accepted, open requests get an error, servers are asked to
+end (SIGTERM) and killed if they do not. A second signal ends thv at once, and its watchdogs end the servers. stdout
+stays empty.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,13 +17,15 @@ from thv.core.net import MAX_PORT, is_loopback, parse_port
 from thv.errors import UsageError
 from thv.http.app.application import StreamableHttpApp
 from thv.http.app.health import Health
-from thv.http.app.listener import Listener
 from thv.http.app.session_manager import Limits, SessionManager
+from thv.http.bearer_auth import bearer_auth
 from thv.http.host_policy import HostPolicy
+from thv.http.server.listener import Listener
 from thv.http.signals import install_signal_handlers
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from thv.core.interfaces import Instrumentation
     from thv.http.app.health import HealthCheck
@@ -31,7 +35,7 @@ MAX_SESSIONS = 256
 """Each is a process: enough for a team, and few enough for a laptop to survive a client that forgets its sessions."""
 
 SESSION_TTL = 1800.0
-"""Seconds: a person who comes back from lunch starts anew, one who thinks for a while does not."""
+"""Seconds: longer than a pause for thought, shorter than lunch."""
 
 DESCRIPTORS_PER_SESSION = 8
 """Two pipes to its server, one to its watchdog, one that tells of its exit, and the connections of its client."""
@@ -48,10 +52,13 @@ class FrontOptions:
         host: the address, or None for 127.0.0.1.
         shared: all sessions share one server.
         max_sessions, session_ttl: as text, or None for the defaults.
-        allowed_origins: see `HostPolicy`.
+        allowed_origins, allowed_hosts: see `HostPolicy`.
+        auth_token_file: the file that holds the bearer token which clients have to present.
+        no_auth: serve without a token on any address.
+        environ: where the token may stand, too.
 
     Raises:
-        UsageError: one of them cannot be.
+        UsageError: one of them cannot be used, or a token is needed.
     """
 
     def __init__(
@@ -63,17 +70,30 @@ class FrontOptions:
         max_sessions: str | None = None,
         session_ttl: str | None = None,
         allowed_origins: Sequence[str] = (),
+        allowed_hosts: Sequence[str] = (),
+        auth_token_file: str | None = None,
+        no_auth: bool = False,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         number = parse_port(port, lowest=0)
         if number is None:
-            raise UsageError(f"--proxy-port: {port!r} is no port; it is a number up to {MAX_PORT}")
+            raise UsageError(f"--proxy-port: {port!r} is not a port, which is a number up to {MAX_PORT}")
         count = str(MAX_SESSIONS) if max_sessions is None else max_sessions
         if not (count.isascii() and count.isdecimal() and int(count) > 0):
-            raise UsageError(f"--max-sessions: {count!r} is no number of sessions; at least 1")
+            raise UsageError(f"--max-sessions: {count!r} is not a number of sessions, which is at least 1")
         self.port = number
         self.host = host or "127.0.0.1"
         self.allowed_origins = tuple(allowed_origins)
+        self.allowed_hosts = tuple(allowed_hosts)
         self.limits = Limits(int(count), _seconds(session_ttl), shared=shared)
+        if no_auth and auth_token_file is not None:
+            raise UsageError("--no-auth and --auth-token-file exclude each other")
+        self.auth = None if no_auth else bearer_auth(auth_token_file, os.environ if environ is None else environ)
+        if self.auth is None and not no_auth and not is_loopback(self.host):
+            raise UsageError(
+                f"--host {self.host} can be reached from other machines: give --auth-token-file FILE "
+                f"or set {PROXY_TOKEN_VARIABLE}, so that clients need a token, or say --no-auth"
+            )
 
 
 def _seconds(text: str | None) -> float:
@@ -82,7 +102,7 @@ def _seconds(text: str | None) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise UsageError(f"--session-ttl: {text!r} is no number of seconds above 0")
+        raise UsageError(f"--session-ttl: {text!r} is not a number of seconds above 0")
     return seconds
 
 
@@ -90,13 +110,13 @@ class Service:
     """One front, from start to end.
 
     Args:
-        name: what people call the server.
+        name: what the user calls the server.
         make_backend: makes what reaches a new server.
         options: where and how to serve it.
-        accounting: told of every session.
+        instrumentation: instruments every session.
         health: whether the server can be used; by default one that starts a server to find out.
-        warn: told what the user should know.
-        debug: tell more.
+        warn: called with lines for the user.
+        debug: call it with more of them.
     """
 
     def __init__(
@@ -114,14 +134,14 @@ class Service:
         self._make_backend = make_backend
         self._health = health
         self._options = options
-        self._accounting = instrumentation
-        self._say = warn
-        self._debug = warn if debug else _say_nothing
-        self._front: StreamableHttpApp | None = None
+        self._instrumentation = instrumentation
+        self._warn = warn
+        self._debug = warn if debug else _discard
+        self._app: StreamableHttpApp | None = None
 
     def activity(self) -> int:
         """A number that changes whenever something passes."""
-        return 0 if self._front is None else self._front.passed
+        return 0 if self._app is None else self._app.passed
 
     async def run(self) -> int:
         """Serve until a signal comes; returns the exit code.
@@ -132,30 +152,30 @@ class Service:
         _allow_descriptors(self._options.limits.max_sessions * DESCRIPTORS_PER_SESSION + DESCRIPTORS)
         asked_to_end = install_signal_handlers()
         options = self._options
-        policy = HostPolicy(options.host, options.port, options.allowed_origins)
-        health = self._health or Health(self._make_backend, warn=self._say)
-        hub = SessionManager(
-            self._make_backend, self._accounting, options.limits, warn=self._debug, on_failure=health.failed
+        policy = HostPolicy(options.host, options.port, options.allowed_origins, options.allowed_hosts)
+        health = self._health or Health(self._make_backend, warn=self._warn)
+        sessions = SessionManager(
+            self._make_backend, self._instrumentation, options.limits, warn=self._debug, on_failure=health.failed
         )
-        self._front = StreamableHttpApp(hub, health, policy, warn=self._say)
-        listener = Listener(self._front, options.host, options.port)
+        self._app = StreamableHttpApp(sessions, health, policy, options.auth, warn=self._warn)
+        listener = Listener(self._app, options.host, options.port, port_option="--proxy-port", warn=self._warn)
         await listener.start()
-        self._say(f"{self._name} is served at {listener.url}/mcp")
-        if not is_loopback(options.host):
-            self._say(f"whoever reaches {options.host} can use it: put something that asks who they are in front of it")
+        self._warn(f"{self._name} is served at {listener.url}/mcp")
+        if options.auth is None and not is_loopback(options.host):
+            self._warn(f"listening on {options.host} without authentication; put an authenticating proxy in front")
         health.look()
         try:
             await asked_to_end.wait()
         finally:
             self._debug("stopping")
-            self._accounting.client_disconnected()
+            self._instrumentation.client_disconnected()
             listener.stop_listening()
-            await asyncio.gather(hub.close(), health.close())
+            await asyncio.gather(sessions.close(), health.close())
             await listener.close()
         return 0
 
 
-def _say_nothing(_text: str) -> None:
+def _discard(_text: str) -> None:
     pass
 
 

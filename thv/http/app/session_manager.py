@@ -1,7 +1,7 @@
-"""All the sessions of one HTTP front and the servers behind them: made when needed, ended when nobody uses them.
+"""All sessions of one HTTP front and the servers behind them: started when needed, ended when no longer used.
 
 With sessions (up to 2025-11-25) each has a server of its own, or all share one; without (2026-07-28) every POST shares
-one. A server that dies takes nobody with it but its own clients; the next one who comes gets a new one.
+one. A server that dies takes only its own clients with it; the next client gets a new one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from thv.errors import ThvError
-from thv.http.app.http_session import Session
-from thv.http.app.server_connection import OwnServer
+from thv.http.app.http_session import HttpSession
+from thv.http.app.server_connection import DedicatedServer
 from thv.http.app.shared_server import SharedServer
+from thv.http.app.tool_catalogue import ToolCatalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from thv.http.wire import Message
 
 SESSION_ID_BYTES = 24
-"""Random bytes of a session id: nobody guesses 192 bits (MCP, "Session Management")."""
+"""Random bytes of a session id: 192 bits cannot be guessed (MCP, "Session Management")."""
 
 LOOKS_PER_TTL = 8
 """How often within `session_ttl` idle sessions are looked for."""
@@ -35,7 +36,7 @@ STOPPING = "thv is stopping"
 
 
 class TooManySessionsError(Exception):
-    """As many sessions are open as may be."""
+    """`max_sessions` sessions are open."""
 
 
 class Limits:
@@ -43,7 +44,7 @@ class Limits:
 
     Attributes:
         max_sessions: sessions open at once.
-        session_ttl: seconds without any use after which a session, or a shared server nobody uses, is ended.
+        session_ttl: seconds without any use after which a session, or a shared server without clients, is ended.
         shared: all sessions share one server.
     """
 
@@ -56,11 +57,11 @@ class Limits:
 class SharedLink:
     """The link of a session to a server that it shares."""
 
-    def __init__(self, server: SharedServer, session: Session, account: SessionInstrumentation) -> None:
+    def __init__(self, server: SharedServer, session: HttpSession, instrumentation: SessionInstrumentation) -> None:
         self._server = server
         self._session = session
-        self._account = account
-        server.join(session, account)
+        self._instrumentation = instrumentation
+        server.join(session, instrumentation)
 
     async def send(self, line: bytes, message: Message) -> None:
         """Hand on one line of the client. Raises OSError once the server has ended."""
@@ -69,7 +70,22 @@ class SharedLink:
     async def close(self, *, hurry: bool) -> None:  # noqa: ARG002  the server stays
         """The session is over."""
         await self._server.leave(self._session)
-        self._account.abandon()
+        self._instrumentation.abandon()
+
+
+class StatelessServer:
+    """The server of all requests without a session, with what they share.
+
+    Attributes:
+        server: the server.
+        instrumentation: of all these requests.
+        catalogue: the annotations of its tools.
+    """
+
+    def __init__(self, server: SharedServer, instrumentation: SessionInstrumentation) -> None:
+        self.server = server
+        self.instrumentation = instrumentation
+        self.catalogue = ToolCatalogue(server)
 
 
 class SessionManager:
@@ -77,10 +93,10 @@ class SessionManager:
 
     Args:
         make_backend: makes what reaches a new server.
-        accounting: opens the account of each session.
+        instrumentation: instruments each session.
         limits: how many, how long.
-        warn: told what is worth knowing.
-        on_failure: told how a server failed.
+        warn: called with lines for the user.
+        on_failure: called with the reason when a server failed.
     """
 
     def __init__(
@@ -93,15 +109,15 @@ class SessionManager:
         on_failure: Callable[[str], None],
     ) -> None:
         self._make_backend = make_backend
-        self._accounting = instrumentation
+        self._instrumentation = instrumentation
         self._limits = limits
-        self._say = warn
+        self._warn = warn
         self._on_failure = on_failure
-        self._sessions: dict[str, Session] = {}
-        self._errands: set[asyncio.Task[None]] = set()
+        self._sessions: dict[str, HttpSession] = {}
+        self._background_tasks: set[asyncio.Task[None]] = set()
         self._starting: dict[bool, asyncio.Task[SharedServer]] = {}
         self._shared: dict[bool, SharedServer] = {}
-        self._stateless_account: SessionInstrumentation | None = None
+        self._stateless: StatelessServer | None = None
         self._sweeper = asyncio.create_task(self._sweep())
 
     @property
@@ -109,14 +125,14 @@ class SessionManager:
         """How many sessions are open."""
         return len(self._sessions)
 
-    def find(self, session_id: str) -> Session | None:
+    def find(self, session_id: str) -> HttpSession | None:
         """The open session of this id; this counts as use."""
         session = self._sessions.get(session_id)
         if session is not None:
             session.last_used = asyncio.get_running_loop().time()
         return session
 
-    async def open_session(self) -> Session:
+    async def open_session(self) -> HttpSession:
         """A new session, with a server behind it.
 
         Raises:
@@ -125,36 +141,38 @@ class SessionManager:
         """
         if len(self._sessions) >= self._limits.max_sessions:
             raise TooManySessionsError
-        session = Session(secrets.token_urlsafe(SESSION_ID_BYTES), self._session_ended)
+        session = HttpSession(secrets.token_urlsafe(SESSION_ID_BYTES), self._session_ended)
         self._sessions[session.id] = session
         try:
             if self._limits.shared:
                 await self._link_shared(session)
             else:
-                own = OwnServer(session, self._make_backend(), self._accounting.open_session(session.id), self._say)
-                await own.start()
-                session.link = own
+                instrumentation = self._instrumentation.open_session(session.id)
+                server = DedicatedServer(session, self._make_backend(), instrumentation, self._warn)
+                await server.start()
+                session.link = server
         except BaseException:
             self._sessions.pop(session.id, None)
             raise
         return session
 
-    async def _link_shared(self, session: Session) -> None:
+    async def _link_shared(self, session: HttpSession) -> None:
         server = await self._shared_server(has_sessions=True)
         if session.ended is not None:
             raise ThvError(session.ended)
-        session.link = SharedLink(server, session, self._accounting.open_session(session.id))
+        session.link = SharedLink(server, session, self._instrumentation.open_session(session.id))
 
-    async def stateless(self) -> tuple[SharedServer, SessionInstrumentation]:
-        """The server of every request without a session, and the account of them all.
+    async def stateless(self) -> StatelessServer:
+        """The server of all requests without a session.
 
         Raises:
             ThvError: it cannot be started.
         """
-        server = await self._shared_server(has_sessions=False)
-        if self._stateless_account is None:
-            self._stateless_account = self._accounting.open_session()
-        return server, self._stateless_account
+        server = self._shared.get(False) or await self._shared_server(has_sessions=False)
+        found = self._stateless
+        if found is None or found.server is not server:
+            found = self._stateless = StatelessServer(server, self._instrumentation.open_session())
+        return found
 
     async def close(self) -> None:
         """End every session and every server, at once."""
@@ -164,9 +182,9 @@ class SessionManager:
         self._forget_stateless()
         servers = [server.close(hurry=True) for server in self._shared.values()]
         self._shared.clear()
-        await asyncio.gather(*servers, *self._errands, return_exceptions=True)
+        await asyncio.gather(*servers, *self._background_tasks, return_exceptions=True)
 
-    def _session_ended(self, session: Session) -> None:
+    def _session_ended(self, session: HttpSession) -> None:
         self._sessions.pop(session.id, None)
         if session.server_failed:
             self._on_failure(f"a session ended before it began: {session.ended}")
@@ -190,7 +208,7 @@ class SessionManager:
             self._end_members(server, reason)
 
         try:
-            server = SharedServer(self._make_backend(), has_sessions=has_sessions, on_end=ended, warn=self._say)
+            server = SharedServer(self._make_backend(), has_sessions=has_sessions, on_end=ended, warn=self._warn)
             await server.start()
             self._shared[has_sessions] = server
             return server
@@ -199,14 +217,14 @@ class SessionManager:
 
     def _end_members(self, server: SharedServer, reason: str) -> None:
         if not server.has_sessions:
-            self._stateless_account = None
+            self._stateless = None
         for member in server.members():
             member.end(reason)
 
     def _forget_stateless(self) -> None:
-        if self._stateless_account is not None:
-            self._stateless_account.abandon()
-            self._stateless_account = None
+        if self._stateless is not None:
+            self._stateless.instrumentation.abandon()
+            self._stateless = None
 
     async def _sweep(self) -> None:
         ttl = self._limits.session_ttl
@@ -226,7 +244,7 @@ class SessionManager:
                         self._forget_stateless()
                     self._run(server.close())
 
-    def _run(self, errand: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+    def _run(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)

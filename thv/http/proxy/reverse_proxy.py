@@ -49,7 +49,7 @@ class ReverseProxy:
         accounting: told of every session.
         host: the address to listen on.
         port: the port; 0 for one that is free.
-        allowed_origins: see `HostPolicy`.
+        allowed_origins, allowed_hosts: see `HostPolicy`.
         report: told in one line, once, that something passes without being counted.
 
     Raises:
@@ -64,11 +64,12 @@ class ReverseProxy:
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_origins: Sequence[str] = (),
+        allowed_hosts: Sequence[str] = (),
         report: Callable[[str], None] | None = None,
     ) -> None:
         if port and target.is_at(host, port):
             raise UsageError(f"the proxy would lead to itself: it listens on {host}:{port}, which is its target, too")
-        self._policy = HostPolicy(host, port, allowed_origins)
+        self._policy = HostPolicy(host, port, allowed_origins, allowed_hosts)
         self._report = report
         self._sessions = Sessions(instrumentation)
         self._server: asyncio.Server | None = None

@@ -1,0 +1,237 @@
+"""`thv doctor --start`: what came of each server, with real ones that behave and real ones that do not."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from thv.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Doctor = Callable[..., dict[str, Any]]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the servers are shell scripts")
+
+THV = str(Path(sys.executable).with_name("thv"))
+DEMO = {"command": THV, "args": ["run", "demo"]}
+
+SERVER = """
+import json, os, sys
+def say(message): print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+def replies(line):
+    request = json.loads(line)
+    method, number = request.get("method"), request.get("id")
+    if method == "initialize":
+        yield {"id": number, "result": {"protocolVersion": "2025-06-18", "capabilities": CAPABILITIES}}
+    elif method == "tools/list":
+        yield TOOLS(number, request["params"])
+    elif method and number is not None:
+        yield {"id": number, "error": {"code": -32601, "message": "no " + method}}
+CAPABILITIES = {"tools": {}}
+TOOLS = lambda number, params: {"id": number, "result": {"tools": [{"name": "a"}]}}
+"""
+LOOP = """
+for line in sys.stdin:
+    for reply in replies(line): say(reply)
+"""
+
+
+def server(code: str) -> dict[str, Any]:
+    return {"command": sys.executable, "args": ["-c", SERVER + code + LOOP]}
+
+
+@pytest.fixture
+def doctor(home: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Doctor:
+    """Runs `thv doctor --start` on these servers of Cursor; the report of the first, or the whole answer."""
+
+    def run(*, whole: bool = False, timeout: str = "30", **servers: dict[str, Any]) -> dict[str, Any]:
+        path = home / ".cursor" / "mcp.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"mcpServers": servers}))
+        capfd.readouterr()
+        words = ["--start", "--timeout", timeout, "--project", str(tmp_path), "--format", "json"]
+        code = main(["doctor", "cursor", *words])
+        found: dict[str, Any] = json.loads(capfd.readouterr()[0])
+        assert code == (1 if found["problems"] else 0)
+        report: dict[str, Any] = found if whole else found["files"][0]["servers"][0]
+        return report
+
+    return run
+
+
+def test_a_server_that_works_is_ok_with_its_tools_and_time(doctor: Doctor) -> None:
+    report = doctor(demo=DEMO)
+    assert report["findings"] == []
+    assert report["start"]["ok"] is True
+    assert report["start"]["tools"] == 5
+    assert report["start"]["seconds"] > 0
+
+
+def test_a_wrapped_server_starts_through_thv(doctor: Doctor, home: Path) -> None:
+    path = home / ".cursor" / "mcp.json"
+    doctor(one=server(""))
+    assert main(["client", "wrap", "cursor"]) == 0
+    entry = json.loads(path.read_text())["mcpServers"]["one"]
+    assert entry["args"][0] == "run"
+    report = doctor(one=entry)
+    assert (report["state"], report["start"]["tools"], report["findings"]) == ("wrapped", 1, [])
+
+
+def test_a_server_that_ends_tells_its_exit_code_and_its_last_words(doctor: Doctor) -> None:
+    report = doctor(
+        a={
+            "command": "sh",
+            "args": [
+                "-c",
+                "echo first words; echo second; for i in 1 2 3 4 5 6 7 8 9; do echo line $i >&2; done; exit 3",
+            ],
+        }
+    )
+    assert report["start"]["exit_code"] == 3
+    assert report["start"]["stderr"] == [f"line {i}" for i in range(2, 10)]
+    assert report["start"]["stray_stdout"] == "first words"
+    assert report["findings"][0]["problem"] == "it ended before it answered (exit code 3)"
+
+
+def test_a_server_that_dies_of_a_signal(doctor: Doctor) -> None:
+    report = doctor(a={"command": "sh", "args": ["-c", "kill -9 $$"]})
+    assert report["findings"][0]["problem"] == "it ended before it answered (signal 9)"
+
+
+def test_a_server_that_does_not_answer_is_given_up_and_ended(doctor: Doctor, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    report = doctor(a={"command": "sh", "args": ["-c", f"echo $$ > {pid}; trap '' TERM; sleep 600"]}, timeout="0.5")
+    assert report["findings"][0]["problem"] == "no answer within 0.5 seconds"
+    assert not psutil.pid_exists(int(pid.read_text()))
+
+
+def test_what_a_server_leaves_behind_is_ended_too(doctor: Doctor, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    report = doctor(a={"command": "sh", "args": ["-c", f"sleep 600 & echo $! > {pid}; exec {THV} run demo"]})
+    assert report["start"]["ok"] is True
+    child = int(pid.read_text())
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_logs_on_stdout_are_wrong_even_if_it_answers(doctor: Doctor) -> None:
+    report = doctor(a=server('print("Server running on stdio", flush=True)'))
+    assert report["start"]["ok"] is True
+    assert report["findings"] == [
+        {
+            "problem": "it writes to stdout what is no MCP: Server running on stdio",
+            "remedy": "make it log to stderr; stdout is for MCP",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "tools", "problem"),
+    [
+        ("", 1, None),
+        ("CAPABILITIES = {}\nTOOLS = lambda n, p: {'id': n, 'error': {'code': -32601, 'message': 'no'}}", 0, None),
+        ("TOOLS = lambda n, p: {'id': str(n), 'result': {'tools': []}}", 0, None),
+        (
+            "TOOLS = lambda n, p: {'id': n, 'result': {'tools': [{}] * 2, 'nextCursor': None if p else 'x'}}",
+            4,
+            None,
+        ),
+        ("TOOLS = lambda n, p: {'id': n, 'result': {'tools': 'none'}}", None, "its answer to tools/list is no list"),
+        (
+            "TOOLS = lambda n, p: {'id': n, 'error': {'code': -32000, 'message': 'no key'}}",
+            None,
+            "error -32000: no key",
+        ),
+        ("replies = lambda line: [{'id': 99, 'result': {}}]", None, "no answer within"),
+        ("say({'id': 'q', 'method': 'ping'}); say({'method': 'notifications/message'})", 1, None),
+    ],
+)
+def test_good_and_bad_answers(doctor: Doctor, code: str, tools: int | None, problem: str | None) -> None:
+    report = doctor(a=server(code), timeout="3" if problem == "no answer within" else "30")
+    assert report["start"]["tools"] == tools
+    assert [problem in finding["problem"] for finding in report["findings"] if problem] == ([True] if problem else [])
+
+
+def test_servers_start_side_by_side(doctor: Doctor, tmp_path: Path) -> None:
+    # Each answers only once the other has been started.
+    def waiting(own: str, other: str) -> dict[str, Any]:
+        return server(
+            f"import time\nopen({str(tmp_path / own)!r}, 'w').close()\n"
+            f"while not os.path.exists({str(tmp_path / other)!r}): time.sleep(0.01)"
+        )
+
+    found = doctor(whole=True, a=waiting("a", "b"), b=waiting("b", "a"))
+    assert [report["start"]["ok"] for report in found["files"][0]["servers"]] == [True, True]
+
+
+def test_it_starts_with_the_clients_environment_and_folder(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONLY_IN_THE_SHELL", "x")
+    seen = tmp_path / "seen"
+    (tmp_path / ".env").write_text("FROM_FILE=f\n")
+    code = f"json.dump([dict(os.environ), os.getcwd()], open({str(seen)!r}, 'w'))"
+    entry = {**server(code), "env": {"OWN": "o"}, "envFile": str(tmp_path / ".env"), "cwd": str(tmp_path)}
+    assert doctor(a=entry)["findings"] == []
+    environ, cwd = json.loads(seen.read_text())
+    assert (environ["OWN"], environ["FROM_FILE"], cwd) == ("o", "f", os.path.realpath(tmp_path))
+    assert "ONLY_IN_THE_SHELL" not in environ
+    assert environ["HOME"] == os.environ["HOME"]
+
+
+def test_what_only_the_client_knows_is_not_started(doctor: Doctor) -> None:
+    report = doctor(a={"command": sys.executable, "args": ["${input:key}"]})
+    assert report["start"] is None
+    assert report["not_started"] == "only the client knows ${input:key}"
+    assert report["findings"] == []
+
+
+def test_the_first_start_behind_a_runner_is_told_from_the_second(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thv.doctor import examination
+
+    monkeypatch.setattr(examination, "SLOW_S", 0.5)
+    done = tmp_path / "downloaded"
+    runner = tmp_path / "npx"
+    runner.write_text(f"#!/bin/sh\n[ -e {done} ] || {{ sleep 1; touch {done}; }}\nexec {THV} run demo\n")
+    runner.chmod(0o755)
+    (tmp_path / "node").symlink_to(runner)
+    report = doctor(a={"command": str(runner), "env": {"PATH": f"{tmp_path}:{os.environ['PATH']}"}})
+    assert report["start"]["ok"] is True
+    assert 0.5 < report["start"]["download_seconds"] <= report["start"]["seconds"]
+
+
+def test_text_for_people(home: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = home / ".kiro" / "settings" / "mcp.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps({"mcpServers": {"demo": DEMO, "gone": {"command": "/away"}, "web": {"url": "http://x"}}})
+    )
+    assert main(["doctor", "--project", str(tmp_path)]) == 1
+    out, err = capfd.readouterr()
+    assert out.splitlines() == [
+        "Kiro  ~/.kiro/settings/mcp.json",
+        "  ok    demo  thv",
+        "  wrong gone  away",
+        "        /away does not exist",
+        "        → correct the path, or install it there again",
+        "  -     web   remote: its client only connects to it",
+    ]
+    assert "3 servers, 1 problem; --start starts them, too" in err
+
+
+def test_nothing_to_examine(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["doctor", "--project", str(tmp_path)]) == 0
+    assert "no MCP client is configured here" in capfd.readouterr()[1]

@@ -1,0 +1,90 @@
+"""The token that clients over HTTP have to present."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.http.fronts import FrontRun, call, initialize
+from thv.errors import UsageError
+from thv.http.app.service import FrontOptions
+from thv.http.bearer_auth import BearerAuth, bearer_auth
+
+CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parent / "chatty.py")]
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, b"", b"Bearer", b"Bearer ", b"Bearer secre", b"Bearer secret2", b"Basic secret", b"secret"]
+)
+def test_anything_but_the_token_is_refused(authorization: bytes | None) -> None:
+    assert not BearerAuth("secret").allows(authorization)
+
+
+@pytest.mark.parametrize("authorization", [b"Bearer secret", b"bearer secret", b"BEARER  secret "])
+def test_the_token_is_let_in_however_the_scheme_is_spelled(authorization: bytes) -> None:
+    assert BearerAuth("secret").allows(authorization)
+
+
+def test_a_token_that_was_renewed_in_its_file_is_the_one_that_counts(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    auth = bearer_auth(str(file), {})
+    assert auth is not None
+    assert auth.allows(b"Bearer first")
+    file.write_text("second\n")
+    os.utime(file, ns=(1, 1))
+    assert auth.allows(b"Bearer second")
+    assert not auth.allows(b"Bearer first")
+
+
+def test_the_file_comes_before_the_variable_and_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-file")
+    environ = {"TOOLHIVE_PROXY_AUTH_TOKEN": "from-variable"}
+    both, variable = bearer_auth(str(file), environ), bearer_auth(None, environ)
+    assert both is not None
+    assert variable is not None
+    assert both.allows(b"Bearer from-file")
+    assert variable.allows(b"Bearer from-variable")
+    assert bearer_auth(None, {"TOOLHIVE_PROXY_AUTH_TOKEN": ""}) is None
+
+
+@pytest.mark.parametrize("content", ["", "  \n", "two words", "caf\xe9", "a\nb"])
+def test_what_cannot_be_a_token_is_a_usage_error(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError, match="--auth-token-file"):
+        bearer_auth(str(file), {})
+
+
+def test_an_address_that_others_reach_needs_a_token_or_no_auth(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret")
+    with pytest.raises(UsageError, match="--no-auth"):
+        FrontOptions("0", host="0.0.0.0", environ={})
+    assert FrontOptions("0", host="0.0.0.0", no_auth=True, environ={}).auth is None
+    assert FrontOptions("0", host="0.0.0.0", auth_token_file=str(file), environ={}).auth is not None
+    assert FrontOptions("0", host="0.0.0.0", environ={"TOOLHIVE_PROXY_AUTH_TOKEN": "secret"}).auth is not None
+    assert FrontOptions("0", environ={}).auth is None
+    with pytest.raises(UsageError, match="exclude"):
+        FrontOptions("0", auth_token_file=str(file), no_auth=True, environ={})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")
+def test_the_front_asks_for_the_token_everywhere_but_for_health_and_preflights(tmp_path: Path) -> None:
+    with FrontRun(CHATTY, tmp_path, env={"TOOLHIVE_PROXY_AUTH_TOKEN": "secret"}) as front:
+        for method, body in (("POST", initialize()), ("GET", None), ("DELETE", None)):
+            for headers in ({}, {"Authorization": "Bearer wrong"}):
+                reply = front.request(method, body, **headers)
+                assert (reply.status, reply.headers["www-authenticate"]) == (401, 'Bearer realm="thv"')
+        assert front.request("GET", path="/health").status in {200, 503}
+        preflight = front.request("OPTIONS", Origin="http://localhost", Access_Control_Request_Headers="authorization")
+        assert (preflight.status, preflight.headers["access-control-allow-headers"]) == (204, "authorization")
+        session = front.post(initialize(), Authorization="Bearer secret").headers["mcp-session-id"]
+        known = {"Authorization": "Bearer secret", "Mcp_Session_Id": session}
+        reply = front.post(call(1, "environment", {"name": "TOOLHIVE_PROXY_AUTH_TOKEN"}), **known)
+        assert reply.json()["result"] == {"value": None}
+        front.stop()

@@ -1,0 +1,409 @@
+"""One client's connection: its bytes become requests, handed to a handler one after the other.
+
+Parsed by llhttp (httptools). Promises: no client holds memory or a connection by sending slowly, sending too much, or
+sending what is not HTTP; a request whose framing could be read in two ways is refused, so that nothing in a body is
+ever taken for a request; `Upgrade` is ignored (RFC 9110, 7.8), since nothing here speaks another protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httptools
+
+from thv.http.server.request import STATUS_LINES, HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Header = tuple[bytes, bytes]
+    Handler = Callable[[HttpRequest], Awaitable[None]]
+
+MAX_HEAD: Final = 64 << 10
+"""Bytes of a request's line and headers, and of anything else that is not a body: trailers, chunk extensions."""
+
+HEAD_TIMEOUT_S: Final = 10.0
+"""From the first byte of a request, or the connection's begin, to the end of its head."""
+
+IDLE_TIMEOUT_S: Final = 75.0
+"""Between two requests: longer than the 60 after which proxies close their idle connections."""
+
+LINGER_TIMEOUT_S: Final = 5.0
+LINGER_BYTES: Final = 1 << 20
+"""How long, and for how much, a request that was answered early is read on: closing at once would reset the connection,
+and the client could lose the answer."""
+
+FAR_FUTURE: Final = float("inf")
+
+BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = 400, 413, 431
+EXPECTATION_FAILED, NOT_IMPLEMENTED, VERSION_NOT_SUPPORTED = 417, 501, 505
+
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)([^?#]*)(?:\?([^#]*))?")
+
+
+class ConnectionOwner(Protocol):
+    """What the connections of one listener share."""
+
+    connections: set[HttpConnection]
+    """Those that are open."""
+    tasks: set[asyncio.Task[None]]
+    """The handlers that run."""
+
+    @property
+    def handler(self) -> Handler:
+        """Answers a request."""
+
+    def handler_failed(self, request: HttpRequest, error: Exception) -> None:
+        """A handler raised an error."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        owner: the listener that accepted it.
+        loop: the running loop.
+
+    Attributes:
+        deadline: the loop's time at which the listener closes it.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._parser = self._new_parser()
+        self._current: HttpRequest | None = None
+        self._waiting: deque[HttpRequest] = deque()
+        self._parsed: HttpRequest | None = None  # the request whose body is being parsed
+        self._url = b""
+        self._fields: list[Header] = []
+        self._head_size = 0
+        self._in_head = True
+        self._upgrades = False
+        self._replays_head = False
+        self._discarded = 0
+        self._refusal: tuple[int, str] | None = None
+        self._is_paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self.deadline = FAR_FUTURE
+
+    # For requests.
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written, or has left."""
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def answered(self, request: HttpRequest) -> None:
+        """The response to the current request is whole."""
+        if request is not self._current:
+            return
+        self._current = None
+        if self._transport.is_closing():
+            return
+        if not request.keep_alive:
+            self._waiting.clear()
+            if request.is_whole:
+                self._transport.close()
+            else:
+                self._refusal = (CONTENT_TOO_LARGE, "")  # nothing more is parsed
+                self._linger()
+        elif not request.is_whole:
+            self._discarded = 0
+            self.deadline = self._loop.time() + LINGER_TIMEOUT_S
+            self.resume_reading()
+        else:
+            self._next()
+
+    # For the listener.
+
+    def shut_down(self) -> None:
+        """End once the current request is answered."""
+        if self._current is None:
+            self._transport.close()
+        else:
+            self._current.keep_alive = False
+
+    def abort(self) -> None:
+        """End now."""
+        self._transport.abort()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        self._transport.close()
+
+    # For asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
+        self._transport = transport  # type: ignore[assignment]  # asyncio names the base class only
+        self._owner.connections.add(self)
+        self.deadline = self._loop.time() + HEAD_TIMEOUT_S
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
+        """It is closed."""
+        self._owner.connections.discard(self)
+        self._leave()
+
+    def eof_received(self) -> None:
+        """The client closed, or will send no more: both look the same, and no stream may outlive its client."""
+        self._leave()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is written to."""
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
+        if self._refusal is not None:
+            self._discard(len(data))
+            return
+        if self._in_head and self._current is None and not self._head_size:
+            self.deadline = self._loop.time() + HEAD_TIMEOUT_S
+        self._head_size += len(data)
+        self._parse(data)
+        if self._head_size > MAX_HEAD and self._refusal is None:
+            self._refuse(HEAD_TOO_LARGE if self._in_head else BAD_REQUEST, "the head of the request is too large")
+
+    def _parse(self, data: bytes) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                if self._refusal is not None:
+                    return
+                data = data[stopped.args[0] :]
+                self._parse_on_without_upgrade()
+                if data:
+                    continue
+            except httptools.HttpParserError as error:
+                self._refuse(BAD_REQUEST, str(error))
+            return
+
+    def _parse_on_without_upgrade(self) -> None:
+        """A new parser for the body of a request that asked for another protocol: llhttp takes that as said and done.
+
+        It is given a head that frames the body in the same way and asks for nothing.
+        """
+        self._upgrades = False
+        request = self._parsed
+        if request is None:
+            return
+        self._parser = self._new_parser()
+        self._replays_head = True
+        framing = b"".join(
+            b"%b: %b\r\n" % (name, request.headers[name])
+            for name in (b"content-length", b"transfer-encoding")
+            if name in request.headers
+        )
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request that ends the connection is ignored; by itself the parser would refuse that request.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    # For httptools.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._url = b""
+        self._fields = []
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """A part of its target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer."""
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Its head is whole."""
+        if self._replays_head:
+            self._replays_head = False
+            self._in_head = False
+            return
+        if self._refusal is not None:
+            return
+        parser = self._parser
+        if self._head_size > MAX_HEAD and self._size_of_head() > MAX_HEAD:
+            self._refuse(HEAD_TOO_LARGE, "the head of the request is too large")
+            return
+        self._in_head = False
+        self._head_size = 0
+        self._upgrades = parser.should_upgrade()
+        version = parser.get_http_version()
+        headers: dict[bytes, bytes] = {}
+        for name, value in self._fields:
+            key = name.lower()
+            headers[key] = headers[key] + b", " + value.strip(b" \t") if key in headers else value.strip(b" \t")
+        path, _, query = self._url.partition(b"?")
+        if path[:1] not in {b"/", b"*"}:
+            absolute = _ABSOLUTE.fullmatch(self._url)
+            if absolute is None:
+                self._refuse(BAD_REQUEST, "the target of the request is neither a path nor a URL of HTTP")
+                return
+            # Whatever Host says, this is the name that the client used (RFC 9112, 3.2.2).
+            headers[b"host"], path, query = absolute[1], absolute[2] or b"/", absolute[3] or b""
+        problem = _problem(version, headers)
+        if problem is not None:
+            self._refuse(*problem)
+            return
+        request = HttpRequest(
+            self,
+            parser.get_method().decode("ascii"),
+            (path, query),
+            self._fields,
+            headers,
+            speaks_1_1=version == "1.1",
+            keep_alive=version == "1.1" and parser.should_keep_alive(),
+        )
+        self._parsed = request
+        if self._current is None:
+            self._begin(request)
+        else:
+            self._waiting.append(request)
+            self._pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        self._head_size = 0
+        request = self._parsed
+        if request is None or self._refusal is not None:
+            return
+        if request.is_answered:
+            self._discard(len(body))
+        elif not request.feed(body):
+            self._pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Its body is whole."""
+        if self._upgrades:
+            return  # the parser skipped the body; see `_parse_on_without_upgrade`
+        self._in_head = True
+        self._head_size = 0
+        request, self._parsed = self._parsed, None
+        if request is None or self._refusal is not None:
+            return
+        request.complete()
+        if request.is_answered:
+            self._next()
+
+    # Inside.
+
+    def _begin(self, request: HttpRequest) -> None:
+        self._current = request
+        self.deadline = FAR_FUTURE
+        task = self._loop.create_task(self._handle(request))
+        self._owner.tasks.add(task)
+        task.add_done_callback(self._owner.tasks.discard)
+
+    async def _handle(self, request: HttpRequest) -> None:
+        try:
+            await self._owner.handler(request)
+        except ConnectionError:
+            pass  # the client left
+        except Exception as error:  # noqa: BLE001  one request must not take the others with it
+            self._owner.handler_failed(request, error)
+        if not request.is_answered and not request.is_disconnected:
+            self._transport.close()  # a response that broke off must not look whole
+
+    def _next(self) -> None:
+        """Turn to the next request."""
+        if self._waiting:
+            self._begin(self._waiting.popleft())
+            if not self._waiting:
+                self.resume_reading()
+        elif self._refusal is not None:
+            self._send_refusal()
+        else:
+            self.deadline = self._loop.time() + (HEAD_TIMEOUT_S if self._head_size else IDLE_TIMEOUT_S)
+            self.resume_reading()
+
+    def _refuse(self, status: int, problem: str) -> None:
+        """Nothing that comes from now on can be understood: say so, once what came before is answered."""
+        self._refusal = (status, problem)
+        request = self._current
+        if request is None:
+            self._send_refusal()
+        elif request is self._parsed:
+            request.disconnect()
+            if request.has_begun:
+                self._transport.close()
+            else:
+                self._send_refusal()
+
+    def _send_refusal(self) -> None:
+        status, problem = self._refusal or (BAD_REQUEST, "")
+        body = problem.encode()
+        head = b"%bcontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.write(head % (STATUS_LINES[status], len(body)) + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Nothing more is sent; what the client still sends is read for a while, so that it sees the answer."""
+        self._discarded = 0
+        self.deadline = self._loop.time() + LINGER_TIMEOUT_S
+        self.resume_reading()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > LINGER_BYTES:
+            self._transport.close()
+
+    def _pause_reading(self) -> None:
+        if not self._is_paused and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _leave(self) -> None:
+        request, self._current = self._current, None
+        self._waiting.clear()
+        self.resume_writing()
+        if request is not None:
+            request.disconnect()
+
+    def _size_of_head(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self._fields)
+
+
+def _problem(version: str, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
+    """Why a request with this head cannot be served: a status and a sentence. llhttp has checked its syntax."""
+    if version not in {"1.1", "1.0"}:
+        return VERSION_NOT_SUPPORTED, "only HTTP/1.1 and 1.0 are spoken here"
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None:
+        if coding.lower() != b"chunked":
+            return NOT_IMPLEMENTED, "the only Transfer-Encoding that is understood is chunked"
+        if version == "1.0" or b"content-length" in headers:
+            return BAD_REQUEST, "the length of the body is ambiguous"
+    if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+        return EXPECTATION_FAILED, "the only expectation that can be met is 100-continue"
+    return None

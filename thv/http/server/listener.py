@@ -1,0 +1,110 @@
+"""Listens for HTTP and hands each request to a handler."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from thv.errors import ThvError
+from thv.http.server.connection import HttpConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thv.http.server.connection import Handler
+    from thv.http.server.request import HttpRequest
+
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted: hundreds of clients may start at once."""
+
+LAST_BYTES_TIMEOUT_S: Final = 0.3
+"""For what was answered to go out when the listener ends."""
+
+SWEEP_INTERVAL_S: Final = 1.0
+"""Between two looks for connections whose deadline has passed: one timer for all costs less than one for each."""
+
+
+class Listener:
+    """Serves one handler.
+
+    Args:
+        handler: answers a request.
+        host: the address to listen on.
+        port: the port; 0 for one that is free.
+        port_option: the command line option that chose the port.
+        warn: told when a handler failed.
+    """
+
+    def __init__(
+        self, handler: Handler, host: str, port: int, *, port_option: str, warn: Callable[[str], None]
+    ) -> None:
+        self.handler = handler
+        self.host = host
+        self.port = port
+        self.connections: set[HttpConnection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._port_option = port_option
+        self._warn = warn
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ThvError: the address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: HttpConnection(self, loop), self.host, self.port, backlog=BACKLOG
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            raise ThvError(
+                f"cannot listen on {self.host} port {self.port}: {reason}; {self._port_option} names another"
+            ) from None
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweeper = loop.create_task(self._sweep())
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def stop_listening(self) -> None:
+        """Accept no more connections; what is open goes on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Let what was answered go out, and end every connection."""
+        self.stop_listening()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self.connections):
+            connection.shut_down()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_BYTES_TIMEOUT_S):
+                while self.connections:  # noqa: ASYNC110  the end of each is an event of its own
+                    await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def handler_failed(self, request: HttpRequest, error: Exception) -> None:
+        """A handler raised an error: its request is answered with 500, if nothing has been sent."""
+        self._warn(f"internal error while answering {request.method} {request.path.decode('latin-1')}: {error!r}")
+        request.keep_alive = False
+        request.respond(500, ())
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            now = loop.time()
+            for connection in list(self.connections):
+                if connection.deadline <= now:
+                    connection.expire()

@@ -1,0 +1,210 @@
+"""One HTTP request and its response, as a handler sees them.
+
+Promises: a body is read no further than its reader takes it; a response is written once; a client that leaves is
+reported by a callback and by `ConnectionError`. The connection that carries both is `thv.http.server.connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Header = tuple[bytes, bytes]
+
+MAX_UNREAD_BODY: Final = 256 << 10
+"""Bytes of a body that wait for the handler before the connection is read no further."""
+
+STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+BODILESS: Final = frozenset({204, 304})
+"""Statuses of responses without a body (RFC 9110, 6.4.1)."""
+
+
+class Carrier(Protocol):
+    """The connection that carries a request and its response."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written, or has left."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def answered(self, request: HttpRequest) -> None:
+        """The response is whole."""
+
+
+class HttpRequest:
+    """One request.
+
+    Attributes:
+        method: in capitals, as HTTP methods are.
+        path: the path of the target, not decoded.
+        query: what follows its question mark.
+        fields: the headers as they were spelled, in order, without the white space around their values.
+        headers: the headers by their names in lower case; those given twice joined by a comma (RFC 9110, 5.2).
+        on_disconnect: called once if the client leaves before the response is whole.
+        is_disconnected: the client has left.
+        is_answered: the response is whole, or can never be.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_expects_continue",
+        "_has_begun",
+        "_pieces",
+        "_reader",
+        "_unread",
+        "fields",
+        "headers",
+        "is_answered",
+        "is_disconnected",
+        "is_whole",
+        "keep_alive",
+        "method",
+        "on_disconnect",
+        "path",
+        "query",
+        "speaks_1_1",
+    )
+
+    def __init__(
+        self,
+        connection: Carrier,
+        method: str,
+        target: tuple[bytes, bytes],
+        fields: list[Header],
+        headers: dict[bytes, bytes],
+        *,
+        speaks_1_1: bool,
+        keep_alive: bool,
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.path, self.query = target
+        self.fields = fields
+        self.headers = headers
+        self.speaks_1_1 = speaks_1_1
+        self.keep_alive = keep_alive
+        self.on_disconnect: Callable[[], None] | None = None
+        self.is_disconnected = False
+        self.is_answered = False
+        self.is_whole = False
+        self._pieces: list[bytes] = []
+        self._unread = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._expects_continue = b"expect" in headers
+        self._has_begun = False
+        self._chunked = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the response has begun."""
+        return self._has_begun
+
+    # For the handler: the request's body.
+
+    async def read(self) -> bytes:
+        """What came of the body since the last call, once there is anything; empty at its end.
+
+        Raises:
+            ConnectionError: the client left before the body was whole.
+        """
+        while not self._pieces:
+            if self.is_whole:
+                return b""
+            if self.is_disconnected:
+                raise ConnectionResetError("the client left")
+            if self._expects_continue and not self._has_begun:
+                self._expects_continue = False
+                self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._connection.resume_reading()
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
+        self._unread = 0
+        return piece
+
+    # For the handler: the response.
+
+    def respond(self, status: int, headers: Iterable[Header], body: bytes = b"") -> None:
+        """Send the whole response."""
+        if self._has_begun or self.is_disconnected:
+            return
+        self._has_begun = True
+        length = b"" if status in BODILESS else b"content-length: %d\r\n" % len(body)
+        head = self._head(status, headers, length)
+        self._connection.write(head if self.method == "HEAD" else head + body)
+        self._end()
+
+    def begin(self, status: int, headers: Iterable[Header]) -> None:
+        """Send the head of a response whose body comes piece by piece."""
+        if self._has_begun or self.is_disconnected:
+            return
+        self._has_begun = True
+        self._chunked = self.speaks_1_1
+        if not self._chunked:
+            self.keep_alive = False
+        self._connection.write(self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._chunked else b""))
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece of the body; returns when the client has room for more, or has left."""
+        if self.is_disconnected or not piece:
+            return
+        self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
+        await self._connection.drain()
+
+    def end(self) -> None:
+        """The body is whole."""
+        if self.is_answered:
+            return
+        if self._chunked and not self.is_disconnected:
+            self._connection.write(b"0\r\n\r\n")
+        self._end()
+
+    # For the connection.
+
+    def feed(self, piece: bytes) -> bool:
+        """A piece of the body came; whether the connection may read on."""
+        self._pieces.append(piece)
+        self._unread += len(piece)
+        self._wake()
+        return self._unread <= MAX_UNREAD_BODY
+
+    def complete(self) -> None:
+        """The body is whole."""
+        self.is_whole = True
+        self._wake()
+
+    def disconnect(self) -> None:
+        """The client left, or its body cannot be read any further."""
+        if self.is_disconnected:
+            return
+        self.is_disconnected = True
+        self._wake()
+        callback, self.on_disconnect = self.on_disconnect, None
+        if callback is not None and not self.is_answered:
+            callback()
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    def _head(self, status: int, headers: Iterable[Header], framing: bytes) -> bytes:
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        return b"%b%b%b%b\r\n" % (STATUS_LINES[status], lines, framing, close)
+
+    def _end(self) -> None:
+        self.is_answered = True
+        self.on_disconnect = None
+        self._connection.answered(self)
