@@ -14,7 +14,7 @@ function __thv_look -S # COMMAND: what may follow it
                 'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
                 'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
-                'client'\t'Put thv in front of your MCP clients\' servers, and take it away' \
+                'client'\t'Put thv in front of your MCP clients\' servers' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
                 'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each'

@@ -12,7 +12,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
             @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
-            @('client', 'Put thv in front of your MCP clients'' servers, and take it away'),
+            @('client', 'Put thv in front of your MCP clients'' servers'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent'),
             @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each')

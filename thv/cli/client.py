@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=Group,
-    help="Put thv in front of your MCP clients' servers, and take it away.",
+    help="Put thv in front of your MCP clients' servers.",
     epilog=listed(
         "Examples:",
         [
