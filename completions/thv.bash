@@ -48,11 +48,11 @@ _thv_look() { # COMMAND: what may follow it
         places='client ...'
         ;;
     'client wrap')
-        flags='+--server=nothing --project=directory --dry-run --format=text/json --help,-h'
+        flags='+--server=client-server --project=directory --dry-run --format=text/json --help,-h'
         places='client ...'
         ;;
     'client unwrap')
-        flags='+--server=nothing --project=directory --dry-run --format=text/json --help,-h'
+        flags='+--server=client-server --project=directory --dry-run --format=text/json --help,-h'
         places='client ...'
         ;;
     'config')
@@ -252,6 +252,7 @@ _thv() {
         done <<<"$(compgen "$flag" -- "$value")"
         compopt -o filenames 2>/dev/null
         ;;
+    client-server) found=$(command thv __complete client-servers 2>/dev/null) ;;
     *) _thv_words "$kind" ;;
     esac
     for each in $found; do

@@ -139,7 +139,7 @@ function __thv_look -S # COMMAND: what may follow it
             set places client ...
         case 'client wrap'
             set flags \
-                '+--server=nothing'\t'Only the server of this name; may be given again' \
+                '+--server=client-server'\t'Only the server of this name; may be given again' \
                 '--project=directory'\t'Where to look for the files of a project' \
                 '--dry-run'\t'Show what would change, and change nothing' \
                 '--format=text/json'\t'How to print the answer' \
@@ -147,7 +147,7 @@ function __thv_look -S # COMMAND: what may follow it
             set places client ...
         case 'client unwrap'
             set flags \
-                '+--server=nothing'\t'Only the server of this name; may be given again' \
+                '+--server=client-server'\t'Only the server of this name; may be given again' \
                 '--project=directory'\t'Where to look for the files of a project' \
                 '--dry-run'\t'Show what would change, and change nothing' \
                 '--format=text/json'\t'How to print the answer' \
@@ -483,6 +483,8 @@ function __thv_complete
             __fish_complete_path $cur | string replace -r '^' -- $prefix
         case directory
             __fish_complete_directories $cur | string replace -r '^' -- $prefix
+        case client-server
+            command thv __complete client-servers 2>/dev/null | string replace -r '^' -- "$prefix"
         case '*'
             __thv_words $kind
             # A prefix that is there already: fish would put a blank behind it.

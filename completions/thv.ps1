@@ -172,7 +172,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['client wrap'] = @{
         verbs = @()
         flags = @(
-            @('+--server=nothing', 'Only the server of this name; may be given again'),
+            @('+--server=client-server', 'Only the server of this name; may be given again'),
             @('--project=directory', 'Where to look for the files of a project'),
             @('--dry-run', 'Show what would change, and change nothing'),
             @('--format=text/json', 'How to print the answer'),
@@ -184,7 +184,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['client unwrap'] = @{
         verbs = @()
         flags = @(
-            @('+--server=nothing', 'Only the server of this name; may be given again'),
+            @('+--server=client-server', 'Only the server of this name; may be given again'),
             @('--project=directory', 'Where to look for the files of a project'),
             @('--dry-run', 'Show what would change, and change nothing'),
             @('--format=text/json', 'How to print the answer'),
@@ -545,6 +545,11 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             }
             return & $show @($found) '' $cur
         }
+    }
+    if ($kind -eq 'client-server') {
+        $found = & (Get-Command thv -CommandType Application | Select-Object -First 1) __complete client-servers 2>&1 |
+            Where-Object { $_ -is [string] } | ForEach-Object { , @($_, '') }
+        return & $show @($found) $prefix $cur
     }
     if ($kinds.ContainsKey($kind)) { & $show $kinds[$kind] $prefix $cur }
 }

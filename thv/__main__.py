@@ -30,6 +30,9 @@ FAST: dict[tuple[str, ...], tuple[str, int, int]] = {
 SECTIONED = 3
 """Words that begin a fast command of `thv config SECTION VERB`; its function takes the section, too."""
 
+COMPLETE_CLIENT_SERVERS = ["__complete", "client-servers"]
+"""What the completion scripts ask; not a command for people."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
@@ -105,6 +108,10 @@ def mcp_command(words: Sequence[str]) -> Callable[[], int] | None:
 
 def fast_command(words: Sequence[str]) -> Callable[[], None] | None:
     """What these words ask for, or None if that is for the full command line to find out. Does nothing yet."""
+    if list(words) == COMPLETE_CLIENT_SERVERS:
+        from thv.cli import commands
+
+        return commands.client_servers
     for begin in range(1, len(words) + 1):
         known = FAST.get(tuple(words[:begin]))
         if known is not None:

@@ -22,13 +22,14 @@ from thv.servers.registry import entries
 NOTHING = "nothing"
 """The kind of a value that nobody but the user can know."""
 
-SERVER, CLIENT, KEY, VALUE = "server", "client", "key", "value"
+SERVER, CLIENT, CLIENT_SERVER, KEY, VALUE = "server", "client", "client-server", "key", "value"
 SHELL, FILE, DIRECTORY = "shell", "file", "directory"
 """Kinds with a meaning in the templates; a choice is a kind by its own words, such as ``text/json``."""
 
 KIND_OF = {
     "SERVER": SERVER,
     "CLIENT": CLIENT,
+    "SERVER_NAME": CLIENT_SERVER,
     "VALUE": VALUE,
     "SHELL": SHELL,
     "FILE": FILE,

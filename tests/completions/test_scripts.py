@@ -12,6 +12,7 @@ import pytest
 
 from completions.maker.tree import build
 from completions.maker.writers import scripts
+from thv.__main__ import main
 from thv.cli.completion_script import FILES, script
 from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
@@ -57,6 +58,21 @@ def test_no_script_starts_thv_or_writes_a_file(shell: str) -> None:
     for line in code:
         assert not re.search(r"(^|[;&|(`{]|\$\()\s*thv\s", line), line
         assert not re.search(r"(?<![<=-])>>?\s*(?!/dev/null|&2)[\w$~/.]", re.sub(r"'[^']*'", "", line)), line
+
+
+def test_the_names_of_clients_servers_come_from_their_files(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (home / ".cursor").mkdir()
+    (home / ".cursor" / "mcp.json").write_text(
+        '{"mcpServers": {"b": {"command": "x"}, "a": {"url": "y"}, "$(x) y": {}}}'
+    )
+    (home / ".claude.json").write_text("{broken")
+    assert main(["__complete", "client-servers"]) == 0
+    assert capfd.readouterr() == ("a\nb\n", "")
+    for name in FILES:
+        assert "__complete client-servers" in script(name)
 
 
 def test_the_wheel_puts_each_script_where_its_shell_looks() -> None:

@@ -212,7 +212,7 @@ def print_completion(
     """Print the script that makes TAB complete. It is for one shell.
 
     It goes to stdout and nowhere else: where your shell finds it is yours to say. In zsh, that is after compinit. The
-    script never starts thv.
+    script starts thv for the names of your clients' servers alone.
     """
     commands.completion(shell)
 

@@ -46,7 +46,7 @@ Clients = Annotated[
 ]
 Servers = Annotated[
     list[str] | None,
-    typer.Option("--server", metavar="NAME", help="Only the server of this name; may be given again."),
+    typer.Option("--server", metavar="SERVER_NAME", help="Only the server of this name; may be given again."),
 ]
 Project = Annotated[
     str, typer.Option("--project", metavar="DIR", help="Where to look for the files of a project.", show_default=False)

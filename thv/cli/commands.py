@@ -44,6 +44,23 @@ def completion(shell: str) -> None:
     answer(script(shell).removesuffix("\n"))
 
 
+def client_servers() -> None:
+    """`thv __complete client-servers`: the names of the servers of all clients, for the completion scripts.
+
+    A name that a shell would have to quote is left out; so is a file that cannot be read.
+    """
+    import re
+    from pathlib import Path
+
+    from thv.clients.client_files import Machine, find
+    from thv.clients.service import survey
+
+    names = {entry.name for report in survey(find(Machine.this(), Path())) for entry in report.entries}
+    for name in sorted(names):
+        if re.fullmatch(r"[\w.@/+-]+", name):
+            answer(name)
+
+
 def path() -> None:
     """`thv config path`: where the config file is, whether or not it exists."""
     answer(config_path(os.environ))

@@ -105,6 +105,7 @@ _thv() {
         done <<<"$(compgen "$flag" -- "$value")"
         compopt -o filenames 2>/dev/null
         ;;
+    client-server) found=$(command thv __complete client-servers 2>/dev/null) ;;
     *) _thv_words "$kind" ;;
     esac
     for each in $found; do

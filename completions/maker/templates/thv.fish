@@ -108,6 +108,8 @@ function __thv_complete
             __fish_complete_path $cur | string replace -r '^' -- $prefix
         case directory
             __fish_complete_directories $cur | string replace -r '^' -- $prefix
+        case client-server
+            command thv __complete client-servers 2>/dev/null | string replace -r '^' -- "$prefix"
         case '*'
             __thv_words $kind
             # A prefix that is there already: fish would put a blank behind it.

@@ -77,5 +77,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             return & $show @($found) '' $cur
         }
     }
+    if ($kind -eq 'client-server') {
+        $found = & (Get-Command thv -CommandType Application | Select-Object -First 1) __complete client-servers 2>&1 |
+            Where-Object { $_ -is [string] } | ForEach-Object { , @($_, '') }
+        return & $show @($found) $prefix $cur
+    }
     if ($kinds.ContainsKey($kind)) { & $show $kinds[$kind] $prefix $cur }
 }
