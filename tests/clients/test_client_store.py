@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from thv.clients import client_store
+from thv.clients.catalog import BY_NAME
+from thv.clients.client_files import ClientFile
 from thv.clients.exchange import exchanger, is_open_for_writing
 from thv.errors import ConfigError
 
@@ -252,6 +254,42 @@ def test_kill_9_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path)
         assert path.read_bytes() in {old, new}
     assert client_store.update(path, lambda _: b"after")
     assert [file.name for file in path.parent.iterdir()] == ["config"]  # what the killed one left is cleared
+
+
+def test_claude_codes_own_lock_is_waited_for_and_taken(tmp_path: Path) -> None:
+    path = tmp_path / ".claude.json"
+    path.write_bytes(b"x")
+    lock = tmp_path / ".claude.json.lock"
+    lock.mkdir()
+    file = ClientFile(path, BY_NAME["claude-code"])
+    assert file.lock == lock
+    assert ClientFile(tmp_path / ".mcp.json", BY_NAME["claude-code"], is_project=True).lock is None
+    seen = []
+
+    def release() -> None:
+        path.write_bytes(b"y")
+        lock.rmdir()
+
+    def change(data: bytes) -> bytes:
+        seen.append((data, lock.is_dir()))
+        return data + b"!"
+
+    timer = threading.Timer(0.1, release)
+    timer.start()
+    assert client_store.update(path, change, lock=file.lock)
+    timer.join()
+    assert seen == [(b"y", True)]
+    assert not lock.exists()
+
+
+def test_a_lock_that_was_left_behind_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / ".claude.json"
+    path.write_bytes(b"x")
+    lock = tmp_path / ".claude.json.lock"
+    lock.mkdir()
+    os.utime(lock, (1, 1))
+    assert client_store.update(path, lambda data: data + b"!", lock=lock)
+    assert lock.is_dir()
 
 
 def test_without_a_folder_for_locks_it_works_all_the_same(tmp_path: Path, home: Path) -> None:

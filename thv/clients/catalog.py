@@ -54,6 +54,8 @@ class Client:
         named_inside: the servers are a list, and each says its name itself.
         is_strict: the client refuses comments and trailing commas; False where it takes them or nothing is known.
         has_window: it is started from the desktop, and has the PATH of the desktop rather than that of a shell.
+        lock: what is added to the name of the user's file for the folder by which the client locks it while it reads,
+            changes and writes it; empty if it does not.
         aliases: further names for the command line.
     """
 
@@ -69,6 +71,7 @@ class Client:
     named_inside: bool = False
     is_strict: bool = False
     has_window: bool = False
+    lock: str = ""
     aliases: tuple[str, ...] = ()
 
 
@@ -95,6 +98,7 @@ CLIENTS: Final = (
         servers=(("mcpServers",), ("projects", ANY, "mcpServers")),
         project=(".mcp.json",),
         is_strict=True,
+        lock=".lock",
         aliases=("claude",),
     ),
     Client("cursor", "Cursor", (Location("{home}/.cursor/mcp.json"),), project=(".cursor/mcp.json",), has_window=True),

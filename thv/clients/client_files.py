@@ -34,6 +34,14 @@ class ClientFile:
         return SYNTAX_BY_SUFFIX.get(self.path.suffix.lower(), JSON) if self.client is None else self.client.syntax
 
     @property
+    def lock(self) -> Path | None:
+        """The folder that the client makes while it changes the file; None if it makes none."""
+        if self.client is None or not self.client.lock or self.is_project:
+            return None
+        is_users = self.path.name in {location.path.rpartition("/")[2] for location in self.client.locations}
+        return self.path.with_name(self.path.name + self.client.lock) if is_users else None
+
+    @property
     def title(self) -> str:
         """What to call the client."""
         return "unknown client" if self.client is None else self.client.title

@@ -2,7 +2,7 @@
 
 Promises: what a client writes at the same moment is not lost; the change is computed again from what the client wrote.
 A reader sees the old file or the new one. Mode, owner, extended attributes and symbolic links stay. A full disk or a
-`kill -9` leaves the file whole. No lock file is put beside a client's file: some clients use that name themselves.
+`kill -9` leaves the file whole. No lock of our own is put beside a client's file: some clients use that name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from thv.clients.exchange import exchanger, hold_openers, is_open_for_writing
 from thv.core.atomic_file import PRIVATE_FILE, sync, write_beside
-from thv.core.file_lock import lock
+from thv.core.file_lock import lock as lock_file
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ WRITER_S = 1.0
 
 OPENING_S = 0.0005
 """A client may have found the old file by its name and not opened it yet: the system is in the middle of a call."""
+
+LOCK_IS_STALE_S = 10.0
+"""As Claude Code has it: the default of `proper-lockfile`, whose holder renews the folder's time every five seconds."""
 
 SYNCED_ATTEMPTS = 3
 """Attempts that wait for the disk before the swap. Where that lets a busy client in each time, the disk comes after."""
@@ -74,8 +77,13 @@ def settled(path: Path, use: Callable[[bytes], None]) -> None:
         time.sleep(SETTLE_S)
 
 
-def update(path: Path, change: Callable[[bytes], bytes]) -> bool:
+def update(path: Path, change: Callable[[bytes], bytes], *, lock: Path | None = None) -> bool:
     """Replaces the file by what `change` makes of its bytes; returns whether that differs.
+
+    Args:
+        path: the file.
+        change: makes the new bytes of the old ones.
+        lock: the folder by which the file's client locks it, if it does; see `_client_lock`.
 
     `change` is called again whenever the file changed meanwhile, so it must have no effects but its last one's.
 
@@ -84,7 +92,7 @@ def update(path: Path, change: Callable[[bytes], bytes]) -> bool:
     """
     try:
         target = path.resolve(strict=True)
-        with _lock(target):
+        with _own_lock(target), _client_lock(lock):
             return _update(path, target, change)
     except ConfigError:
         raise
@@ -219,7 +227,7 @@ def _check_replaceable(target: Path) -> os.stat_result:
 
 
 @contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
+def _own_lock(target: Path) -> Iterator[None]:
     """One thv at a time changes a file. The lock is in thv's own folder; without one, the swap alone has to do."""
     from platformdirs import user_state_path
 
@@ -229,12 +237,49 @@ def _lock(target: Path) -> Iterator[None]:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
         descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
-        lock(descriptor)
+        lock_file(descriptor)
     try:
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _client_lock(folder: Path | None) -> Iterator[None]:
+    """The lock that Claude Code takes while it reads, changes and writes its file: a folder beside it.
+
+    With it the client does not overwrite our change with one that it has made of the text before. A folder that is
+    older than `LOCK_IS_STALE_S` was left behind, and is its client's to remove. After `WRITER_S` we go on without: the
+    swap alone still loses nothing of the client's.
+    """
+    is_ours = False
+    deadline = time.monotonic() + WRITER_S
+    while folder is not None:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if time.monotonic() > deadline or _age(folder) > LOCK_IS_STALE_S:
+                break
+            time.sleep(OPENING_S)
+        except OSError:
+            break
+        else:
+            is_ours = True
+            break
+    try:
+        yield
+    finally:
+        if is_ours and folder is not None:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _read(path: Path) -> bytes:

@@ -135,6 +135,8 @@ def _cut_items(document: Document, array: Node, count: int) -> list[Edit]:
         return [_cut_block_items(document, array, count)]
     if len(items) > count:
         start, end = items[0].start, items[count].start
+    elif items[0].start > array.start + 1 and not document.blank[array.start + 1 : items[0].start].strip():
+        start, end = array.start + 1, array.end - 1  # not as we wrote it: the client has laid it out anew
     else:
         start, end = items[0].start, last.end
         comma = _skip_space(document.blank, end)

@@ -121,7 +121,7 @@ def _change(file: ClientFile, changed: Callable[[str, ClientFile], Change], *, d
         if dry_run:
             client_store.settled(file.path, lambda data: _discard(use(data)))
         else:
-            client_store.update(file.path, use)
+            client_store.update(file.path, use, lock=file.lock)
     except ThvError as error:
         return FileChange(file, problem=str(error))
     return last[-1]
