@@ -13,7 +13,6 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from thv.core.message_details import detailed_readers
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 from thv.telemetry.recorder import Telemetry
@@ -70,8 +69,8 @@ def small_lines(title: str, requests: list[bytes], replies: list[bytes], count: 
     tap = TrafficInspector(ToolCallLedger([outcomes.append]))
     asked = answered = float("inf")
     for _ in range(200):
-        asked = min(asked, seconds(tap.from_client, requests))
-        answered = min(answered, seconds(tap.from_server, replies))
+        asked = min(asked, seconds(tap.on_client_data, requests))
+        answered = min(answered, seconds(tap.on_server_data, replies))
     if len(outcomes) != 200 * count:
         raise AssertionError(f"{title}: {len(outcomes)} outcomes")
     print(f"{title:32} {asked / count * 1e6:10.2f} {answered / count * 1e6:10.2f}")
@@ -92,12 +91,12 @@ def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: lis
     telemetry.start()
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append], requests=telemetry.open_session())
-    tap = TrafficInspector(ledger, readers=detailed_readers(capture=False))
+    tap = TrafficInspector(ledger, is_timed=True)
     count = len(requests)
     asked = answered = float("inf")
     for _ in range(200):
-        asked = min(asked, seconds(tap.from_client, requests))
-        answered = min(answered, seconds(tap.from_server, replies))
+        asked = min(asked, seconds(tap.on_client_data, requests))
+        answered = min(answered, seconds(tap.on_server_data, replies))
         time.sleep(0.005)  # the courier has its turn
     telemetry.close()
     if len(outcomes) != 200 * count:
@@ -112,12 +111,12 @@ def large_line(title: str, content: bytes, size: int) -> None:
     for turn in range(ROUNDS + 1):
         outcomes: list[Outcome] = []
         tap = TrafficInspector(ToolCallLedger([outcomes.append]))
-        tap.from_client(call(1))
+        tap.on_client_data(call(1))
         if turn < ROUNDS:
-            best = min(best, seconds(tap.from_server, chunks))
+            best = min(best, seconds(tap.on_server_data, chunks))
         else:
             tracemalloc.start()
-            seconds(tap.from_server, chunks)
+            seconds(tap.on_server_data, chunks)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         if outcomes != ["error"]:

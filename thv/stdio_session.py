@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thv.core.interfaces import Look
+    from thv.core.interfaces import TrafficObserver
     from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics, SessionInstrumentation
     from thv.servers.launch_spec import LaunchSpec
     from thv.telemetry.telemetry_settings import TelemetrySettings
@@ -98,7 +98,7 @@ class Session:
             if relay.ended_by_server:
                 self._account.server_exited()
             else:
-                self._account.abandon()
+                self._account.close()
         if self._accounting is not None:
             self._accounting.close()
         return exit_code
@@ -116,14 +116,12 @@ class Session:
         """What is to be forwarded to the server in place of `chunk`; it waits until somebody can tell."""
         self._listening.acquire()
         self._listening.release()
-        if self._account is not None and self._account.rewrite is not None:
-            return self._account.rewrite(chunk)
-        return chunk
+        return chunk if self._account is None else self._account.rewrite_client_data(chunk)
 
     def _load(self, relay: Relay) -> None:
         """Import what looks at the traffic, and show it the session from its first byte. Runs on a thread."""
-        looks: tuple[Look, Look] = (_ignore, _ignore)
-        passed_at = problem = None
+        observer: TrafficObserver = _Blind()
+        problem = None
         try:
             from thv.instrumentation.instrumentation import Instrumentation
 
@@ -138,12 +136,10 @@ class Session:
                 warnings=self._remarks,
                 make_analytics=self._make_analytics,
             )
-            self._account = self._accounting.open_session()
-            looks = self._account.from_client, self._account.from_server
-            passed_at = self._account.passed_at
+            observer = self._account = self._accounting.open_session()
         except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
-        relay.listen(*looks, passed_at)
+        relay.observe(observer)
         self._listening.release()
         if problem is not None:
             warn(problem)
@@ -152,5 +148,10 @@ class Session:
         self._loaded.release()
 
 
-def _ignore(_chunk: bytes) -> None:
-    """Look at nothing."""
+class _Blind:
+    """Observes nothing, in a session that cannot be inspected."""
+
+    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        """Do nothing."""
+
+    on_server_data = on_client_data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.core.lines import MAX_KEPT
+from thv.core.lines import MAX_INSPECTED
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 
@@ -25,7 +25,7 @@ def test_no_bytes_make_the_tap_raise_or_stop(chunks: list[tuple[bool, bytes]]) -
     reports: list[str] = []
     tap = TrafficInspector(ToolCallLedger(), report=reports.append)
     for from_client, chunk in chunks:
-        (tap.from_client if from_client else tap.from_server)(chunk)
+        (tap.on_client_data if from_client else tap.on_server_data)(chunk)
     assert reports == []
 
 
@@ -33,15 +33,15 @@ def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> 
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger)
-    tap.from_client(CALL.rstrip())
+    tap.on_client_data(CALL.rstrip())
     assert ledger.awaiting_reply == 0
-    tap.from_client(b"")
+    tap.on_client_data(b"")
     assert ledger.awaiting_reply == 1
-    tap.from_server(b'{"id":1,"result":{}}\n')
+    tap.on_server_data(b'{"id":1,"result":{}}\n')
     assert outcomes == ["success"]
-    tap.from_client(b"")
-    tap.from_client(b'{"id":2,"method":"tools/call"')
-    tap.from_client(b"")
+    tap.on_client_data(b"")
+    tap.on_client_data(b'{"id":2,"method":"tools/call"')
+    tap.on_client_data(b"")
     assert ledger.awaiting_reply == 0, "the half of a request is none"
 
 
@@ -49,13 +49,13 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
     outcomes: list[Outcome] = []
     reports: list[str] = []
     ledger = ToolCallLedger([outcomes.append])
-    monkeypatch.setattr(ledger, "server_sent", lambda _: 1 / 0)
+    monkeypatch.setattr(ledger, "server_sent", lambda *_, **__: 1 / 0)
     tap = TrafficInspector(ledger, report=reports.append)
-    tap.from_client(CALL)
+    tap.on_client_data(CALL)
     assert ledger.awaiting_reply == 1
     for _ in range(3):
-        tap.from_server(b'{"id":1,"result":{}}\n')
-        tap.from_client(CALL)
+        tap.on_server_data(b'{"id":1,"result":{}}\n')
+        tap.on_client_data(CALL)
     assert ledger.awaiting_reply == 0, "nobody must wait for replies that nobody looks at"
     ledger.server_exited()
     assert outcomes == []
@@ -64,12 +64,12 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
 
 
 def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 
     ledger = ToolCallLedger()
     monkeypatch.setattr(ledger, "client_sent", fail)
-    TrafficInspector(ledger, report=fail).from_client(CALL)
+    TrafficInspector(ledger, report=fail).on_client_data(CALL)
 
 
 def test_a_failing_observer_does_not_stop_the_looking() -> None:
@@ -80,8 +80,8 @@ def test_a_failing_observer_does_not_stop_the_looking() -> None:
     reports: list[str] = []
     tap = TrafficInspector(ToolCallLedger([fail, outcomes.append]), report=reports.append)
     for _ in range(2):
-        tap.from_client(CALL)
-        tap.from_server(b'{"id":1,"error":{"code":1}}\n')
+        tap.on_client_data(CALL)
+        tap.on_server_data(b'{"id":1,"error":{"code":1}}\n')
     assert outcomes == ["error", "error"]
     assert reports == []
 
@@ -90,15 +90,15 @@ def test_a_reply_too_large_to_keep_is_not_waited_for() -> None:
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger)
-    tap.from_client(CALL)
-    tap.from_server(b'{"id":1,"result":{"structuredContent":[')
+    tap.on_client_data(CALL)
+    tap.on_server_data(b'{"id":1,"result":{"structuredContent":[')
     piece = b'{"k":"v"},' * 100_000
-    for _ in range(MAX_KEPT // len(piece) + 1):
-        tap.from_server(piece)
-    tap.from_server(b"1]}}\n")
+    for _ in range(MAX_INSPECTED // len(piece) + 1):
+        tap.on_server_data(piece)
+    tap.on_server_data(b"1]}}\n")
     assert ledger.awaiting_reply == 0
-    tap.from_client(CALL)
-    tap.from_server(b'{"id":1,"result":{}}\n')
+    tap.on_client_data(CALL)
+    tap.on_server_data(b'{"id":1,"result":{}}\n')
     ledger.server_exited()
     assert outcomes == ["success"]
 
@@ -106,11 +106,11 @@ def test_a_reply_too_large_to_keep_is_not_waited_for() -> None:
 def test_a_large_request_is_known_before_its_last_byte_is_forwarded() -> None:
     ledger = ToolCallLedger()
     tap = TrafficInspector(ledger)
-    tap.from_client(b'{"method":"tools/call","params":{"arguments":{"text":"' + b"x" * 3_000_000)
-    tap.from_client(b"x" * 3_000_000)
-    tap.from_client(b'"}},"id":1}')
+    tap.on_client_data(b'{"method":"tools/call","params":{"arguments":{"text":"' + b"x" * 3_000_000)
+    tap.on_client_data(b"x" * 3_000_000)
+    tap.on_client_data(b'"}},"id":1}')
     assert ledger.awaiting_reply == 0
-    tap.from_client(b"\n")
+    tap.on_client_data(b"\n")
     assert ledger.awaiting_reply == 1
 
 
@@ -118,7 +118,7 @@ def test_a_server_that_dies_in_the_middle_of_a_reply_did_not_answer() -> None:
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger)
-    tap.from_client(CALL)
-    tap.from_server(b'{"id":1,"result":{}}')
+    tap.on_client_data(CALL)
+    tap.on_server_data(b'{"id":1,"result":{}}')
     ledger.server_exited()
     assert outcomes == ["error"]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from thv.core.message_details import detailed_readers
+from thv.core.lines import MAX_REWRITTEN
+from thv.core.splice import MAX_PIECES
 from thv.instrumentation.inspector import TrafficInspector
-from thv.instrumentation.propagation import MAX_LINE, MAX_PIECES, Propagation, with_contexts
+from thv.instrumentation.propagation import Propagation, with_contexts
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
@@ -29,18 +30,20 @@ class Contexts:
         self.waiting: list[tuple[Any, str]] = []
         self.given = 0
 
-    def begun(self, request: Any) -> object:
+    def on_request_started(self, request: Any, at_ns: int) -> object:
         self.given += 1
         self.waiting.append((request.id, f"00-{self.given:032x}-{self.given:016x}-01"))
         return None
 
-    def ended(self, token: object, ending: str, reply: object) -> None:
+    def on_request_finished(
+        self, token: object, reason: str, reply: object, at_ns: int, http_status: int | None
+    ) -> None:
         pass
 
-    def called(self, token: object, outcome: str) -> None:
+    def on_tool_outcome(self, token: object, outcome: str) -> None:
         pass
 
-    def closed(self, error_type: str | None) -> None:
+    def on_session_closed(self, error_type: str | None) -> None:
         pass
 
     def take(self) -> Sequence[tuple[Any, str]]:
@@ -50,8 +53,8 @@ class Contexts:
 
 def propagation() -> tuple[Propagation, Contexts]:
     contexts = Contexts()
-    tap = TrafficInspector(ToolCallLedger(requests=contexts), readers=detailed_readers(capture=False))
-    return Propagation(tap.from_client, contexts.take), contexts
+    tap = TrafficInspector(ToolCallLedger(requests=contexts))
+    return Propagation(tap.on_client_data, contexts.take), contexts
 
 
 LINES: dict[str, tuple[str, str]] = {
@@ -111,7 +114,7 @@ UNTOUCHED = {
     "a string": '"id"',
     "deep nesting": '{"id":1,"method":"x","params":' + "[" * 5000 + "]" * 5000 + "}",
     "too many pieces": '{"id":1,"method":"x","params":{"a":[' + "1," * MAX_PIECES + "1]}}",
-    "too long a line": '{"id":1,"method":"x","params":{"a":"' + "a" * MAX_LINE + '"}}',
+    "too long a line": '{"id":1,"method":"x","params":{"a":"' + "a" * MAX_REWRITTEN + '"}}',
 }
 
 
@@ -126,7 +129,7 @@ def test_what_passes_as_it_is(name: str) -> None:
     line = UNTOUCHED[name].encode() + b"\n"
     stage, _ = propagation()
     assert stage.rewrite(line) + stage.rewrite(b"") == line
-    assert with_contexts(line, [(1, OURS)]) == line or len(line) > MAX_LINE
+    assert with_contexts(line, [(1, OURS)]) == line or len(line) > MAX_REWRITTEN
 
 
 def test_each_request_of_a_batch_gets_its_own() -> None:
@@ -145,7 +148,7 @@ def test_contexts_of_other_requests_are_not_used() -> None:
 
 def test_a_line_that_is_too_long_passes_before_it_ends_and_the_next_is_rewritten() -> None:
     stage, _ = propagation()
-    long = b'{"id":1,"method":"x","params":"' + b"a" * (MAX_LINE + 10)
+    long = b'{"id":1,"method":"x","params":"' + b"a" * (MAX_REWRITTEN + 10)
     assert stage.rewrite(long) == long
     rest = stage.rewrite(b'a"}\n{"id":2,"method":"x"}\n')
     assert rest.startswith(b'a"}\n')

@@ -26,6 +26,13 @@ class Open(NamedTuple):
     params: dict[str, Any]
 
 
+class TaskSeen:
+    def __init__(self, era: str) -> None:
+        self.era = era
+        self.cancels = 0
+        self.held: str | None = None
+
+
 def objects(line: bytes) -> list[dict[str, Any]]:
     try:
         value = json.loads(line.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
@@ -48,7 +55,7 @@ class Model:
 
     def __init__(self) -> None:
         self.open: list[Open] = []
-        self.tasks: dict[str, str] = {}
+        self.tasks: dict[str, TaskSeen] = {}
         self.cancelled: list[Any] = []
         self.outcomes: list[str] = []
 
@@ -62,15 +69,18 @@ class Model:
             if method is None:
                 continue
             if is_id(message.get("id")):
-                if method == "tasks/cancel":
-                    self.tasks.pop(str(params.get("taskId")), None)
+                if method == "tasks/cancel" and str(params.get("taskId")) in self.tasks:
+                    self.tasks[str(params.get("taskId"))].cancels += 1
                 self.open.append(Open(message["id"], method, params))
             elif method == "notifications/cancelled" and is_id(params.get("requestId")):
                 self.cancel(params["requestId"])
 
     def cancel(self, id_: Any) -> None:
-        if self.take(id_) is not None:
+        request = self.take(id_)
+        if request is not None:
             self.cancelled.append(id_)
+            if request.method == "tasks/cancel":
+                self.cancel_answered(str(request.params.get("taskId")), refused=True)
 
     def take(self, id_: Any) -> Open | None:
         """The oldest open request under the id, closed."""
@@ -78,8 +88,32 @@ class Model:
             if entry.id == id_:
                 self.open.remove(entry)
                 return entry
-        self.cancelled = [late for late in self.cancelled if late != id_]
         return None
+
+    def meant(self, id_: Any) -> Any:
+        """The id that a reply with this one is for."""
+        twin = str(int(id_)) if not isinstance(id_, str) else int(id_) if id_.isdigit() else id_
+        if any(entry.id == id_ for entry in self.open):
+            return id_
+        return twin if any(entry.id == twin for entry in self.open) or twin in self.cancelled else id_
+
+    def cancel_answered(self, task_id: str, *, refused: bool) -> None:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return
+        task.cancels = max(0, task.cancels - 1)
+        if not refused:
+            del self.tasks[task_id]
+        elif task.held is not None:
+            self.task_ended(task_id, task.held)
+
+    def task_ended(self, task_id: str, outcome: str) -> None:
+        task = self.tasks[task_id]
+        if task.cancels:
+            task.held = task.held or outcome
+        else:
+            del self.tasks[task_id]
+            self.outcomes.append(outcome)
 
     def server_line(self, line: bytes) -> None:
         for message in objects(line):
@@ -90,23 +124,27 @@ class Model:
                 self.reply(message)
 
     def reply(self, message: dict[str, Any]) -> None:
-        id_, failed, result = message["id"], message.get("error") is not None, part(message, "result")
-        if failed and id_ in self.cancelled and part(message, "error").get("code") == 0:
+        id_, failed, result = self.meant(message["id"]), message.get("error") is not None, part(message, "result")
+        code = part(message, "error").get("code")
+        if failed and id_ in self.cancelled and code == 0:
             self.cancelled = [late for late in self.cancelled if late != id_]
             return
         request = self.take(id_)
         if request is None:
+            self.cancelled = [late for late in self.cancelled if late != id_]
+            return
+        again = failed and code in {-32020, -32042}
+        if again and request.method != "tasks/cancel":
             return
         outcome = "error" if failed or result.get("isError") is True else "success"
         task_id = request.params.get("taskId")
         if request.method == "tools/call":
             self.call_ended(request, result, outcome, failed=failed)
         elif request.method == "tasks/result":
-            if self.tasks.get(str(task_id)) == "old":
-                del self.tasks[str(task_id)]
-                self.outcomes.append(outcome)
+            if str(task_id) in self.tasks and self.tasks[str(task_id)].era == "old":
+                self.task_ended(str(task_id), outcome)
         elif request.method == "tasks/cancel":
-            self.tasks.pop(str(task_id), None)
+            self.cancel_answered(str(task_id), refused=failed)
         elif request.method == "tasks/get" and not failed:
             self.task(task_id, result)
 
@@ -115,26 +153,25 @@ class Model:
         if failed or ("resultType" not in result and not ("task" in request.params and handle)):
             self.outcomes.append(outcome)
         elif result.get("resultType") == "task":
-            self.tasks[result["taskId"]] = "new"
+            self.tasks[result["taskId"]] = TaskSeen("new")
         elif "resultType" not in result:
-            self.tasks[handle["taskId"]] = "old"
+            self.tasks[handle["taskId"]] = TaskSeen("old")
 
     def task(self, task_id: Any, state: dict[str, Any]) -> None:
-        era = self.tasks.get(task_id)
-        if era is not None and state.get("status") == "cancelled":
+        known = self.tasks.get(task_id)
+        if known is not None and state.get("status") == "cancelled":
             del self.tasks[task_id]
-        elif era == "new" and state.get("status") in {"completed", "failed"}:
-            del self.tasks[task_id]
+        elif known is not None and known.era == "new" and state.get("status") in {"completed", "failed"}:
             failed = state["status"] == "failed" or part(state, "result").get("isError") is True
-            self.outcomes.append("error" if failed else "success")
+            self.task_ended(task_id, "error" if failed else "success")
 
     def server_exited(self) -> None:
         calls = [entry for entry in self.open if entry.method == "tools/call"]
-        self.outcomes += ["error"] * (len(calls) + len(self.tasks))
+        self.outcomes += ["error"] * (len(calls) + sum(not task.cancels for task in self.tasks.values()))
         self.open, self.tasks = [], {}
 
 
-IDS: st.SearchStrategy[Any] = st.sampled_from([1, 1, 1, 1.0, 2, "1", 10**20])
+IDS: st.SearchStrategy[Any] = st.sampled_from([1, 1, 1, 1.0, 2, "1", "1", 10**18])
 TASK_IDS = st.sampled_from(["t", "u"])
 ODD_IDS: st.SearchStrategy[Any] = st.sampled_from([None, True, [], {}, -7])
 
@@ -173,7 +210,12 @@ REQUESTS = (
 REPLIES = (
     message(id=IDS, result=RESULTS)
     | message(id=IDS, result=STATES)
-    | message(id=IDS, error=st.sampled_from([{"code": -32600}, {"code": 0}, "boom", {"code": "x"}]))
+    | message(
+        id=IDS,
+        error=st.sampled_from(
+            [{"code": -32600}, {"code": 0}, {"code": -32042}, {"code": -32020}, "boom", {"code": "x"}]
+        ),
+    )
     | message(id=IDS, result=RESULTS, error=st.sampled_from([None, {"code": 1}]))
     | message(id=IDS | ODD_IDS, error=st.sampled_from([{"code": 1}, None]))
     | message(id=IDS, method=st.sampled_from(["roots/list", 3]), result=just({}))
@@ -216,7 +258,7 @@ def test_the_tap_agrees_with_the_obvious_model_whatever_the_chunks(
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger, report=reports.append)
     model = Model()
-    looks: dict[str, Callable[[bytes], None]] = {"client": tap.from_client, "server": tap.from_server}
+    looks: dict[str, Callable[[bytes], None]] = {"client": tap.on_client_data, "server": tap.on_server_data}
     model_lines = {"client": model.client_line, "server": model.server_line}
     unseen = {"client": b"", "server": b""}
     half_line = {"client": b"", "server": b""}

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.core.message import UNREADABLE
-from thv.core.message_details import detailed_readers
+from thv.core.message import UNREADABLE, read_line
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
@@ -35,52 +34,55 @@ ASK_STATE = '> {"id":2,"method":"tasks/get","params":{"taskId":"t"}}'
 DONE = '< {"id":2,"result":{"taskId":"t","status":"completed","result":{"isError":true}}}'
 
 STORIES: dict[str, tuple[list[str], str]] = {
-    "a call and its reply": ([CALL, OK], "tools/call:replied x=success"),
-    "a call that fails": ([CALL, TOOL_ERROR], "tools/call:replied x=error"),
-    "every method is a request": ([LIST, LISTED], "tools/list:replied"),
-    "an error is a reply": ([LIST, '< {"id":2,"error":{"code":-32601}}'], "tools/list:replied"),
+    "a call and its reply": ([CALL, OK], "tools/call:answered x=success"),
+    "a call that fails": ([CALL, TOOL_ERROR], "tools/call:answered x=error"),
+    "every method is a request": ([LIST, LISTED], "tools/list:answered"),
+    "an error is a reply": ([LIST, '< {"id":2,"error":{"code":-32601}}'], "tools/list:answered"),
     "a notification is no request": (['> {"method":"notifications/initialized"}', '> {"method":"tools/call"}'], ""),
     "a request of the server is none": (['< {"id":1,"method":"roots/list"}', '> {"id":1,"result":{}}'], ""),
     "nor does it answer one": ([CALL, '< {"id":1,"method":"roots/list"}'], ""),
     "nobody else's reply ends anything": ([CALL, '< {"id":9,"result":{}}'], ""),
     "a cancelled request has ended, and has no outcome": ([CALL, CANCEL, OK], "tools/call:cancelled"),
-    "the reused id is another request": ([CALL, CANCEL, CALL, OK], "tools/call:cancelled tools/call:replied x=success"),
+    "the reused id is another request": (
+        [CALL, CANCEL, CALL, OK],
+        "tools/call:cancelled tools/call:answered x=success",
+    ),
     "the server goes": (
         [LIST, CALL, "gone"],
-        "tools/list:server_gone tools/call:server_gone x=error closed:server_gone",
+        "tools/list:server_exited tools/call:server_exited x=error closed:server_gone",
     ),
     "a call to a server that is gone": (
         ["gone", CALL, LIST],
-        "closed:server_gone tools/call:server_gone x=error tools/list:server_gone",
+        "closed:server_gone tools/call:server_exited x=error tools/list:server_exited",
     ),
-    "the client goes": ([LIST, CALL, "abandon"], "tools/list:abandoned tools/call:abandoned closed:None"),
+    "the client goes": ([LIST, CALL, "abandon"], "tools/list:client_closed tools/call:client_closed closed:None"),
     "a session closes once": (["gone", "abandon", "gone"], "closed:server_gone"),
-    "the oldest of too many is forgotten": ([CALL, CALL, CALL, LIST], "tools/call:forgotten"),
-    "an unreadable reply forgets the oldest call": ([LIST, CALL, "unreadable"], "tools/call:forgotten"),
+    "the oldest of too many is forgotten": ([CALL, CALL, CALL, LIST], "tools/call:evicted"),
+    "an unreadable reply forgets the oldest call": ([LIST, CALL, "unreadable"], "tools/call:evicted"),
     "a batch": (
         [
             '> [{"id":1,"method":"tools/call","params":{"name":"x"}},{"id":2,"method":"ping"}]',
             f"< [{LISTED[2:]},{OK[2:]}]",
         ],
-        "ping:replied tools/call:replied x=success",
+        "ping:answered tools/call:answered x=success",
     ),
     "a task of 2025-11-25": (
         [CALL_AS_TASK, OLD_TASK, ASK_RESULT, '< {"id":2,"result":{"isError":true}}'],
-        "tools/call:replied tasks/result:replied x=error",
+        "tools/call:answered tasks/result:answered x=error",
     ),
-    "a task of 2026-07-28": ([CALL, NEW_TASK, ASK_STATE, DONE], "tools/call:replied tasks/get:replied x=error"),
+    "a task of 2026-07-28": ([CALL, NEW_TASK, ASK_STATE, DONE], "tools/call:answered tasks/get:answered x=error"),
     "a task that is announced": (
         [CALL, NEW_TASK, '< {"method":"notifications/tasks","params":{"taskId":"t","status":"failed"}}'],
-        "tools/call:replied x=error",
+        "tools/call:answered x=error",
     ),
     "a task open when the server goes": (
         [CALL, NEW_TASK, "gone"],
-        "tools/call:replied x=error closed:server_gone",
+        "tools/call:answered x=error closed:server_gone",
     ),
-    "a task open when the client goes": ([CALL, NEW_TASK, "abandon"], "tools/call:replied closed:None"),
+    "a task open when the client goes": ([CALL, NEW_TASK, "abandon"], "tools/call:answered closed:None"),
     "a retry is a call of its own": (
         [CALL, '< {"id":1,"result":{"resultType":"input_required"}}', CALL, OK],
-        "tools/call:replied tools/call:replied x=success",
+        "tools/call:answered tools/call:answered x=success",
     ),
 }
 
@@ -104,27 +106,29 @@ class Heard:
         if what == self.fails:
             raise RuntimeError(what)
 
-    def begun(self, request: Any) -> Token:
-        self._hear("begun")
+    def on_request_started(self, request: Any, at_ns: int) -> Token:
+        self._hear("on_request_started")
         token = Token(request.method, request.params and request.params.name)
         self.tokens.append(token)
         return token
 
-    def ended(self, token: object, ending: EndReason, reply: Any) -> None:
-        self._hear("ended")
+    def on_request_finished(
+        self, token: object, reason: EndReason, reply: Any, at_ns: int, http_status: int | None
+    ) -> None:
+        self._hear("on_request_finished")
         assert isinstance(token, Token)
-        assert (reply is not None) == (ending == "replied")
+        assert (reply is not None) == (reason == "answered")
         token.ended += 1
-        self.words.append(f"{token.method}:{ending}")
+        self.words.append(f"{token.method}:{reason}")
 
-    def called(self, token: object, outcome: Outcome) -> None:
-        self._hear("called")
+    def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
+        self._hear("on_tool_outcome")
         assert isinstance(token, Token)
         token.outcomes += 1
         self.words.append(f"{token.name}={outcome}")
 
-    def closed(self, error_type: str | None) -> None:
-        self._hear("closed")
+    def on_session_closed(self, error_type: str | None) -> None:
+        self._hear("on_session_closed")
         self.words.append(f"closed:{error_type}")
 
 
@@ -132,16 +136,15 @@ def tell(story: list[str], observer: Heard, reports: list[str] | None = None) ->
     outcomes: list[Outcome] = []
     report = None if reports is None else reports.append
     ledger = ToolCallLedger([outcomes.append], requests=observer, max_open=3, report=report)
-    client, server = detailed_readers(capture=False)
     for step in story:
         if step.startswith("> "):
-            ledger.client_sent(client.read(step[2:].encode() + b"\n"))
+            ledger.client_sent(read_line(step[2:].encode() + b"\n"))
         elif step.startswith("< "):
-            ledger.server_sent(server.read(step[2:].encode() + b"\n"))
+            ledger.server_sent(read_line(step[2:].encode() + b"\n"))
         elif step == "unreadable":
             ledger.server_sent([UNREADABLE])
         else:
-            (ledger.server_exited if step == "gone" else ledger.abandon)()
+            (ledger.server_exited if step == "gone" else ledger.close)()
     return outcomes
 
 
@@ -165,7 +168,7 @@ def test_every_request_ends_once_and_outcomes_are_those_of_call_observers(story:
     assert [word.partition("=")[2] for word in heard.words if "=" in word] == outcomes
 
 
-@pytest.mark.parametrize("fails", ["begun", "ended", "called", "closed"])
+@pytest.mark.parametrize("fails", ["on_request_started", "on_request_finished", "on_tool_outcome", "on_session_closed"])
 def test_an_observer_that_raises_is_asked_no_more_and_costs_no_outcome(fails: str) -> None:
     heard = Heard(fails)
     reports: list[str] = []
@@ -173,24 +176,28 @@ def test_an_observer_that_raises_is_asked_no_more_and_costs_no_outcome(fails: st
     assert outcomes == ["success", "error", "error"]
     assert len(reports) == 1
     assert fails in reports[0]
-    assert heard.heard == {"begun": 1, "ended": 2, "called": 3, "closed": 10}[fails]
+    assert (
+        heard.heard
+        == {"on_request_started": 1, "on_request_finished": 2, "on_tool_outcome": 3, "on_session_closed": 10}[fails]
+    )
 
 
 def test_a_request_is_begun_before_it_can_be_answered_and_its_end_is_told_without_the_lock() -> None:
     ledger: ToolCallLedger
 
     class Curious(Heard):
-        def ended(self, token: object, ending: EndReason, reply: Any) -> None:
+        def on_request_finished(
+            self, token: object, reason: EndReason, reply: Any, at_ns: int, http_status: int | None
+        ) -> None:
             asked = threading.Thread(target=ledger.client_sent, args=[[]])  # needs the lock
             asked.start()
             asked.join(30)
             assert not asked.is_alive()
-            super().ended(token, ending, reply)
+            super().on_request_finished(token, reason, reply, at_ns, http_status)
 
     heard = Curious()
     ledger = ToolCallLedger(requests=heard)
-    client, server = detailed_readers(capture=False)
-    ledger.client_sent(client.read(CALL[2:].encode() + b"\n"))
+    ledger.client_sent(read_line(CALL[2:].encode() + b"\n"))
     assert len(heard.tokens) == 1
-    ledger.server_sent(server.read(json.dumps({"id": 1, "result": {}}).encode() + b"\n"))
-    assert heard.words == ["tools/call:replied", "x=success"]
+    ledger.server_sent(read_line(json.dumps({"id": 1, "result": {}}).encode() + b"\n"))
+    assert heard.words == ["tools/call:answered", "x=success"]

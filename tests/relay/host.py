@@ -21,16 +21,23 @@ gone: list[float] = []
 seen = {"client": b"", "server": b""}
 
 
-def look_at_client(chunk: bytes) -> None:
-    seen["client"] += chunk
-    if LOOK == "raising":
-        raise RuntimeError("a bug in looking")
+class Observer:
+    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        seen["client"] += chunk
+        if LOOK == "raising":
+            raise RuntimeError("a bug in inspection")
+
+    def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        seen["server"] += chunk
+        if LOOK == "raising":
+            raise RuntimeError("a bug in inspection")
 
 
-def look_at_server(chunk: bytes) -> None:
-    seen["server"] += chunk
-    if LOOK == "raising":
-        raise RuntimeError("a bug in looking")
+class Blind:
+    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        pass
+
+    on_server_data = on_client_data
 
 
 events = Events()
@@ -40,13 +47,13 @@ relay = Relay(server, events, awaiting_reply=lambda: OPEN, client_disconnected=l
 relay.start()
 if LOOK != "late":
     try:
-        relay.listen(look_at_client, look_at_server)
+        relay.observe(Observer())
     except RuntimeError:  # as a session does
-        relay.listen(lambda _chunk: None, lambda _chunk: None)
+        relay.observe(Blind())
 code = relay.run()
 ended = time.monotonic()
 if LOOK == "late":
-    relay.listen(look_at_client, look_at_server)
+    relay.observe(Observer())
 told = {
     "code": code,
     "ended_by_server": relay.ended_by_server,

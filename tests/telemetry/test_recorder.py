@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from thv.core.message_details import detailed_readers
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 from thv.telemetry.agent_client import MAX_QUEUED
@@ -78,20 +77,22 @@ class Run:
         self.outcomes: list[str] = []
         self.reports: list[str] = []
         self.ledger = ToolCallLedger([self.outcomes.append], requests=self.recorder, report=self.reports.append)
-        self.tap = TrafficInspector(self.ledger, readers=detailed_readers(capture=self.settings.capture_arguments))
+        self.tap = TrafficInspector(self.ledger, is_timed=True)
 
     def _launch(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-c", self._program, str(self._written)]
         self.agents.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
         return self.agents[-1]
 
-    def tell(self, *lines: str) -> None:
+    def tell(self, *lines: str, at_ns: int = 0, http_status: int | None = None) -> None:
         for line in lines:
-            look = self.tap.from_client if line.startswith(">") else self.tap.from_server
-            look(line[1:].encode() + b"\n")
+            if line.startswith(">"):
+                self.tap.on_client_data(line[1:].encode() + b"\n", at_ns)
+            else:
+                self.tap.on_server_data(line[1:].encode() + b"\n", at_ns, http_status)
 
     def end(self) -> list[Frame]:
-        self.ledger.abandon()
+        self.ledger.close()
         self.telemetry.close(PATIENCE)
         for agent in self.agents:
             agent.wait(PATIENCE)
@@ -313,7 +314,7 @@ def test_an_agent_that_dies_is_said_once_and_not_started_again(tmp_path: Path) -
     wait_until(lambda: run.words)
     for _ in range(100):
         run.tell(call(), OK)
-    run.ledger.abandon()
+    run.ledger.close()
     run.telemetry.close()
     assert run.words == ["telemetry: the exporting process ended (exit code 3), nothing more is exported"]
     assert len(run.agents) == 1
@@ -352,9 +353,7 @@ def test_what_is_told_late_lasts_as_long_as_it_did(tmp_path: Path) -> None:
     second = 1_000_000_000
     opened = time.perf_counter_ns()
     for at, line in ((opened - 60 * second, INITIALIZE), (opened - 57 * second, INITIALIZED)):
-        run.recorder.passed_at(at)
-        run.tell(line)
-    run.recorder.passed_at(None)
+        run.tell(line, at_ns=at)
     run.tell(call(), OK)
     frames = run.end()
     first, later = [span for frame in frames if isinstance(frame, Spans) for span in frame.spans]
@@ -369,9 +368,7 @@ def test_a_reply_is_counted_with_the_http_status_that_brought_it(tmp_path: Path)
     run = Run(tmp_path)
     for number, status in enumerate((200, 404, None)):
         run.tell(call(id_=str(number)))
-        run.recorder.brought_by(status)
-        run.tell(f'<{{"id":{number},"error":{{"code":-32601}}}}')
-        run.recorder.brought_by(None)
+        run.tell(f'<{{"id":{number},"error":{{"code":-32601}}}}', http_status=status)
     run.tell(call(id_="3"))
     points = [point for point in last_metrics(run.end()).points if point.name == "toolhive_mcp_requests"]
     assert {(point.attributes["status"], point.attributes.get("status_code")) for point in points} == {

@@ -1,12 +1,11 @@
-"""What the parts of thv know of each other: plain types, so that no part has to import another.
+"""The types by which the parts of thv know each other, so that no part has to import another.
 
-`Outcome` is the whole vocabulary of usage analytics. A `CallObserver` is handed an outcome and nothing else: whoever
-implements it cannot learn a tool's name, its arguments or its result, because they are never passed.
-A `RequestObserver` is the other kind of observer, the user's own: it is handed whole requests and replies.
+`Outcome` is the whole vocabulary of usage analytics. A `CallObserver` is given an outcome and nothing else: it cannot
+learn a tool's name, its arguments or its result, because they are never passed. A `RequestObserver` belongs to the
+user's own view, and is given whole requests and replies.
+
 On the path of `thv run`: imports next to nothing. The aliases exist for type checkers only.
 """
-
-# ruff: noqa: D102  a member of a message is what the specification says of that name
 
 from __future__ import annotations
 
@@ -14,113 +13,64 @@ from thv.core.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
     from typing import Literal, Protocol, TypeAlias
+
+    from thv.core.message import Id, Message
 
     Outcome: TypeAlias = Literal["success", "error"]
     """How a `tools/call` ended (MCP, "Tools": `error` member, or `result.isError`)."""
 
     CallObserver: TypeAlias = Callable[[Outcome], None]
-    """Told of every tool call that ended, once. Called on the thread that carries the reply: it must be quick."""
+    """Called with the outcome of every tool call, once, on the thread that carries the reply: it must be quick."""
 
-    Look: TypeAlias = Callable[[bytes], None]
-    """Shown every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
+    ChunkObserver: TypeAlias = Callable[[bytes], None]
+    """Given every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
 
-    EndReason: TypeAlias = Literal["replied", "cancelled", "server_gone", "abandoned", "forgotten"]
-    """How a request stopped being open: answered; cancelled by the client; the server ended; the session ended without
-    an answer; or dropped because too many were open or a reply could not be read."""
+    class TrafficObserver(Protocol):
+        """Given both directions of a relay, chunk by chunk; an empty chunk is the end. It must not raise.
 
-    class ImplementationSeen(Protocol):
-        """`clientInfo` or `serverInfo`."""
-
-        @property
-        def name(self) -> str | None: ...
-        @property
-        def version(self) -> str | None: ...
-
-    class MetaSeen(Protocol):
-        """`params._meta`: trace context (W3C), and what rides in each request since 2026-07-28."""
-
-        @property
-        def traceparent(self) -> str | None: ...
-        @property
-        def tracestate(self) -> str | None: ...
-        @property
-        def protocol_version(self) -> str | None: ...
-        @property
-        def client_info(self) -> ImplementationSeen | None: ...
-
-    class ParamsSeen(Protocol):
-        """The members of a request's `params` that telemetry may describe."""
-
-        @property
-        def name(self) -> str | None: ...
-        @property
-        def uri(self) -> str | None: ...
-        @property
-        def protocol_version(self) -> str | None: ...
-        @property
-        def client_info(self) -> ImplementationSeen | None: ...
-        @property
-        def meta(self) -> MetaSeen | None: ...
-        @property
-        def arguments(self) -> object:
-            """Raw JSON, or None when arguments are not to be captured. Not to be kept: it holds the whole line."""
-
-    class RequestSeen(Protocol):
-        """A request of the client."""
-
-        @property
-        def id(self) -> int | float | str | None: ...
-        @property
-        def method(self) -> str | None: ...
-        @property
-        def params(self) -> ParamsSeen | None: ...
-
-    class ErrorSeen(Protocol):
-        """`error` of a reply."""
-
-        @property
-        def code(self) -> int | float | None: ...
-        @property
-        def message(self) -> str | None: ...
-
-    class ResultSeen(Protocol):
-        """`result` of a reply."""
-
-        @property
-        def is_error(self) -> bool | None: ...
-        @property
-        def protocol_version(self) -> str | None: ...
-        @property
-        def content(self) -> object:
-            """Raw JSON, or None when results are not to be captured. Not to be kept: it holds the whole line."""
-
-    class ReplySeen(Protocol):
-        """A reply of the server: an error or a result."""
-
-        @property
-        def error(self) -> ErrorSeen | None: ...
-        @property
-        def result(self) -> ResultSeen | object | None: ...
-
-    class RequestObserver(Protocol):
-        """Told of one session's requests, whole: the user's own telemetry. One that raises is asked no more.
-
-        A token is whatever the observer wants to get back; the ledger only keeps it.
+        `at_ns` is when the chunk passed, as `time.perf_counter_ns` counts; 0: now.
         """
 
-        def begun(self, request: RequestSeen) -> object:
-            """A request passes, not forwarded yet; returns its token. The ledger's lock is held: be quick."""
+        def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+            """The client sent this; it is not forwarded yet."""
 
-        def ended(self, token: object, ending: EndReason, reply: ReplySeen | None) -> None:
-            """The request is open no more; `reply` is there when it was answered, and its bytes were handed on."""
+        def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
+            """The server sent this; it was forwarded."""
 
-        def called(self, token: object, outcome: Outcome) -> None:
-            """The tool call begun with `token` has its outcome: once, and exactly when call observers are told."""
+    EndReason: TypeAlias = Literal["answered", "cancelled", "server_exited", "client_closed", "evicted"]
+    """How a request stopped being open: a reply came; the client cancelled it; the server ended; the client left, or
+    thv was stopped; or it was dropped because too many were open or a reply could not be read."""
 
-        def closed(self, error_type: str | None) -> None:
-            """The session is over, its open requests were told of; `error_type` says what broke it, if anything."""
+    class RequestObserver(Protocol):
+        """Follows one session's requests, whole: the user's own view, never usage analytics'.
+
+        It runs on the thread that carries the traffic, so it must be quick. One that raises is not called again. What
+        it is given must not be kept: raw members hold their whole line in memory.
+
+        `at_ns` is when it happened, as `time.perf_counter_ns` counts; 0: now.
+        """
+
+        def on_request_started(self, request: Message, at_ns: int) -> object:
+            """A request passes, not forwarded yet; returns a token for the calls below. The ledger's lock is held."""
+
+        def on_request_finished(
+            self, token: object, reason: EndReason, reply: Message | None, at_ns: int, http_status: int | None
+        ) -> None:
+            """The request is open no more; with `answered`, here is its reply, whose bytes were handed on already.
+
+            `http_status` is that of the HTTP response which brought the reply, if one did.
+            """
+
+        def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
+            """The tool call of this token has its outcome: once, and exactly when call observers are given it.
+
+            With a task this is long after the request was answered.
+            """
+
+        def on_session_closed(self, error_type: str | None) -> None:
+            """The session is over, after its open requests; `error_type` says what broke it, if anything did."""
 
     class LoggedRequest(Protocol):
         """A request as the ledger keeps it for the request log; the texts are cut, nothing holds a line."""
@@ -133,7 +83,8 @@ if TYPE_CHECKING:
         result: str | None
 
         @property
-        def token(self) -> object: ...
+        def token(self) -> object:
+            """What the request observer returned for it."""
 
     ErrorSummary: TypeAlias = tuple[int | None, str | None]
     """Code and message of a JSON-RPC error."""
@@ -142,11 +93,10 @@ if TYPE_CHECKING:
     """A tool call that has its outcome: the call, the JSON-RPC error if it was one, and the bytes of its reply."""
 
     class RequestLog(Protocol):
-        """Keeps how one session's requests ended: the user's journal. One that raises is asked no more.
+        """Keeps how one session's requests ended: the user's journal. One that raises is called no more.
 
-        It costs less than a `RequestObserver`: tool calls that end in one chunk are handed over in one list. Only
-        `calls_ended` and `ended` are called without the ledger's lock. Times are those of `time.perf_counter_ns`; 0
-        stands for now.
+        It costs less than a `RequestObserver`: tool calls that end in one chunk come in one list. Only `calls_ended`
+        and `ended` are called without the ledger's lock. Times are those of `time.perf_counter_ns`; 0 stands for now.
         """
 
         @property
@@ -157,11 +107,11 @@ if TYPE_CHECKING:
         def captures(self) -> bool:
             """Whether `replied` is to be called for tool calls, too."""
 
-        def detail(self, message: RequestSeen, request: LoggedRequest) -> None:
+        def detail(self, message: Message, request: LoggedRequest) -> None:
             """A request is about to be forwarded."""
 
         def replied(
-            self, request: LoggedRequest, reply: ReplySeen, kept: tuple[ErrorSummary | None, int], at_ns: int
+            self, request: LoggedRequest, reply: Message, kept: tuple[ErrorSummary | None, int], at_ns: int
         ) -> None:
             """A request was answered: one that is no tool call, or any where results are captured.
 
@@ -178,50 +128,85 @@ if TYPE_CHECKING:
             """The session is over; `server` or `client` ended it, if nothing more precise is known."""
 
     class SessionInstrumentation(Protocol):
-        """What one MCP session owes to those who count: who carries its bytes shows them here."""
+        """Per-session instrumentation: a transport passes it all traffic, as chunks or as decoded messages.
 
-        @property
-        def from_client(self) -> Look:
-            """Shown lines before they are forwarded to the server."""
+        Either way: what a client sends before it is forwarded, what a server sends after that. Nothing here raises.
+        `at_ns` is when the traffic passed, as `time.perf_counter_ns` counts; 0: now. `http_status` is the status of the
+        HTTP response which brings it. Clients that know nothing of each other may share an instrumentation: then
+        `scope` tells whose ids these are. Tasks are common to all scopes.
+        """
 
-        @property
-        def from_server(self) -> Look:
-            """Shown lines after they were handed on to the client."""
+        def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+            """The client sent a chunk of lines, cut anywhere; an empty one is the end."""
+
+        def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
+            """The server sent a chunk of lines, cut anywhere."""
+
+        def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
+            """The client sent one message, decoded already; returns what to forward: nearly always the line itself."""
+
+        def on_server_message(
+            self,
+            line: bytes,
+            message: Message,
+            *,
+            scope: Hashable = None,
+            at_ns: int = 0,
+            http_status: int | None = None,
+        ) -> None:
+            """The server sent one message, decoded already; `UNREADABLE` for a line that could not be."""
+
+        def on_request_cancelled(self, id_: Id, *, scope: Hashable = None) -> None:
+            """The client waits for this request no longer, without having said so in a message."""
+
+        def on_request_failed(self, id_: Id, *, scope: Hashable = None, http_status: int | None = None) -> None:
+            """The transport answered this request with an error, in the server's place."""
+
+        def rewrite_client_data(self, chunk: bytes) -> bytes:
+            """Does what `on_client_data` does; returns what to forward, which may wait for the end of a line."""
+
+        def from_client(self, chunk: bytes) -> None:
+            """Until HTTP has moved."""
+
+        def from_server(self, chunk: bytes) -> None:
+            """Until HTTP has moved."""
 
         def from_response(self, lines: bytes, status: int) -> None:
-            """Shown lines as `from_server` is, where an HTTP response of this status brings them."""
+            """Until HTTP has moved."""
 
-        @property
-        def passed_at(self) -> Callable[[int | None], None] | None:
-            """Told when what is shown now had passed, as `time.perf_counter_ns` counts; None: it passes as it is shown.
+        def outgoing(self, chunk: bytes) -> bytes:
+            """Until HTTP has moved."""
 
-            There is none where nobody measures how long things take.
-            """
-
-        def outgoing(self, lines: bytes) -> bytes:
-            """Shows whole lines of the client, as `from_client` does; returns what to forward in their place."""
+        def abandon(self) -> None:
+            """Until HTTP has moved."""
 
         @property
         def awaiting_reply(self) -> int:
             """How many requests that can bring an outcome still wait for the server's reply."""
 
-        def server_exited(self) -> None:
-            """The server ended with the client still there: every open call ended in error. Ends the account."""
+        def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
+            """For the user's journal: who ends the session (`client`, `server`, `signal`, `thv`), and the exit code.
 
-        def abandon(self) -> None:
-            """The client left or thv was told to stop: what is open is not counted. Ends the account."""
+            It may be called before the session is closed, or again once the exit code is known.
+            """
+
+        def server_exited(self) -> None:
+            """The server ended with the client still there: every open call ended in error. Ends the session."""
+
+        def close(self, reason: EndReason = "client_closed") -> None:
+            """The client left or thv was stopped: what is open is not counted. Ends the session."""
 
     class Instrumentation(Protocol):
-        """What one thv process owes to those who count."""
+        """Per-process instrumentation: makes one for each session."""
 
         def open_session(self, session_id: str | None = None) -> SessionInstrumentation:
-            """The account of a session that begins now; `session_id` is what its transport calls it, if anything."""
+            """Instrumentation for a session that begins now; `session_id` is its transport's name for it, if any."""
 
         def client_disconnected(self) -> None:
-            """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""
+            """The last client left, or thv was stopped: what is counted may be sent now. Returns at once."""
 
         def close(self) -> None:
-            """Send what is left, within a budget of about a second, and say what was counted where that was asked."""
+            """Send what is left, within about a second, and print the tally where that was asked for."""
 
     class Backend(Protocol):
         """One MCP server that is reached by whole lines: a child process, or a container. For asyncio."""

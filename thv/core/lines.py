@@ -1,8 +1,8 @@
-"""Finds the lines in a stream of chunks cut anywhere, and keeps little of a line that is large.
+"""Lines in a stream of chunks cut anywhere, and the one table of how long they may be.
 
-A message is one line ended by a newline (MCP, "stdio"). The time spent is linear in the bytes seen. A string longer
-than `GIANT` in a line longer than `ELIDE_AFTER` is kept as `""`: a 64 MiB text costs two fast passes and 128 KiB.
-Nothing here knows JSON-RPC; of JSON it knows strings.
+A message is one line ended by a newline (MCP, "stdio"). `LineSplitter` gives whole lines, to pass them on;
+`LineAssembler` gives what is needed to look at them, and keeps little of a line that is large. The time spent is linear
+in the bytes seen. Nothing here knows JSON-RPC; of JSON it knows strings.
 """
 
 from __future__ import annotations
@@ -12,18 +12,28 @@ import re
 from msgspec import Raw
 from msgspec.json import Decoder
 
+from thv.core.json_repair import without_surrogates
+
+MAX_MESSAGE = 256 << 20
+"""Bytes of one message that thv has to hold whole to pass it on: a line of a server behind HTTP, an event, a body."""
+
+MAX_INSPECTED = 128 << 20
+"""Bytes kept of one line only to look at it, after elision; beyond, it passes uncounted. Memory is not the peer's to
+spend."""
+
+MAX_REWRITTEN = 1 << 20
+"""Bytes of a line up to which trace context is written into it; a longer one would be delayed, and passes."""
+
 ELIDE_AFTER = 128 << 10
 """Bytes of a line that are kept whatever they are: most lines never come near, and pay nothing for elision."""
 
 GIANT = 32 << 10
 """Bytes a string must have before its content is dropped: no id, method or member name is that long."""
 
-MAX_KEPT = 64 << 20
-"""Bytes kept of one line, after elision, before it is given up: memory is not the peer's to spend."""
-
 MAX_HOPS = 256
 """Quotes that are looked for one by one, at memchr's speed between them, before a pattern takes over: 40 µs."""
 
+_ESCAPE = len(b"\\u0000")
 _QUOTE = ord('"')
 _BACKSLASH = ord("\\")
 _OUTSIDE = re.compile(rb'(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
@@ -31,14 +41,79 @@ _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _decode_raw = Decoder(Raw).decode
 
 
+class LineSplitter:
+    """Splits a stream of chunks into whole lines.
+
+    Args:
+        limit: bytes that a line may have, without its newline.
+
+    Attributes:
+        pending: bytes of the line that has not ended yet, and are kept.
+        is_too_long: whether the line that has not ended yet is over the limit; what comes of it is dropped.
+    """
+
+    def __init__(self, limit: int = MAX_MESSAGE) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self.pending = 0
+        self.is_too_long = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that this chunk completes, each with its newline; an empty one stands for one that was too long."""
+        end = chunk.find(b"\n") + 1
+        if not end:
+            self._keep(chunk)
+            return []
+        lines = [self._complete(chunk[:end])]
+        while end < len(chunk):
+            start, end = end, chunk.find(b"\n", end) + 1
+            if not end:
+                self._keep(chunk[start:])
+                break
+            lines.append(self._complete(chunk[start:end]))
+        return lines
+
+    def finish(self) -> bytes | None:
+        """The stream ended: its last line, without newline; None if it ended with one."""
+        if not self._pieces and not self.is_too_long:
+            return None
+        line = b"" if self.is_too_long else b"".join(self._pieces)
+        self._forget()
+        return line
+
+    def _complete(self, end: bytes) -> bytes:
+        if self._pieces:
+            end = b"".join((*self._pieces, end))
+        line = b"" if self.is_too_long or len(end) > self._limit + 1 else end
+        self._forget()
+        return line
+
+    def _keep(self, piece: bytes) -> None:
+        if self.is_too_long or not piece:
+            return
+        self._pieces.append(piece)
+        self.pending += len(piece)
+        if self.pending > self._limit:
+            self._forget()
+            self.is_too_long = True
+
+    def _forget(self) -> None:
+        self._pieces.clear()
+        self.pending = 0
+        self.is_too_long = False
+
+
 class LineAssembler:
-    """Joins chunks into lines.
+    """Joins chunks into lines that are only looked at: a giant string in a large line is kept as `""`.
+
+    A string longer than `GIANT` in a line longer than `ELIDE_AFTER` is giant: a 64 MiB text costs two fast passes and
+    128 KiB.
 
     Args:
         elide_after, giant, max_kept: the constants of this module; tests make them small.
     """
 
-    def __init__(self, *, elide_after: int = ELIDE_AFTER, giant: int = GIANT, max_kept: int = MAX_KEPT) -> None:
+    def __init__(self, *, elide_after: int = ELIDE_AFTER, giant: int = GIANT, max_kept: int = MAX_INSPECTED) -> None:
         self._elide_after = elide_after
         self._giant = giant
         self._max_kept = max_kept
@@ -155,8 +230,14 @@ def _ends_in_odd_backslash(data: bytes | bytearray, start: int) -> bool:
 
 def _is_string_content(content: bytes) -> bool:
     """Whether no quote in the content is unescaped. The decoder's own scan is ten times faster than a pattern."""
+    cut = content.rfind(b"\\u", -_ESCAPE)
+    if 0 <= cut > len(content) - _ESCAPE and b'"' not in content[cut:]:
+        content = content[:cut]  # half an escape, whose rest comes with the next piece
     try:
         _decode_raw(b'"%b"' % content)
     except ValueError:
-        return False
+        try:
+            _decode_raw(b'"' + without_surrogates(content) + b'"')
+        except ValueError:
+            return False
     return True

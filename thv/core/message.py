@@ -1,34 +1,47 @@
-"""The few members of a JSON-RPC message that decide a tool call's outcome, and how a line becomes them.
+"""The one model of a JSON-RPC message: what any part of thv reads of it, decoded once and passed on beside its bytes.
 
-A line is first decoded strictly (fast, and nothing of the payload is kept). What that refuses is read again member by
-member, so that a wrong type, NaN or deep nesting in one place hides nothing elsewhere. Reading never raises on bad
-input. This module knows shapes, not what they mean for a call: that is the ledger's.
+A message is decoded strictly first, which is fast and copies nothing of the payload. What that refuses is read again
+member by member, so that a wrong type, NaN or deep nesting in one place hides nothing elsewhere (see `json_repair`).
+Reading never raises on bad input. This module knows shapes, not what they mean for a call: that is the ledger's.
+
+`Raw` members are views, empty where the member is absent; each keeps its whole line in memory for as long as it lives.
 """
 
 from __future__ import annotations
 
 import re
-from time import perf_counter_ns
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, get_args
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, defstruct, field
 from msgspec.json import Decoder
+from msgspec.structs import fields
+
+from thv.core.json_repair import MAX_REPAIRS, decode_deep, flatten, repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    OnStray: TypeAlias = Callable[[bytes | bytearray], None]
+
 Id: TypeAlias = int | float | str
-"""A request id. `1` and `1.0` are one id, `1` and `"1"` are two (JSON-RPC 2.0, section 4)."""
+"""A request id or a progress token. `1` and `1.0` are one id, `1` and `"1"` are two (JSON-RPC 2.0, section 4)."""
 
-MEND_UP_TO = 1 << 20
-"""Bytes of a line that nests deeper than the decoder goes, up to which it is flattened and read again: about 0.2 s."""
+PROTOCOL_VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
+CLIENT_INFO_KEY: Final = "io.modelcontextprotocol/clientInfo"
+CLIENT_CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
+SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
+"""Members of `_meta` (MCP 2026-07-28, "_meta")."""
 
-KEEP_DEPTH = 6
-"""Nesting that flattening keeps. A batch, its message, the result, the task's result and one more need five."""
+MAX_ID_DIGITS: Final = 19
+"""Digits of an id that is also looked for as the other type: as many as 64 bits have."""
 
-_BLANK = b" \t\r\n"
-_BOM = b"\xef\xbb\xbf"
-_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
+_ABSENT: Final = Raw()
+_BLANK: Final = b" \t\r\n"
+
+_BOM: Final = b"\xef\xbb\xbf"
+_NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*+")
+_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 """How a line begins that can hold a message; some servers write a byte order mark."""
 
 
@@ -36,21 +49,39 @@ class AnyObject(Struct, frozen=True, gc=False):
     """A JSON object of which no member is read."""
 
 
-class ClientParams(Struct, frozen=True, gc=False, rename="camel"):
-    """`params` of what a client sends: `tools/call`, `tasks/*` or `notifications/cancelled`."""
+class Implementation(Struct, frozen=True, gc=False):
+    """`clientInfo` or `serverInfo`."""
 
-    task_id: str | None = None
-    request_id: Id | None = None
-    task: AnyObject | None = None
     name: str | None = None
+    version: str | None = None
 
 
-class ClientMessage(Struct, frozen=True, gc=False):
-    """A line from the client: a request (`id` and `method`), a notification (`method`), or else a response."""
+class Meta(
+    Struct,
+    frozen=True,
+    gc=False,
+    rename={
+        "progress_token": "progressToken",
+        "protocol_version": PROTOCOL_VERSION_KEY,
+        "client_info": CLIENT_INFO_KEY,
+        "subscription": SUBSCRIPTION_KEY,
+        "client_capabilities": CLIENT_CAPABILITIES_KEY,
+    },
+):
+    """`_meta` of parameters or of a result: progress, trace context (SEP-414, W3C), and who asks since 2026-07-28."""
 
-    id: Id | None = None
-    method: str | None = None
-    params: ClientParams | None = None
+    progress_token: Id | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    protocol_version: str | None = None
+    client_info: Implementation | None = None
+    subscription: Id | None = None
+    client_capabilities: AnyObject | None = None
+
+    @property
+    def has_client_capabilities(self) -> bool:
+        """Whether the client says what it can do, be it nothing."""
+        return self.client_capabilities is not None
 
 
 class ErrorObject(Struct, frozen=True, gc=False):
@@ -78,302 +109,310 @@ class Task(Struct, frozen=True, gc=False, rename="camel"):
     error: ErrorObject | None = None
 
 
-class Result(Task, frozen=True, gc=False, rename="camel"):
-    """`result` of a response: a `CallToolResult`, a task handle of either era, or a task (`tasks/get`)."""
+class Params(Struct, frozen=True, gc=False, rename="camel"):
+    """`params` of a request or a notification, of either side. `task` is there if the call is to become one."""
 
-    is_error: bool | None = None
-    result_type: str | None = None
-    task: Task | None = None
-
-
-class ServerMessage(Struct, frozen=True, gc=False):
-    """A line from the server. With `method` it is a request or a notification, and no response whatever its id."""
-
-    id: Id | None = None
-    method: str | None = None
-    result: Result | UnsetType | None = UNSET
+    name: str | None = None
+    arguments: Raw = _ABSENT
+    meta: Meta | None = field(default=None, name="_meta")
+    uri: str | None = None
+    task_id: str | None = None
+    request_id: Id | None = None
+    progress_token: Id | None = None
+    protocol_version: str | None = None
+    client_info: Implementation | None = None
+    cursor: str | None = None
+    task: AnyObject | None = None
+    status: str | None = None
+    result: CallResult | None = None
     error: ErrorObject | None = None
-    params: Task | None = None
 
 
-UNREADABLE = ServerMessage()
-"""Stands, by identity, for a line from the server that was too large or too deep to be read at all."""
+class Result(Struct, frozen=True, gc=False, rename="camel"):
+    """`result` of a response: a `CallToolResult`, a task handle of either era, a task, a page, or what was agreed."""
 
-Message = TypeVar("Message")
-T = TypeVar("T")
+    content: Raw = _ABSENT
+    is_error: bool | None = None
+    meta: Meta | None = field(default=None, name="_meta")
+    result_type: str | None = None
+    task_id: str | None = None
+    status: str | None = None
+    result: CallResult | None = None
+    error: ErrorObject | None = None
+    task: Task | None = None
+    protocol_version: str | None = None
+    next_cursor: str | None = None
+    tools: Raw = _ABSENT
 
 
-class LineReader(Generic[Message]):
-    """Turns complete lines into messages. Lines that are no JSON-RPC (logs, blank lines) give nothing.
+class Message(Struct, frozen=True, gc=False):
+    """A request (`id` and `method`), a notification (`method`), or a response (`id`, and `result` or `error`).
 
-    Args:
-        strict: decodes one line into a message, or raises.
-        loose: reads what it can of one JSON object that `strict` refused.
-        unreadable: what a line that must be given up gives.
-
-    Attributes:
-        stray_lines: how many lines could not begin a JSON-RPC message, blank ones apart.
-        first_stray_ns: when the first of them was read, by `time.perf_counter_ns`.
+    With a `method` it is no response, whatever its id: a server's requests may use the ids of a client's.
     """
 
-    def __init__(
-        self,
-        strict: Callable[[bytes | bytearray | Raw], Message],
-        loose: Callable[[Raw], Message],
-        *unreadable: Message,
-    ) -> None:
-        self._strict = strict
-        self._loose = loose
-        self.unreadable = list(unreadable)
-        self.stray_lines = 0
-        self.first_stray_ns: int | None = None
+    id: Id | UnsetType | None = UNSET
+    method: str | None = None
+    params: Params | None = None
+    result: Result | UnsetType | None = UNSET
+    error: ErrorObject | None = None
 
-    def read(self, block: bytes | bytearray) -> Sequence[Message]:
-        """The messages in a block of complete lines, each ended by a newline, in their order."""
-        if block.find(b"\n") == len(block) - 1:
-            return self.read_one(block)
-        lines = block.split(b"\n")
-        del lines[-1]
-        try:
-            return list(map(self._strict, lines))
-        except (ValueError, RecursionError):
-            return [message for line in lines for message in self.read_one(line)]
+    @property
+    def key(self) -> Id | None:
+        """The id, or None where there is none that could be answered."""
+        return None if self.id is UNSET else self.id
 
-    def read_with_sizes(self, block: bytes | bytearray) -> tuple[Sequence[Message], Sequence[int]]:
-        """The messages as `read` gives them, and the bytes of each one's line; those of a batch share its line."""
-        if block.find(b"\n") == len(block) - 1:
-            messages = self.read_one(block)
-            return messages, [len(block) // max(1, len(messages))] * len(messages)
-        lines = block.split(b"\n")
-        del lines[-1]
-        try:
-            return list(map(self._strict, lines)), list(map(len, lines))
-        except (ValueError, RecursionError):
-            several: list[Message] = []
-            sizes: list[int] = []
-            for line in lines:
-                messages = self.read_one(line)
-                several += messages
-                sizes += [len(line) // max(1, len(messages))] * len(messages)
-            return several, sizes
+    @property
+    def is_request(self) -> bool:
+        """Whether an answer is due."""
+        return self.method is not None and self.id is not UNSET and self.id is not None
 
-    def read_one(self, line: bytes | bytearray) -> Sequence[Message]:
-        """The messages in one line: one, or those of a batch, or none."""
-        try:
-            return (self._strict(line),)
-        except (ValueError, RecursionError):  # every error of msgspec, and a bad UTF-8 name, is a ValueError
-            return self._read_tolerantly(line)
+    @property
+    def is_response(self) -> bool:
+        """Whether it is the answer to a request; an error may lack the id."""
+        return self.method is None and (self.error is not None or (self.result is not UNSET and self.id is not UNSET))
 
-    def _read_tolerantly(self, text: bytes | bytearray) -> list[Message]:
-        start = _START.match(text)
-        if start is None:
-            self._note_stray(text)
-            return []
-        text = text.removeprefix(_BOM)
-        mended = flattened = False
-        while True:
-            try:
-                return self._parts(text)
-            except ValueError:
-                if mended:
-                    return []
-                text = _mended(text)
-                mended = True
-            except RecursionError:
-                if flattened or len(text) > MEND_UP_TO:
-                    return self.unreadable
-                text = _flattened(text)
-                flattened = True
-
-    def _note_stray(self, text: bytes | bytearray) -> None:
-        if text.strip(_BLANK):
-            if not self.stray_lines:
-                self.first_stray_ns = perf_counter_ns()
-            self.stray_lines += 1
-
-    def _parts(self, text: bytes | bytearray) -> list[Message]:
-        # An array is a batch (2025-03-26): each element counts. An array in an array is none.
-        whole = _RAW.decode(text)
-        parts = _BATCH.decode(whole) if _first_byte(whole) == b"[" else [whole]
-        return [self._object(part) for part in parts if _first_byte(part) == b"{"]
-
-    def _object(self, part: Raw) -> Message:
-        try:
-            return self._strict(part)
-        except (ValueError, RecursionError):
-            return self._loose(part)
+    @property
+    def meta(self) -> Meta | None:
+        """`params._meta`."""
+        return None if self.params is None else self.params.meta
 
 
+UNREADABLE: Final = Message()
+"""Stands, by identity, for a line that was too large or too deep to be read at all."""
+
+T = TypeVar("T")
+
+_STRICT = Decoder(Message)
+_ID: Decoder[Id] = Decoder(int | float | str)
 _RAW = Decoder(Raw)
 _BATCH = Decoder(list[Raw])
-_ABSENT = Raw()
+_NULL: Final = Raw(b"null")
 
 
-class _LooseClient(Struct, frozen=True, gc=False):
-    id: Raw = _ABSENT
-    method: Raw = _ABSENT
-    params: Raw = _ABSENT
+def read_lines(block: bytes | bytearray, on_stray: OnStray | None = None) -> Sequence[Message]:
+    """The messages in a block of complete lines, each ended by a newline, in their order.
+
+    Lines that are no JSON-RPC (logs, blank lines) give nothing; one that is too deep to be read gives `UNREADABLE`.
+
+    Args:
+        block: the lines.
+        on_stray: called with each line that cannot begin a message, blank ones apart.
+    """
+    if block.find(b"\n") == len(block) - 1:
+        return read_line(block, on_stray)
+    lines = block.split(b"\n")
+    del lines[-1]
+    try:
+        return list(map(_STRICT.decode, lines))
+    except (ValueError, RecursionError):
+        return [message for line in lines for message in read_line(line, on_stray)]
 
 
-class _LooseParams(Struct, frozen=True, gc=False, rename="camel"):
-    task_id: Raw = _ABSENT
-    request_id: Raw = _ABSENT
-    task: Raw = _ABSENT
-    name: Raw = _ABSENT
+def read_sized_lines(
+    block: bytes | bytearray, on_stray: OnStray | None = None
+) -> tuple[Sequence[Message], Sequence[int]]:
+    """The messages as `read_lines` gives them, and the bytes of each one's line; those of a batch share its line."""
+    if block.find(b"\n") == len(block) - 1:
+        messages = read_line(block, on_stray)
+        return messages, _shares(block, messages)
+    lines = block.split(b"\n")
+    del lines[-1]
+    try:
+        return list(map(_STRICT.decode, lines)), list(map(len, lines))
+    except (ValueError, RecursionError):
+        several: list[Message] = []
+        sizes: list[int] = []
+        for line in lines:
+            messages = read_line(line, on_stray)
+            several += messages
+            sizes += _shares(line, messages)
+        return several, sizes
 
 
-class _LooseError(Struct, frozen=True, gc=False):
-    code: Raw = _ABSENT
-    message: Raw = _ABSENT
+def _shares(line: bytes | bytearray, messages: Sequence[Message]) -> Sequence[int]:
+    count = len(messages)
+    return (len(line),) if count == 1 else [len(line) // max(1, count)] * count
 
 
-class _LooseServer(Struct, frozen=True, gc=False):
-    id: Raw = _ABSENT
-    method: Raw = _ABSENT
-    result: Raw = _ABSENT
-    error: Raw = _ABSENT
-    params: Raw = _ABSENT
+def read_line(line: bytes | bytearray, on_stray: OnStray | None = None) -> Sequence[Message]:
+    """The messages in one line, or in any JSON text: one, or those of a batch, or none."""
+    try:
+        return (_STRICT.decode(line),)
+    except (ValueError, RecursionError):  # every error of msgspec, and a bad UTF-8 name, is a ValueError
+        if on_stray is not None and _START.match(line) is None and line.strip(_BLANK):
+            on_stray(line)
+        return _read_tolerantly(line)
 
 
-class _LooseResult(Struct, frozen=True, gc=False, rename="camel"):
-    task_id: Raw = _ABSENT
-    status: Raw = _ABSENT
-    result: Raw = _ABSENT
-    error: Raw = _ABSENT
-    is_error: Raw = _ABSENT
-    result_type: Raw = _ABSENT
-    task: Raw = _ABSENT
+def read_message(text: bytes) -> Message | None:
+    """The message that one JSON object is; None when it is none, or too deep to be read."""
+    try:
+        return _STRICT.decode(text)
+    except (ValueError, RecursionError):
+        if is_batch(text):
+            return None
+        found = _read_tolerantly(text)
+        return found[0] if found and found[0] is not UNREADABLE else None
 
 
-_ID = Decoder(int | float | str)
-TEXT = Decoder(str)
-_TRUTH = Decoder(bool)
-_NUMBER = Decoder(int | float)
-_LOOSE_ERROR = Decoder(_LooseError)
-_OBJECT = Decoder(AnyObject)
-_LOOSE_CLIENT = Decoder(_LooseClient)
-_LOOSE_PARAMS = Decoder(_LooseParams)
-_LOOSE_SERVER = Decoder(_LooseServer)
-_LOOSE_RESULT = Decoder(_LooseResult)
+def read_parts(line: bytes) -> list[tuple[bytes, Message]]:
+    """The messages in one line, each with its bytes: the line itself, or the elements of a batch without a newline."""
+    try:
+        return [(line, _STRICT.decode(line))]
+    except (ValueError, RecursionError):
+        if not is_batch(line):
+            return [(line, message) for message in read_line(line)]
+    return [(part, message) for part in split_batch(line) or () if (message := read_message(part)) is not None]
+
+
+def twin(id_: Id) -> Id:
+    """The same id as the other JSON type, `1` and `"1"`, or the id itself if there is none.
+
+    Some servers answer the request 1 under the id "1", and official clients take it so.
+    """
+    if isinstance(id_, str):
+        digits = id_.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_ID_DIGITS):
+            return id_
+        return int(id_) if str(int(id_)) == id_ else id_
+    return str(int(id_)) if abs(id_) < 10**MAX_ID_DIGITS and id_ % 1 == 0 else id_
+
+
+def is_batch(text: bytes | bytearray) -> bool:
+    """Whether a JSON text is an array (MCP 2025-03-26, "Batching")."""
+    return text[:64].removeprefix(_BOM).lstrip()[:1] == b"["
+
+
+def split_batch(text: bytes) -> list[bytes] | None:
+    """The elements of a JSON array, byte for byte; None when it is none."""
+    try:
+        return [bytes(element) for element in _BATCH.decode(text)]
+    except RecursionError:
+        return None
+    except ValueError as problem:
+        return _split_repaired(text, problem)
+
+
+def _split_repaired(text: bytes, problem: ValueError) -> list[bytes] | None:
+    repaired: bytes | bytearray | None = text
+    for _ in range(MAX_REPAIRS):
+        repaired = None if repaired is None else repair(repaired, str(problem))
+        if repaired is None:
+            return None
+        try:
+            elements = _BATCH.decode(repaired)
+        except RecursionError:
+            return None
+        except ValueError as again:
+            problem = again
+            continue
+        end = 0
+        found = []
+        for element in map(bytes, elements):
+            start = repaired.index(element, end)  # a repair moves nothing
+            end = start + len(element)
+            found.append(text[start:end])
+        return found
+    return None
+
+
+def _read_tolerantly(text: bytes | bytearray) -> list[Message]:
+    """What can be read of a text that the decoder refused."""
+    if _START.match(text) is None:
+        return []
+    text = text.removeprefix(_BOM)
+    for _ in range(MAX_REPAIRS):
+        try:
+            return _parts(text)
+        except ValueError as error:
+            repaired = repair(text, str(error))
+            if repaired is None:
+                return []
+        except RecursionError:
+            try:
+                return decode_deep(_parts, text)
+            except (ValueError, RecursionError):
+                repaired = flatten(text)
+            if repaired is None or len(repaired) == len(text):
+                return [UNREADABLE]
+        text = repaired
+    return []
+
+
+def _parts(text: bytes | bytearray) -> list[Message]:
+    # An array is a batch: each element counts. An array in an array is none.
+    whole = _RAW.decode(text)
+    parts = _BATCH.decode(whole) if _first_byte(whole) == b"[" else [whole]
+    return [_object(part) for part in parts if _first_byte(part) == b"{"]
+
+
+def _object(part: Raw) -> Message:
+    try:
+        return _STRICT.decode(part)
+    except (ValueError, RecursionError):
+        found: Message = _loose(Message).read(part) or Message()
+        return found
 
 
 def _first_byte(part: Raw) -> bytes:
     return bytes(memoryview(part)[:1])
 
 
-def read_part(decoder: Decoder[T], part: Raw) -> T | None:
-    """The part as the decoder's type, or None when it is absent, null, or of another type."""
+def _read_part(decoder: Decoder[T], part: Raw) -> T | None:
+    """The part as the decoder's type, or None when it is null or of another type."""
     try:
         return decoder.decode(part)
     except (ValueError, RecursionError):
         return None
 
 
-def _is_there(part: Raw) -> bool:
-    return _first_byte(part) not in {b"", b"n"}
+class _Loose:
+    """Reads an object member by member: what has the wrong type is left out, and hides nothing else."""
+
+    def __init__(self, model: type[Struct]) -> None:
+        members = fields(model)
+        names = {member.name: member.encode_name for member in members}
+        raw = defstruct("Raw" + model.__name__, [(name, Raw, _ABSENT) for name in names], rename=names, gc=False)
+        self._model = model
+        self._members: Decoder[Any] = Decoder(raw)
+        self._readers = {member.name: _reader(model, member.name, member.type) for member in members}
+
+    def read(self, part: Raw) -> Any:
+        """The object, or None if it is none."""
+        seen = _read_part(self._members, part)
+        if seen is None:
+            return None
+        parts = {name: getattr(seen, name) for name in self._readers}
+        return self._model(**{name: self._readers[name](each) for name, each in parts.items() if each})
 
 
-def _read_method(part: Raw) -> str | None:
-    """A method that is no string still makes the line a request or a notification: of a method nobody knows."""
-    return (read_part(TEXT, part) or "") if _is_there(part) else None
+def _reader(model: type[Struct], name: str, kind: Any) -> Callable[[Raw], Any]:
+    """What reads one member."""
+    kinds = [each for each in get_args(kind) if each not in {type(None), UnsetType}]
+    if kind is Raw:
+        return lambda part: part
+    if kinds == [ErrorObject]:
+        # Whatever is there is an error.
+        return lambda part: None if part == _NULL else _loose(ErrorObject).read(part) or ErrorObject()
+    if len(kinds) == 1 and issubclass(kinds[0], Struct):
+        return lambda part: _loose(kinds[0]).read(part)
+    if kinds == [int, float, str]:
+        return _read_id
+    decoder = Decoder(Union[tuple(kinds)])  # noqa: UP007  a union of a list that is known at run time only
+    if model is Message and name == "method":
+        # A method that is no string still makes it a request or a notification: of a method nobody knows.
+        return lambda part: None if part == _NULL else _read_part(decoder, part) or ""
+    return lambda part: _read_part(decoder, part)
 
 
-def _read_error(part: Raw) -> ErrorObject | None:
-    if not _is_there(part):
-        return None
-    seen = read_part(_LOOSE_ERROR, part)
-    return ErrorObject() if seen is None else ErrorObject(read_part(_NUMBER, seen.code), read_part(TEXT, seen.message))
+def _read_id(part: Raw) -> Id | None:
+    id_ = _read_part(_ID, part)
+    if id_ is None and _NUMBER.fullmatch(part):
+        return float("inf")  # out of range, and still an id
+    return id_
 
 
-def loose_client(line: Raw) -> ClientMessage:
-    """What can be read of a line from the client."""
-    seen = _LOOSE_CLIENT.decode(line)
-    params = read_part(_LOOSE_PARAMS, seen.params)
-    return ClientMessage(
-        id=read_part(_ID, seen.id),
-        method=_read_method(seen.method),
-        params=None
-        if params is None
-        else ClientParams(
-            task_id=read_part(TEXT, params.task_id),
-            request_id=read_part(_ID, params.request_id),
-            task=read_part(_OBJECT, params.task),
-            name=read_part(TEXT, params.name),
-        ),
-    )
-
-
-def _loose_result(part: Raw) -> Result | None:
-    seen = read_part(_LOOSE_RESULT, part)
-    if seen is None:
-        return None
-    inner = _loose_result(seen.result)
-    return Result(
-        task_id=read_part(TEXT, seen.task_id),
-        status=read_part(TEXT, seen.status),
-        result=None if inner is None else CallResult(is_error=inner.is_error),
-        error=_read_error(seen.error),
-        is_error=read_part(_TRUTH, seen.is_error),
-        result_type=read_part(TEXT, seen.result_type),
-        task=_loose_result(seen.task),
-    )
-
-
-def loose_server(line: Raw) -> ServerMessage:
-    """What can be read of a line from the server."""
-    seen = _LOOSE_SERVER.decode(line)
-    return ServerMessage(
-        id=read_part(_ID, seen.id),
-        method=_read_method(seen.method),
-        result=_loose_result(seen.result) if _first_byte(seen.result) else UNSET,
-        error=_read_error(seen.error),
-        params=_loose_result(seen.params),
-    )
-
-
-# What json.dumps and JSON.stringify write and the decoder refuses: NaN and Infinity outside any string, half a
-# surrogate pair inside one. A string that only looks like that is changed too, and nobody reads it: no id looks so.
-# Each begins with its mark, so that looking for it is quick, and a lookbehind says what must stand before.
-_MENDS = (
-    (b"NaN", re.compile(rb"NaN(?<=[\[:,\s]NaN)(?=[\],}\s])"), b"0"),
-    (b"Infinity", re.compile(rb"Infinity(?<=[\[:,\s-]Infinity)(?=[\],}\s])"), b"0"),
-    (b"\\u", re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"), rb"\\ufffd"),
-    (b"\\u", re.compile(rb"\\u[dD][c-fC-F]..(?<!\\u[dD][89abAB]..\\u....)", re.DOTALL), rb"\\ufffd"),
-)
-_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
-
-
-def _mended(text: bytes | bytearray) -> bytes | bytearray:
-    for mark, pattern, replacement in _MENDS:
-        if mark in text:
-            text = pattern.sub(replacement, text)
-    return text
-
-
-def _flattened(text: bytes | bytearray) -> bytes:
-    """The same JSON with everything deeper than KEEP_DEPTH left out."""
-    kept = bytearray()
-    depth = start = 0
-    for token in _NESTING.finditer(text):
-        first = token[0]
-        if first in {b"{", b"["}:
-            depth += 1
-            if depth == KEEP_DEPTH:
-                kept += text[start : token.end()]
-        elif first in {b"}", b"]"}:
-            if depth == KEEP_DEPTH:
-                start = token.start()
-            depth -= 1
-    if depth < KEEP_DEPTH:
-        kept += text[start:]
-    return bytes(kept)
-
-
-def client_reader() -> LineReader[ClientMessage]:
-    """A reader for what the client sends."""
-    return LineReader(Decoder(ClientMessage).decode, loose_client)
-
-
-def server_reader() -> LineReader[ServerMessage]:
-    """A reader for what the server sends; a line given up gives `UNREADABLE`."""
-    return LineReader(Decoder(ServerMessage).decode, loose_server, UNREADABLE)
+@cache
+def _loose(model: type[Struct]) -> _Loose:
+    return _Loose(model)

@@ -1,128 +1,158 @@
-"""Joins framing, messages and the ledger: shown both directions of a session, it keeps the ledger.
+"""Joins lines, messages and the ledger: inspects both directions of a session, by chunks or message by message.
 
-It never raises and never writes. A bug in looking ends the looking, not the session.
+It never raises and never writes. A bug in inspection ends the inspection, not the session.
 """
 
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING
 
+from thv.core.jsonrpc import INTERNAL_ERROR
 from thv.core.lines import LineAssembler
-from thv.core.message import LineReader, Message, client_reader, server_reader
+from thv.core.message import (
+    UNREADABLE,
+    ErrorObject,
+    Message,
+    Params,
+    read_line,
+    read_lines,
+    read_sized_lines,
+)
 from thv.ledger.ledger import NO_SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
-    from thv.core.interfaces import Look
-    from thv.core.message import ClientMessage, ServerMessage
+    from thv.core.message import Id
     from thv.ledger.ledger import ToolCallLedger
 
 
 class TrafficInspector:
-    """Looks at the bytes of one session. Neither direction raises, and each may have a thread of its own.
+    """Inspects one session; each direction may have a thread of its own.
+
+    A transport uses either the methods for chunks or those for messages in one direction, since half a line may wait.
 
     Args:
-        ledger: told what was seen. It is abandoned if looking has to stop, so that nobody waits for replies unseen.
-        report: told in one line, once, that looking had to stop.
-        readers: what reads the lines of the client and of the server, where more is wanted than the ledger needs.
-        measures: tell the ledger when messages passed and how large they are.
+        ledger: given what is seen. It is closed if inspection has to stop, so that the end of the session does not wait
+            for replies that would not be seen.
+        report: given one line, once, if inspection had to stop.
+        is_timed: tell the ledger when messages passed.
+        is_sized: tell it how large they are, too.
     """
-
-    from_client: Look
-    """Shown what the client sent, before it is forwarded: afterwards a reply could overtake its request.
-
-    An empty chunk is the end. It ends a last line without newline, which a server that reads lines takes for whole.
-    """
-
-    from_server: Look
-    """Shown what the server sent, after it was forwarded: looking must not delay it."""
 
     def __init__(
         self,
         ledger: ToolCallLedger,
         *,
         report: Callable[[str], None] | None = None,
-        readers: tuple[LineReader[ClientMessage], LineReader[ServerMessage]] | None = None,
-        measures: bool = False,
+        is_timed: bool = False,
+        is_sized: bool = False,
     ) -> None:
-        client, server = readers or (client_reader(), server_reader())
         self._ledger = ledger
         self._report = report
-        make = _MeasuredDirection if measures else _Direction
-        self._client = make(client, ledger.client_sent, self._stop)
-        self._server = make(server, ledger.server_sent, self._stop)
-        self.from_client = self._client.see
-        self.from_server = self._server.see
+        self._is_timed = is_timed
+        self._is_sized = is_sized
+        self._client_lines = LineAssembler()
+        self._server_lines = LineAssembler()
+        self._is_stopped = False
+        self._stray_lines = 0
+        self._first_stray_ns: int | None = None
 
-    def passed_at(self, time_ns: int | None) -> None:
-        """What is shown from now on passed then, by `time.perf_counter_ns`; None: it passes as it is shown."""
-        now = perf_counter_ns if time_ns is None else lambda: time_ns
-        self._client.now = self._server.now = now
+    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        """The client sent a chunk. It is inspected before it is forwarded: later, a reply could overtake its request.
+
+        An empty chunk is the end. It ends a last line without newline, which a server that reads lines takes for whole.
+        """
+        if self._is_stopped:
+            return
+        try:
+            if not at_ns and self._is_timed:
+                at_ns = perf_counter_ns()
+            lines, ledger = self._client_lines, self._ledger
+            if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
+                # One small line a read is what a session consists of, so it gets the shortest way.
+                messages = read_line(chunk)
+                ledger.client_sent(messages, (len(chunk),) if len(messages) == 1 else NO_SIZES, at_ns)
+                return
+            for block in lines.feed(chunk or b"\n"):
+                if self._is_sized:
+                    ledger.client_sent(*read_sized_lines(block), at_ns)
+                else:
+                    ledger.client_sent(read_lines(block), NO_SIZES, at_ns)
+        except Exception as problem:  # noqa: BLE001 - a bug in inspection must not reach the transport
+            self._stop(problem)
+
+    def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
+        """The server sent a chunk. It is inspected after it was forwarded, so that it is not delayed."""
+        if self._is_stopped:
+            return
+        try:
+            if not at_ns and self._is_timed:
+                at_ns = perf_counter_ns()
+            lines, ledger, on_stray = self._server_lines, self._ledger, self._on_stray
+            if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
+                messages = read_line(chunk, on_stray)
+                sizes = (len(chunk),) if len(messages) == 1 else NO_SIZES
+                ledger.server_sent(messages, sizes, at_ns, http_status=http_status)
+                return
+            for block in lines.feed(chunk or b"\n"):
+                if not block:
+                    ledger.server_sent((UNREADABLE,), NO_SIZES, at_ns)
+                elif self._is_sized:
+                    ledger.server_sent(*read_sized_lines(block, on_stray), at_ns, http_status=http_status)
+                else:
+                    ledger.server_sent(read_lines(block, on_stray), NO_SIZES, at_ns, http_status=http_status)
+        except Exception as problem:  # noqa: BLE001 - as above
+            self._stop(problem)
+
+    def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
+        """The client sent a message, decoded already; not forwarded yet. Returns what to forward: its line."""
+        if not self._is_stopped:
+            try:
+                if not at_ns and self._is_timed:
+                    at_ns = perf_counter_ns()
+                self._ledger.client_sent((message,), (len(line),), at_ns, scope=scope)
+            except Exception as problem:  # noqa: BLE001 - as above
+                self._stop(problem)
+        return line
+
+    def on_server_message(
+        self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0, http_status: int | None = None
+    ) -> None:
+        """The server sent a message, decoded already; forwarded already."""
+        if not self._is_stopped:
+            try:
+                if not at_ns and self._is_timed:
+                    at_ns = perf_counter_ns()
+                self._ledger.server_sent((message,), (len(line),), at_ns, scope=scope, http_status=http_status)
+            except Exception as problem:  # noqa: BLE001 - as above
+                self._stop(problem)
+
+    def on_request_cancelled(self, id_: Id, *, scope: Hashable = None) -> None:
+        """The client waits for this request no longer, without having said so in a message."""
+        message = Message(method="notifications/cancelled", params=Params(request_id=id_))
+        TrafficInspector.on_client_message(self, b"", message, scope=scope)
+
+    def on_request_failed(self, id_: Id, *, scope: Hashable = None, http_status: int | None = None) -> None:
+        """The transport answered this request with an error, in the server's place."""
+        reply = Message(id=id_, error=ErrorObject(INTERNAL_ERROR))
+        self.on_server_message(b"", reply, scope=scope, http_status=http_status)
 
     def stray_lines(self) -> tuple[int, int | None]:
-        """How many lines of the server were no JSON-RPC, and when the first was read."""
-        reader = self._server.reader
-        return reader.stray_lines, reader.first_stray_ns
+        """How many lines of the server were no JSON-RPC, and when the first was read, by `time.perf_counter_ns`."""
+        return self._stray_lines, self._first_stray_ns
+
+    def _on_stray(self, _line: bytes | bytearray) -> None:
+        if not self._stray_lines:
+            self._first_stray_ns = perf_counter_ns()
+        self._stray_lines += 1
 
     def _stop(self, problem: Exception) -> None:
-        already = self._client.stopped
-        self._client.stopped = self._server.stopped = True
+        already, self._is_stopped = self._is_stopped, True
         try:
-            self._ledger.abandon()
+            self._ledger.close("evicted")
             if self._report is not None and not already:
                 self._report(f"tool calls are no longer counted in this session: {problem!r}")
-        except Exception:  # noqa: BLE001, S110 - the relay must go on, and there is nobody left to tell
+        except Exception:  # noqa: BLE001, S110 - the transport must go on, and there is no one left to tell
             pass
-
-
-class _Direction(Generic[Message]):
-    """One direction: its half-read line, how its lines are read, and who is told of the messages."""
-
-    def __init__(
-        self,
-        reader: LineReader[Message],
-        tell: Callable[..., None],
-        stop: Callable[[Exception], None],
-    ) -> None:
-        self._lines = LineAssembler()
-        self.reader = reader
-        self._tell = tell
-        self._stop = stop
-        self.stopped = False
-        self.now: Callable[[], int] = perf_counter_ns
-
-    def see(self, chunk: bytes) -> None:
-        if self.stopped:
-            return
-        try:
-            if not self._lines.pending and chunk.find(b"\n") == len(chunk) - 1:
-                # One small line a read is what a session consists of, so it gets the shortest way.
-                self._tell(self.reader.read_one(chunk))
-                return
-            for block in self._lines.feed(chunk or b"\n"):
-                self._tell(self.reader.read(block) if block else self.reader.unreadable)
-        except Exception as problem:  # noqa: BLE001 - a bug in looking must not reach the relay
-            self._stop(problem)
-
-
-class _MeasuredDirection(_Direction[Message]):
-    """One that also tells when messages passed and how large they are."""
-
-    def see(self, chunk: bytes) -> None:
-        if self.stopped:
-            return
-        try:
-            if not self._lines.pending and chunk.find(b"\n") == len(chunk) - 1:
-                messages = self.reader.read_one(chunk)
-                count = len(messages)
-                self._tell(messages, (len(chunk),) if count == 1 else [len(chunk) // (count or 1)] * count, self.now())
-                return
-            for block in self._lines.feed(chunk or b"\n"):
-                if block:
-                    self._tell(*self.reader.read_with_sizes(block), self.now())
-                else:
-                    self._tell(self.reader.unreadable, NO_SIZES, self.now())
-        except Exception as problem:  # noqa: BLE001 - a bug in looking must not reach the relay
-            self._stop(problem)

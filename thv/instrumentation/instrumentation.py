@@ -18,14 +18,16 @@ from thv.instrumentation.usage_consent import UsageConsent
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from thv.analytics.consent import Consent
     from thv.analytics.pipeline import UsageAnalytics
-    from thv.core.interfaces import CallObserver, Outcome
+    from thv.core.interfaces import CallObserver, EndReason, Outcome
+    from thv.core.message import Message
+    from thv.instrumentation.propagation import Propagation
     from thv.journal.session_journal import SessionJournal
     from thv.journal.writer import JournalWriter
-    from thv.telemetry.recorder import Telemetry
+    from thv.telemetry.recorder import SessionRecorder, Telemetry
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
     MakeAnalytics = Callable[..., UsageAnalytics]
@@ -56,48 +58,77 @@ class Tally:
         return f"{self.success} success, {self.error} {errors}"
 
 
-class SessionInstrumentation:
-    """The account of one MCP session: its ledger, and the tap that reads its bytes.
+class SessionInstrumentation(TrafficInspector):
+    """Per-session instrumentation: its inspector and ledger, and the trace context that is passed on to the server.
 
-    `rewrite` is None, unless the user's trace context is to be passed on to the server. `passed_at` is None, unless
-    somebody measures how long things take: then it can be told when what is shown now had passed, and with None that
-    things are shown as they pass. `brought_by` is told, in the same way, of the HTTP status
-    that brings what the server says.
+    A transport passes it all traffic: as chunks (`on_client_data`, `on_server_data`), or, where it decodes messages
+    itself, message by message (`on_client_message`, `on_server_message`), so that nothing is decoded twice.
+
+    Args:
+        ledger: of this session.
+        report: given one line, once, if inspection had to stop.
+        recorder: records this session for the user's telemetry.
+        propagates: write the recorder's trace contexts into the requests that are forwarded.
+        journal: keeps this session for the user's local view.
     """
 
     def __init__(
         self,
         ledger: ToolCallLedger,
-        tap: TrafficInspector,
         *,
-        passed_at: Callable[[int | None], None] | None = None,
-        brought_by: Callable[[int | None], None] | None = None,
-        rewrite: Callable[[bytes], bytes] | None = None,
+        report: Callable[[str], None] | None = None,
+        recorder: SessionRecorder | None = None,
+        propagates: bool = False,
         journal: SessionJournal | None = None,
     ) -> None:
-        self._ledger = ledger
+        super().__init__(
+            ledger,
+            report=report,
+            is_timed=recorder is not None or journal is not None,
+            is_sized=journal is not None,
+        )
         self._journal = journal
-        self.from_client = tap.from_client
-        self.from_server = tap.from_server
-        self.passed_at = passed_at
-        self._brought_by = brought_by
-        self.rewrite = rewrite
+        self._propagation: Propagation | None = None
+        if recorder is not None and propagates:
+            from thv.instrumentation.propagation import Propagation
+
+            self._propagation = Propagation(self.on_client_data, recorder.take_contexts)
+        if journal is not None:
+            journal.open_requests = ledger.open_requests
+            journal.stray_lines = self.stray_lines
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether trace context is written into requests: then `rewrite_client_data` says what to forward."""
+        return self._propagation is not None
+
+    def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
+        """The client sent a message, decoded already; returns what to forward: nearly always the line itself."""
+        super().on_client_message(line, message, scope=scope, at_ns=at_ns)
+        return line if self._propagation is None else self._propagation.rewrite_message(line)
+
+    def rewrite_client_data(self, chunk: bytes) -> bytes:
+        """Does what `on_client_data` does; returns what to forward in place of the chunk.
+
+        With trace context to be written, half a line waits for its end, and an empty chunk is the end of the last one.
+        """
+        if self._propagation is not None:
+            return self._propagation.rewrite(chunk)
+        self.on_client_data(chunk)
+        return chunk
+
+    # The names that the HTTP parts still use.
+    from_client = TrafficInspector.on_client_data
+    from_server = TrafficInspector.on_server_data
+    outgoing = rewrite_client_data
 
     def from_response(self, lines: bytes, status: int) -> None:
-        """Shown lines as `from_server` is, where an HTTP response of this status brings them."""
-        if self._brought_by is None:
-            self.from_server(lines)
-            return
-        self._brought_by(status)
-        self.from_server(lines)
-        self._brought_by(None)
+        """`on_server_data` with a status."""
+        self.on_server_data(lines, http_status=status)
 
-    def outgoing(self, lines: bytes) -> bytes:
-        """Shows what the client sent; returns what is to be forwarded in its place: nearly always the same bytes."""
-        if self.rewrite is not None:
-            return self.rewrite(lines)
-        self.from_client(lines)
-        return lines
+    def abandon(self) -> None:
+        """`close`."""
+        self.close()
 
     @property
     def awaiting_reply(self) -> int:
@@ -113,12 +144,12 @@ class SessionInstrumentation:
             self._journal.set_end(ended_by, exit_code, detail)
 
     def server_exited(self) -> None:
-        """The server ended with the client still there: every open call ended in error."""
+        """The server ended with the client still there: every open call ended in error. Ends the session."""
         self._ledger.server_exited()
 
-    def abandon(self) -> None:
-        """The client left or thv was told to stop: what is open is not counted."""
-        self._ledger.abandon()
+    def close(self, reason: EndReason = "client_closed") -> None:
+        """The client left or thv was stopped: what is open is not counted. Ends the session."""
+        self._ledger.close(reason)
 
 
 class Instrumentation:
@@ -171,7 +202,6 @@ class Instrumentation:
                 make_analytics = UsageAnalytics
             self._analytics = make_analytics(usage_consent.is_given, activity=activity, debug=debug)
             self._observers.append(self._analytics.record)
-        self._captures = telemetry is not None and telemetry.capture_arguments
         self._propagates = telemetry is not None and telemetry.propagate
         self._telemetry: Telemetry | None = None
         if telemetry is not None:
@@ -193,46 +223,13 @@ class Instrumentation:
             pass  # nobody is there to be told
 
     def open_session(self, session_id: str | None = None) -> SessionInstrumentation:
-        """The account of a session that begins now; `session_id` is what its transport calls it, if anything."""
+        """Instrumentation for a session that begins now; `session_id` is its transport's name for it, if any."""
         report = warn if self._debug else None
-        telemetry, journal = self._telemetry, self._open_journal()
-        if telemetry is None and journal is None:
-            ledger = ToolCallLedger(self._observers, report=report)
-            return SessionInstrumentation(ledger, TrafficInspector(ledger, report=report))
-        from thv.core.message_details import detailed_readers
-
-        recorder = None if telemetry is None else telemetry.open_session(session_id)
+        recorder = None if self._telemetry is None else self._telemetry.open_session(session_id)
+        journal = self._open_journal()
         ledger = ToolCallLedger(self._observers, requests=recorder, log=journal, report=report)
-        inspector = TrafficInspector(
-            ledger,
-            report=report,
-            readers=detailed_readers(capture=self._captures or self._journal_captures),
-            measures=journal is not None,
-        )
-        passed_at: list[Callable[[int | None], None]] = []
-        if journal is not None:
-            journal.open_requests = ledger.open_requests
-            journal.stray_lines = inspector.stray_lines
-            passed_at.append(inspector.passed_at)
-        rewrite = None
-        if recorder is not None:
-            passed_at.append(recorder.passed_at)
-            if self._propagates:
-                from thv.instrumentation.propagation import Propagation
-
-                rewrite = Propagation(inspector.from_client, recorder.take_contexts).rewrite
-
-        def tell_time(time_ns: int | None) -> None:
-            for each in passed_at:
-                each(time_ns)
-
         return SessionInstrumentation(
-            ledger,
-            inspector,
-            passed_at=passed_at[0] if len(passed_at) == 1 else tell_time,
-            brought_by=None if recorder is None else recorder.brought_by,
-            rewrite=rewrite,
-            journal=journal,
+            ledger, report=report, recorder=recorder, propagates=self._propagates, journal=journal
         )
 
     def client_disconnected(self) -> None:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
-    from thv.core.interfaces import EndReason, ErrorSummary, LoggedRequest, ReplySeen, RequestSeen
+    from thv.core.interfaces import EndReason, ErrorSummary, LoggedRequest
+    from thv.core.message import Message
 
     Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int]
     """How a request ended (an outcome, or an `EndReason`), the request, its error, and the bytes of its reply."""
@@ -54,9 +55,9 @@ STATUS_BY_WORD: Final = {
     "replied": SUCCESS,
     "error": ERROR,
     "cancelled": CANCELLED,
-    "abandoned": CLIENT_CLOSED,
-    "server_gone": SERVER_EXITED,
-    "forgotten": EVICTED,
+    "client_closed": CLIENT_CLOSED,
+    "server_exited": SERVER_EXITED,
+    "evicted": EVICTED,
 }
 
 READ: Final = 16 << 10
@@ -164,7 +165,7 @@ class SessionJournal:
 
     # The request log.
 
-    def detail(self, message: RequestSeen, request: LoggedRequest) -> None:
+    def detail(self, message: Message, request: LoggedRequest) -> None:
         """Who asks, which the first messages say; and the arguments of calls, if they are to be kept."""
         params = message.params
         if self.client is None:
@@ -181,7 +182,7 @@ class SessionJournal:
         self._notify()  # a request that stays open is to be seen, too
 
     def replied(
-        self, request: LoggedRequest, reply: ReplySeen, kept: tuple[ErrorSummary | None, int], at_ns: int
+        self, request: LoggedRequest, reply: Message, kept: tuple[ErrorSummary | None, int], at_ns: int
     ) -> None:
         """A reply to something else than a call; and to calls, where results are to be kept."""
         result: Any = reply.result or None

@@ -1,39 +1,40 @@
-"""Those whom the ledger tells, and what becomes of one that raises: the session and the others never notice.
+"""Calls the ledger's observers, and drops one that raises: the session and the other observers never notice.
 
-A call observer hears an outcome and nothing else. A request observer, the user's own telemetry, hears of each request
-and how it ended. Only `begun` may be called with the ledger's lock held: nothing is reported there.
+A call observer gets an outcome and nothing else. The request observer and the request log, which are the user's own,
+get each request and how it ended. Methods that may be called with the ledger's lock held say so: nothing is reported
+there.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from thv.ledger.open_request import summarize_error
+from thv.ledger.open_requests import summarize_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thv.core.interfaces import CallObserver, EndReason, FinishedCall, LoggedRequest, RequestLog, RequestObserver
-    from thv.core.message import ClientMessage, ServerMessage
+    from thv.core.message import Message
 
     Called: TypeAlias = FinishedCall
 
-    Ended: TypeAlias = tuple[LoggedRequest, EndReason, ServerMessage | None]
+    Ended: TypeAlias = tuple[LoggedRequest, EndReason, Message | None]
     """A request, how it ended, and the reply that ended it."""
 
 
 class Observers:
-    """Tells the observers of one session. Safe to use from several threads.
+    """The observers of one session. Safe to use from several threads.
 
     Args:
-        calls: each is told of each outcome; one that raises is asked again.
-        requests: told of every request; if it raises, it is told of nothing more.
+        calls: each gets each outcome; one that raises is called again.
+        requests: gets every request; if it raises, it is called no more.
         log: keeps how every request ended; likewise.
-        report: told, once for each kind, that an observer raised.
+        report: gets one line, once for each kind of observer, when one raised.
 
     Attributes:
-        want_requests: whether the request observer is to be told of requests.
-        want_ends: whether anything is to be told of requests that end without a reply.
+        want_requests: whether there is a request observer left.
+        want_ends: whether anything wants the requests that end without a reply.
         log: the request log, while there is one.
     """
 
@@ -48,28 +49,28 @@ class Observers:
         self._requests = requests
         self._report = report
         self._reported_calls = False
-        self._problem: Exception | None = None  # what `begun` raised, until it can be reported
+        self._problem: Exception | None = None  # what `on_request_started` raised, until it can be reported
         self._log_problem: Exception | None = None  # likewise of the log
         self.want_requests = requests is not None
         self.log = log
         self.want_ends = requests is not None or log is not None
 
-    def begun(self, message: ClientMessage) -> object:
-        """A request is about to be forwarded; returns the observer's token."""
+    def started(self, message: Message, at_ns: int) -> object:
+        """A request is about to be forwarded; returns the observer's token. With the lock held."""
         requests = self._requests
         if requests is None:
             return None
         try:
-            return requests.begun(message)  # type: ignore[arg-type]  # read with the detail that the observer needs
+            return requests.on_request_started(message, at_ns)
         except Exception as problem:  # noqa: BLE001 - a bug in telemetry must not cost the session its counts
             self._drop_requests()
             self._problem = problem
             return None
 
-    def ended(self, ended: Sequence[Ended], at_ns: int = 0) -> None:
+    def finished(self, ended: Sequence[Ended], at_ns: int = 0, http_status: int | None = None) -> None:
         """These requests are open no more."""
         if self.log is not None and ended:
-            self.log_ended([entry for entry in ended if entry[1] != "replied"], at_ns)
+            self.log_ended([entry for entry in ended if entry[1] != "answered"], at_ns)
         if self._problem is not None:
             problem, self._problem = self._problem, None
             self._report_requests(problem)
@@ -77,8 +78,8 @@ class Observers:
         if requests is None:
             return
         try:
-            for request, ending, reply in ended:
-                requests.ended(request.token, ending, reply)
+            for request, reason, reply in ended:
+                requests.on_request_finished(request.token, reason, reply, at_ns, http_status)
         except Exception as problem:  # noqa: BLE001 - as above
             self._drop_requests()
             self._report_requests(problem)
@@ -96,7 +97,7 @@ class Observers:
             return
         try:
             for outcome, request, *_ in outcomes:
-                requests.called(request.token, outcome)
+                requests.on_tool_outcome(request.token, outcome)
         except Exception as problem:  # noqa: BLE001 - as above
             self._drop_requests()
             self._report_requests(problem)
@@ -112,21 +113,21 @@ class Observers:
                 self._drop_log(problem)
         if self._requests is not None:
             try:
-                self._requests.closed(error_type)
+                self._requests.on_session_closed(error_type)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_requests()
                 self._report_requests(problem)
 
-    def log_detail(self, message: ClientMessage, request: LoggedRequest) -> None:
-        """Before a request is forwarded, where the log wants to see it whole; with the ledger's lock."""
+    def log_detail(self, message: Message, request: LoggedRequest) -> None:
+        """A request is about to be forwarded, and the log wants to see it whole. With the lock held."""
         if self.log is not None:
             try:
-                self.log.detail(message, request)  # type: ignore[arg-type]  # read with the detail that it needs
+                self.log.detail(message, request)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
-    def log_reply(self, request: LoggedRequest, reply: ServerMessage, size: int, at_ns: int) -> None:
-        """After the reply to a request that is no call, or to any where results are captured; with the lock, too."""
+    def log_reply(self, request: LoggedRequest, reply: Message, size: int, at_ns: int) -> None:
+        """A request was answered that is no call, or any where results are captured. With the lock held."""
         if self.log is not None:
             try:
                 self.log.replied(request, reply, (summarize_error(reply.error), size), at_ns)

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.core.interfaces import Look
+    from thv.core.interfaces import ChunkObserver
 
 READ_SIZE = 64 * 1024
 """Bytes asked for at a time. Above 128 KiB malloc maps and unmaps memory at each read, which doubles a round trip; and
@@ -137,7 +137,7 @@ class Pump:
         self,
         source: int,
         sink: int,
-        inspect: Look = ignore,
+        inspect: ChunkObserver = ignore,
         *,
         inspect_before_forwarding: bool,
         grow_pipe: Callable[[int], None] | None = None,

@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.core.interfaces import Look
+    from thv.core.interfaces import TrafficObserver
     from thv.process.events import Events
     from thv.process.server_process import ServerProcess
 
@@ -75,14 +75,14 @@ class Relay:
         self._client_to_server = Pump(
             0,
             server.stdin,
-            ignore if self._rewrites else self._early_traffic.from_client,
+            ignore if self._rewrites else self._early_traffic.on_client_data,
             inspect_before_forwarding=True,
             grow_pipe=grow_pipe,
             wait=self._wait_for_server,
             rewrite=rewrite,
         )
         self._server_to_client = Pump(
-            server.stdout, 1, self._early_traffic.from_server, inspect_before_forwarding=False, grow_pipe=grow_pipe
+            server.stdout, 1, self._early_traffic.on_server_data, inspect_before_forwarding=False, grow_pipe=grow_pipe
         )
         self._client_is_there = True
         self._watching_client = True
@@ -112,20 +112,12 @@ class Relay:
         except RuntimeError as error:
             raise ThvError(f"the system refuses a thread that a session needs: {error}") from None
 
-    def listen(
-        self, from_client: Look, from_server: Look, passed_at: Callable[[int | None], None] | None = None
-    ) -> None:
-        """Show the session to whoever looks, from its first byte on; call it once.
-
-        Args:
-            from_client: shown each chunk before it is forwarded to the server, and an empty one at the client's EOF.
-            from_server: shown each chunk after it was forwarded to the client.
-            passed_at: told when what is shown late had passed; see `EarlyTrafficBuffer.begin`.
-        """
-        self._early_traffic.begin(from_client, from_server, passed_at)
-        self._server_to_client.inspect = from_server
+    def observe(self, observer: TrafficObserver) -> None:
+        """Give the observer the session's traffic, from its first byte on; call it once."""
+        self._early_traffic.begin(observer)
+        self._server_to_client.inspect = observer.on_server_data
         if not self._rewrites:
-            self._client_to_server.inspect = from_client
+            self._client_to_server.inspect = observer.on_client_data
 
     def activity(self) -> int:
         """A number that changes whenever something passes."""

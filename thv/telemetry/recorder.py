@@ -43,7 +43,8 @@ from thv.telemetry.tracing import LONGEST_TRACESTATE, Sampler, SpanContext, vali
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.core.interfaces import EndReason, Outcome, ReplySeen, RequestSeen
+    from thv.core.interfaces import EndReason, Outcome
+    from thv.core.message import Message
     from thv.telemetry.frames import Attribute
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
@@ -56,12 +57,13 @@ UNNAMED: Final = "_OTHER"
 MAX_CONTEXTS: Final = 4096
 """Contexts that wait to be passed on: those of one line, so this is a batch larger than any."""
 
-_ENDING_ERRORS: Final[dict[str, str]] = {
+_END_ERRORS: Final[dict[EndReason, str]] = {
     "cancelled": "cancelled",
-    "abandoned": "abandoned",
-    "server_gone": "server_gone",
-    "forgotten": "_OTHER",
+    "client_closed": "abandoned",
+    "server_exited": "server_gone",
+    "evicted": "_OTHER",
 }
+"""How a request without a reply ended -> `error.type`."""
 
 
 _SHORT: Final = LABEL_BYTES // 4
@@ -220,16 +222,15 @@ class SessionRecorder:
         self._contexts: deque[tuple[int | float | str | None, str]] = deque(maxlen=MAX_CONTEXTS)
         self._version: str | None = None
         self._client: str | None = None
-        self._now: Callable[[], int] = perf_counter_ns
-        self._status: int | None = None
         self._began = perf_counter_ns()
         self._is_open = True
         if aggregates is not None:
             aggregates.session_opened()
 
-    def begun(self, request: RequestSeen) -> object:
+    def on_request_started(self, request: Message, at_ns: int) -> object:
         """A request is about to be forwarded. The hot path: what is not needed now is done later."""
-        began = self._now()
+        began = at_ns or perf_counter_ns()
+        self._began = min(self._began, began)  # what is inspected late passed before there was a recorder
         method = request.method or UNNAMED
         params = request.params
         target = version = client = traceparent = tracestate = None
@@ -253,38 +254,40 @@ class SessionRecorder:
                 arguments = self._spanned(request, span)
         if len(method) > _SHORT or (target is not None and len(target) > _SHORT):
             method, target = _cut_both(method, target)
-        return _Open(began, method, target, version, client, request.id, span, tracestate, arguments)
+        return _Open(began, method, target, version, client, request.key, span, tracestate, arguments)
 
-    def _spanned(self, request: RequestSeen, span: SpanContext) -> bytes | None:
+    def _spanned(self, request: Message, span: SpanContext) -> bytes | None:
         """Keeps the context that may be passed on; returns the arguments, if they are to be shown."""
         if self._propagate:
-            self._contexts.append((request.id, span.traceparent))
+            self._contexts.append((request.key, span.traceparent))
         if self._capture and span.sampled and request.params is not None:
             return _start_of(request.params.arguments)
         return None
 
-    def ended(self, token: object, ending: EndReason, reply: ReplySeen | None) -> None:
+    def on_request_finished(
+        self, token: object, reason: EndReason, reply: Message | None, at_ns: int, http_status: int | None
+    ) -> None:
         """The request is open no more. The hot path, too."""
-        now = self._now()
+        now = at_ns or perf_counter_ns()
         if not isinstance(token, _Open):
             return
         error_type = code = result = None
         if reply is None:
-            error_type = _ENDING_ERRORS[ending]
+            error_type = _END_ERRORS.get(reason, "_OTHER")
         elif reply.error is not None:
             code = _code(reply.error.code)
             error_type = code or "_OTHER"
         elif reply.result:
-            seen: Any = reply.result
+            seen = reply.result
             if seen.is_error and token.method == "tools/call":
                 error_type = "tool_error"
             if token.method == "initialize" and seen.protocol_version is not None:
                 self._version = _short(seen.protocol_version)
-            result = seen.content if self._capture else None  # the journal may capture where we must not
+            result = _start_of(seen.content) if self._capture else None
         version = token.version or self._version
         if self._aggregates is not None:
-            status = None if reply is None else self._status
-            self._aggregates.request((token.method, token.target, version, error_type, code, status), now - token.began)
+            key = (token.method, token.target, version, error_type, code, http_status)
+            self._aggregates.request(key, now - token.began)
         span, courier = token.span, self._courier
         if span is not None and span.sampled:
             if isinstance(token.id, str) and len(token.id) > _SHORT:
@@ -298,18 +301,18 @@ class SessionRecorder:
                     self._session_id,
                     error_type,
                     code,
-                    _start_of(result),
+                    result,
                 )
             )
         courier.notify()
 
-    def called(self, token: object, outcome: Outcome) -> None:
+    def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
         """A tool call has its outcome."""
         if self._aggregates is not None and isinstance(token, _Open):
             self._aggregates.call(token.target or "", outcome)
             self._courier.notify()
 
-    def closed(self, error_type: str | None) -> None:
+    def on_session_closed(self, error_type: str | None) -> None:
         """The session is over."""
         if not self._is_open:
             return
@@ -317,21 +320,6 @@ class SessionRecorder:
         if self._aggregates is not None:
             self._aggregates.session_closed(self._version, error_type, perf_counter_ns() - self._began)
             self._courier.notify()
-
-    def passed_at(self, time_ns: int | None) -> None:
-        """What is told from now on happened then, a time of `perf_counter_ns`; None: it happens as it is told.
-
-        A session that is told late began when the first of it passed.
-        """
-        if time_ns is None:
-            self._now = perf_counter_ns
-        else:
-            self._began = min(self._began, time_ns)
-            self._now = lambda: time_ns
-
-    def brought_by(self, status: int | None) -> None:
-        """Replies that are told from now on come with an HTTP response of this status; None: with none."""
-        self._status = status
 
     def take_contexts(self) -> list[tuple[int | float | str | None, str]]:
         """Id and `traceparent` of each request begun since the last time, in order; only where they are passed on."""

@@ -10,6 +10,9 @@ from thv.http import wire
 from thv.http.app.shared_server import SharedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from thv.core.interfaces import EndReason
     from thv.http.app.event_store import EventStream
     from thv.http.wire import Id, Message
 
@@ -58,20 +61,43 @@ class Nobody:
     def end(self, reason: str) -> None:
         pass
 
-    def from_client(self, line: bytes) -> None:
+    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        pass
+
+    def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
+        pass
+
+    def on_client_message(self, line: bytes, _message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
+        return line
+
+    def on_server_message(
+        self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0, http_status: int | None = None
+    ) -> None:
+        pass
+
+    def on_request_cancelled(self, id_: Id, *, scope: Hashable = None) -> None:
+        pass
+
+    def on_request_failed(self, id_: Id, *, scope: Hashable = None, http_status: int | None = None) -> None:
+        pass
+
+    def rewrite_client_data(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def from_client(self, chunk: bytes) -> None:
         pass
 
     from_server = from_client
+    outgoing = rewrite_client_data
 
     def from_response(self, lines: bytes, status: int) -> None:
         pass
 
-    @property
-    def passed_at(self) -> None:
-        return None
+    def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
+        pass
 
-    def outgoing(self, line: bytes) -> bytes:
-        return line
+    def close(self, reason: EndReason = "client_closed") -> None:
+        pass
 
     def server_exited(self) -> None:
         pass

@@ -82,7 +82,7 @@ class RefusalError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers
-        self.body = wire.error_reply(code, message, id_, data)
+        self.body = wire.error_reply(code, message, id_, data=data)
 
 
 class McpHeaders:

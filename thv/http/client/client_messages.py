@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from msgspec import UNSET, Raw, Struct, field
 from msgspec.json import Decoder, decode, encode
 
-from thv.core.message import UNREADABLE, client_reader, server_reader
+from thv.core.message import UNREADABLE, read_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thv.core.message import ServerMessage
+    from thv.core.message import Message
 
 Key: TypeAlias = int | float | str
 """A request id as it is compared: `1` and `1.0` are one, `1` and `"1"` are two."""
@@ -154,11 +154,11 @@ def read_client(line: bytes) -> Sent:
     message = _read(_MESSAGE, line)
     if message is None:
         # A batch, or something that only a tolerant reader understands.
-        seen = client_reader().read_one(line)
+        seen = read_line(line)
         asks = tuple(
-            PendingRequest(encode(each.id), each.id, each.method)
+            PendingRequest(encode(each.key), each.key, each.method)
             for each in seen
-            if each.id is not None and each.method is not None
+            if each.key is not None and each.method is not None
         )
         return Sent(line, asks, seen[0].method if len(seen) == 1 else None)
     method, key = _read(_TEXT, message.method), _read(_KEY, message.id)
@@ -180,18 +180,15 @@ def read_client(line: bytes) -> Sent:
     )
 
 
-_server = server_reader()
-
-
-def read_server(line: bytes) -> Sequence[ServerMessage]:
+def read_server(line: bytes) -> Sequence[Message]:
     """The messages in one line of the server; `UNREADABLE` for one that nests too deep."""
-    return _server.read_one(line)
+    return read_line(line)
 
 
-def answered(messages: Sequence[ServerMessage]) -> list[Key | None]:
+def answered(messages: Sequence[Message]) -> list[Key | None]:
     """The ids that these messages reply to; None for a reply that names none, or that could not be read."""
     return [
-        message.id
+        message.key
         for message in messages
         if message is UNREADABLE
         or (message.method is None and (message.error is not None or message.result is not UNSET))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from thv.core.lines import MAX_KEPT, LineAssembler
+from thv.core.lines import MAX_INSPECTED, LineAssembler
 from thv.http import wire
 from thv.http.sse import EventParser, EventTooLargeError
 
@@ -99,7 +99,7 @@ class Reply:
         endpoint: Callable[[bytes], None] | None = None,
     ) -> None:
         self._body = Body(coding)
-        self._events = EventParser(MAX_KEPT) if is_stream else None
+        self._events = EventParser(MAX_INSPECTED) if is_stream else None
         self._show = show
         self._endpoint = endpoint
         self._too_large = False

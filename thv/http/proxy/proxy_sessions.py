@@ -43,12 +43,7 @@ class Session:
 
     def show_late(self, line: bytes, passed_at: int) -> None:
         """Show what a client sent when `time.perf_counter_ns` was `passed_at`; who measures time is told."""
-        told = self.account.passed_at
-        if told is not None:  # nobody measures otherwise
-            told(passed_at)
-        self.account.from_client(line)
-        if told is not None:
-            told(None)
+        self.account.on_client_data(line, passed_at)
 
     def fail(self, ids: set[Id], status: int) -> None:
         """Nobody will answer these requests, and their client was there to hear it, by an HTTP response like this."""
