@@ -29,7 +29,7 @@ SUFFIXES = {
 }
 NAMES = {f"{prometheus_name(one)}{suffix}" for one in INSTRUMENTS.values() for suffix in SUFFIXES[one.kind]}
 
-VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$server": ".*"}
+VARIABLES = {"$__rate_interval": "5m", "$__interval": "15s", "$__range": "1h", "$server": ".*"}
 """What Grafana would put in."""
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not installed")
@@ -42,13 +42,13 @@ def queries() -> Iterator[str]:
 
 def words(query: str) -> set[str]:
     """The names of metrics in a query: what stands before a brace or a bracket, or alone in a function."""
-    bare = re.sub(r"\bby \([^)]*\)", "", re.sub(r'"[^"]*"', '""', query))
+    bare = re.sub(r"\b(?:by|on) \([^)]*\)", "", re.sub(r'"[^"]*"', '""', query))
     return set(re.findall(r"\b((?:mcp|toolhive)_\w+)(?=[{\[)])", bare))
 
 
 def labels() -> set[str]:
-    """Every label thv gives a series, in Prometheus' spelling."""
-    seen = {"le"}
+    """Every label a series has: those of thv in Prometheus' spelling, and what tells sessions apart."""
+    seen = {"le", "instance", "service_instance_id"}
     for transport in ("stdio", "streamable-http"):
         counted = Aggregates("s", transport)
         counted.session_opened()
@@ -68,7 +68,8 @@ def test_every_query_of_the_dashboard_asks_for_metrics_and_labels_that_thv_sends
         assert words(query), query
         assert words(query) <= NAMES, query
         named = set(re.findall(r"(\w+)(?:=~|!=|=)\"", query))
-        for grouped in re.findall(r"\bby \(([^)]*)\)", query):
+        assert "$server" in query, "the choice of a server concerns every panel"
+        for grouped in re.findall(r"\b(?:by|on) \(([^)]*)\)", query):
             named |= {name.strip() for name in grouped.split(",")}
         assert named <= labels(), query
 
@@ -89,7 +90,7 @@ def test_the_dashboard_is_one_that_grafana_can_import() -> None:
     assert len(set(cells)) == len(cells), "two panels overlap"
     variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
     text = json.dumps(DASHBOARD)
-    assert set(re.findall(r"\$\{?(\w+)", text)) <= variables | {"__rate_interval", "__range", "__all"}
+    assert set(re.findall(r"\$\{?(\w+)", text)) <= variables | {"__rate_interval", "__interval", "__range", "__all"}
     (server,) = (one for one in DASHBOARD["templating"]["list"] if one["name"] == "server")
     assert words(server["definition"].replace(",", ")", 1)) <= NAMES
 

@@ -11,11 +11,12 @@ import sys
 import time
 from base64 import b64decode
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,8 +27,6 @@ from tests.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import psutil
 
 ROOT = Path(__file__).parents[2]
 DEMO = (sys.executable, "-IS", str(ROOT / "thv" / "servers" / "demo.py"))
@@ -96,7 +95,12 @@ CALLS = {("add", "success"): 7, ("fail", "error"): 1}
 
 
 def agents_of(run: Run) -> list[psutil.Process]:
-    return [one for one in run.family() if "thv.telemetry.agent" in one.cmdline()]
+    found = []
+    for one in run.family():
+        with suppress(psutil.Error):  # it has ended
+            if "thv.telemetry.agent" in one.cmdline():
+                found.append(one)
+    return found
 
 
 def wait_for_agent(run: Run) -> None:
