@@ -14,7 +14,7 @@ _thv_look() { # COMMAND: what may follow it
         tail='command'
         ;;
     'proxy')
-        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --no-journal --journal-capture --otel-usage-analytics-enabled --debug --help,-h'
+        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='nothing'
         ;;
     'doctor')
@@ -30,12 +30,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='--format=text/json --timeout=nothing --otel-usage-analytics-enabled +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --help,-h'
+        flags='--format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing --format=text/json --timeout=nothing --otel-usage-analytics-enabled +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --help,-h'
+        flags='--args-json=nothing --format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;

@@ -73,8 +73,22 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
+                '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
+                '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
+                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
+                '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
+                '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
+                '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places nothing
         case 'doctor'
@@ -99,13 +113,27 @@ function __thv_look -S # COMMAND: what may follow it
             set flags \
                 '--format=text/json'\t'Print the answer as text or json; by default text' \
                 '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
+                '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
+                '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
+                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
+                '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
+                '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
+                '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail words
@@ -114,13 +142,27 @@ function __thv_look -S # COMMAND: what may follow it
                 '--args-json=nothing'\t'Give the tool\'s arguments as one JSON object' \
                 '--format=text/json'\t'Print the answer as text or json; by default text' \
                 '--timeout=nothing'\t'Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '+--env,-e=nothing'\t'Set a variable in the server\'s environment' \
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
+                '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
+                '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
+                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
+                '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
+                '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
+                '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
+                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...
             set tail words

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from thv.cli.mcp_options import parse_call
+from thv.errors import UsageError
 from thv.servers.resolve import DEMO_FILE
 
 if TYPE_CHECKING:
@@ -326,3 +328,10 @@ def test_listing_needs_no_slow_import_before_the_server_is_started() -> None:
     code = "import sys; from thv.cli import mcp; print([n for n in ('mcp', 'asyncio', 'msgspec') if n in sys.modules])"
     seen = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == "[]"
+
+
+def test_the_options_of_the_users_telemetry_reach_the_relay() -> None:
+    request = parse_call(["demo", "add", "a=1", "--otel-endpoint=h:1", "--otel-propagate"])
+    assert {"--otel-endpoint=h:1", "--otel-propagate=true"} <= set(request.run.words())
+    with pytest.raises(UsageError, match="--otel-sampling-rate cannot be '2'"):
+        parse_call(["demo", "add", "--otel-sampling-rate=2"])

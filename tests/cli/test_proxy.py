@@ -16,8 +16,11 @@ import pytest
 
 from tests.e2e.harness import PATIENCE, Run, python, until
 from thv.cli.app import main
+from thv.cli.proxy import proxy
+from thv.cli.proxy_options import parse_proxy
 from thv.cli.run import run
 from thv.cli.run_options import parse
+from thv.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -218,3 +221,15 @@ def test_a_killed_thv_leaves_no_server(tmp_path: Path) -> None:
             running.process.kill()
             running.wait()
             until(running.all_gone, "the end of every process")
+
+
+def test_the_options_of_the_users_telemetry_are_taken_but_for_the_one_that_changes_messages() -> None:
+    request = parse_proxy(["weather", "--target-uri", "http://127.0.0.1:1/mcp", "--otel-endpoint=h:1"])
+    assert request.otel == {"endpoint": "h:1"}
+    with pytest.raises(UsageError, match="--otel-sampling-rate cannot be '2'"):
+        parse_proxy(["weather", "--target-uri", "http://127.0.0.1:1/mcp", "--otel-sampling-rate=2"])
+    propagating = parse_proxy(
+        ["weather", "--target-uri", "http://127.0.0.1:1/mcp", "--otel-endpoint=h:1", "--otel-propagate"]
+    )
+    with pytest.raises(UsageError, match="--otel-propagate changes messages"):
+        proxy(propagating)

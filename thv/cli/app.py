@@ -131,7 +131,7 @@ add_table_command(
     app,
     "proxy",
     arguments=[("NAME", "What to call the server.")],
-    options=PROXY_OPTIONS,
+    options=all_options(PROXY_OPTIONS),
     parse=parse_proxy,
     run=_run_proxy,
     usages=("[OPTIONS] --target-uri URI NAME",),

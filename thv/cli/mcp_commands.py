@@ -9,6 +9,7 @@ import typer
 
 from thv.cli.help_text import Group, listed
 from thv.cli.mcp_options import CALL_OPTIONS, LIST_OPTIONS, parse_call, parse_list
+from thv.cli.run_options import all_options
 from thv.cli.table_command import add_table_command
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ add_table_command(
     app,
     "list",
     arguments=[SERVER],
-    options=LIST_OPTIONS,
+    options=all_options(LIST_OPTIONS),
     parse=parse_list,
     run=partial(_run, "list_tools"),
     usages=("[OPTIONS] SERVER [-- ARGS...]",),
@@ -57,7 +58,7 @@ add_table_command(
     app,
     "call",
     arguments=[SERVER, ("TOOL", "The tool's name."), ("[KEY=VALUE]...", "Its arguments.")],
-    options=CALL_OPTIONS,
+    options=all_options(CALL_OPTIONS),
     parse=parse_call,
     run=partial(_run, "call_tool"),
     usages=("[OPTIONS] SERVER TOOL [KEY=VALUE]... [-- ARGS...]",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from thv.cli.option_table import Option, WordParser
-from thv.cli.run_options import BY_FLAG, USAGE_ANALYTICS, RunRequest, check_settings
+from thv.cli.run_options import BY_FLAG, RunRequest, all_options, check_settings, option_finder
 from thv.core.frozen import Frozen
 from thv.core.printable import printable, replace_surrogates
 from thv.errors import UsageError
@@ -37,7 +37,6 @@ LIST_OPTIONS = (
         metavar="SECONDS",
         text="Wait at most SECONDS for each reply, a download aside; 0 for no limit; by default 60.",
     ),
-    USAGE_ANALYTICS,
     *SHARED_OPTIONS,
 )
 
@@ -114,7 +113,7 @@ def parse_call(words: Sequence[str]) -> McpRequest:
 
 def _parser(command: str, options: tuple[Option, ...]) -> WordParser:
     by_flag = {flag: option for option in options for flag in option.flags}
-    return WordParser(command, by_flag.get, lambda: options)
+    return WordParser(command, option_finder(by_flag), lambda: all_options(options))
 
 
 def _request(parsed: ParsedWords, parser: WordParser) -> McpRequest:

@@ -44,6 +44,8 @@ def proxy(request: ProxyRequest, *, make_analytics: MakeAnalytics | None = None)
         journal=None if request.no_journal else (request.name, request.journal_capture),
         make_analytics=make_analytics,
     )
+    if options.telemetry is not None and options.telemetry.propagate:
+        raise UsageError("--otel-propagate changes messages; through thv proxy they pass as they are")
     with InstrumentedRun(options, "streamable-http") as run:
         made = _make_proxy(run, target, request, host=request.host, port=port)
         return asyncio.run(

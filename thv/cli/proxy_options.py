@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thv.cli.option_table import Option, WordParser
-from thv.cli.run_options import BY_FLAG, NO_SETTINGS, USAGE_ANALYTICS, check_settings
+from thv.cli.run_options import BY_FLAG, NO_SETTINGS, all_options, check_settings, option_finder
 from thv.core.frozen import Frozen
 from thv.errors import UsageError
 
@@ -20,7 +20,6 @@ OPTIONS = (
     BY_FLAG["--allowed-hosts"],
     BY_FLAG["--no-journal"],
     BY_FLAG["--journal-capture"],
-    USAGE_ANALYTICS,
     BY_FLAG["--debug"],
 )
 
@@ -32,7 +31,7 @@ class ProxyRequest(Frozen):
         name: what to call the server.
         target_uri, port, host, allowed_origins, allowed_hosts, no_journal, journal_capture, debug: the options of the
             table.
-        otel: the text that ``--otel-usage-analytics-enabled`` gives; checked.
+        otel: the text that each ``--otel-`` option gives its setting; checked.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
     """
 
@@ -56,7 +55,7 @@ def parse_proxy(words: Sequence[str]) -> ProxyRequest:
         UsageError: the words make no sense.
     """
     by_flag = {flag: option for option in OPTIONS for flag in option.flags}
-    parser = WordParser("thv proxy", by_flag.get, lambda: OPTIONS)
+    parser = WordParser("thv proxy", option_finder(by_flag), lambda: all_options(OPTIONS))
     parsed = parser.parse(words)
     if parsed.wants_help:
         return ProxyRequest(wants_help=True)

@@ -11,7 +11,7 @@ from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from thv.cli.instrumented_run import InstrumentationOptions
@@ -130,22 +130,26 @@ WRAPPED_BY_CLIENT = Option(
 )
 """For programs alone: it is none of `OPTIONS`, so neither help nor completion shows it."""
 
-USAGE_ANALYTICS = Option(
-    "--otel-usage-analytics-enabled",
-    text="=false: no anonymous usage analytics. It cannot turn them on.",
-    setting="usage-analytics-enabled",
-)
-"""The one option of telemetry that commands other than `thv run` take, too."""
-
 BY_FLAG = {flag: option for option in (*OPTIONS, WRAPPED_BY_CLIENT) for flag in option.flags}
 
 OTEL = "--otel-"
 """What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
 
 
-def all_options() -> tuple[Option, ...]:
-    """Every option, those of the user's telemetry included."""
-    return (*OPTIONS, *_otel_options())
+def all_options(options: Sequence[Option] = OPTIONS) -> tuple[Option, ...]:
+    """The options of a command, and those of the user's telemetry."""
+    return (*options, *_otel_options())
+
+
+def option_finder(by_flag: Mapping[str, Option]) -> Callable[[str], Option | None]:
+    """Finds the option of a flag, one of the user's telemetry too; those are made only if one is looked for."""
+
+    def find(flag: str) -> Option | None:
+        if not flag.startswith(OTEL):
+            return by_flag.get(flag)
+        return next((option for option in _otel_options() if flag in option.flags), None)
+
+    return find
 
 
 def _otel_options() -> list[Option]:
@@ -260,7 +264,7 @@ def parse(words: Sequence[str]) -> RunRequest:
     Raises:
         UsageError: the words make no sense.
     """
-    parser = WordParser("thv run", _find, all_options)
+    parser = WordParser("thv run", option_finder(BY_FLAG), all_options)
     parsed = parser.parse(words)
     values: dict[str, Any] = parsed.values
     request = RunRequest(
@@ -280,12 +284,6 @@ def parse(words: Sequence[str]) -> RunRequest:
             f"no server; give a SERVER, or -- and a command. `thv run demo` is one to try{parser.see_help}"
         )
     return request
-
-
-def _find(flag: str) -> Option | None:
-    if not flag.startswith(OTEL):
-        return BY_FLAG.get(flag)
-    return next((option for option in _otel_options() if flag in option.flags), None)
 
 
 def check_settings(otel: Mapping[str, str], see_help: str) -> None:
