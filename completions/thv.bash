@@ -5,8 +5,8 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy doctor completion mcp client config analytics operator'
-        flags='--version --debug --help,-h'
+        verbs='run proxy doctor mcp client config analytics operator version help completion'
+        flags='--version,-V --debug --help,-h'
         ;;
     'run')
         flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
@@ -20,10 +20,6 @@ _thv_look() { # COMMAND: what may follow it
     'doctor')
         flags='--start --timeout=nothing --project=directory --format=text/json --help,-h'
         places='client ...'
-        ;;
-    'completion')
-        flags='--help,-h'
-        places='shell'
         ;;
     'mcp')
         verbs='list call'
@@ -123,6 +119,17 @@ _thv_look() { # COMMAND: what may follow it
     'operator run')
         flags='--all-namespaces +--namespace=nothing --thv-image=nothing --usage-analytics-enabled=true/false +--allowed-origins=nothing --resync=nothing --liveness=nothing --debug --help,-h'
         ;;
+    'version')
+        flags='--help,-h'
+        ;;
+    'help')
+        flags='--help,-h'
+        places='verb ...'
+        ;;
+    'completion')
+        flags='--help,-h'
+        places='shell'
+        ;;
     *) return 1 ;;
     esac
 }
@@ -146,6 +153,7 @@ _thv_words() { # KIND: the words of it
     'stdio/streamable-http/sse') found='stdio streamable-http sse' ;;
     'text/json') found='text json' ;;
     'true/false') found='true false' ;;
+    'verb') found='run proxy doctor mcp client config analytics operator version help completion' ;;
     *) found='' ;;
     esac
 }

@@ -12,14 +12,16 @@ function __thv_look -S # COMMAND: what may follow it
                 'run'\t'Run an MCP server behind the relay' \
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
                 'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
-                'completion'\t'Print the script that makes TAB complete' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'client'\t'Put thv in front of your MCP clients\' servers' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
-                'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each'
+                'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each' \
+                'version'\t'Print the version, as --version does' \
+                'help'\t'Explain a command, as --help does' \
+                'completion'\t'Print the script that makes TAB complete'
             set flags \
-                '--version'\t'Print the version' \
+                '--version,-V'\t'Print the version' \
                 '--debug'\t'Show what thv does, and tracebacks' \
                 '--help,-h'\t'Show this message and exit'
         case 'run'
@@ -99,10 +101,6 @@ function __thv_look -S # COMMAND: what may follow it
                 '--format=text/json'\t'How to print the answer' \
                 '--help,-h'\t'Show this message and exit'
             set places client ...
-        case 'completion'
-            set flags \
-                '--help,-h'\t'Show this message and exit'
-            set places shell
         case 'mcp'
             set verbs \
                 'list'\t'List the tools of a server' \
@@ -297,6 +295,17 @@ function __thv_look -S # COMMAND: what may follow it
                 '--liveness=nothing'\t'Serve a liveness probe, as http://0.0.0.0:8081/healthz' \
                 '--debug'\t'Say more on stderr' \
                 '--help,-h'\t'Show this message and exit'
+        case 'version'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'help'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+            set places verb ...
+        case 'completion'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+            set places shell
         case '*'
             return 1
     end
@@ -417,6 +426,19 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'true' \
                 'false'
+        case 'verb'
+            set found \
+                'run'\t'Run an MCP server behind the relay' \
+                'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
+                'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
+                'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
+                'client'\t'Put thv in front of your MCP clients\' servers' \
+                'config'\t'Read and change the config file' \
+                'analytics'\t'See whether usage analytics are on, and what is sent' \
+                'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each' \
+                'version'\t'Print the version, as --version does' \
+                'help'\t'Explain a command, as --help does' \
+                'completion'\t'Print the script that makes TAB complete'
     end
 end
 

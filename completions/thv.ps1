@@ -10,15 +10,17 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('run', 'Run an MCP server behind the relay'),
             @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
             @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
-            @('completion', 'Print the script that makes TAB complete'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('client', 'Put thv in front of your MCP clients'' servers'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent'),
-            @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each')
+            @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each'),
+            @('version', 'Print the version, as --version does'),
+            @('help', 'Explain a command, as --help does'),
+            @('completion', 'Print the script that makes TAB complete')
         )
         flags = @(
-            @('--version', 'Print the version'),
+            @('--version,-V', 'Print the version'),
             @('--debug', 'Show what thv does, and tracebacks'),
             @('--help,-h', 'Show this message and exit')
         )
@@ -111,12 +113,6 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--help,-h', 'Show this message and exit')
         )
         places = @('client', '...')
-        tail = ''
-    }
-    $commands['completion'] = @{
-        verbs = @()
-        flags = @(, @('--help,-h', 'Show this message and exit'))
-        places = @('shell')
         tail = ''
     }
     $commands['mcp'] = @{
@@ -404,6 +400,24 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         places = @()
         tail = ''
     }
+    $commands['version'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['help'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @('verb', '...')
+        tail = ''
+    }
+    $commands['completion'] = @{
+        verbs = @()
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @('shell')
+        tail = ''
+    }
     $kinds = @{}
     $kinds['server'] = @(
         @('demo', 'A small server inside thv: add, echo, now, wait, and a tool that fails on demand'),
@@ -515,6 +529,19 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $kinds['true/false'] = @(
         @('true', ''),
         @('false', '')
+    )
+    $kinds['verb'] = @(
+        @('run', 'Run an MCP server behind the relay'),
+        @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
+        @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
+        @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
+        @('client', 'Put thv in front of your MCP clients'' servers'),
+        @('config', 'Read and change the config file'),
+        @('analytics', 'See whether usage analytics are on, and what is sent'),
+        @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each'),
+        @('version', 'Print the version, as --version does'),
+        @('help', 'Explain a command, as --help does'),
+        @('completion', 'Print the script that makes TAB complete')
     )
 
     $find = {

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FAST: dict[tuple[str, ...], tuple[str, int, int]] = {
     ("--version",): ("version", 1, 0),
+    ("-V",): ("version", 1, 0),
+    ("version",): ("version", 1, 0),
     ("completion",): ("completion", 2, 1),
     ("config", "path"): ("path", 2, 0),
     ("config", "otel", "get"): ("get", 4, 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 
 from thv.core.console import warn
+from thv.errors import ThvError
 from thv.process.events import Events
 from thv.process.server_process import ServerProcess
 from thv.relay.relay import Relay
@@ -101,6 +102,9 @@ class Session:
                 self._account.close()
         if self._accounting is not None:
             self._accounting.close()
+        if relay.lost_output is not None:
+            warn(f"messages of the server are lost: stdout cannot be written: {relay.lost_output.strerror}")
+            return exit_code or ThvError.exit_code
         return exit_code
 
     def _awaiting_reply(self) -> int:

@@ -23,7 +23,7 @@ NOTHING = "nothing"
 """The kind of a value that nobody but the user can know."""
 
 SERVER, CLIENT, CLIENT_SERVER, KEY, VALUE = "server", "client", "client-server", "key", "value"
-SHELL, FILE, DIRECTORY = "shell", "file", "directory"
+SHELL, FILE, DIRECTORY, VERB = "shell", "file", "directory", "verb"
 """Kinds with a meaning in the templates; a choice is a kind by its own words, such as ``text/json``."""
 
 KIND_OF = {
@@ -38,6 +38,7 @@ KIND_OF = {
     "NAME=VALUE": NOTHING,
     "[KEY=VALUE]...": NOTHING,
     "JSON": NOTHING,
+    "[COMMAND]...": VERB,
     "NAME": NOTHING,
     "TOOL": NOTHING,
     "ADDRESS": NOTHING,
@@ -130,6 +131,7 @@ def build() -> Tree:
             words[f"{VALUE} {setting.name}"] = tuple(map(Word, values))
     found: list[Command] = []
     _walk(get_command(app), None, "", found, words)
+    words[VERB] = found[0].verbs
     return Tree(tuple(found), words)
 
 

@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.errors import ThvError
+from thv.errors import ThvError, UsageError
 from thv.servers.server_environment import _parse_line, child_environment, read_env_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "hunter2"
+
+
+def parse_line(line: str) -> tuple[str, str] | None:
+    return _parse_line(line, iter(()))
 
 
 def env_file(directory: Path, content: bytes | str) -> str:
@@ -83,6 +87,30 @@ def test_a_line_is_read_like_this(tmp_path: Path, line: str, expected: tuple[str
     assert read == [*([expected] if expected else []), ("LAST", "1")]
 
 
+PEM = "-----BEGIN PRIVATE KEY-----\nMIIE+/==\n\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_value_in_quotes_may_have_several_lines(tmp_path: Path, quote: str, newline: str) -> None:
+    text = f"FIRST=1\nexport KEY={quote}{PEM}{quote} # comment\nLAST=2\n".replace("\n", newline)
+    assert list(read_env_file(env_file(tmp_path, text))) == [("FIRST", "1"), ("KEY", PEM), ("LAST", "2")]
+
+
+def test_blanks_at_the_ends_of_its_lines_and_escapes_are_kept(tmp_path: Path) -> None:
+    text = 'A="  one \\" \n\ttwo\\\\\n three\\n"\nB=\'x \n # y\'\n'
+    assert list(read_env_file(env_file(tmp_path, text))) == [("A", '  one " \n\ttwo\\\n three\n'), ("B", "x \n # y")]
+
+
+@pytest.mark.parametrize("text", [f"A='x\n{SECRET}' y\n", f'A="\n{SECRET}\n', f"A='{SECRET}\nB='x'\n"])
+def test_a_quote_that_goes_wrong_is_reported_with_the_line_that_opens_it(tmp_path: Path, text: str) -> None:
+    path = env_file(tmp_path, text)
+    with pytest.raises(ThvError) as caught:
+        list(read_env_file(path))
+    assert str(caught.value).startswith(f"{path}:1: ")
+    assert SECRET not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -91,9 +119,9 @@ def test_a_line_is_read_like_this(tmp_path: Path, line: str, expected: tuple[str
         (f"={SECRET}", "there is no name before the ="),
         (f"A B={SECRET}", "'A B' cannot name a variable"),
         (f"'A'={SECRET}", "cannot name a variable"),
-        (f'A="{SECRET}', 'the value of A opens a " that the line does not close'),
-        (f"A='{SECRET}", "the value of A opens a ' that the line does not close"),
-        (rf'A="{SECRET}\"', 'opens a " that the line does not close'),
+        (f'A="{SECRET}', 'the value of A opens a " that nothing closes'),
+        (f"A='{SECRET}", "the value of A opens a ' that nothing closes"),
+        (rf'A="{SECRET}\"', 'opens a " that nothing closes'),
         (f"A='x' {SECRET}", "there is text after the closing quote of A"),
         (f"A='x'#{SECRET}", "there is text after the closing quote of A"),
         (f"A={SECRET}\0", "the value of A holds a NUL byte"),
@@ -120,8 +148,8 @@ def test_a_bad_line_is_reported_with_file_and_line_and_without_its_value(
         (f"A={SECRET}\0", "the value of A holds a NUL byte"),
     ],
 )
-def test_a_bad_assignment_is_reported_without_its_value(text: str, problem: str) -> None:
-    with pytest.raises(ThvError) as caught:
+def test_a_bad_assignment_is_a_wrong_command_line_and_reported_without_its_value(text: str, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
         child_environment({}, [], [text])
     assert problem in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -153,15 +181,15 @@ def test_bytes_that_are_no_text_arrive_as_they_are(tmp_path: Path) -> None:
 @given(st.text(st.characters(blacklist_characters="\0\n\r", blacklist_categories=["Cs"])))
 def test_any_value_comes_back_from_single_or_double_quotes(value: str) -> None:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    assert _parse_line(f'K="{escaped}"') == ("K", value)
+    assert parse_line(f'K="{escaped}"') == ("K", value)
     if "'" not in value:
-        assert _parse_line(f"K='{value}'") == ("K", value)
+        assert parse_line(f"K='{value}'") == ("K", value)
 
 
 @given(st.text())
 def test_any_line_is_an_assignment_or_nothing_or_a_value_error(line: str) -> None:
     try:
-        parsed = _parse_line(line.strip())
+        parsed = parse_line(line.strip())
     except ValueError:
         return
     assert parsed is None or (parsed[0] and "=" not in parsed[0] and "\0" not in "".join(parsed))

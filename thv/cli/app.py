@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,8 +32,20 @@ EXAMPLES = (
     ("thv config otel set usage-analytics-enabled false", "turn usage analytics off"),
 )
 
+LISTED_LAST = ("completion", "help", "version")
+"""Commands about thv itself: the help lists them after those that do something."""
+
+
+class RootGroup(Group):
+    """`thv` itself."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands in the order of the help."""
+        return sorted(super().list_commands(ctx), key=lambda name: name in LISTED_LAST)
+
+
 app = typer.Typer(
-    cls=Group,
+    cls=RootGroup,
     add_completion=False,
     context_settings=HELP_NAMES,
     rich_markup_mode=None,  # its boxes squeeze examples, and cut words off in a narrow terminal
@@ -51,7 +63,7 @@ def _show_version(wanted: bool) -> None:
 def root(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show what thv does, and tracebacks.")] = False,
 ) -> None:
@@ -205,6 +217,22 @@ def run_attached(
     )
 
 
+@app.command("version", cls=Command)
+def print_version() -> None:
+    """Print the version, as --version does."""
+    commands.version()
+
+
+@app.command("help", cls=Command)
+def print_help(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="The command to explain.", show_default=False)
+    ] = None,
+) -> object:
+    """Explain a command, as --help does."""
+    return _run_command([*(words or []), "--help"])
+
+
 @app.command("completion", cls=Command, epilog=listed("Examples:", COMPLETION_EXAMPLES))
 def print_completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.", show_default=False)],
@@ -231,3 +259,8 @@ def _run_command(words: list[str]) -> object:
         return error.exit_code
     except typer.Abort:
         return INTERRUPTED
+    except SystemExit as left:
+        # The command-line library leaves in this way when the reader of stdout has left.
+        if isinstance(left.__context__, BrokenPipeError):
+            raise left.__context__ from None
+        raise

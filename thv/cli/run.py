@@ -43,17 +43,12 @@ def run(
         The exit code of the server, 128 + N if signal N ended it, or that of the error that was reported.
     """
     try:
-        if request.server is not None and "://" in request.server:
-            from thv.servers.remote_spec import is_remote
+        if request.proxy_port is None and request.transport in {None, "stdio"}:
+            _require_stdout()
+        if _is_remote(request):
+            from thv.cli.run_remote import run_remote
 
-            if is_remote(request.server):
-                from thv.cli.run_remote import run_remote
-
-                return run_remote(request, _own_command(), make_analytics=make_analytics)
-        if request.header or request.header_file or request.bearer_token_file or request.ca_file:
-            from thv.cli.run_remote import refuse_remote_options
-
-            refuse_remote_options(request)
+            return run_remote(request, _own_command(), make_analytics=make_analytics)
         spec = resolve(
             request.server,
             request.args,
@@ -92,6 +87,32 @@ def run(
         return report_error(ThvError(f"the system refuses what a session needs: {error}"), request.debug)
     except Exception as error:  # noqa: BLE001  one line, and no traceback unless it is asked for
         return report_unexpected(error, debug=request.debug)
+
+
+def _is_remote(request: RunRequest) -> bool:
+    """Whether SERVER is a URL.
+
+    Raises:
+        UsageError: it is not, and an option is for remote servers only.
+    """
+    if request.server is not None and "://" in request.server:
+        from thv.servers.remote_spec import is_remote
+
+        if is_remote(request.server):
+            return True
+    if request.header or request.header_file or request.bearer_token_file or request.ca_file:
+        from thv.cli.run_remote import refuse_remote_options
+
+        refuse_remote_options(request)
+    return False
+
+
+def _require_stdout() -> None:
+    """Raise `ThvError` where stdout is closed: nobody would ever see a reply."""
+    try:
+        os.fstat(1)
+    except OSError:
+        raise ThvError("stdout is closed, and the client reads the server's messages there") from None
 
 
 HTTP_CLIENT_OPTIONS = (

@@ -14,7 +14,7 @@ from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
 from thv.core.console import warn
 from thv.core.installation import missing_extra
 from thv.core.net import redact_url
-from thv.errors import ThvError
+from thv.errors import UsageError
 from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, warning
 
 TYPE_CHECKING = False
@@ -35,27 +35,28 @@ def refuse_remote_options(request: RunRequest) -> None:
     """Refuse what only a remote server can be told, for one that is none.
 
     Raises:
-        ThvError: the request has such options.
+        UsageError: the request has such options.
     """
     for option in OPTIONS:
         if option.heading == A_REMOTE_SERVER and getattr(request, option.name):
-            raise ThvError(f"{option.flags[0]} is for a remote server: thv run https://HOST/PATH")
+            raise UsageError(f"{option.flags[0]} is for a remote server: thv run https://HOST/PATH")
 
 
 def spec_of(request: RunRequest) -> RemoteSpec:
     """The remote server that the request names.
 
     Raises:
-        ThvError: it cannot be one, or was given what only a local server can be.
+        UsageError: it cannot be one, or was given what only a local server can be.
+        ThvError: a file that it names cannot be used.
     """
     place = redact_url(str(request.server))
     for option in OPTIONS:
         if option.name in LOCAL_ONLY and getattr(request, option.name):
-            raise ThvError(f"{option.flags[0]} is for a server that thv starts; {place} runs already")
+            raise UsageError(f"{option.flags[0]} is for a server that thv starts; {place} runs already")
         if option.heading == OVER_HTTP and getattr(request, option.name):
-            raise ThvError(f"{option.flags[0]}: to serve {place} over HTTP: thv proxy NAME --target-uri URL")
+            raise UsageError(f"{option.flags[0]}: to serve {place} over HTTP: thv proxy NAME --target-uri URL")
     if request.args:
-        raise ThvError(f"{place} runs already: it takes no arguments after --")
+        raise UsageError(f"{place} runs already: it takes no arguments after --")
     return resolve_remote(
         str(request.server),
         environ=os.environ,

@@ -118,6 +118,7 @@ class Pump:
         chunks_read: how many so far.
         chunks_written: how many were forwarded so far; behind `chunks_read` while one is pending.
         sink_gone: the sink refused bytes.
+        sink_error: with what error, if any.
     """
 
     __slots__ = (
@@ -130,6 +131,7 @@ class Pump:
         "chunks_read",
         "chunks_written",
         "inspect",
+        "sink_error",
         "sink_gone",
     )
 
@@ -154,6 +156,7 @@ class Pump:
         self.chunks_read = 0
         self.chunks_written = 0
         self.sink_gone = False
+        self.sink_error: OSError | None = None
 
     def run(self) -> None:
         """Pump until the source ends or the sink is gone. Never raises."""
@@ -199,8 +202,9 @@ class Pump:
     def _write(self, data: bytes) -> bool:
         try:
             write_all(self._sink, data, self._wait)
-        except OSError:
+        except OSError as error:
             self.sink_gone = True
+            self.sink_error = error
             return False
         return True
 

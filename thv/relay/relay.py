@@ -100,6 +100,12 @@ class Relay:
         """Who ended the session, once `run` has returned: `server`, `signal` (one to thv), or `client`."""
         return "server" if self.ended_by_server else "signal" if self._signalled else "client"
 
+    @property
+    def lost_output(self) -> OSError | None:
+        """Why the client did not get what the server wrote, unless the client left: a full disk, for example."""
+        error = self._server_to_client.sink_error
+        return None if isinstance(error, BrokenPipeError | ConnectionResetError | None) else error
+
     def start(self) -> None:
         """Begin to relay. Returns at once; nothing slow happens before.
 

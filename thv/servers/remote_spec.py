@@ -11,7 +11,7 @@ import os
 
 from thv.core.frozen import Frozen
 from thv.core.net import is_loopback, redact_url
-from thv.errors import ThvError
+from thv.errors import ThvError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,20 +107,21 @@ def resolve_remote(
         name: ``--name``.
 
     Raises:
-        ThvError: it is no URL, a header or a file is not what it should be, or there are two tokens.
+        UsageError: it is no URL, a ``--header`` is none, or there are two tokens.
+        ThvError: a file cannot be read, or holds something else.
     """
     parts = _split(server)
     headers: dict[str, tuple[str, str]] = {}
     for path in header_file:
         for number, line in enumerate(_lines(path, "--header-file"), 1):
             if line.strip() and not line.lstrip().startswith("#"):
-                _add(headers, line.strip(), f"{path}:{number}")
+                _add(headers, line.strip(), f"{path}:{number}", ThvError)
     for text in header:
-        _add(headers, text, "--header")
+        _add(headers, text, "--header", UsageError)
     token_file = None if bearer_token_file is None else os.path.abspath(os.path.expanduser(bearer_token_file))
     if token_file is not None:
         if "authorization" in headers:
-            raise ThvError("there are two credentials: give --bearer-token-file or an Authorization header, not both")
+            raise UsageError("there are two credentials: give --bearer-token-file or an Authorization header, not both")
         read_token(token_file)
     elif "authorization" not in headers and parts.username is None and environ.get(TOKEN_VARIABLE):
         headers["authorization"] = ("Authorization", _bearer(environ[TOKEN_VARIABLE], TOKEN_VARIABLE))
@@ -164,7 +165,7 @@ def _split(server: str) -> SplitResult:
         parts, port_is_fine = urlsplit(""), False
     host = parts.hostname or ""
     if not host or not port_is_fine or any(character.isspace() or ord(character) < ord(" ") for character in server):
-        raise ThvError(f"{redact_url(server)}: not a URL of a server: write https://HOST[:PORT]/PATH")
+        raise UsageError(f"{redact_url(server)}: not a URL of a server: write https://HOST[:PORT]/PATH")
     return parts
 
 
@@ -178,15 +179,15 @@ def _lines(path: str, flag: str) -> list[str]:
         raise ThvError(f"cannot read {flag} {path}: it is not UTF-8") from None
 
 
-def _add(headers: dict[str, tuple[str, str]], text: str, where: str) -> None:
-    """Take one header; the later wins."""
+def _add(headers: dict[str, tuple[str, str]], text: str, where: str, error: type[ThvError]) -> None:
+    """Take one header; the later wins. Raises `error` if it is none."""
     end = next((position for position, character in enumerate(text) if character in ":="), 0)
     name, value = text[:end].strip(), text[end + 1 :].strip()
     if not name or not _all_token(name):
-        raise ThvError(f"{where}: expected NAME=VALUE or NAME: VALUE, where NAME is a header's name")
+        raise error(f"{where}: expected NAME=VALUE or NAME: VALUE, where NAME is a header's name")
     if name.lower() in OURS:
-        raise ThvError(f"{where}: {name} is a header that thv sets itself")
-    _check(value, f"{where}: the value of {name}")
+        raise error(f"{where}: {name} is a header that thv sets itself")
+    _check(value, f"{where}: the value of {name}", error)
     headers[name.lower()] = (name, value)
 
 
@@ -198,10 +199,10 @@ def _bearer(text: str, where: str) -> str:
     token = text.strip()
     if not token:
         raise ThvError(f"{where} holds no token")
-    _check(token, f"{where}: the token")
+    _check(token, f"{where}: the token", ThvError)
     return f"Bearer {token}"
 
 
-def _check(value: str, what: str) -> None:
+def _check(value: str, what: str, error: type[ThvError]) -> None:
     if not all(character == "\t" or " " <= character <= "~" for character in value):
-        raise ThvError(f"{what} holds a character that no header can")
+        raise error(f"{what} holds a character that no header can")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.errors import CommandNotFoundError, ThvError, UnknownServerError
+from thv.errors import CommandNotFoundError, ThvError, UnknownServerError, UsageError
 from thv.servers import executable_lookup as commands
 from thv.servers import registry
 from thv.servers.launch_spec import LaunchSpec
@@ -58,7 +58,8 @@ def resolve(
         UnknownServerError: SERVER is nothing thv can run.
         CommandNotFoundError: the command, or the runner of the package, is missing.
         NotExecutableError: the command is there and may not be executed.
-        ThvError: a bad ``-e``, ``--env-file`` or ``--cwd``, or a package that is misspelt.
+        UsageError: a bad ``-e``, or a package that cannot be one.
+        ThvError: a bad ``--env-file`` or ``--cwd``.
     """
     child_env = child_environment(environ, env_file, env)
     directory = _directory(cwd)
@@ -87,7 +88,7 @@ def _directory(cwd: str | None) -> str | None:
 
 def _command(argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> LaunchSpec:
     if not argv or not argv[0]:
-        raise ThvError("there is no command to run: thv run -- COMMAND [ARGS...]")
+        raise UsageError("there is no command to run: thv run -- COMMAND [ARGS...]")
     first = argv[0]
     found = commands.require(first, env)
     if cwd is not None:
@@ -142,7 +143,7 @@ def _package_name(scheme: str, package: str) -> str:
     """The package without scope and version.
 
     Raises:
-        ThvError: it is no ``PACKAGE[@VERSION]``. One that starts with a dash would be an option to the runner.
+        UsageError: it is no ``PACKAGE[@VERSION]``. One that starts with a dash would be an option to the runner.
     """
     scope, slash, rest = package.partition("/")
     if scheme == "npx" and package.startswith("@"):
@@ -153,7 +154,7 @@ def _package_name(scheme: str, package: str) -> str:
     malformed = not name or name.startswith("-") or (at and not version) or any(c.isspace() or c in "/\0" for c in bare)
     if not is_scoped or malformed:
         form = "[@SCOPE/]PACKAGE[@VERSION]" if scheme == "npx" else "PACKAGE[@VERSION]"
-        raise ThvError(f"{scheme}://{package}: not a package: write {scheme}://{form}")
+        raise UsageError(f"{scheme}://{package}: not a package: write {scheme}://{form}")
     return name
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.errors import ThvError
+from thv.errors import ThvError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def child_environment(
         assignments: ``KEY=VALUE`` texts given with ``-e``, in order.
 
     Raises:
-        ThvError: a file cannot be read, or a line or an assignment is no ``KEY=VALUE``.
+        UsageError: an assignment is no ``KEY=VALUE``.
+        ThvError: a file cannot be read, or one of its lines is no ``KEY=VALUE``.
     """
     child = dict(environ)
     child.pop(PROXY_TOKEN_VARIABLE, None)
@@ -52,7 +53,8 @@ def read_env_file(path: str) -> Iterator[tuple[str, str]]:
 
     One ``KEY=VALUE`` a line, optionally after ``export``. Blank lines and lines that start with ``#`` are skipped.
     Between single quotes every character stands for itself; between double quotes ``\n \r \t \" \\ \$`` are escapes.
-    Without quotes, blanks around the value and a comment after a blank and ``#`` are dropped. Nothing is expanded.
+    A value in quotes may have several lines, as certificates and keys do. Without quotes, blanks around the value and a
+    comment after a blank and ``#`` are dropped. Nothing is expanded.
 
     Raises:
         ThvError: the file cannot be read, or a line cannot be; its number is in the message.
@@ -62,10 +64,11 @@ def read_env_file(path: str) -> Iterator[tuple[str, str]]:
             content = file.read()
     except OSError as error:
         raise ThvError(f"cannot read --env-file {path}: {error.strerror}") from error
-    # Decoded as the environment itself is, so that any byte a shell could set arrives unchanged.
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    lines = iter(enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1))
+    for number, line in lines:
         try:
-            parsed = _parse_line(os.fsdecode(line).strip())
+            # Decoded as the environment itself is, so that any byte a shell could set arrives unchanged.
+            parsed = _parse_line(os.fsdecode(line).removesuffix("\r"), (os.fsdecode(more) for _, more in lines))
         except ValueError as error:
             problem = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
             raise ThvError(f"{path}:{number}: {problem}") from error
@@ -73,12 +76,17 @@ def read_env_file(path: str) -> Iterator[tuple[str, str]]:
             yield parsed
 
 
-def _parse_line(line: str) -> tuple[str, str] | None:
+def _parse_line(line: str, following: Iterator[str]) -> tuple[str, str] | None:
     """The key and value of one line, or None if it says nothing.
+
+    Args:
+        line: the line.
+        following: the lines after it; those that its value reaches into are taken.
 
     Raises:
         ValueError: it is no assignment; the message says why.
     """
+    line = line.lstrip()
     if not line or line.startswith("#"):
         return None
     words = line.split(None, 1)
@@ -87,42 +95,59 @@ def _parse_line(line: str) -> tuple[str, str] | None:
     key, equals, value = line.partition("=")
     key = key.rstrip()
     if not equals:
-        raise ValueError("expected KEY=VALUE")
+        raise ValueError("expected KEY=VALUE; a value of several lines stands in quotes")
     _check_key(key)
-    value = _parse_value(key, value.strip())
+    value = _parse_value(key, value.lstrip(), following)
     _check_value(key, value)
     return key, value
 
 
-def _parse_value(key: str, text: str) -> str:
+def _parse_value(key: str, text: str, following: Iterator[str]) -> str:
     quote = text[:1]
-    if quote == "'":
-        value, end, rest = text[1:].partition("'")
-        if not end:
-            raise ValueError(f"the value of {key} opens a ' that the line does not close")
-    elif quote == '"':
-        value, rest = _parse_double_quoted(key, text)
-    else:
-        return _without_comment(text)
+    if quote not in {"'", '"'}:
+        return _without_comment(text.rstrip())
+    parts = []
+    line = text[1:]
+    while (end := _closing_quote(line, quote)) < 0:
+        parts.append(_unescape(line, quote))
+        more = next(following, None)
+        if more is None:
+            raise ValueError(f"the value of {key} opens a {quote} that nothing closes")
+        line = more.removesuffix("\r")
+    parts.append(_unescape(line[:end], quote))
+    rest = line[end + 1 :].rstrip()
     if rest and not (rest[0].isspace() and rest.lstrip().startswith("#")):
         raise ValueError(f"there is text after the closing quote of {key}")
-    return value
+    return "\n".join(parts)
 
 
-def _parse_double_quoted(key: str, text: str) -> tuple[str, str]:
-    """The value between double quotes and what follows the closing one."""
+def _closing_quote(line: str, quote: str) -> int:
+    """Where the line closes the quote; -1 if it does not."""
+    position = line.find(quote)
+    while quote == '"' and position > 0 and _is_escaped(line, position):
+        position = line.find(quote, position + 1)
+    return position
+
+
+def _is_escaped(line: str, position: int) -> bool:
+    """Whether an odd number of backslashes stands before the position."""
+    before = line[:position]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+def _unescape(text: str, quote: str) -> str:
+    if quote == "'" or "\\" not in text:
+        return text
     value = ""
-    position = 1
+    position = 0
     while position < len(text):
         character = text[position]
-        if character == '"':
-            return value, text[position + 1 :]
         if character == "\\" and text[position + 1 : position + 2] in _ESCAPES:
             position += 1
             character = _ESCAPES[text[position]]
         value += character
         position += 1
-    raise ValueError(f'the value of {key} opens a " that the line does not close')
+    return value
 
 
 def _without_comment(text: str) -> str:
@@ -137,12 +162,12 @@ def _without_comment(text: str) -> str:
 def _assignment(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise ThvError(f"-e {key} has no value: write -e {key}=VALUE (the server inherits thv's own variables)")
+        raise UsageError(f"-e {key} has no value: write -e {key}=VALUE (the server inherits thv's own variables)")
     try:
         _check_key(key)
         _check_value(key, value)
     except ValueError as error:
-        raise ThvError(f"-e {text.partition('=')[0]}: {error}") from error
+        raise UsageError(f"-e {text.partition('=')[0]}: {error}") from error
     return key, value
 
 

@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from thv.errors import ThvError
 from thv.http.client.client_messages import LISTEN, PARSE_ERROR, error_reply, read_client
 from thv.http.client.client_state import Exchange
 from thv.http.client.http_client import HttpClient, RemoteError
@@ -77,13 +78,14 @@ class RemoteClient:
         self._open: dict[Key, tuple[asyncio.Task[None], Exchange]] = {}
         self._tasks: dict[asyncio.Task[None], Exchange] = {}
         self._stopped: int | None = None
+        self._lost_output = False
         self.passed = 0
 
     async def run(self) -> int:
         """Run the session to its end.
 
         Returns:
-            0, or 128 + N if `stop` was called with N.
+            0, 128 + N if `stop` was called with N, or 1 if messages could not be written to stdout.
         """
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._end = asyncio.Event()  # at once: nobody waits for anything any more
@@ -112,7 +114,9 @@ class RemoteClient:
             self._debug("the server took no note of the end in time")
         if dispatcher.done() and not dispatcher.cancelled():
             dispatcher.result()
-        return 0 if self._stopped is None else 128 + self._stopped
+        if self._stopped is not None:
+            return 128 + self._stopped
+        return ThvError.exit_code if self._lost_output else 0
 
     def stop(self, signal: int) -> None:
         """End the session now. To be called in the loop."""
@@ -253,7 +257,10 @@ class RemoteClient:
         whole = line + b"\n"
         try:
             await self._output.write(whole)
-        except ClientGoneError:
+        except ClientGoneError as gone:
+            if not isinstance(gone.__cause__, BrokenPipeError | ConnectionResetError):
+                self._lost_output = True
+                self._say(f"messages of the server are lost: stdout cannot be written: {gone.__cause__}")
             self._end.set()
             await asyncio.get_running_loop().create_future()  # until we are cancelled: there is nobody to tell
         self.passed += 1
