@@ -5,7 +5,7 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy doctor mcp client config analytics operator version help completion'
+        verbs='run proxy doctor log top report why mcp client config analytics operator version help completion'
         flags='--version,-V --debug --help,-h'
         ;;
     'run')
@@ -20,6 +20,21 @@ _thv_look() { # COMMAND: what may follow it
     'doctor')
         flags='--start --timeout=nothing --project=directory --format=text/json --help,-h'
         places='client ...'
+        ;;
+    'log')
+        flags='--follow,-f --failed --tool=nothing --since=nothing -n=nothing --all --format=text/json --help,-h'
+        places='server'
+        ;;
+    'top')
+        flags='--sort=server/uptime/calls/errors/in-flight/p95/rate --format=text/json --help,-h'
+        ;;
+    'report')
+        flags='--since=nothing --html=file --format=text/json --help,-h'
+        places='server'
+        ;;
+    'why')
+        flags='-n=nothing --format=text/json --help,-h'
+        places='server'
         ;;
     'mcp')
         verbs='list call'
@@ -152,8 +167,9 @@ _thv_words() { # KIND: the words of it
     'value enabled') found='true false' ;;
     'stdio/streamable-http/sse') found='stdio streamable-http sse' ;;
     'text/json') found='text json' ;;
+    'server/uptime/calls/errors/in-flight/p95/rate') found='server uptime calls errors in-flight p95 rate' ;;
     'true/false') found='true false' ;;
-    'verb') found='run proxy doctor mcp client config analytics operator version help completion' ;;
+    'verb') found='run proxy doctor log top report why mcp client config analytics operator version help completion' ;;
     *) found='' ;;
     esac
 }

@@ -12,6 +12,10 @@ function __thv_look -S # COMMAND: what may follow it
                 'run'\t'Run an MCP server behind the relay' \
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
                 'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
+                'log'\t'Show how calls ended' \
+                'top'\t'Watch the running sessions' \
+                'report'\t'Sum up the calls by server and tool' \
+                'why'\t'Show how sessions ended' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'client'\t'Put thv in front of your MCP clients\' servers' \
                 'config'\t'Read and change the config file' \
@@ -101,6 +105,35 @@ function __thv_look -S # COMMAND: what may follow it
                 '--format=text/json'\t'How to print the answer' \
                 '--help,-h'\t'Show this message and exit'
             set places client ...
+        case 'log'
+            set flags \
+                '--follow,-f'\t'Go on with calls as they end' \
+                '--failed'\t'Only calls that failed' \
+                '--tool=nothing'\t'Only calls of TOOL' \
+                '--since=nothing'\t'Only since TIME: 30m, 1h, 7d, or a date' \
+                '-n=nothing'\t'The last N; by default 50, or all of --since' \
+                '--all'\t'Requests of every method, not only tool calls' \
+                '--format=text/json'\t'How to print them' \
+                '--help,-h'\t'Show this message and exit'
+            set places server
+        case 'top'
+            set flags \
+                '--sort=server/uptime/calls/errors/in-flight/p95/rate'\t'Sort by this column' \
+                '--format=text/json'\t'text for people; json prints the sessions once' \
+                '--help,-h'\t'Show this message and exit'
+        case 'report'
+            set flags \
+                '--since=nothing'\t'Since TIME: 1h, 7d, or a date' \
+                '--html=file'\t'Write one page with plots to FILE; - for stdout' \
+                '--format=text/json'\t'How to print it' \
+                '--help,-h'\t'Show this message and exit'
+            set places server
+        case 'why'
+            set flags \
+                '-n=nothing'\t'The last N sessions' \
+                '--format=text/json'\t'How to print them' \
+                '--help,-h'\t'Show this message and exit'
+            set places server
         case 'mcp'
             set verbs \
                 'list'\t'List the tools of a server' \
@@ -422,6 +455,15 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'text' \
                 'json'
+        case 'server/uptime/calls/errors/in-flight/p95/rate'
+            set found \
+                'server' \
+                'uptime' \
+                'calls' \
+                'errors' \
+                'in-flight' \
+                'p95' \
+                'rate'
         case 'true/false'
             set found \
                 'true' \
@@ -431,6 +473,10 @@ function __thv_words -S # KIND: the words of it
                 'run'\t'Run an MCP server behind the relay' \
                 'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
                 'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
+                'log'\t'Show how calls ended' \
+                'top'\t'Watch the running sessions' \
+                'report'\t'Sum up the calls by server and tool' \
+                'why'\t'Show how sessions ended' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'client'\t'Put thv in front of your MCP clients\' servers' \
                 'config'\t'Read and change the config file' \

@@ -10,6 +10,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('run', 'Run an MCP server behind the relay'),
             @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
             @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
+            @('log', 'Show how calls ended'),
+            @('top', 'Watch the running sessions'),
+            @('report', 'Sum up the calls by server and tool'),
+            @('why', 'Show how sessions ended'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('client', 'Put thv in front of your MCP clients'' servers'),
             @('config', 'Read and change the config file'),
@@ -113,6 +117,52 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--help,-h', 'Show this message and exit')
         )
         places = @('client', '...')
+        tail = ''
+    }
+    $commands['log'] = @{
+        verbs = @()
+        flags = @(
+            @('--follow,-f', 'Go on with calls as they end'),
+            @('--failed', 'Only calls that failed'),
+            @('--tool=nothing', 'Only calls of TOOL'),
+            @('--since=nothing', 'Only since TIME: 30m, 1h, 7d, or a date'),
+            @('-n=nothing', 'The last N; by default 50, or all of --since'),
+            @('--all', 'Requests of every method, not only tool calls'),
+            @('--format=text/json', 'How to print them'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('server')
+        tail = ''
+    }
+    $commands['top'] = @{
+        verbs = @()
+        flags = @(
+            @('--sort=server/uptime/calls/errors/in-flight/p95/rate', 'Sort by this column'),
+            @('--format=text/json', 'text for people; json prints the sessions once'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['report'] = @{
+        verbs = @()
+        flags = @(
+            @('--since=nothing', 'Since TIME: 1h, 7d, or a date'),
+            @('--html=file', 'Write one page with plots to FILE; - for stdout'),
+            @('--format=text/json', 'How to print it'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('server')
+        tail = ''
+    }
+    $commands['why'] = @{
+        verbs = @()
+        flags = @(
+            @('-n=nothing', 'The last N sessions'),
+            @('--format=text/json', 'How to print them'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('server')
         tail = ''
     }
     $commands['mcp'] = @{
@@ -526,6 +576,15 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('text', ''),
         @('json', '')
     )
+    $kinds['server/uptime/calls/errors/in-flight/p95/rate'] = @(
+        @('server', ''),
+        @('uptime', ''),
+        @('calls', ''),
+        @('errors', ''),
+        @('in-flight', ''),
+        @('p95', ''),
+        @('rate', '')
+    )
     $kinds['true/false'] = @(
         @('true', ''),
         @('false', '')
@@ -534,6 +593,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('run', 'Run an MCP server behind the relay'),
         @('proxy', 'Stand in front of an MCP server that speaks HTTP'),
         @('doctor', 'Find out what is wrong with your MCP clients'' servers'),
+        @('log', 'Show how calls ended'),
+        @('top', 'Watch the running sessions'),
+        @('report', 'Sum up the calls by server and tool'),
+        @('why', 'Show how sessions ended'),
         @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
         @('client', 'Put thv in front of your MCP clients'' servers'),
         @('config', 'Read and change the config file'),

@@ -5,6 +5,7 @@ What the user sees, in one line, and the exit code that `thv run` ends with (oth
     ThvError                            1   anything thv could not do
     ├── ConfigError                     1   the config file cannot be read or changed (file, line, column)
     ├── SettingError                    1   a setting thv does not have, or a value it cannot take
+    ├── JournalError                    1   the journal's store cannot be opened, read or cleared
     ├── UnknownServerError              1   a name the registry does not have
     ├── UsageError                      2   the command line is wrong
     ├── CommandNotFoundError          127   the command, or its runner, is not there
@@ -25,7 +26,6 @@ What ends inside the part that raises it:
     Exception
     ├── _EnoughError                        core: as much was read as can be shown
     ├── _UnclearError                       instrumentation: a line that is forwarded as it is
-    ├── JournalUnavailableError             journal: the store cannot be opened
     ├── BadFileError                        telemetry: a file of certificates or keys cannot be used
     ├── _NotDeliveredError                  telemetry: an export that is not to be repeated at once
     ├── RefusalError                        http: a request that is answered with an error at once
@@ -79,6 +79,10 @@ class ConfigError(ThvError):
 
 class SettingError(ThvError):
     """There is no such setting, or it cannot take that value; nothing was changed."""
+
+
+class JournalError(ThvError):
+    """The journal's store cannot be opened, read or cleared."""
 
 
 class UnknownServerError(ThvError):

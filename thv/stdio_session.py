@@ -7,6 +7,7 @@ being imported on a side thread.
 from __future__ import annotations
 
 import _thread
+import time
 
 from thv.core.console import warn
 from thv.errors import ThvError
@@ -58,6 +59,7 @@ class Session:
         self._journal = journal
         self._remarks = warnings
         self._make_analytics = make_analytics
+        self._started_ns = 0
         self._accounting: Instrumentation | None = None
         self._account: SessionInstrumentation | None = None
         self._loaded = _thread.allocate_lock()
@@ -77,6 +79,7 @@ class Session:
         spec = self._spec
         events = Events()
         events.install_signal_handlers()  # before there is a server that a signal could leave behind
+        self._started_ns = time.time_ns()
         server = ServerProcess.spawn(spec.executable, spec.argv, spec.env, spec.cwd)
         try:
             relay = Relay(
@@ -96,6 +99,8 @@ class Session:
         exit_code = relay.run()
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
             self._account.set_end(relay.ended_by, exit_code)
+            if relay.ended_by_server and exit_code and self._account.is_unanswered:
+                warn(f"{spec.name} ended with exit code {exit_code} before it answered anything: thv why {spec.name}")
             if relay.ended_by_server:
                 self._account.server_exited()
             else:
@@ -140,7 +145,7 @@ class Session:
                 warnings=self._remarks,
                 make_analytics=self._make_analytics,
             )
-            observer = self._account = self._accounting.open_session()
+            observer = self._account = self._accounting.open_session(started_ns=self._started_ns)
         except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
         relay.observe(observer)

@@ -52,6 +52,7 @@ KIND_OF = {
     "SECONDS": NOTHING,
     "URI": NOTHING,
     "RATE": NOTHING,
+    "TIME": NOTHING,
     "PROTOCOL": PROTOCOL,
 }
 """What a metavar in the help stands for. Whoever brings a new one says here how it completes."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, client, commands, config, mcp_commands, operator
+from thv.cli import analytics, client, commands, config, log, mcp_commands, operator, report, top, why
 from thv.cli.help_text import Command, Group, complaint, listed
 from thv.cli.output import INTERRUPTED, ended
 from thv.cli.proxy_options import OPTIONS as PROXY_OPTIONS
@@ -215,6 +215,12 @@ def run_attached(
         credentials=credentials,
         debug=debug or asked,
     )
+
+
+app.command("log", cls=Command, epilog=log.EPILOG)(log.log)
+app.command("top", cls=Command, epilog=top.EPILOG)(top.top)
+app.command("report", cls=Command, epilog=report.EPILOG)(report.report)
+app.command("why", cls=Command, epilog=why.EPILOG)(why.why)
 
 
 @app.command("version", cls=Command)

@@ -82,6 +82,7 @@ def run(
             make_analytics=make_analytics,
         ).run()
     except ThvError as error:
+        _journal_failure(request, error)
         return report_error(error, request.debug)
     except OSError as error:  # no descriptor, thread or memory left
         return report_error(ThvError(f"the system refuses what a session needs: {error}"), request.debug)
@@ -125,6 +126,17 @@ HTTP_CLIENT_OPTIONS = (
     "--auth-token-file",
     "--no-auth",
 )
+
+
+def _journal_failure(request: RunRequest, error: ThvError) -> None:
+    """Let `thv why` tell of a server that could not be started; wrong words and settings are not a server's end."""
+    from thv.errors import ConfigError, SettingError, UnknownServerError, UsageError
+
+    if request.no_journal or isinstance(error, (ConfigError, SettingError, UnknownServerError, UsageError)):
+        return
+    from thv.journal import failed_launch
+
+    failed_launch.keep(request.display_name(), error)
 
 
 def _refuse_http_options(request: RunRequest) -> None:

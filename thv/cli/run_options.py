@@ -206,6 +206,17 @@ class RunRequest(Frozen):
     wrapped_by_thv_client: str | None = None
     otel: Mapping[str, str] = NO_SETTINGS
 
+    def display_name(self) -> str:
+        """What to call the server while it is not resolved; without what may be secret in a URL."""
+        if self.name:
+            return self.name
+        scheme, mark, rest = (self.server or self.args[0]).partition("://")
+        if not mark:
+            return scheme.replace("\\", "/").rstrip("/").rpartition("/")[2] or scheme
+        if scheme.lower() in {"http", "https"}:
+            return rest.partition("/")[0].rpartition("@")[2].partition(":")[0] or scheme
+        return rest[:1] + rest[1:].partition("@")[0]
+
     def resolve_options(
         self,
         server: str,

@@ -143,6 +143,11 @@ class SessionInstrumentation(TrafficInspector):
         if self._journal is not None:
             self._journal.set_end(ended_by, exit_code, detail)
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the journal, if there is one, knows of no request that the server answered."""
+        return self._journal is not None and not self._journal.answered
+
     def server_exited(self) -> None:
         """The server ended with the client still there: every open call ended in error. Ends the session."""
         self._ledger.server_exited()
@@ -222,11 +227,16 @@ class Instrumentation:
         except OSError:
             pass  # nobody is there to be told
 
-    def open_session(self, session_id: str | None = None) -> SessionInstrumentation:
-        """Instrumentation for a session that begins now; `session_id` is its transport's name for it, if any."""
+    def open_session(self, session_id: str | None = None, *, started_ns: int | None = None) -> SessionInstrumentation:
+        """Instrumentation for a session that begins now, or began at `started_ns`, by `time.time_ns`.
+
+        `session_id` is its transport's name for it, if any.
+        """
         report = warn if self._debug else None
         recorder = None if self._telemetry is None else self._telemetry.open_session(session_id)
         journal = self._open_journal()
+        if journal is not None and started_ns is not None:
+            journal.started_us = started_ns // 1000
         ledger = ToolCallLedger(self._observers, requests=recorder, log=journal, report=report)
         return SessionInstrumentation(
             ledger, report=report, recorder=recorder, propagates=self._propagates, journal=journal

@@ -64,8 +64,13 @@ class CallRecord(Struct, frozen=True, gc=False, array_like=True):
 
     @property
     def is_tool_call(self) -> bool:
-        """Whether it is what the ledger counts."""
+        """Whether it is a call, as everywhere in thv."""
         return self.method == TOOL_CALL
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a call that has an outcome: what the ledger counts."""
+        return self.method == TOOL_CALL and self.status in COUNTED
 
 
 class Chunk(Struct, frozen=True, gc=False, array_like=True):

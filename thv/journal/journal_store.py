@@ -16,6 +16,8 @@ import sqlite3
 import sys
 from typing import Final
 
+from thv.errors import JournalError
+
 DAMAGED: Final = "journal.damaged.db"
 SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside the file."""
@@ -96,10 +98,6 @@ CREATE TABLE IF NOT EXISTS tools (
 """
 
 
-class JournalUnavailableError(Exception):
-    """The store cannot be opened; the text says why in a few words."""
-
-
 def open_for_writing(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
     """Open the store, making it where there is none.
 
@@ -109,14 +107,14 @@ def open_for_writing(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Con
         wait_s: seconds to wait for another writer.
 
     Raises:
-        JournalUnavailableError: it cannot be made or written, or another version made it.
+        JournalError: it cannot be made or written, or another version made it.
         sqlite3.DatabaseError: it is locked, or damaged; see `is_locked` and `is_damaged`.
     """
     try:
         make_directory(os.path.dirname(path))
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as error:
-        raise JournalUnavailableError(f"{path}: {error.strerror}") from None
+        raise JournalError(f"{path}: {error.strerror}") from None
     return _connect(path, max_bytes=max_bytes, wait_s=wait_s)
 
 
@@ -124,7 +122,7 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
     """Open the store to read it; None where there is none. Works on a read-only file system, too.
 
     Raises:
-        JournalUnavailableError: it cannot be read, or is damaged.
+        JournalError: it cannot be read, or is damaged.
     """
     if not os.path.isfile(path):
         return None
@@ -146,7 +144,7 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
             problem = error
         else:
             return connection
-    raise JournalUnavailableError(f"{path}: {problem}")
+    raise JournalError(f"the journal {path} cannot be read: {problem}; `thv log clear` begins a new one")
 
 
 READ_WAIT_S: Final = 2.0
@@ -256,12 +254,10 @@ def _connect(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
 
 
 def _check_format(path: str, connection: sqlite3.Connection) -> bool:
-    """Whether the tables are there; raises JournalUnavailableError where another version made them."""
+    """Whether the tables are there; raises JournalError where another version made them."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found not in {0, FORMAT}:
-        raise JournalUnavailableError(
-            f"{path} has format {found}, this thv knows {FORMAT}; `thv log clear` begins anew"
-        )
+        raise JournalError(f"{path} has format {found}, this thv knows {FORMAT}; `thv log clear` begins anew")
     return found == FORMAT
 
 

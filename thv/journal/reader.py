@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final
 
+from thv.errors import JournalError
 from thv.journal.call_record import STATUS_NAMES, CallRecord, OpenShown, decode_batch, decode_open
 from thv.journal.journal_store import identity, open_for_reading
 from thv.journal.liveness import RunningSessions
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
 KILLED: Final = "killed"
@@ -102,8 +102,7 @@ class JournalReader:
     """The store, opened to read it. It need not be there yet, and may be replaced meanwhile.
 
     Raises:
-        JournalUnavailableError: at once or from any method: it cannot be read.
-        sqlite3.Error: from any method: it was damaged, or locked for long, where there is no WAL.
+        JournalError: at once or from any method: it cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -143,7 +142,8 @@ class JournalReader:
             " AND (ended_us IS NULL OR ended_us >= ?2) ORDER BY started_us DESC LIMIT ?3",
             (server, since_us, limit),
         )
-        return [self._session(row) for row in rows]
+        found = [self._session(row) for row in rows]
+        return [session for session in found if session.ended_us is None or session.ended_us >= since_us]
 
     def running_sessions(self) -> list[SessionRow]:
         """The sessions that run now, the oldest first."""
@@ -207,6 +207,14 @@ class JournalReader:
             found.setdefault(server, {})[name] = size
         return found
 
+    def follow(self, wanted: CallFilter, after: int) -> Iterator[list[LoggedCall]]:
+        """The requests written after that batch, whenever it is asked for more; empty lists while there is nothing."""
+        while True:
+            if self.reopen_if_replaced():
+                after = 0
+            after, calls = self.calls_after(after, wanted)
+            yield calls
+
     def _session(self, row: tuple) -> SessionRow:  # type: ignore[type-arg]  # what SQLite gives
         values = dict(zip(_COLUMNS, row, strict=True))
         values["open_requests"] = tuple(decode_open(values["open_requests"]))
@@ -244,8 +252,16 @@ class JournalReader:
             before = rows[-1][0]
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
-        connection: sqlite3.Connection | None = self._connection
-        return [] if connection is None else connection.execute(statement, values).fetchall()
+        if self._connection is None:
+            return []
+        import sqlite3
+
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"the journal {self._path} cannot be read: {error}; `thv log clear` begins a new one"
+            ) from None
 
 
 def _killed(session: SessionRow) -> SessionRow:

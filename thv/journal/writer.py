@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
+from thv.errors import JournalError
 from thv.journal.call_record import NAME_CHARACTERS, cut
 from thv.journal.session_journal import SessionJournal, join
 
@@ -239,11 +240,9 @@ class JournalWriter:
     def _try_write(self, sessions: list[SessionJournal]) -> bool:
         import sqlite3
 
-        from thv.journal.journal_store import JournalUnavailableError
-
         try:
             self._write(self._connect(), sessions)
-        except JournalUnavailableError as error:
+        except JournalError as error:
             self._give_up(str(error))
         except sqlite3.Error as error:
             self._handle(error)

@@ -90,10 +90,10 @@ class Nobody:
     from_server = from_client
     outgoing = rewrite_client_data
 
-    def from_response(self, lines: bytes, status: int) -> None:
+    def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
         pass
 
-    def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
+    def from_response(self, lines: bytes, status: int) -> None:
         pass
 
     def close(self, reason: EndReason = "client_closed") -> None:

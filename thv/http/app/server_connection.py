@@ -180,6 +180,7 @@ class DedicatedServer:
         return session.unrelated(line)
 
     def _ended(self, reason: str) -> None:
+        self._instrumentation.set_end("server", detail=reason)
         self._loop.call_soon(self._instrumentation.server_exited)
         self._session.server_failed = self._session.version is None
         self._session.end(reason)
