@@ -27,6 +27,7 @@ def note(method: str, **params: object) -> None:
 
 
 CANCELLED: list[object] = []
+LISTED: list[object] = []
 
 
 def log(count: int, size: int = 0) -> None:
@@ -51,8 +52,10 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
     results: dict[str, Callable[[], object]] = {
         "ask": ask,
         "big": lambda: {"text": "x" * arguments["size"]},
+        "as-text": lambda: {"ok": True},
         "cancelled": lambda: {"cancelled": len(CANCELLED)},
         "environment": lambda: {"value": os.environ.get(arguments["name"])},
+        "listed": lambda: {"listed": LISTED},
         "pid": lambda: {"pid": os.getpid()},
     }
     acts: dict[str, Callable[[], object]] = {
@@ -63,7 +66,7 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
         "raw": lambda: warn(arguments["line"]),
     }
     if name in results:
-        warn({"jsonrpc": "2.0", "id": id_, "result": results[name]()})
+        warn({"jsonrpc": "2.0", "id": str(id_) if name == "as-text" else id_, "result": results[name]()})
         return
     if name in acts:
         acts[name]()
@@ -84,6 +87,11 @@ for line in sys.stdin:
         call(message["id"], params["name"], params.get("arguments", {}), params.get("_meta", {}))
     elif method == "notifications/cancelled":
         CANCELLED.append(params["requestId"])
+    elif method == "tools/list":
+        LISTED.append(params.get("cursor"))
+        tool = {"name": "echo", "inputSchema": {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}}
+        page = {"tools": [tool]} if params.get("cursor") else {"tools": [], "nextCursor": "2"}
+        warn({"jsonrpc": "2.0", "id": message["id"], "result": page})
     elif "id" in message and method == "unknown":
         warn({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "unknown"}})
     elif "id" in message and method:

@@ -518,3 +518,32 @@ def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
         return StatelessCall(pending).status_of(message)
 
     assert asyncio.run(story()) == status
+
+
+def test_when_the_newest_get_stream_goes_an_older_one_gets_what_comes(front: FrontRun, session: str) -> None:
+    older = front.open("GET", Mcp_Session_Id=session)
+    newer = front.open("GET", Mcp_Session_Id=session)
+    shout = {"jsonrpc": "2.0", "method": "notifications/shout", "params": {"number": 1}}
+    front.post(shout, Mcp_Session_Id=session)
+    assert newer.until(1)[0]["params"] == {"params": {"number": 1}}
+    newer.cut()
+
+    def heard() -> bool:
+        front.post(shout, Mcp_Session_Id=session)
+        return bool(older.until(1))
+
+    until(heard)
+    assert older.messages[0]["params"] == {"params": {"number": 1}}
+    older.cut()
+
+
+@pytest.mark.parametrize("options", [(), ("--shared",)])
+def test_a_reply_whose_id_is_of_the_other_type_is_the_reply(options: tuple[str, ...], tmp_path: Path) -> None:
+    with FrontRun(CHATTY, tmp_path, *options) as front:
+        session = front.begin()
+        reply = front.post(call(5, "as-text", {}), Mcp_Session_Id=session)
+        assert (reply.status, reply.json()["result"]) == (200, {"ok": True})
+        assert str(reply.json()["id"]) == "5"
+        message, headers = stateless(call(6, "as-text", {}))
+        assert front.post(message, **headers).json() == {"jsonrpc": "2.0", "id": 6, "result": {"ok": True}}
+        front.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -12,12 +11,9 @@ from hypothesis import strategies as st
 
 from thv.http.client.client_messages import (
     PendingRequest,
-    ToolHeaders,
     addressed,
     answered,
     error_reply,
-    header_value,
-    list_tools,
     one_line,
     read_client,
     read_server,
@@ -69,10 +65,6 @@ def test_a_request_is_known_by_its_id_in_its_own_bytes(
 def test_reading_never_raises(line: bytes) -> None:
     sent = read_client(line)
     assert all(value.isascii() for value in sent.headers.values())
-    tools = ToolHeaders()
-    tools.learn(line + b'"x-mcp-header"')
-    tools.learn(line)
-    tools.of(sent)
     answered(read_server(line))
     flat = one_line(line)
     assert b"\n" not in flat
@@ -90,15 +82,6 @@ def test_one_line_means_the_same_as_many(value: Any, indent: Any) -> None:
     assert json.loads(one_line(text.replace(b"\n", b"\r\n"))) == message
     if indent is None:
         assert one_line(text) == text
-
-
-@given(st.text())
-def test_a_header_value_is_safe_and_can_be_read_again(text: str) -> None:
-    value = header_value(text)
-    assert all(" " <= character <= "~" for character in value)
-    assert value == value.strip()
-    encoded = value.startswith("=?base64?") and value.endswith("?=")
-    assert (b64decode(value[9:-2]).decode() if encoded else value) == text
 
 
 @pytest.mark.parametrize(
@@ -126,42 +109,6 @@ def test_an_error_of_ours_has_the_id_as_it_came() -> None:
     assert b'"id":1.50' in line
     assert json.loads(line)["error"] == {"code": -32000, "message": 'a "sentence"\n', "data": {"httpStatus": 503}}
     assert b"\n" not in line
-
-
-BAD = {
-    "on the root": {"x-mcp-header": "A"},
-    "no token": {"properties": {"a": {"type": "string", "x-mcp-header": "a b"}}},
-    "line end": {"properties": {"a": {"type": "string", "x-mcp-header": "a\r\nb"}}},
-    "empty": {"properties": {"a": {"type": "string", "x-mcp-header": ""}}},
-    "number": {"properties": {"a": {"type": "number", "x-mcp-header": "A"}}},
-    "object": {"properties": {"a": {"type": "object", "x-mcp-header": "A"}}},
-    "twice": {"properties": {name: {"type": "string", "x-mcp-header": name.upper()} for name in "aA"}},
-    "no schema": 7,
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_a_tool_whose_annotations_break_the_rules_gets_no_headers(case: str) -> None:
-    tools = ToolHeaders()
-    listed = {"result": {"tools": [{"name": "t", "inputSchema": BAD[case]}]}, "x": "x-mcp-header"}
-    tools.learn(json.dumps(listed).encode())
-    params = {"name": "t", "arguments": {"a": "1", "A": "2"}, "_meta": {VERSION: "2026-07-28"}}
-    call = read_client(json.dumps({"id": 1, "method": "tools/call", "params": params}).encode())
-    assert tools.of(call) == {}
-
-
-def test_a_tool_that_is_listed_anew_without_annotations_loses_its_headers() -> None:
-    def listed(schema: Any) -> bytes:
-        return json.dumps({"result": {"tools": [{"name": "t", "inputSchema": schema}]}}).encode()
-
-    tools = ToolHeaders()
-    params = {"name": "t", "arguments": {"a": 5}, "_meta": {VERSION: "2026-07-28"}}
-    call = read_client(json.dumps({"id": 1, "method": "tools/call", "params": params}).encode())
-    tools.learn(listed({"properties": {"a": {"type": "integer", "x-mcp-header": "A"}}}))
-    assert tools.of(call) == {"Mcp-Param-A": "5"}
-    assert list_tools(call, "c").version == "2026-07-28"
-    tools.learn(listed({"properties": {"a": {"type": "integer"}}}))
-    assert tools.of(call) == {}
 
 
 @given(st.none() | st.integers(0, 10**18), st.integers(0, 2000))

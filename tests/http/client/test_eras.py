@@ -50,6 +50,10 @@ def ask(id_: Any, method: str, **params: Any) -> dict[str, Any]:
         (ask(1, "tools/call", name="=?base64?x?="), "=?base64?PT9iYXNlNjQ/eD89?="),
         (ask(1, "prompts/get", name=" p"), "=?base64?IHA=?="),
         (ask(1, "resources/read", uri="file:///a b"), "file:///a b"),
+        (ask(1, "tasks/get", taskId="T1"), "T1"),
+        (ask(1, "tasks/update", taskId="T1"), "T1"),
+        (ask(1, "tasks/cancel", taskId="T1"), "T1"),
+        (ask(1, "tasks/list", taskId="T1"), None),
         (ask(1, "tools/list"), None),
         (ask(1, "tools/call", name=7), None),
     ],
@@ -328,5 +332,19 @@ def test_a_batch_of_the_older_revisions_is_answered_whole() -> None:
             assert await session.ask(batch) == reply(1)
             assert (await session.message())["error"]["message"].endswith("without a reply to the request")
             assert session.counted == (5, 1)
+
+    play(scenario)
+
+
+def test_a_tool_whose_annotations_break_the_rules_is_not_listed_and_the_user_is_told() -> None:
+    good = {"name": "good", "inputSchema": {"properties": {"a": {"type": "string", "x-mcp-header": "A"}}}}
+    bad = {"name": "bad", "inputSchema": {"properties": {"a": {"type": "number", "x-mcp-header": "A"}}}}
+    tools = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [good, bad]}}
+
+    async def scenario() -> None:
+        async with remote(serving(lambda _: as_json(tools))) as (session, _):
+            answer = await session.ask(ask(1, "tools/list"))
+            assert answer["result"]["tools"] == [good]
+            assert ["bad" in sentence and "x-mcp-header" in sentence for sentence in session.said] == [True]
 
     play(scenario)

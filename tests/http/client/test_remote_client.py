@@ -22,7 +22,17 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
-from tests.http.remotes import ACCEPTED, INITIALIZE, INITIALIZED, handshake, methods, remote, running, serving
+from tests.http.remotes import (
+    ACCEPTED,
+    INITIALIZE,
+    INITIALIZED,
+    NO_STREAM,
+    handshake,
+    methods,
+    remote,
+    running,
+    serving,
+)
 from thv.http.client import client_state as remote_exchange
 from thv.http.client import remote_client as module
 from thv.http.client import streamable_http as remote_streamable
@@ -512,5 +522,101 @@ def test_lines_that_are_no_message_harm_nobody() -> None:
             session.send(b"\n", b"  \r\n")
             assert await session.ask(call(1)) == reply(1)
             assert methods(behind)[-1] == "POST tools/call"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("how", [as_json, as_stream])
+def test_a_reply_whose_id_is_of_the_other_type_is_the_reply_and_the_only_one(how: Callable[[Any], bytes]) -> None:
+    async def scenario() -> None:
+        async with remote(serving(lambda got: how(reply(str(got.message["id"]))))) as (session, _):
+            await session.begin()
+            assert await session.ask(call(7)) == reply("7")
+            assert await session.ask(call(8)) == reply("8")
+            assert await session.end() == 0
+            assert session.said == []
+
+    play(scenario)
+
+
+def test_replies_that_come_on_the_servers_own_stream_after_202_are_the_replies() -> None:
+    streams: list[asyncio.StreamWriter] = []
+
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET "):
+            writer.write(stream_head())
+            streams.append(writer)
+        elif got.line.startswith("POST ") and got.message["method"] == "tools/call":
+            writer.write(ACCEPTED)
+            await until(lambda: bool(streams))
+            streams[-1].write(chunk(event(reply(str(got.message["id"])))))
+        else:
+            writer.write(handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            session.send(call(1), call(2))
+            answers = [await session.message(), await session.message()]
+            assert sorted(answer["id"] for answer in answers) == ["1", "2"]
+            assert await session.end() == 0
+            assert session.said == []
+
+    play(scenario)
+
+
+def test_a_request_that_is_accepted_by_a_server_without_a_stream_of_its_own_is_an_error_at_once() -> None:
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(NO_STREAM if got.line.startswith("GET ") else handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            answer = await session.ask(call(1))
+            assert "answers nothing (202)" in answer["error"]["message"]
+
+    play(scenario)
+
+
+def test_a_reply_that_comes_after_its_error_is_not_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_streamable, "LOST_REPLY_TIMEOUT_S", 0.01)
+    streams: list[asyncio.StreamWriter] = []
+
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET "):
+            writer.write(stream_head())
+            streams.append(writer)
+        elif got.line.startswith("POST ") and got.message["method"] == "tools/call":
+            await until(lambda: bool(streams))
+            writer.write(stream_head() + LAST_CHUNK)
+        else:
+            writer.write(handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            answer = await session.ask(call(1))
+            assert "ended its stream before the reply came" in answer["error"]["message"]
+            streams[-1].write(chunk(event(reply(1))) + chunk(event(PROGRESS)))
+            assert await session.message() == PROGRESS
+
+    play(scenario)
+
+
+def test_only_events_of_the_type_message_that_hold_a_message_are_handed_on() -> None:
+    def answer(got: Received) -> bytes:
+        noise = b'event: heartbeat\ndata: {"timestamp":1}\n\nevent: ping\ndata: [1]\n\ndata: [DONE]\n\n:\n\n'
+        named = b"event: message\ndata: " + json.dumps(reply(got.message["id"])).encode() + b"\n\n"
+        end = b"event: end\ndata: [DONE]\n\ndata: [DONE]\n\n"
+        return stream_head() + chunk(noise) + chunk(event(PROGRESS)) + chunk(named + end) + LAST_CHUNK
+
+    async def scenario() -> None:
+        async with remote(serving(answer)) as (session, _):
+            await session.begin()
+            session.send(call(1), call(2))
+            lines = [await session.message() for _ in range(4)]
+            assert sorted(map(json.dumps, lines)) == sorted(map(json.dumps, [PROGRESS, PROGRESS, reply(1), reply(2)]))
+            assert await session.end() == 0
+            assert session.said == []
 
     play(scenario)

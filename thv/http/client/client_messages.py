@@ -5,13 +5,13 @@ Promises: reading never raises on bad input; an id is kept as the bytes it came 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw, Struct, field
-from msgspec.json import Decoder, decode, encode
+from msgspec.json import Decoder, encode
 
 from thv.core.message import UNREADABLE, read_line
+from thv.http.tool_headers import encode_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +38,15 @@ OWN_ID: Final = "thv-tools-list"
 
 _BOM: Final = b"\xef\xbb\xbf"
 _ABSENT: Final = Raw()
-_NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""Method -> the member of `params` that `Mcp-Name` repeats (2026-07-28, "Standard Request Headers")."""
-
-_SAFE_INTEGER: Final = 2**53 - 1
+_NAMED_BY: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "task_id",
+    "tasks/update": "task_id",
+    "tasks/cancel": "task_id",
+}
+"""Method -> the member of `params` that `Mcp-Name` repeats (2026-07-28, "Standard Request Headers"; SEP-2663)."""
 
 
 class PendingRequest(Struct, frozen=True, gc=False):
@@ -85,11 +90,11 @@ class Sent(Struct, frozen=True):
         """The headers that repeat a modern request."""
         if self.version is None:
             return {}
-        headers = {"MCP-Protocol-Version": header_value(self.version)}
+        headers = {"MCP-Protocol-Version": encode_value(self.version)}
         if self.method is not None:
-            headers["Mcp-Method"] = header_value(self.method)
+            headers["Mcp-Method"] = encode_value(self.method)
         if self.name is not None:
-            headers["Mcp-Name"] = header_value(self.name)
+            headers["Mcp-Name"] = encode_value(self.name)
         return headers
 
 
@@ -102,6 +107,7 @@ class _Message(Struct, frozen=True):
 class _Params(Struct, frozen=True):
     name: Raw = _ABSENT
     uri: Raw = _ABSENT
+    task_id: Raw = field(default=_ABSENT, name="taskId")
     request_id: Raw = field(default=_ABSENT, name="requestId")
     arguments: Raw = _ABSENT
     meta: Raw = field(default=_ABSENT, name="_meta")
@@ -195,6 +201,16 @@ def answered(messages: Sequence[Message]) -> list[Key | None]:
     ]
 
 
+def answers(key: Key | None, ask: PendingRequest) -> bool:
+    """Whether a reply with this id is the one to a request: its own id, or the same as the other JSON type.
+
+    Some servers answer request `1` with id `"1"`, and official clients take it. A reply without an id answers any.
+    """
+    return (
+        key is None or ask.key == key or (isinstance(ask.key, str) != isinstance(key, str) and str(ask.key) == str(key))
+    )
+
+
 def negotiated_version(line: bytes) -> str | None:
     """`result.protocolVersion` of the reply to `initialize`."""
     reply = _read(_INITIALIZE, line)
@@ -255,87 +271,3 @@ def error_reply(id_: bytes, sentence: str, *, code: int = REMOTE_FAILED, status:
     if status is not None:
         error["data"] = {"httpStatus": status}
     return encode({"jsonrpc": "2.0", "id": Raw(id_), "error": error})
-
-
-def header_value(text: str) -> str:
-    """A text as a header may carry it (2026-07-28, "Value Encoding")."""
-    plain = all(" " <= character <= "~" for character in text) and text == text.strip()
-    if plain and not (text.startswith("=?base64?") and text.endswith("?=")):
-        return text
-    return f"=?base64?{b64encode(text.encode('utf-8', 'surrogatepass')).decode()}?="
-
-
-class ToolHeaders:
-    """The arguments that each tool wants repeated as `Mcp-Param-*` (2026-07-28, "Custom Headers from Tool Parameters").
-
-    Learned from each `tools/list` that passes. A tool whose annotations break the rules gets no such headers.
-    """
-
-    def __init__(self) -> None:
-        self._tools: dict[str, dict[tuple[str, ...], str]] = {}
-
-    def learn(self, line: bytes) -> None:
-        """Take note of what a reply to `tools/list` says."""
-        if not self._tools and b"x-mcp-header" not in line:
-            return
-        try:
-            tools = decode(line)["result"]["tools"]
-            for tool in tools:
-                self._tools[tool["name"]] = _annotated(tool.get("inputSchema"))
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-            return  # not for us to judge: the client gets it as it is
-
-    def of(self, call: Sent) -> dict[str, str]:
-        """The headers of one call."""
-        wanted = self._tools.get(call.name or "") if call.method == "tools/call" else None
-        if not wanted:
-            return {}
-        try:
-            arguments = decode(call.arguments)
-        except (ValueError, RecursionError):
-            return {}
-        found = {f"Mcp-Param-{header}": _scalar(_at(arguments, path)) for path, header in wanted.items()}
-        return {header: header_value(text) for header, text in found.items() if text is not None}
-
-
-def _annotated(schema: Any) -> dict[tuple[str, ...], str]:
-    """Path of properties -> the header that it wants; empty when one of them breaks the rules."""
-    found: dict[tuple[str, ...], str] = {}
-    todo: list[tuple[tuple[str, ...], Any]] = [((), schema)]
-    while todo:
-        path, node = todo.pop()
-        if not isinstance(node, dict):
-            continue
-        header = node.get("x-mcp-header")
-        if header is not None:
-            if not path or not _is_token(header) or node.get("type") not in {"string", "integer", "boolean"}:
-                return {}
-            found[path] = header
-        inner = node.get("properties")
-        if isinstance(inner, dict):
-            todo += [((*path, name), below) for name, below in inner.items()]
-    return found if len({header.lower() for header in found.values()}) == len(found) else {}
-
-
-def _is_token(text: object) -> bool:
-    return (
-        isinstance(text, str)
-        and text != ""
-        and all(each.isascii() and (each.isalnum() or each in "!#$%&'*+-.^_`|~") for each in text)
-    )
-
-
-def _at(node: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        node = node.get(name) if isinstance(node, dict) else None
-    return node
-
-
-def _scalar(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and abs(value) <= _SAFE_INTEGER:
-        return str(value)
-    return None

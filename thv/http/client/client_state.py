@@ -9,6 +9,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
+from thv.http.client.client_messages import answers
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -76,6 +78,7 @@ class Exchange:
         silent: it is a request of our own: its reply is kept in `reply`, and not handed on.
         cursor: where the event stream of its replies stands.
         on_its_way: set once it was handed to the system, or has failed.
+        settled: set once every request in it has its reply, or can get none.
     """
 
     def __init__(self, sent: Sent, *, silent: bool = False) -> None:
@@ -85,13 +88,19 @@ class Exchange:
         self.reply: bytes | None = None
         self.cursor = ResumptionState()
         self.on_its_way = asyncio.Event()
+        self.settled = asyncio.Event()
 
     def settle(self, keys: list[Key | None]) -> None:
-        """Replies to these ids were handed on; None is a reply to nobody knows whom."""
+        """Replies to these ids were handed on; None is a reply that names no request."""
         for key in keys:
-            position = next((at for at, ask in enumerate(self.waiting) if key is None or ask.key == key), None)
+            exact = (at for at, ask in enumerate(self.waiting) if ask.key == key)
+            position = next(exact, None)
+            if position is None:
+                position = next((at for at, ask in enumerate(self.waiting) if answers(key, ask)), None)
             if position is not None:
                 del self.waiting[position]
+        if not self.waiting:
+            self.settled.set()
 
 
 def is_visible(text: str) -> bool:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from thv.core.net import redact_url
-from thv.http.client.client_messages import answered, one_line, read_server
+from thv.http.client.client_messages import answered, answers, one_line, read_server
 from thv.http.client.client_state import Exchange
 from thv.http.client.http_client import RemoteError
-from thv.http.client.streamable_http import EVENTS, media_type
+from thv.http.client.server_stream import EVENTS, media_type
 from thv.http.sse import EventParser, EventTooLargeError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class HttpSse:
                     if not found.done():
                         found.set_result(url)
                     continue
-                line = one_line(event.data)
+                line = one_line(event.data) if event.type == "message" else b""
                 if line:
                     await self._take(line)
 
@@ -179,7 +179,7 @@ class HttpSse:
     async def _take(self, line: bytes) -> None:
         keys = answered(read_server(line))
         exchange = next(
-            (each for each in self._waiting for ask in each.waiting if ask.key in keys),
+            (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in keys)),
             None,
         )
         if exchange is None or not exchange.silent:

@@ -15,11 +15,9 @@ from msgspec import Struct
 
 from thv.http.client.client_messages import (
     HEADER_MISMATCH,
-    ToolHeaders,
     addressed,
     answered,
     error_code,
-    header_value,
     list_tools,
     negotiated_version,
     next_cursor,
@@ -28,17 +26,14 @@ from thv.http.client.client_messages import (
 )
 from thv.http.client.client_state import Exchange, McpSession, ResumptionState, is_visible
 from thv.http.client.http_client import RemoteError
+from thv.http.client.server_stream import ERROR_BODY, EVENTS, ServerStream, is_expired, media_type, stream_headers
 from thv.http.sse import EventParser, EventTooLargeError
+from thv.http.tool_headers import ToolHeaders, encode_value, without_tools
 
 if TYPE_CHECKING:
     from thv.http.client.client_messages import Sent
     from thv.http.client.client_state import Deliver, Tell
     from thv.http.client.http_client import HttpClient
-
-EVENTS: Final = "text/event-stream"
-
-ERROR_BODY: Final = 1 << 20
-"""Bytes that are read of the body of an error."""
 
 LINGER: Final = 1.0
 """Seconds a stream is read on after its reply: it ends by then, and its connection can be used again."""
@@ -48,6 +43,14 @@ MAX_RESUMES: Final = 4
 
 MAX_PAGES: Final = 64
 """Pages of `tools/list` that are read to learn which headers a tool wants."""
+
+ACCEPTED_STATUSES: Final = frozenset({202, 204})
+"""The server took a message; where it was a request, the reply may come on the server's own stream."""
+
+NO_REPLY: Final = "answers without a reply to the request"
+
+LOST_REPLY_TIMEOUT_S: Final = 5.0
+"""How long a reply that did not come on the stream of its request may take to come on the server's own one."""
 
 LEGACY_STATUSES: Final = frozenset({400, 404, 405})
 """How a server of the older transport may answer `initialize` (2025-11-25, "Backwards Compatibility")."""
@@ -94,7 +97,13 @@ class StreamableHttp:
         self._initialize: Sent | None = None
         self._initialized: Sent | None = None
         self._renewing = asyncio.Lock()
-        self._listener: asyncio.Task[None] | None = None
+        self._server_stream = ServerStream(
+            wire,
+            self._follow,
+            is_current=lambda session: session is self._session,
+            renew=self._renewed,
+            debug=debug,
+        )
         self._tools = ToolHeaders()
         self._modern_version: str | None = None
 
@@ -110,7 +119,7 @@ class StreamableHttp:
             RemoteProblem: it failed.
             NotStreamableError: the server may be one of the older transport.
         """
-        self._stop_listening()
+        self._server_stream.stop()
         self._initialize, self._initialized = exchange.sent, None
         session = McpSession()
         await self._post(exchange, session)
@@ -151,11 +160,11 @@ class StreamableHttp:
             await self._post(Exchange(sent), session)
         if sent.method == "notifications/initialized" and session is not None:
             self._initialized = sent
-            self._listen(session)
+            self._server_stream.start(session)
 
     async def close(self) -> None:
         """End the session on the server."""
-        self._stop_listening()
+        self._server_stream.stop()
         session, self._session = self._session, None
         if session is not None and session.id is not None:
             try:
@@ -166,18 +175,21 @@ class StreamableHttp:
 
     # One POST.
 
+    def _tool_headers(self, call: Sent) -> dict[str, str]:
+        return self._tools.headers_of(call.name, call.arguments) if call.method == "tools/call" else {}
+
     def _headers(self, sent: Sent, session: McpSession | None) -> dict[str, str]:
         headers = {"Accept": f"application/json, {EVENTS}", "Content-Type": "application/json"}
         if sent.is_modern:
-            return {**headers, **sent.headers, **self._tools.of(sent)}
+            return {**headers, **sent.headers, **self._tool_headers(sent)}
         if session is not None:
             return {**headers, **session.headers}
         if self._modern_version is not None and sent.method not in {None, "initialize"}:
             # A notification has no version of its own to repeat.
             return {
                 **headers,
-                "MCP-Protocol-Version": header_value(self._modern_version),
-                "Mcp-Method": header_value(str(sent.method)),
+                "MCP-Protocol-Version": encode_value(self._modern_version),
+                "Mcp-Method": encode_value(str(sent.method)),
             }
         return headers
 
@@ -203,26 +215,29 @@ class StreamableHttp:
                     raise RemoteError(f"{self._wire.place} names a session by an id that no header can carry")
             if kind == EVENTS:
                 await self._follow(response, exchange.cursor, session, exchange)
-            elif exchange.waiting:
+            elif exchange.waiting and response.status_code not in ACCEPTED_STATUSES:
                 await self._take_body(exchange, response, kind, session)
-        if exchange.waiting:
+        if exchange.waiting and kind == EVENTS:
             await self._resume(exchange, session)
+        elif exchange.waiting:
+            accepted = response.status_code in ACCEPTED_STATUSES
+            await self._server_stream.wait_for(exchange, None if accepted else LOST_REPLY_TIMEOUT_S)
+            if exchange.waiting:
+                self._server_stream.give_up(exchange)
+                how = f"takes the request and answers nothing ({response.status_code})" if accepted else NO_REPLY
+                raise RemoteError(f"{self._wire.place} {how}")
         return None
 
     async def _take_body(
         self, exchange: Exchange, response: httpx.Response, kind: str, session: McpSession | None
     ) -> None:
         place = self._wire.place
-        if response.status_code in {httpx.codes.ACCEPTED, httpx.codes.NO_CONTENT}:
-            raise RemoteError(f"{place} takes the request and answers nothing ({response.status_code})")
         if kind != "application/json":
             raise RemoteError(f"{place} answers with {kind or 'no media type'}, where MCP wants JSON or events")
         line = one_line(await self._wire.body(response))
         if not line:
             raise RemoteError(f"{place} answers with a body that is no JSON-RPC message")
         await self._take(exchange, line, session)
-        if exchange.waiting:
-            raise RemoteError(f"{place} answers without a reply to the request")
 
     async def _refused(
         self, exchange: Exchange, session: McpSession | None, response: httpx.Response
@@ -255,12 +270,19 @@ class StreamableHttp:
     async def _take(self, exchange: Exchange | None, line: bytes, session: McpSession | None) -> None:
         """Hand on one line of the server, and take note of what it settles."""
         messages = read_server(line)
+        if not messages:
+            self._debug("the server sent an event that is not a message")
+            return
         keys = answered(messages)
+        if exchange is None and keys:
+            exchange = self._server_stream.waiting_for(keys)
+            if exchange is None and self._server_stream.is_late(keys):
+                return
         if exchange is not None and keys:
             if exchange.sent.method == "initialize" and session is not None and session.version is None:
                 session.version = negotiated_version(line)
             elif exchange.sent.method == "tools/list" and exchange.sent.is_modern:
-                self._tools.learn(line)
+                line = self._learn_tools(line)
             if exchange.silent:
                 exchange.reply = line
                 exchange.settle(keys)
@@ -292,7 +314,7 @@ class StreamableHttp:
                     return
                 for event in parser.feed(chunk):
                     cursor.note(event)
-                    line = one_line(event.data)
+                    line = one_line(event.data) if event.type == "message" else b""
                     if line:
                         await self._take(exchange, line, session)
         except TimeoutError:
@@ -307,12 +329,17 @@ class StreamableHttp:
         cursor = exchange.cursor
         failures = 0
         while exchange.waiting:
+            if session is not None and cursor.last_id is None:
+                await self._server_stream.wait_for(exchange, LOST_REPLY_TIMEOUT_S)
+                if not exchange.waiting:
+                    return
             if session is None or cursor.last_id is None or failures > MAX_RESUMES:
+                self._server_stream.give_up(exchange)
                 raise RemoteError(f"{self._wire.place} ended its stream before the reply came")
             await asyncio.sleep(cursor.delay(failures))
             events = cursor.events
             try:
-                async with self._wire.stream("GET", _listening(session, cursor)) as response:
+                async with self._wire.stream("GET", stream_headers(session, cursor)) as response:
                     self._debug(f"GET to resume: {response.status_code}")
                     if response.is_success and media_type(response) == EVENTS:
                         await self._follow(response, cursor, session, exchange)
@@ -322,36 +349,13 @@ class StreamableHttp:
                 self._debug(problem.sentence)
             failures = 0 if cursor.events > events else failures + 1
 
-    def _listen(self, session: McpSession) -> None:
-        self._stop_listening()
-        self._listener = asyncio.create_task(self._hear(session))
-
-    def _stop_listening(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None and listener is not asyncio.current_task():
-            listener.cancel()
-
-    async def _hear(self, session: McpSession) -> None:
-        """Hand on what the server says of its own accord (2025-11-25, "Listening for Messages from the Server")."""
-        cursor = ResumptionState()
-        failures = 0
-        while self._session is session:
-            events = cursor.events
-            try:
-                async with self._wire.stream("GET", _listening(session, cursor)) as response:
-                    status = response.status_code
-                    self._debug(f"GET: {status} {media_type(response)}".rstrip())
-                    if response.is_success and media_type(response) == EVENTS:
-                        await self._follow(response, cursor, session, None)
-                    elif response.is_success or response.is_client_error:
-                        body = one_line(await self._wire.body(response, ERROR_BODY))
-                        if failures and is_expired(status, session, body):
-                            await self._renewed(session)
-                        return  # it has no such stream
-            except RemoteError as problem:
-                self._debug(problem.sentence)
-            failures = 1 if cursor.events > events else failures + 1
-            await asyncio.sleep(cursor.delay(failures - 1))
+    def _learn_tools(self, line: bytes) -> bytes:
+        """Take note of a list of tools; returns it without those that a client has to drop (2026-07-28)."""
+        invalid = self._tools.learn(line)
+        if not invalid:
+            return line
+        self._say(f"{self._wire.place}: not listed, for its x-mcp-header annotations are invalid: {', '.join(invalid)}")
+        return without_tools(line, invalid)
 
     # A session that the server forgot, and headers that it misses.
 
@@ -378,12 +382,12 @@ class StreamableHttp:
             self._say(f"{place} forgot the session; a new one was begun")
             if self._initialized is not None:
                 await self._post(Exchange(self._initialized), session)
-                self._listen(session)
+                self._server_stream.start(session)
             return session
 
     async def _learn_headers(self, call: Sent) -> bool:
         """Ask which headers the server's tools want; whether that changes those of the call."""
-        before = self._tools.of(call)
+        before = self._tool_headers(call)
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             exchange = Exchange(list_tools(call, cursor), silent=True)
@@ -391,28 +395,9 @@ class StreamableHttp:
             cursor = None if exchange.reply is None else next_cursor(exchange.reply)
             if cursor is None:
                 break
-        return self._tools.of(call) != before
+        return self._tool_headers(call) != before
 
 
 def is_modern_error(code: float | None) -> bool:
     """Whether only a server of 2026-07-28 or later says so (2026-07-28, "Error Codes")."""
     return code is not None and MODERN_ERRORS[0] <= code <= MODERN_ERRORS[1]
-
-
-def is_expired(status: int, session: McpSession, body: bytes) -> bool:
-    """Whether a status says that the server does not know the session: 404, and 400 from those who confuse them."""
-    if session.id is None:
-        return False
-    return status == httpx.codes.NOT_FOUND or (status == httpx.codes.BAD_REQUEST and b"session" in body.lower())
-
-
-def media_type(response: httpx.Response) -> str:
-    """The media type of a body, without its parameters."""
-    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
-
-
-def _listening(session: McpSession, cursor: ResumptionState) -> dict[str, str]:
-    headers = {"Accept": EVENTS, **session.headers}
-    if cursor.last_id is not None:
-        headers["Last-Event-ID"] = cursor.last_id
-    return headers

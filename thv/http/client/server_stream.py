@@ -1,0 +1,151 @@
+"""The stream on which a server of sessions sends of its own accord (2025-11-25, "Listening for Messages").
+
+Promises: it is opened again for as long as the session lasts, with growing delays while that fails. Some servers accept
+requests with 202 and send every reply here: a request waits for its reply as long as there is such a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from thv.http.client.client_messages import answers, one_line
+from thv.http.client.client_state import ResumptionState
+from thv.http.client.http_client import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from thv.http.client.client_messages import Key
+    from thv.http.client.client_state import Exchange, McpSession, Tell
+    from thv.http.client.http_client import HttpClient
+
+    Follow = Callable[[httpx.Response, ResumptionState, McpSession, None], Awaitable[None]]
+
+EVENTS: Final = "text/event-stream"
+
+ERROR_BODY: Final = 1 << 20
+"""Bytes that are read of the body of an error."""
+
+MAX_GIVEN_UP: Final = 1000
+"""Requests whose late replies are recognised."""
+
+
+class ServerStream:
+    """The GET stream of one connection.
+
+    Args:
+        http: the HTTP client.
+        follow: hands on what a stream brings.
+        is_current: whether a session is still the one in use.
+        renew: begins a session anew that the server does not know any more.
+        debug: called with what is done, when that was asked for.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        follow: Follow,
+        *,
+        is_current: Callable[[McpSession], bool],
+        renew: Callable[[McpSession], Awaitable[object]],
+        debug: Tell,
+    ) -> None:
+        self._http = http
+        self._follow = follow
+        self._is_current = is_current
+        self._renew = renew
+        self._debug = debug
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: list[Exchange] = []
+        self._given_up: deque[Key] = deque(maxlen=MAX_GIVEN_UP)
+
+    def start(self, session: McpSession) -> None:
+        """Open it for a session; an earlier one ends."""
+        self.stop()
+        self._task = asyncio.create_task(self._run(session))
+
+    def stop(self) -> None:
+        """Close it."""
+        self._release()
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    async def wait_for(self, exchange: Exchange, seconds: float | None) -> None:
+        """Wait until the replies have come here, the time is over, or the server turns out to have no such stream."""
+        if self._task is None or self._task.done() or exchange.silent:
+            return
+        self._waiting.append(exchange)
+        try:
+            async with asyncio.timeout(seconds):
+                await exchange.settled.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.remove(exchange)
+
+    def give_up(self, exchange: Exchange) -> None:
+        """The requests that still wait get an error: a reply that comes later would be a second one."""
+        self._given_up.extend(ask.key for ask in exchange.waiting)
+
+    def is_late(self, keys: Sequence[Key | None]) -> bool:
+        """Whether these replies come after the error."""
+        return bool(self._given_up) and all(key in self._given_up for key in keys)
+
+    def waiting_for(self, keys: Sequence[Key | None]) -> Exchange | None:
+        """The exchange that waits here for one of these replies."""
+        named = [key for key in keys if key is not None]
+        return next(
+            (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in named)), None
+        )
+
+    def _release(self) -> None:
+        """No reply will come here."""
+        for exchange in self._waiting:
+            exchange.settled.set()
+
+    async def _run(self, session: McpSession) -> None:
+        cursor = ResumptionState()
+        failures = 0
+        while self._is_current(session):
+            events = cursor.events
+            try:
+                async with self._http.stream("GET", stream_headers(session, cursor)) as response:
+                    status = response.status_code
+                    self._debug(f"GET: {status} {media_type(response)}".rstrip())
+                    if response.is_success and media_type(response) == EVENTS:
+                        await self._follow(response, cursor, session, None)
+                    elif response.is_success or response.is_client_error:
+                        body = one_line(await self._http.body(response, ERROR_BODY))
+                        if failures and is_expired(status, session, body):
+                            await self._renew(session)
+                        self._release()
+                        return  # it has no such stream
+            except RemoteError as problem:
+                self._debug(problem.sentence)
+            failures = 1 if cursor.events > events else failures + 1
+            await asyncio.sleep(cursor.delay(failures - 1))
+
+
+def is_expired(status: int, session: McpSession, body: bytes) -> bool:
+    """Whether a status says that the server does not know the session: 404, and 400 from those who confuse them."""
+    if session.id is None:
+        return False
+    return status == httpx.codes.NOT_FOUND or (status == httpx.codes.BAD_REQUEST and b"session" in body.lower())
+
+
+def media_type(response: httpx.Response) -> str:
+    """The media type of a body, without its parameters."""
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+
+
+def stream_headers(session: McpSession, cursor: ResumptionState) -> dict[str, str]:
+    """The headers of a GET that opens a stream, or resumes it."""
+    headers = {"Accept": EVENTS, **session.headers}
+    if cursor.last_id is not None:
+        headers["Last-Event-ID"] = cursor.last_id
+    return headers
