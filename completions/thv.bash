@@ -9,12 +9,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--version,-V --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server'
         tail='command'
         ;;
     'proxy')
-        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --no-journal --journal-capture --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='--target-uri=nothing --port=nothing --host=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --no-journal --journal-capture --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='nothing'
         ;;
     'doctor')
@@ -41,12 +41,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='--format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='--format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing --format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure --otel-tracing-enabled --otel-metrics-enabled --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes --otel-enable-prometheus-metrics-path --otel-capture-arguments --otel-propagate --help,-h'
+        flags='--args-json=nothing --format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;
@@ -157,6 +157,7 @@ _thv_words() { # KIND: the words of it
     'client') found='claude-desktop claude-code cursor vscode codex gemini-cli windsurf cline roo zed goose continue opencode amp vibe lm-studio kiro copilot-cli factory kimi antigravity' ;;
     'shell') found='bash zsh fish powershell' ;;
     'protocol') found='http/protobuf grpc' ;;
+    'true/false') found='true false' ;;
     'value usage-analytics-enabled') found='true false' ;;
     'value protocol') found='http/protobuf grpc' ;;
     'value insecure') found='true false' ;;
@@ -168,7 +169,6 @@ _thv_words() { # KIND: the words of it
     'stdio/streamable-http/sse') found='stdio streamable-http sse' ;;
     'text/json') found='text json' ;;
     'server/uptime/calls/errors/in-flight/p95/rate') found='server uptime calls errors in-flight p95 rate' ;;
-    'true/false') found='true false' ;;
     'verb') found='run proxy doctor log top report why mcp client config analytics operator version help completion' ;;
     *) found='' ;;
     esac
@@ -216,7 +216,7 @@ _thv() {
     local last=$((${#typed[@]} - 1)) at='' seen=' ' pending='' before='' place=0 dashes=0 word
     _thv_look ''
     for ((i = 1; i < last; i++)); do
-        word=${typed[i]}
+        word=${typed[i]#[\"\']} word=${word%[\"\']}
         if [[ -n $pending ]]; then
             pending=''
         elif [[ $word == -- ]]; then
@@ -225,7 +225,7 @@ _thv() {
         elif [[ $word == -?* ]]; then
             _thv_flag "$word"
             seen+="$option "
-            [[ $option == *=* && -z $given ]] && pending=${option#*=}
+            [[ $option == *=[!?]* && -z $given ]] && pending=${option#*=} # not =?, a value only after =
         elif [[ -n $verbs ]]; then
             at="${at:+$at }$word"
             _thv_look "$at" || return 0
@@ -235,7 +235,9 @@ _thv() {
         fi
     done
 
-    local cur=${typed[last]} prefix='' kind='' each
+    local cur=${typed[last]} prefix='' kind='' quote='' each
+    # Inside an open quote readline wants the candidates without it.
+    [[ $cur == [\"\']* ]] && quote=${cur:0:1} && cur=${cur:1}
     local value=$cur
     COMPREPLY=()
     if ((dashes)); then
@@ -247,6 +249,7 @@ _thv() {
     elif [[ $cur == --*=* ]]; then
         _thv_flag "$cur"
         kind=${option#*=} prefix=$flag= value=${cur#*=}
+        kind=${kind#\?} value=${value#[\"\']}
     elif [[ -n $verbs && $cur != -* ]]; then
         found=$verbs
     else
@@ -287,7 +290,7 @@ _thv() {
     local breaks='' strip=''
     [[ $COMP_WORDBREAKS == *:* ]] && breaks+=:
     [[ $COMP_WORDBREAKS == *=* ]] && breaks+='='
-    [[ -n $breaks ]] && strip=${cur%"${cur##*[$breaks]}"}
+    [[ -n $breaks && -z $quote ]] && strip=${cur%"${cur##*[$breaks]}"}
     for ((i = 0; i < ${#COMPREPLY[@]}; i++)); do
         COMPREPLY[i]=${COMPREPLY[i]#"$strip"}
     done

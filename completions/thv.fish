@@ -52,21 +52,21 @@ function __thv_look -S # COMMAND: what may follow it
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
                 '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
-                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
-                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
-                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-insecure=?true/false'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled=?true/false'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled=?true/false'\t'=false: do not send metrics to your collector' \
                 '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
-                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
-                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
-                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail command
@@ -80,21 +80,21 @@ function __thv_look -S # COMMAND: what may follow it
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
                 '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
-                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
-                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
-                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-insecure=?true/false'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled=?true/false'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled=?true/false'\t'=false: do not send metrics to your collector' \
                 '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
-                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
-                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
-                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places nothing
         case 'doctor'
@@ -150,21 +150,21 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
                 '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
-                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
-                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
-                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-insecure=?true/false'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled=?true/false'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled=?true/false'\t'=false: do not send metrics to your collector' \
                 '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
-                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
-                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
-                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places server
             set tail words
@@ -179,21 +179,21 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
-                '--otel-usage-analytics-enabled'\t'=false: no anonymous usage analytics. It cannot turn them on' \
+                '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
                 '+--otel-headers=nothing'\t'Headers sent to your collector, as KEY=VALUE,KEY=VALUE' \
-                '--otel-insecure'\t'No TLS for an endpoint that is written without a scheme' \
-                '--otel-tracing-enabled'\t'=false: do not send traces to your collector' \
-                '--otel-metrics-enabled'\t'=false: do not send metrics to your collector' \
+                '--otel-insecure=?true/false'\t'No TLS for an endpoint that is written without a scheme' \
+                '--otel-tracing-enabled=?true/false'\t'=false: do not send traces to your collector' \
+                '--otel-metrics-enabled=?true/false'\t'=false: do not send metrics to your collector' \
                 '--otel-sampling-rate=nothing'\t'The share of traces that is recorded, from 0.0 to 1.0' \
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
-                '--otel-enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
-                '--otel-capture-arguments'\t'Put tool arguments and results on spans, redacted and cut' \
-                '--otel-propagate'\t'Pass our trace context to the server: changes params._meta' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
+                '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
+                '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
                 '--help,-h'\t'Show this message and exit'
             set places server nothing nothing ...
             set tail words
@@ -414,6 +414,10 @@ function __thv_words -S # KIND: the words of it
             set found \
                 'http/protobuf' \
                 'grpc'
+        case 'true/false'
+            set found \
+                'true' \
+                'false'
         case 'value usage-analytics-enabled'
             set found \
                 'true' \
@@ -464,10 +468,6 @@ function __thv_words -S # KIND: the words of it
                 'in-flight' \
                 'p95' \
                 'rate'
-        case 'true/false'
-            set found \
-                'true' \
-                'false'
         case 'verb'
             set found \
                 'run'\t'Run an MCP server behind the relay' \
@@ -508,7 +508,11 @@ end
 
 function __thv_complete
     set -l typed (commandline -opc)
-    set -l cur (commandline -ct)
+    # Behind sudo or env, some versions of fish hand on the whole line.
+    while set -q typed[1]; and not string match -q -r '(^|/)thv$' -- $typed[1]
+        set -e typed[1]
+    end
+    set -l cur (string trim -l -c '"\'' -- (commandline -ct))
     set -l at ''
     set -l pending ''
     set -l before ''
@@ -533,7 +537,7 @@ function __thv_complete
         else if string match -q -- '-?*' $word
             __thv_flag $word
             set -a seen $option
-            if test -z "$given"; and string match -q -- '*=*' $option
+            if test -z "$given"; and string match -q -r -- '=[^?]' $option # not =?, a value only after =
                 set pending (string split -m 1 = -- $option)[2]
             end
         else if set -q verbs[1]
@@ -561,8 +565,8 @@ function __thv_complete
     else if string match -q -- '--*=*' $cur
         __thv_flag $cur
         set prefix (string split -m 1 = -- $cur)[1]=
-        set cur (string split -m 1 = -- $cur)[2]
-        string match -q -- '*=*' $option; and set kind (string split -m 1 = -- $option)[2]
+        set cur (string trim -l -c '"\'' -- (string split -m 1 = -- $cur)[2])
+        string match -q -- '*=*' $option; and set kind (string replace -r '^\?' '' -- (string split -m 1 = -- $option)[2])
     else if set -q verbs[1]; and not string match -q -- '-*' $cur
         string join \n -- $verbs
         return

@@ -56,21 +56,21 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--journal-capture', 'Keep arguments and results in it, too: redacted, cut, on this machine only'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--otel-usage-analytics-enabled=?true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
             @('--otel-protocol=protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset'),
             @('+--otel-headers=nothing', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-insecure', 'No TLS for an endpoint that is written without a scheme'),
-            @('--otel-tracing-enabled', '=false: do not send traces to your collector'),
-            @('--otel-metrics-enabled', '=false: do not send metrics to your collector'),
+            @('--otel-insecure=?true/false', 'No TLS for an endpoint that is written without a scheme'),
+            @('--otel-tracing-enabled=?true/false', '=false: do not send traces to your collector'),
+            @('--otel-metrics-enabled=?true/false', '=false: do not send metrics to your collector'),
             @('--otel-sampling-rate=nothing', 'The share of traces that is recorded, from 0.0 to 1.0'),
             @('--otel-service-name=nothing', 'The service your traces belong to; thv-<server> when unset'),
             @('+--otel-env-vars=nothing', 'Environment variables put on spans, as NAME,NAME'),
             @('+--otel-custom-attributes=nothing', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-use-legacy-attributes', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
-            @('--otel-enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
-            @('--otel-capture-arguments', 'Put tool arguments and results on spans, redacted and cut'),
-            @('--otel-propagate', 'Pass our trace context to the server: changes params._meta'),
+            @('--otel-use-legacy-attributes=?true/false', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
+            @('--otel-enable-prometheus-metrics-path=?true/false', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
+            @('--otel-capture-arguments=?true/false', 'Put tool arguments and results on spans, redacted and cut'),
+            @('--otel-propagate=?true/false', 'Pass our trace context to the server: changes params._meta'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server')
@@ -87,21 +87,21 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--journal-capture', 'Keep arguments and results in it, too: redacted, cut, on this machine only'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--otel-usage-analytics-enabled=?true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
             @('--otel-protocol=protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset'),
             @('+--otel-headers=nothing', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-insecure', 'No TLS for an endpoint that is written without a scheme'),
-            @('--otel-tracing-enabled', '=false: do not send traces to your collector'),
-            @('--otel-metrics-enabled', '=false: do not send metrics to your collector'),
+            @('--otel-insecure=?true/false', 'No TLS for an endpoint that is written without a scheme'),
+            @('--otel-tracing-enabled=?true/false', '=false: do not send traces to your collector'),
+            @('--otel-metrics-enabled=?true/false', '=false: do not send metrics to your collector'),
             @('--otel-sampling-rate=nothing', 'The share of traces that is recorded, from 0.0 to 1.0'),
             @('--otel-service-name=nothing', 'The service your traces belong to; thv-<server> when unset'),
             @('+--otel-env-vars=nothing', 'Environment variables put on spans, as NAME,NAME'),
             @('+--otel-custom-attributes=nothing', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-use-legacy-attributes', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
-            @('--otel-enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
-            @('--otel-capture-arguments', 'Put tool arguments and results on spans, redacted and cut'),
-            @('--otel-propagate', 'Pass our trace context to the server: changes params._meta'),
+            @('--otel-use-legacy-attributes=?true/false', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
+            @('--otel-enable-prometheus-metrics-path=?true/false', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
+            @('--otel-capture-arguments=?true/false', 'Put tool arguments and results on spans, redacted and cut'),
+            @('--otel-propagate=?true/false', 'Pass our trace context to the server: changes params._meta'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('nothing')
@@ -185,21 +185,21 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--cwd=directory', 'Start the server in DIR'),
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--otel-usage-analytics-enabled=?true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
             @('--otel-protocol=protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset'),
             @('+--otel-headers=nothing', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-insecure', 'No TLS for an endpoint that is written without a scheme'),
-            @('--otel-tracing-enabled', '=false: do not send traces to your collector'),
-            @('--otel-metrics-enabled', '=false: do not send metrics to your collector'),
+            @('--otel-insecure=?true/false', 'No TLS for an endpoint that is written without a scheme'),
+            @('--otel-tracing-enabled=?true/false', '=false: do not send traces to your collector'),
+            @('--otel-metrics-enabled=?true/false', '=false: do not send metrics to your collector'),
             @('--otel-sampling-rate=nothing', 'The share of traces that is recorded, from 0.0 to 1.0'),
             @('--otel-service-name=nothing', 'The service your traces belong to; thv-<server> when unset'),
             @('+--otel-env-vars=nothing', 'Environment variables put on spans, as NAME,NAME'),
             @('+--otel-custom-attributes=nothing', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-use-legacy-attributes', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
-            @('--otel-enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
-            @('--otel-capture-arguments', 'Put tool arguments and results on spans, redacted and cut'),
-            @('--otel-propagate', 'Pass our trace context to the server: changes params._meta'),
+            @('--otel-use-legacy-attributes=?true/false', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
+            @('--otel-enable-prometheus-metrics-path=?true/false', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
+            @('--otel-capture-arguments=?true/false', 'Put tool arguments and results on spans, redacted and cut'),
+            @('--otel-propagate=?true/false', 'Pass our trace context to the server: changes params._meta'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server')
@@ -217,21 +217,21 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--cwd=directory', 'Start the server in DIR'),
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
-            @('--otel-usage-analytics-enabled', '=false: no anonymous usage analytics. It cannot turn them on'),
+            @('--otel-usage-analytics-enabled=?true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
             @('--otel-endpoint=nothing', 'Your OTLP collector, as host:port or a URL; without one nothing is sent to you'),
             @('--otel-protocol=protocol', 'How to speak to it: http/protobuf or grpc; by the port when unset'),
             @('+--otel-headers=nothing', 'Headers sent to your collector, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-insecure', 'No TLS for an endpoint that is written without a scheme'),
-            @('--otel-tracing-enabled', '=false: do not send traces to your collector'),
-            @('--otel-metrics-enabled', '=false: do not send metrics to your collector'),
+            @('--otel-insecure=?true/false', 'No TLS for an endpoint that is written without a scheme'),
+            @('--otel-tracing-enabled=?true/false', '=false: do not send traces to your collector'),
+            @('--otel-metrics-enabled=?true/false', '=false: do not send metrics to your collector'),
             @('--otel-sampling-rate=nothing', 'The share of traces that is recorded, from 0.0 to 1.0'),
             @('--otel-service-name=nothing', 'The service your traces belong to; thv-<server> when unset'),
             @('+--otel-env-vars=nothing', 'Environment variables put on spans, as NAME,NAME'),
             @('+--otel-custom-attributes=nothing', 'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE'),
-            @('--otel-use-legacy-attributes', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
-            @('--otel-enable-prometheus-metrics-path', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
-            @('--otel-capture-arguments', 'Put tool arguments and results on spans, redacted and cut'),
-            @('--otel-propagate', 'Pass our trace context to the server: changes params._meta'),
+            @('--otel-use-legacy-attributes=?true/false', '=false: do not our older attribute names beside those of the OpenTelemetry conventions'),
+            @('--otel-enable-prometheus-metrics-path=?true/false', 'Serve your metrics at /metrics on 127.0.0.1:9464'),
+            @('--otel-capture-arguments=?true/false', 'Put tool arguments and results on spans, redacted and cut'),
+            @('--otel-propagate=?true/false', 'Pass our trace context to the server: changes params._meta'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server', 'nothing', 'nothing', '...')
@@ -535,6 +535,10 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('http/protobuf', ''),
         @('grpc', '')
     )
+    $kinds['true/false'] = @(
+        @('true', ''),
+        @('false', '')
+    )
     $kinds['value usage-analytics-enabled'] = @(
         @('true', ''),
         @('false', '')
@@ -584,10 +588,6 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('in-flight', ''),
         @('p95', ''),
         @('rate', '')
-    )
-    $kinds['true/false'] = @(
-        @('true', ''),
-        @('false', '')
     )
     $kinds['verb'] = @(
         @('run', 'Run an MCP server behind the relay'),
@@ -641,7 +641,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             $option = & $find $entry $word
             $seen += $option
             $whole = if ($word.StartsWith('--')) { $word.Contains('=') } else { $word.Length -gt 2 }
-            if ($option -and $option.Contains('=') -and -not $whole) { $pending = $option.Split('=')[1] }
+            # =? stands before a value that comes only after =
+            if ($option -and $option.Contains('=') -and -not $option.Contains('=?') -and -not $whole) { $pending = $option.Split('=')[1] }
         } elseif ($entry.verbs.Count) {
             $at = "$at $word".Trim()
             $entry = $commands[$at]
@@ -659,7 +660,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     } elseif ($cur -like '--*=*') {
         $option = & $find $entry $cur
         if (-not $option -or -not $option.Contains('=')) { return }
-        $kind = $option.Split('=')[1]
+        $kind = $option.Split('=')[1].TrimStart('?')
         $prefix, $cur = $cur -split '=', 2
         $prefix += '='
     } elseif ($entry.verbs.Count -and -not $cur.StartsWith('-')) {

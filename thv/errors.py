@@ -25,7 +25,7 @@ What ends inside the part that raises it:
 
     Exception
     ├── _EnoughError                        core: as much was read as can be shown
-    ├── _UnclearError                       instrumentation: a line that is forwarded as it is
+    ├── UnclearError                        core: a line that is forwarded as it is
     ├── BadFileError                        telemetry: a file of certificates or keys cannot be used
     ├── _NotDeliveredError                  telemetry: an export that is not to be repeated at once
     ├── RefusalError                        http: a request that is answered with an error at once

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from thv.cli.app import app
 from thv.cli.completion_script import FILES
+from thv.cli.run_options import all_options
 from thv.cli.table_command import ARGUMENTS_OF_THE_SERVER, TableCommand
 from thv.clients.catalog import CLIENTS
 from thv.config.setting_types import PROTOCOLS
@@ -25,6 +26,16 @@ NOTHING = "nothing"
 SERVER, CLIENT, CLIENT_SERVER, KEY, VALUE = "server", "client", "client-server", "key", "value"
 SHELL, FILE, DIRECTORY, VERB = "shell", "file", "directory", "verb"
 """Kinds with a meaning in the templates; a choice is a kind by its own words, such as ``text/json``."""
+
+AFTER_EQUALS = "?"
+"""Begins the kind of a value that an option takes only after ``=``."""
+
+TRUE_OR_FALSE = "true/false"
+
+SETTING_SWITCHES = {
+    option.flags[0] for option in all_options() if option.setting is not None and option.metavar is None
+}
+"""Switches that are settings: ``=false`` turns them off."""
 
 KIND_OF = {
     "SERVER": SERVER,
@@ -71,7 +82,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its spellings, the kind of its value (None for a switch), and whether it may be given again."""
+    """One option: its spellings, the kind of its value (None for a switch), and whether it may be given again.
+
+    A kind that begins with `AFTER_EQUALS` is that of a switch with a value that only ``=`` gives.
+    """
 
     flags: tuple[str, ...]
     help: str
@@ -125,6 +139,7 @@ def build() -> Tree:
         CLIENT: tuple(Word(client.id, client.title) for client in CLIENTS),
         SHELL: tuple(map(Word, FILES)),
         PROTOCOL: tuple(map(Word, PROTOCOLS)),
+        TRUE_OR_FALSE: tuple(map(Word, TRUE_OR_FALSE.split("/"))),
     }
     for setting in (known for section in SECTIONS.values() for known in section.keys.values()):
         values = {BOOLEAN: ("true", "false"), PROTOCOL: PROTOCOLS}.get(setting.kind)
@@ -143,8 +158,11 @@ def _walk(command: Any, above: Any, path: str, found: list[Command], words: dict
         if getattr(parameter, "hidden", False):
             continue
         if parameter.param_type_name == "option":
-            kind = None if parameter.is_flag else _kind(parameter, path, words)
             flags = tuple(sorted(parameter.opts, key=len, reverse=True))
+            if parameter.is_flag:
+                kind = f"{AFTER_EQUALS}{TRUE_OR_FALSE}" if flags[0] in SETTING_SWITCHES else None
+            else:
+                kind = _kind(parameter, path, words)
             options.append(Option(flags, _line(parameter.help), kind, parameter.multiple))
         elif parameter.metavar != ARGUMENTS_OF_THE_SERVER:
             places.append(_kind(parameter, path, words))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +13,7 @@ from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.servers.registry import entries
 
-if TYPE_CHECKING:
-    from pathlib import Path
+FISH_SUDO = Path("/usr/share/fish/completions/sudo.fish")
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's"),
@@ -53,6 +52,12 @@ LINES = [
     ("thv client unwrap ze\tgo\tX", "client unwrap zed goose X"),
     ("thv client wrap ./my\tX", "client wrap ./my server X"),
     ("thv client list --project no\tX", "client list --project notes/X"),
+    ("thv run --transport str\t-- cat\tX", "run --transport streamable-http -- catX"),
+    ("thv run --transport=s\tse\tX", "run --transport=sse X"),
+    ("thv run --otel-insecure=t\tti\tX", "run --otel-insecure=true time X"),
+    ("thv run --otel-tracing-en\t ti\tX", "run --otel-tracing-enabled time X"),
+    ("thv mcp list --otel-usage-analytics-enabled=f\tti\tX", "mcp list --otel-usage-analytics-enabled=false time X"),
+    ("thv help cli\tX", "help client X"),
     ("thv nonsense r\tX", "nonsense rX"),
     ("thv config otel set service-name t\tX", "config otel set service-name tX"),
 ]
@@ -64,6 +69,45 @@ def test_tab_completes_the_word_and_mangles_none(name: str, tmp_path: Path) -> N
             assert " ".join(shell.line_of(typed)) == wanted, typed
             shell.until(PROMPT)
     assert not (tmp_path / MARK).exists(), "TAB started thv"
+
+
+SUDO = {
+    "bash with bash-completion": 'sudo() { "$@"; }',
+    "zsh": 'sudo() { "$@" }',
+    "fish": f"function sudo; $argv; end; source {FISH_SUDO}",
+}
+"""How a shell is given a `sudo` that asks for no password; what completes behind it is the shell's own."""
+
+
+def test_tab_completes_behind_sudo(name: str, tmp_path: Path) -> None:
+    if name not in SUDO or (name == "fish" and not FISH_SUDO.exists()):
+        pytest.skip("this shell is tested in another of its shapes")
+    with start(name, tmp_path) as shell:
+        shell.type(f"{SUDO[name]}\r")
+        shell.until(PROMPT)
+        for typed, wanted in [
+            ("sudo thv run ti\tX", "run time X"),
+            ("sudo thv mcp list --format=j\tX", "mcp list --format=json X"),
+        ]:
+            assert " ".join(shell.line_of(typed)) == wanted, typed
+            shell.until(PROMPT)
+
+
+QUOTED = [
+    ('thv run "ti\t X', "run time X"),
+    ("thv run 'ti\t X", "run time X"),
+    ('thv run --env-file="pr\t X', "run --env-file=prod.env X"),
+    ('thv run "--otel-prot\t gr\tX', "run --otel-protocol grpc X"),
+    ('thv run --transport "ss\t X', "run --transport sse X"),
+    ('thv run "./my\t X', "run ./my server X"),
+]
+
+
+def test_tab_completes_inside_an_open_quote(name: str, tmp_path: Path) -> None:
+    with start(name, tmp_path) as shell:
+        for typed, wanted in QUOTED:
+            assert " ".join(" ".join(shell.line_of(typed)).split()) == wanted, typed
+            shell.until(PROMPT)
 
 
 def test_every_candidate_is_offered_and_no_other(name: str, tmp_path: Path) -> None:

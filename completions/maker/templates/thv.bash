@@ -45,7 +45,7 @@ _thv() {
     local last=$((${#typed[@]} - 1)) at='' seen=' ' pending='' before='' place=0 dashes=0 word
     _thv_look ''
     for ((i = 1; i < last; i++)); do
-        word=${typed[i]}
+        word=${typed[i]#[\"\']} word=${word%[\"\']}
         if [[ -n $pending ]]; then
             pending=''
         elif [[ $word == -- ]]; then
@@ -54,7 +54,7 @@ _thv() {
         elif [[ $word == -?* ]]; then
             _thv_flag "$word"
             seen+="$option "
-            [[ $option == *=* && -z $given ]] && pending=${option#*=}
+            [[ $option == *=[!?]* && -z $given ]] && pending=${option#*=} # not =?, a value only after =
         elif [[ -n $verbs ]]; then
             at="${at:+$at }$word"
             _thv_look "$at" || return 0
@@ -64,7 +64,9 @@ _thv() {
         fi
     done
 
-    local cur=${typed[last]} prefix='' kind='' each
+    local cur=${typed[last]} prefix='' kind='' quote='' each
+    # Inside an open quote readline wants the candidates without it.
+    [[ $cur == [\"\']* ]] && quote=${cur:0:1} && cur=${cur:1}
     local value=$cur
     COMPREPLY=()
     if ((dashes)); then
@@ -76,6 +78,7 @@ _thv() {
     elif [[ $cur == --*=* ]]; then
         _thv_flag "$cur"
         kind=${option#*=} prefix=$flag= value=${cur#*=}
+        kind=${kind#\?} value=${value#[\"\']}
     elif [[ -n $verbs && $cur != -* ]]; then
         found=$verbs
     else
@@ -116,7 +119,7 @@ _thv() {
     local breaks='' strip=''
     [[ $COMP_WORDBREAKS == *:* ]] && breaks+=:
     [[ $COMP_WORDBREAKS == *=* ]] && breaks+='='
-    [[ -n $breaks ]] && strip=${cur%"${cur##*[$breaks]}"}
+    [[ -n $breaks && -z $quote ]] && strip=${cur%"${cur##*[$breaks]}"}
     for ((i = 0; i < ${#COMPREPLY[@]}; i++)); do
         COMPREPLY[i]=${COMPREPLY[i]#"$strip"}
     done

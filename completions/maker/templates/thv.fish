@@ -23,7 +23,11 @@ end
 
 function __thv_complete
     set -l typed (commandline -opc)
-    set -l cur (commandline -ct)
+    # Behind sudo or env, some versions of fish hand on the whole line.
+    while set -q typed[1]; and not string match -q -r '(^|/)thv$' -- $typed[1]
+        set -e typed[1]
+    end
+    set -l cur (string trim -l -c '"\'' -- (commandline -ct))
     set -l at ''
     set -l pending ''
     set -l before ''
@@ -48,7 +52,7 @@ function __thv_complete
         else if string match -q -- '-?*' $word
             __thv_flag $word
             set -a seen $option
-            if test -z "$given"; and string match -q -- '*=*' $option
+            if test -z "$given"; and string match -q -r -- '=[^?]' $option # not =?, a value only after =
                 set pending (string split -m 1 = -- $option)[2]
             end
         else if set -q verbs[1]
@@ -76,8 +80,8 @@ function __thv_complete
     else if string match -q -- '--*=*' $cur
         __thv_flag $cur
         set prefix (string split -m 1 = -- $cur)[1]=
-        set cur (string split -m 1 = -- $cur)[2]
-        string match -q -- '*=*' $option; and set kind (string split -m 1 = -- $option)[2]
+        set cur (string trim -l -c '"\'' -- (string split -m 1 = -- $cur)[2])
+        string match -q -- '*=*' $option; and set kind (string replace -r '^\?' '' -- (string split -m 1 = -- $option)[2])
     else if set -q verbs[1]; and not string match -q -- '-*' $cur
         string join \n -- $verbs
         return

@@ -40,7 +40,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             $option = & $find $entry $word
             $seen += $option
             $whole = if ($word.StartsWith('--')) { $word.Contains('=') } else { $word.Length -gt 2 }
-            if ($option -and $option.Contains('=') -and -not $whole) { $pending = $option.Split('=')[1] }
+            # =? stands before a value that comes only after =
+            if ($option -and $option.Contains('=') -and -not $option.Contains('=?') -and -not $whole) { $pending = $option.Split('=')[1] }
         } elseif ($entry.verbs.Count) {
             $at = "$at $word".Trim()
             $entry = $commands[$at]
@@ -58,7 +59,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     } elseif ($cur -like '--*=*') {
         $option = & $find $entry $cur
         if (-not $option -or -not $option.Contains('=')) { return }
-        $kind = $option.Split('=')[1]
+        $kind = $option.Split('=')[1].TrimStart('?')
         $prefix, $cur = $cur -split '=', 2
         $prefix += '='
     } elseif ($entry.verbs.Count -and -not $cur.StartsWith('-')) {
