@@ -1,4 +1,4 @@
-"""Runs `thv run` or `thv proxy` as the installed command does, with another analytics endpoint for the constructor.
+"""Runs a verb of thv as the installed command does, with another analytics endpoint for the constructor.
 
 `python tests/launch.py --endpoint URL [--ca FILE] [--interval S] [--quiet S] [--budget S] [--audit FILE] -- run ...`
 
@@ -20,9 +20,11 @@ from thv.cli.run import run
 from thv.cli.run_options import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from thv.analytics.pipeline import UsageAnalytics
+    from thv.instrumentation.instrumentation import MakeAnalytics
+    from thv.mcp_client.connection import ProcessConnection
 
 
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.bind")
@@ -45,12 +47,24 @@ def guard(path: str) -> None:
     sys.addaudithook(hook)
 
 
+def relayed_here(options: list[str]) -> None:
+    """Let `thv mcp` start its relay through this launcher, too."""
+    from thv.cli import mcp_session
+    from thv.mcp_client.connection import ProcessConnection
+
+    def start_here(executable: str, argv: Sequence[str]) -> ProcessConnection:
+        words = argv[list(argv).index("thv.cli.mcp_relay") + 1 :]
+        return ProcessConnection(executable, [executable, __file__, *options, "--", "run", *words])
+
+    vars(mcp_session)["ProcessConnection"] = start_here
+
+
 def main() -> None:
     split = sys.argv.index("--")
     options = dict(zip(sys.argv[1:split:2], sys.argv[2:split:2], strict=True))
     words = sys.argv[split + 1 :]
-    if words[:1] not in (["run"], ["proxy"]):
-        sys.exit("launch.py runs `thv run`, and `thv proxy NAME URI`")
+    if words[:1] not in (["run"], ["proxy"], ["mcp"], ["attach"]):
+        sys.exit("launch.py runs `thv run`, `proxy`, `mcp` and `attach`")
     if "--audit" in options:
         guard(options["--audit"])
 
@@ -68,13 +82,38 @@ def main() -> None:
             analytics.close = patient  # type: ignore[method-assign]  # this instance only
         return analytics
 
+    os._exit(start(words, sys.argv[1:split], make_analytics))
+
+
+def start(words: list[str], options: list[str], make_analytics: MakeAnalytics) -> int:
+    """Run the verb; returns its exit code."""
     if words[0] == "proxy":
         from thv.cli.proxy import proxy
-        from thv.cli.proxy_options import ProxyRequest
+        from thv.cli.proxy_options import parse_proxy
 
-        name, uri = words[1:]
-        os._exit(proxy(ProxyRequest(name=name, target_uri=uri), make_analytics=make_analytics))
-    os._exit(run(parse(words[1:]), make_analytics=make_analytics))
+        return proxy(parse_proxy(words[1:]), make_analytics=make_analytics)
+    if words[0] == "attach":
+        from thv.cli.attach import attach
+
+        name, folder = words[1:]
+        return attach(
+            name,
+            namespace="team-a",
+            pod="files-0",
+            container="mcp",
+            proxy_port="0",
+            host="127.0.0.1",
+            allowed_origins=(),
+            credentials=folder,
+            debug=False,
+            make_analytics=make_analytics,
+        )
+    if words[0] == "mcp":
+        relayed_here(options)
+        from thv.__main__ import main as thv_main
+
+        return thv_main(words)
+    return run(parse(words[1:]), make_analytics=make_analytics)
 
 
 if __name__ == "__main__":

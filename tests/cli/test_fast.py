@@ -249,7 +249,10 @@ OVERRIDDEN = READ | {
     "thv.core.frozen",
     "thv.core.interfaces",
     "thv.core.console",
-    "thv.core",
+    "thv.core.remembered",
+    "thv.config.boolean_reading",
+    "thv.instrumentation",
+    "thv.instrumentation.usage_consent",
 }
 OVERRIDDEN |= {"select"}
 

@@ -66,7 +66,9 @@ def chain(tmp_path: Path, env: Mapping[str, str]) -> tuple[list[dict[str, int]],
             "OTEL_TRACES_SAMPLER": "always_on",
         }
         front = stack.enter_context(Run(launched(sinks[0], "run", "--proxy-port", "0", "--", *DEMO), tmp_path, env=env))
-        proxy = stack.enter_context(Run(launched(sinks[1], "proxy", "there", served(front)), tmp_path, env=env))
+        proxy = stack.enter_context(
+            Run(launched(sinks[1], "proxy", "there", "--target-uri", served(front)), tmp_path, env=env)
+        )
         remote = launched(sinks[2], "run", "--name", "far", served(proxy))
         client = subprocess.run(
             remote,
