@@ -38,6 +38,7 @@ def guard(path: str) -> None:
         if event not in NETWORK:
             return
         target = args[0] if event.startswith("socket.get") else args[1]
+        target = target.decode() if isinstance(target, bytes) else target
         log.write(json.dumps([event, str(target)]) + "\n")
         log.flush()
         host = target[0] if isinstance(target, tuple) else target

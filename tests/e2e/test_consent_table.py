@@ -287,14 +287,16 @@ DURING = {
 
 @each_verb
 @pytest.mark.parametrize("change", list(DURING.values()), ids=list(DURING))
-@pytest.mark.parametrize("before", [None, "otel: {}\n"], ids=["no file", "a file"])
-def test_a_no_during_the_session_reaches_it(
-    verb: Verb, change: list[str], before: str | None, case: Case, config: Path
-) -> None:
-    if before is not None:
-        config.write_text(before)
+def test_a_no_during_the_session_reaches_it(verb: Verb, change: list[str], case: Case, config: Path) -> None:
+    config.write_text("otel: {}\n")
     case.change = change
     assert_nothing_is_sent(case, verb)
+
+
+@pytest.mark.parametrize("change", ["set", "remembered"])
+def test_a_no_reaches_a_session_that_began_without_a_file(change: str, case: Case) -> None:
+    case.change = DURING[change]
+    assert_nothing_is_sent(case, run_stdio)
 
 
 @each_verb

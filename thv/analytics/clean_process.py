@@ -7,7 +7,6 @@ changes a byte of what is sent. Nowhere else is a process started for this.
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -53,6 +52,7 @@ def post(
         environ: the environment of this process.
         started: is given the process, so that it can be killed when thv ends.
     """
+    import json
     import subprocess
     from pathlib import Path
 
@@ -83,6 +83,8 @@ def post(
 
 def main() -> None:
     """The process: read the order from stdin, send the request, write what became of it to stdout."""
+    import json
+
     from thv.analytics import transport
     from thv.analytics.otlp import Request
 

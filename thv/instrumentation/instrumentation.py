@@ -12,6 +12,7 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from thv.core import light_msgspec  # noqa: F401  before anything that imports msgspec
 from thv.core.console import warn, warn_or_raise
 from thv.instrumentation.inspector import TrafficInspector
 from thv.instrumentation.usage_consent import UsageConsent
