@@ -61,30 +61,64 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _CLOSING: Final = b"]} \t\r\n"
-_STRIDE: Final = 4096
-"""Bytes that are compared, or stripped, in one step."""
+_UNITS: Final = 4096
+"""Bytes of repeated nesting that are compared in one step."""
+
+_STRIDE: Final = 64 << 10
+"""Bytes that are replaced or stripped in one step."""
 
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 
-def repair(text: bytes | bytearray, problem: str) -> bytes | bytearray | None:
-    """The text without the kind of fault that the decoder met, in the same length; None if nothing can be done.
+class JsonRepair:
+    """A text that is repaired, fault by fault, as the decoder meets them.
 
     Args:
-        text: what was to be decoded.
-        problem: what msgspec said of it.
+        text: what could not be decoded; it stays as it is.
+
+    Attributes:
+        text: what to decode instead, as long as the original, whatever was repaired so far.
     """
-    is_small = len(text) <= EXACT_UP_TO
-    where = _BYTE.search(problem)
-    for mark, (pattern, number) in _NUMBERS.items():
-        if where and text.startswith(mark, int(where[1])):
-            repaired = pattern.sub(number, text) if is_small else text.replace(mark, number)
-            break
-    else:
-        if b"\\u" not in text or not any(word in problem for word in _HALF_A_PAIR):
-            return None
-        repaired = _LOW.sub(rb"\\ufffd", _HIGH.sub(rb"\\ufffd", text)) if is_small else without_surrogates(text)
-    return None if repaired == text else repaired
+
+    def __init__(self, text: bytes | bytearray) -> None:
+        self.text = text
+        self._copy: bytearray | None = None
+
+    def repair(self, problem: str) -> bool:
+        """Remove the kind of fault that the decoder met; False if nothing can be done.
+
+        Args:
+            problem: what msgspec said of `text`.
+        """
+        where = _BYTE.search(problem)
+        for mark, (pattern, number) in _NUMBERS.items():
+            if where and self.text.startswith(mark, int(where[1])):
+                return self._replace_exactly(pattern, number) if self._is_small else self._replace(mark, number)
+        if not any(word in problem for word in _HALF_A_PAIR):
+            return False
+        if self._is_small:
+            high = self._replace_exactly(_HIGH, rb"\\ufffd")
+            return self._replace_exactly(_LOW, rb"\\ufffd") or high
+        # In bulk, `\ud83d\ude00` becomes `\uc83d\uce00`: other characters, but whole ones.
+        lower = b"\\ud" in self.text and self._replace(b"\\ud", b"\\uc")
+        return (b"\\uD" in self.text and self._replace(b"\\uD", b"\\uc")) or lower
+
+    @property
+    def _is_small(self) -> bool:
+        return len(self.text) <= EXACT_UP_TO
+
+    def _replace_exactly(self, pattern: re.Pattern[bytes], by: bytes) -> bool:
+        before, self.text = self.text, pattern.sub(by, self.text)
+        return self.text != before
+
+    def _replace(self, mark: bytes, by: bytes) -> bool:
+        """Replace in the one copy, piece by piece: a second copy would be the third text of that size in memory."""
+        if self._copy is None:
+            self._copy = self.text = bytearray(self.text)
+        for start in range(0, len(self._copy), _STRIDE):
+            end = start + _STRIDE + len(mark) - 1  # one that begins in this piece may end in the next
+            self._copy[start:end] = self._copy[start:end].replace(mark, by)
+        return True
 
 
 def without_surrogates(text: bytes | bytearray) -> bytes | bytearray:
@@ -115,10 +149,10 @@ def decode_deep(decode: Callable[[bytes | bytearray], T], text: bytes | bytearra
 _deepening = Lock()
 
 
-def flatten(text: bytes | bytearray) -> bytes | None:
-    """The same JSON with everything deeper than `KEEP_DEPTH` left out; None if there is too much of it."""
+def flatten(text: bytes | bytearray) -> bytes:
+    """The same JSON with everything deeper than `KEEP_DEPTH` left out; empty if there is too much of it."""
     if len(text) > FLATTEN_UP_TO:
-        return None
+        return b""
     kept = bytearray()
     depth = start = position = 0
     for _ in range(MAX_TOKENS):
@@ -141,7 +175,7 @@ def flatten(text: bytes | bytearray) -> bytes | None:
                 start = first + number - 1 if is_solid else _bracket(text, first, number)
             depth -= count
     else:
-        return None
+        return b""
     if depth < KEEP_DEPTH:
         kept += text[start:]
     return bytes(kept)
@@ -151,7 +185,7 @@ def _end_of_repeats(text: bytes | bytearray, start: int, end: int) -> int:
     """Where the last repetition ends of what stands from `start` to `end`: deep nesting is made by a program."""
     unit = bytes(text[start:end])
     if text.startswith(unit, end):
-        stride = unit * (_STRIDE // len(unit) + 1)
+        stride = unit * (_UNITS // len(unit) + 1)
         while text.startswith(stride, end):
             end += len(stride)
         while text.startswith(unit, end):

@@ -13,11 +13,11 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, get_args
 
-from msgspec import UNSET, Raw, Struct, UnsetType, defstruct, field
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, defstruct, field
 from msgspec.json import Decoder
 from msgspec.structs import fields
 
-from thv.core.json_repair import MAX_REPAIRS, decode_deep, flatten, repair
+from thv.core.json_repair import MAX_REPAIRS, JsonRepair, decode_deep, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,6 +184,8 @@ UNREADABLE: Final = Message()
 T = TypeVar("T")
 
 _STRICT = Decoder(Message)
+decode_strictly = _STRICT.decode
+"""Decodes one message, or raises what `read_line` is there to mend: ValueError, RecursionError."""
 _ID: Decoder[Id] = Decoder(int | float | str)
 _RAW = Decoder(Raw)
 _BATCH = Decoder(list[Raw])
@@ -239,20 +241,20 @@ def read_line(line: bytes | bytearray, on_stray: OnStray | None = None) -> Seque
     """The messages in one line, or in any JSON text: one, or those of a batch, or none."""
     try:
         return (_STRICT.decode(line),)
-    except (ValueError, RecursionError):  # every error of msgspec, and a bad UTF-8 name, is a ValueError
+    except (ValueError, RecursionError) as problem:  # every error of msgspec, and a bad UTF-8 name, is a ValueError
         if on_stray is not None and _START.match(line) is None and line.strip(_BLANK):
             on_stray(line)
-        return _read_tolerantly(line)
+        return _read_tolerantly(line, _diagnosis(problem))
 
 
 def read_message(text: bytes) -> Message | None:
     """The message that one JSON object is; None when it is none, or too deep to be read."""
     try:
         return _STRICT.decode(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as problem:
         if is_batch(text):
             return None
-        found = _read_tolerantly(text)
+        found = _read_tolerantly(text, _diagnosis(problem))
         return found[0] if found and found[0] is not UNREADABLE else None
 
 
@@ -291,53 +293,66 @@ def split_batch(text: bytes) -> list[bytes] | None:
     except RecursionError:
         return None
     except ValueError as problem:
-        return _split_repaired(text, problem)
+        return _split_repaired(text, str(problem))
 
 
-def _split_repaired(text: bytes, problem: ValueError) -> list[bytes] | None:
-    repaired: bytes | bytearray | None = text
+def _split_repaired(text: bytes, problem: str) -> list[bytes] | None:
+    copy = JsonRepair(text)
     for _ in range(MAX_REPAIRS):
-        repaired = None if repaired is None else repair(repaired, str(problem))
-        if repaired is None:
+        if not copy.repair(problem):
             return None
         try:
-            elements = _BATCH.decode(repaired)
+            elements = _BATCH.decode(copy.text)
         except RecursionError:
             return None
-        except ValueError as again:
-            problem = again
+        except ValueError as another:
+            problem = str(another)
             continue
         end = 0
         found = []
         for element in map(bytes, elements):
-            start = repaired.index(element, end)  # a repair moves nothing
+            start = copy.text.index(element, end)  # a repair moves nothing
             end = start + len(element)
             found.append(text[start:end])
         return found
     return None
 
 
-def _read_tolerantly(text: bytes | bytearray) -> list[Message]:
-    """What can be read of a text that the decoder refused."""
+_DEEP: Final = "too deep"
+_SOUND: Final = "well-formed as far as the decoder came: an array, or a member of a wrong type or with bad UTF-8"
+
+
+def _diagnosis(problem: Exception) -> str:
+    """What the decoder met, as a text: an exception kept would keep the frame that caught it, and the line with it."""
+    if isinstance(problem, RecursionError):
+        return _DEEP
+    return str(problem) if type(problem) is DecodeError else _SOUND
+
+
+def _read_tolerantly(text: bytes | bytearray, problem: str) -> list[Message]:
+    """What can be read of a text in which the strict decoder met this problem."""
     if _START.match(text) is None:
         return []
-    text = text.removeprefix(_BOM)
+    if text.startswith(_BOM):
+        text, problem = text[len(_BOM) :], _SOUND
+    copy = JsonRepair(text)
     for _ in range(MAX_REPAIRS):
         try:
-            return _parts(text)
-        except ValueError as error:
-            repaired = repair(text, str(error))
-            if repaired is None:
-                return []
-        except RecursionError:
-            try:
-                return decode_deep(_parts, text)
-            except (ValueError, RecursionError):
-                repaired = flatten(text)
-            if repaired is None or len(repaired) == len(text):
-                return [UNREADABLE]
-        text = repaired
-    return []
+            if problem == _DEEP:
+                return decode_deep(_parts, copy.text)
+            if problem == _SOUND:
+                return _parts(copy.text)
+        except (ValueError, RecursionError) as another:
+            problem = _diagnosis(another)
+        if problem == _DEEP:
+            copy = JsonRepair(flatten(copy.text))
+        if not copy.text or (problem != _DEEP and not copy.repair(problem)):
+            break
+        try:
+            return [_STRICT.decode(copy.text)]
+        except (ValueError, RecursionError) as another:
+            problem = _diagnosis(another)
+    return [UNREADABLE] if problem == _DEEP else []
 
 
 def _parts(text: bytes | bytearray) -> list[Message]:

@@ -5,6 +5,7 @@ It never raises and never writes. A bug in inspection ends the inspection, not t
 
 from __future__ import annotations
 
+from itertools import repeat
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from thv.core.message import (
     ErrorObject,
     Message,
     Params,
+    decode_strictly,
     read_line,
     read_lines,
     read_sized_lines,
@@ -72,8 +74,12 @@ class TrafficInspector:
             lines, ledger = self._client_lines, self._ledger
             if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
                 # One small line a read is what a session consists of, so it gets the shortest way.
-                messages = read_line(chunk)
-                ledger.client_sent(messages, (len(chunk),) if len(messages) == 1 else NO_SIZES, at_ns)
+                try:
+                    message = decode_strictly(chunk)
+                except (ValueError, RecursionError):
+                    ledger.client_sent(read_line(chunk), repeat(len(chunk)), at_ns)
+                else:
+                    ledger.client_sent((message,), (len(chunk),), at_ns)
                 return
             for block in lines.feed(chunk or b"\n"):
                 if self._is_sized:
@@ -90,19 +96,23 @@ class TrafficInspector:
         try:
             if not at_ns and self._is_timed:
                 at_ns = perf_counter_ns()
-            lines, ledger, on_stray = self._server_lines, self._ledger, self._on_stray
+            lines, ledger = self._server_lines, self._ledger
             if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
-                messages = read_line(chunk, on_stray)
-                sizes = (len(chunk),) if len(messages) == 1 else NO_SIZES
-                ledger.server_sent(messages, sizes, at_ns, http_status=http_status)
+                try:
+                    message = decode_strictly(chunk)
+                except (ValueError, RecursionError):
+                    messages = read_line(chunk, self._on_stray)
+                    ledger.server_sent(messages, repeat(len(chunk)), at_ns, http_status=http_status)
+                else:
+                    ledger.server_sent((message,), (len(chunk),), at_ns, http_status=http_status)
                 return
             for block in lines.feed(chunk or b"\n"):
                 if not block:
                     ledger.server_sent((UNREADABLE,), NO_SIZES, at_ns)
                 elif self._is_sized:
-                    ledger.server_sent(*read_sized_lines(block, on_stray), at_ns, http_status=http_status)
+                    ledger.server_sent(*read_sized_lines(block, self._on_stray), at_ns, http_status=http_status)
                 else:
-                    ledger.server_sent(read_lines(block, on_stray), NO_SIZES, at_ns, http_status=http_status)
+                    ledger.server_sent(read_lines(block, self._on_stray), NO_SIZES, at_ns, http_status=http_status)
         except Exception as problem:  # noqa: BLE001 - as above
             self._stop(problem)
 

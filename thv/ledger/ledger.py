@@ -32,6 +32,7 @@ from thv.ledger.observers import Observers
 from thv.ledger.open_requests import (
     CALL,
     CALL_AS_TASK,
+    LAST_AWAITED,
     NAME_CHARACTERS,
     OTHER,
     TASK_CANCEL,
@@ -136,14 +137,14 @@ class ToolCallLedger:
             at_ns: when they passed, by `time.perf_counter_ns`, for the request observer and the log.
             scope: whose ids these are, where clients that know nothing of each other share the ledger. Tasks have none.
         """
-        outcomes: list[Called] = []
+        outcomes: list[Called] | None = None
         with self._lock:
-            add = self._open.add
+            open_, by_key = self._open, self._open.by_key
             observed, log = self._observers.want_requests, self._observers.log
             for message, size in zip(messages if self._running else (), sizes, strict=False):
                 method, id_ = message.method, message.id
                 if method is None or id_ is UNSET or id_ is None:
-                    self._client_notified(message, scope, outcomes)
+                    outcomes = self._client_notified(message, scope, outcomes)
                     continue
                 self._serial += 1
                 params = message.params
@@ -158,9 +159,15 @@ class ToolCallLedger:
                     self._observers.log_detail(message, request)
                 if observed:
                     request.token = self._observers.started(message, at_ns)
-                evicted = add(id_ if scope is None else (scope, id_), request)
-                if evicted is not None:
-                    self._note_evicted(evicted)
+                key = id_ if scope is None else (scope, id_)
+                if key in by_key or open_.count >= open_.limit:
+                    self._note_evicted(open_.add(key, request))
+                    continue
+                # What `add` would do, without the call.
+                by_key[key] = request
+                open_.count += 1
+                if request.kind <= LAST_AWAITED:
+                    open_.awaited += 1
             unanswerable = self._server_exited
             ended = self._take_ended() if self._ended else None
         if ended is not None or observed:
@@ -190,8 +197,7 @@ class ToolCallLedger:
         """
         outcomes: list[Called] = []
         with self._lock:
-            cancelled, observed = self._cancelled, self._observers.want_requests
-            log = self._observers.log
+            close, observed, log = self._open.close, self._observers.want_requests, self._observers.log
             for message, size in zip(messages, sizes, strict=False):
                 id_, error = message.id, message.error
                 if id_ is UNSET or id_ is None or message.method is not None:
@@ -199,16 +205,16 @@ class ToolCallLedger:
                     continue
                 if error is None and message.result is UNSET:
                     continue  # a log line that happens to have an id
-                key: Key = id_ if scope is None else (scope, id_)
-                if key not in self._open:
-                    key = self._twin(key, id_, scope)
-                if error is not None and key in cancelled and error.code in SAYS_CANCELLED:
-                    cancelled.discard(key)
+                key = id_ if scope is None else (scope, id_)
+                if error is not None and self._cancelled and self._is_late(key, message, scope):
                     continue
-                request = self._open.close(key)
+                request = close(key)
                 if request is None:
-                    cancelled.discard(key)
-                    continue
+                    twin_key = self._twin(key, id_, scope)
+                    request = close(twin_key)
+                    if request is None:
+                        self._cancelled.discard(twin_key)
+                        continue
                 if observed:
                     self._ended.append((request, "answered", message))
                 if log is not None and (log.captures or request.kind > CALL_AS_TASK):
@@ -297,25 +303,39 @@ class ToolCallLedger:
             request.task_id = params.task_id
         return request
 
-    def _note_evicted(self, request: OpenRequest) -> None:
-        if self._observers.want_ends:
+    def _note_evicted(self, request: OpenRequest | None) -> None:
+        if request is not None and self._observers.want_ends:
             self._ended.append((request, "evicted", None))
 
-    def _client_notified(self, message: Message, scope: Hashable, outcomes: list[Called]) -> None:
+    def _client_notified(self, message: Message, scope: Hashable, outcomes: list[Called] | None) -> list[Called] | None:
+        """Heeds a cancellation; returns the outcomes with those that it brings."""
         if message.method != "notifications/cancelled" or message.key is not None or message.params is None:
-            return
+            return outcomes
         id_ = message.params.request_id
         key = id_ if scope is None else (scope, id_)
         request = None if id_ is None else self._open.close(key)
         if request is None:
-            return  # answered, or cancelled already
+            return outcomes  # answered, or cancelled already
         if self._observers.want_ends:
             self._ended.append((request, "cancelled", None))
         if request.kind == TASK_CANCEL:
+            outcomes = outcomes or []
             self._tasks.cancel_answered(request.task_id, outcomes, refused=True)
         if len(self._cancelled) >= self._max_open:
             self._cancelled.clear()  # replies this late do not come; the set only guards against some that do
         self._cancelled.add(key)
+        return outcomes
+
+    def _is_late(self, key: Key, reply: Message, scope: Hashable) -> bool:
+        """Whether an error is the late reply to a request that was cancelled; it guards once."""
+        if reply.error is None or reply.error.code not in SAYS_CANCELLED or reply.key is None:
+            return False
+        if key not in self._cancelled and key not in self._open:
+            key = self._twin(key, reply.key, scope)
+        if key not in self._cancelled:
+            return False
+        self._cancelled.discard(key)
+        return True
 
     def _twin(self, key: Key, id_: Id, scope: Hashable) -> Key:
         """The key under which the same id of the other type is known, or else the key itself."""
@@ -324,9 +344,7 @@ class ToolCallLedger:
 
     def _server_notified(self, message: Message, outcomes: list[Called], size: int) -> None:
         if message is UNREADABLE:
-            evicted = self._open.drop_oldest_awaited()
-            if evicted is not None:
-                self._note_evicted(evicted)
+            self._note_evicted(self._open.drop_oldest_awaited())
         elif message.method in _TASK_NOTIFICATIONS and message.params:
             self._tasks.state_came(message.params.task_id, message.params, outcomes, size)
 

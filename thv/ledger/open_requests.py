@@ -69,22 +69,23 @@ class OpenRequests:
         limit: how many are remembered.
 
     Attributes:
+        by_key: one request, or the queue of those that share a key.
         count: how many are open.
         awaited: how many of them can bring an outcome.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._by_key: dict[Key, OpenRequest | deque[OpenRequest]] = {}
+        self.limit = limit
+        self.by_key: dict[Key, OpenRequest | deque[OpenRequest]] = {}
         self._by_age: deque[tuple[Key, OpenRequest]] = deque()
         self.count = 0
         self.awaited = 0
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._by_key
+        return key in self.by_key
 
     def __iter__(self) -> Iterator[tuple[Key, OpenRequest]]:
-        for key, found in self._by_key.items():
+        for key, found in self.by_key.items():
             if isinstance(found, deque):
                 for request in found:
                     yield key, request
@@ -97,13 +98,13 @@ class OpenRequests:
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._by_key.clear()
+        self.by_key.clear()
         self._by_age.clear()
         self.count = self.awaited = 0
 
     def add(self, key: Key, request: OpenRequest) -> OpenRequest | None:
         """Remember a request; returns the oldest one if it had to make room."""
-        by_key = self._by_key
+        by_key = self.by_key
         if key in by_key:
             earlier = by_key[key]
             if isinstance(earlier, deque):
@@ -115,18 +116,18 @@ class OpenRequests:
         self.count += 1
         if request.kind <= LAST_AWAITED:
             self.awaited += 1
-        return self._drop_oldest() if self.count > self._limit else None
+        return self._drop_oldest() if self.count > self.limit else None
 
     def close(self, key: Key) -> OpenRequest | None:
         """The oldest request of this key, which is open no more; None if there is none."""
-        request = self._by_key.pop(key, None)
+        request = self.by_key.pop(key, None)
         if request is None:
             return None
         if isinstance(request, deque):
             queue = request
             request = queue.popleft()
             if queue:
-                self._by_key[key] = queue
+                self.by_key[key] = queue
         self.count -= 1
         if request.kind <= LAST_AWAITED:
             self.awaited -= 1
@@ -153,15 +154,15 @@ class OpenRequests:
                 return request
 
     def _remove(self, key: Key, request: OpenRequest) -> bool:
-        found = self._by_key.get(key)
+        found = self.by_key.get(key)
         if isinstance(found, deque):
             if request not in found:
                 return False
             found.remove(request)
             if not found:
-                del self._by_key[key]
+                del self.by_key[key]
         elif found is request:
-            del self._by_key[key]
+            del self.by_key[key]
         else:
             return False
         self.count -= 1
