@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,6 +39,28 @@ FAMILIES = {
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 SOME_FAMILIES = ["plain", "npx-like", "background-helper"]
 """For ends that differ from another one only in what starts them."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's children")
+@pytest.mark.parametrize("delay", [0.0, 0.001, 0.003, 0.01])
+def test_kill_9_of_thv_within_milliseconds_of_the_servers_birth_leaves_nothing_behind(
+    tmp_path: Path, delay: float
+) -> None:
+    """`benchmarks/orphans.py` does the same a few hundred times."""
+    for _ in range(5):
+        with Run(behind_thv(["sleep", "86399"]), tmp_path) as run:
+            children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+            until(lambda: b"sleep\x0086399\0" in map(command_line, children.read_text().split()), "the server")  # noqa: B023  called at once
+            time.sleep(delay)
+            run.process.kill()
+            until(run.all_gone, "the end of all")
+
+
+def command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @EVERY_FAMILY

@@ -1,0 +1,50 @@
+"""A server that cleans up before it ends, and writes down what became of that.
+
+Usage: `saver.py LOG SECONDS handler|default|ignores [CAUSE...]`. LOG gets lines that begin with the pid: "born", the
+name of each client, and the cause of each clean-up when it begins and when it is done. Clean-ups for the causes named
+last are never done. What comes on stdin is answered as an `initialize`.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+assert sys.platform != "win32"  # tells the type checker
+
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+seconds, disposition = float(sys.argv[2]), sys.argv[3]
+
+
+def note(text: str) -> None:
+    os.write(log, f"{os.getpid()} {text}\n".encode())
+
+
+def save(cause: str) -> None:
+    note(f"{cause} begins")
+    end = time.monotonic() + (1000 if cause in sys.argv[4:] else seconds)
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.05))  # Python may notice a signal after it has fallen asleep
+    note(f"{cause} done")
+    os._exit(4)
+
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if disposition == "handler":
+        signal.signal(number, lambda number, _: save(signal.Signals(number).name))
+    else:
+        signal.signal(number, signal.SIG_DFL if disposition == "default" else signal.SIG_IGN)
+note("born")
+os.write(1, b"ready\n")
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        note(f"greeted by {message['params']['clientInfo']['name']}")
+        result = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "serverInfo": {"name": "saver", "version": "1"},
+        }
+        os.write(1, json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode() + b"\n")
+save("EOF")

@@ -1,0 +1,108 @@
+"""The watchdog ends the server's group whatever became of thv, at whichever moment thv died."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.e2e.harness import is_gone, python, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("fcntl", reason="on Windows a job object does this")
+assert sys.platform != "win32"  # tells the type checker
+
+DIES_UNNAMED = """\
+import os, sys
+from thv.process import posix, watchdog
+def die(self, group):
+    print(self.pid, flush=True)
+    os.kill(os.getpid(), 9)
+watchdog.Watchdog.watch = die
+posix.ServerProcess.spawn(sys.argv[1], sys.argv[1:], dict(os.environ), None)
+"""
+"""Dies after the system call that made the server, before the watchdog could be told of it."""
+
+DIES_LATER = """\
+import os, sys, time
+from thv.process.posix import ServerProcess
+server = ServerProcess.spawn(sys.argv[1], sys.argv[1:], dict(os.environ), None)
+print(server._watchdog.pid, flush=True)
+while sum(name.startswith("born") for name in os.listdir()) < 2: time.sleep(0.005)
+os.kill(os.getpid(), 9)
+"""
+
+CANNOT_START = """\
+import os
+from thv.errors import CommandNotFoundError
+from thv.process.posix import ServerProcess
+try:
+    ServerProcess.spawn("/no/such/file", ["file"], {}, None)
+except CommandNotFoundError:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("no child is left")
+"""
+
+SERVER = "import os, time\nopen('born-%d' % os.getpid(), 'w').close()\nwhile True: time.sleep(1000)"
+"""Ignores the end of its input."""
+
+WITH_A_CHILD = (
+    "import os, signal, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "os.fork()\n"
+    "open('born-%d' % os.getpid(), 'w').close()\n"
+    "while True: time.sleep(1000)"
+)
+
+
+def born(directory: Path) -> list[psutil.Process]:
+    found = []
+    for path in directory.glob("born-*"):
+        pid = int(path.name.removeprefix("born-"))
+        if psutil.pid_exists(pid):
+            found.append(psutil.Process(pid))
+    return found
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return is_gone(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return True
+
+
+def spawn_and_die(directory: Path, program: str, server: str) -> int:
+    """Run the program, which is killed; the pid of its watchdog."""
+    command = [sys.executable, "-c", program, *python(server)]
+    with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE) as thv:
+        assert thv.stdout is not None
+        watchdog = int(thv.stdout.readline())
+        assert thv.wait(60) == -9
+    return watchdog
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which process holds a pipe")
+def test_a_server_is_ended_even_if_thv_dies_before_it_could_name_it(tmp_path: Path) -> None:
+    for _ in range(5):
+        watchdog = spawn_and_die(tmp_path, DIES_UNNAMED, SERVER)
+        until(lambda: has_ended(watchdog), "the end of the watchdog")  # noqa: B023  called at once
+    assert all(map(is_gone, born(tmp_path)))
+
+
+def test_when_thv_is_killed_the_whole_group_is_at_once(tmp_path: Path) -> None:
+    watchdog = spawn_and_die(tmp_path, DIES_LATER, WITH_A_CHILD)
+    until(lambda: has_ended(watchdog), "the end of the watchdog")
+    assert len(list(tmp_path.glob("born-*"))) == 2
+    until(lambda: all(map(is_gone, born(tmp_path))), "the end of the group")
+
+
+def test_a_command_that_cannot_be_started_leaves_no_watchdog() -> None:
+    done = subprocess.run([sys.executable, "-c", CANNOT_START], capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"no child is left\n", b"")
