@@ -264,7 +264,7 @@ def test_every_place_of_every_client_is_found_on_its_system(tmp_path: Path) -> N
         for client in CLIENTS:
             paths = [Path(str(path).replace("*", "x")) for path in user_paths(client, machine)]
             for path in paths:
-                put(path, "{}")
+                put(path, '{"amp.mcpServers": {}}')
                 found = [file for file in find(machine, None, (client,)) if file.path == path]
                 assert found, (system, client.id, path)
                 assert owner(path, machine) is not None

@@ -18,6 +18,8 @@ JSON, TOML, YAML = "json", "toml", "yaml"
 LINUX, MACOS, WINDOWS = "linux", "darwin", "win32"
 """As `sys.platform` has them."""
 
+AMP_KEY: Final = "amp.mcpServers"
+
 EVERYWHERE: Final = (LINUX, MACOS, WINDOWS)
 UNIX: Final = (LINUX, MACOS)
 
@@ -30,11 +32,13 @@ class Location:
         path: with placeholders in braces; ``*`` stands for any folder.
         systems: the values of `sys.platform` it is for.
         variable: an environment variable that names another folder for the file of this name.
+        marker: what the file must contain to be this client's: it is another program's, too.
     """
 
     path: str
     systems: tuple[str, ...] = EVERYWHERE
     variable: str | None = None
+    marker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Client:
         servers: patterns of keys that lead to the servers.
         syntax: the format of the files.
         project: its files in the folder of a project.
+        project_if_marked: more of them, which are this client's only if they contain the key of its servers.
         program: the key of the command in an entry.
         takes_list: the command may be a list of the program and its arguments.
         takes_object: the command may be an object with `path` and `args`.
@@ -65,6 +70,7 @@ class Client:
     servers: tuple[Pattern, ...] = (("mcpServers",),)
     syntax: str = JSON
     project: tuple[str, ...] = ()
+    project_if_marked: tuple[str, ...] = ()
     program: str = "command"
     takes_list: bool = False
     takes_object: bool = False
@@ -75,9 +81,10 @@ class Client:
     aliases: tuple[str, ...] = ()
 
 
-def _in_code(path: str) -> tuple[Location, ...]:
+def _in_code(path: str, marker: str = "") -> tuple[Location, ...]:
     """A file in the user's folder of VS Code and of what is built from it."""
-    return tuple(Location(f"{{config}}/{product}/User/{path}") for product in ("Code", "Code - Insiders", "VSCodium"))
+    products = ("Code", "Code - Insiders", "VSCodium")
+    return tuple(Location(f"{{config}}/{product}/User/{path}", marker=marker) for product in products)
 
 
 CLIENTS: Final = (
@@ -183,9 +190,14 @@ CLIENTS: Final = (
     Client(
         "amp",
         "Amp",
-        (Location("{xdg}/amp/settings.json"), Location("{xdg}/amp/settings.jsonc"), *_in_code("settings.json")),
-        servers=(("amp.mcpServers",),),
-        project=(".amp/settings.json", ".amp/settings.jsonc", ".vscode/settings.json"),
+        (
+            Location("{xdg}/amp/settings.json"),
+            Location("{xdg}/amp/settings.jsonc"),
+            *_in_code("settings.json", AMP_KEY),
+        ),
+        servers=((AMP_KEY,),),
+        project=(".amp/settings.json", ".amp/settings.jsonc"),
+        project_if_marked=(".vscode/settings.json",),
     ),
     Client(
         "vibe",
@@ -233,7 +245,7 @@ FOREIGN_KEYS: Final = (
     "mcp_servers",
     "context_servers",
     "mcp",
-    "amp.mcpServers",
+    AMP_KEY,
     "mcp-servers",
 )
 """Keys under which one client or another keeps servers: where a wrong one is looked for."""

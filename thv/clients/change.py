@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thv.clients.catalog import Client
     from thv.clients.client_files import ClientFile
-    from thv.clients.documents.nodes import Document, Keys
+    from thv.clients.documents.nodes import Document
 
 CANNOT = "cannot be changed without changing something else; change it by hand"
 
@@ -130,18 +130,19 @@ def wrap(text: str, file: ClientFile, thv: str, *, names: Collection[str] = (), 
         edit for entry in chosen for edit in entry_splice.wrap(source.document, entry, thv, analytics_off=analytics_off)
     ]
     result = apply(text, edits)
-    for old, new in _counterparts(source, result, chosen):
+    after, pairs = _compared(source, result, chosen)
+    for old, new in pairs:
         found = mark.find_mark(new.args or ())
         started = () if found is None else (new.args or ())[found.command :]
         if new.command != thv or started != (old.command, *(old.args or ())):
             raise _refused(source, old)
-    if unwrap(result, file, keys={entry.keys for entry in chosen}).text != text:
+    if apply(result, _unwrapping(after, [new for _, new in pairs])) != text:
         raise _refused(source, chosen[0])
     return Change(result, tuple(edits), chosen, others)
 
 
-def unwrap(text: str, file: ClientFile, *, names: Collection[str] = (), keys: Collection[Keys] = ()) -> Change:
-    """Takes thv away from the wrapped servers called `names`, or with these `keys`, or from all wrapped ones.
+def unwrap(text: str, file: ClientFile, *, names: Collection[str] = ()) -> Change:
+    """Takes thv away from the wrapped servers called `names`, or from all wrapped ones.
 
     Raises:
         ConfigError: the text is refused; nothing of it is changed.
@@ -149,15 +150,13 @@ def unwrap(text: str, file: ClientFile, *, names: Collection[str] = (), keys: Co
     source = parse(text, file)
     if source is None:
         return Change(text, (), (), ())
-    asked = [
-        entry for entry in source.entries() if (not names or entry.name in names) and (not keys or entry.keys in keys)
-    ]
+    asked = [entry for entry in source.entries() if not names or entry.name in names]
     chosen, others = _split(asked, State.WRAPPED)
     if not chosen:
         return Change(text, (), (), others)
-    edits = [edit for entry in chosen for edit in entry_splice.unwrap(source.document, entry, _mark(entry))]
+    edits = _unwrapping(source, chosen)
     result = apply(text, edits)
-    for old, new in _counterparts(source, result, chosen):
+    for old, new in _compared(source, result, chosen)[1]:
         if (new.command, *(new.args or ())) != (old.args or ())[_mark(old).command :]:
             raise _refused(source, old)
     return Change(result, tuple(edits), chosen, others)
@@ -168,14 +167,22 @@ def _split(asked: Sequence[Entry], state: State) -> tuple[tuple[Entry, ...], tup
     return chosen, tuple(entry for entry in asked if entry.state is not state)
 
 
+def _unwrapping(source: Source, chosen: Sequence[Entry]) -> list[Edit]:
+    return [edit for entry in chosen for edit in entry_splice.unwrap(source.document, entry, _mark(entry))]
+
+
 def _mark(entry: Entry) -> mark.Mark:
     found = mark.find_mark(entry.args or ())
     assert found is not None  # noqa: S101  that is what made it a wrapped one
     return found
 
 
-def _counterparts(source: Source, result: str, chosen: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
-    """Each chosen entry and what it is in the result, which must agree with the source in everything else."""
+def _compared(source: Source, result: str, chosen: Sequence[Entry]) -> tuple[Source, list[tuple[Entry, Entry]]]:
+    """The parsed result, and each chosen entry with what it is there.
+
+    Raises:
+        ConfigError: the result differs from the source in anything else.
+    """
     leaves = [keys for entry in chosen if entry.place for keys in entry.place.leaves]
     try:
         after = parse(result, source.file)
@@ -186,7 +193,7 @@ def _counterparts(source: Source, result: str, chosen: Sequence[Entry]) -> list[
         raise refusal(source.document, 0, "is nested too deep") from None
     except ConfigError as error:
         raise _refused(source, chosen[0]) from error
-    return [(entry, found[entry.keys]) for entry in chosen]
+    return after, [(entry, found[entry.keys]) for entry in chosen]
 
 
 def _refused(source: Source, entry: Entry) -> ConfigError:

@@ -1,6 +1,6 @@
 """Where the clients' files are on this machine, and which client a file belongs to that the user names.
 
-Only looks whether files are there; reads none.
+Looks whether files are there. Reads only those that belong to another program, too, to see whether a client uses them.
 """
 
 from __future__ import annotations
@@ -79,6 +79,12 @@ class Machine:
 
 def user_paths(client: Client, machine: Machine) -> Iterator[Path]:
     """Every path at which the client may keep a file of the user's, whether or not it is there."""
+    for path, _ in _user_paths(client, machine):
+        yield path
+
+
+def _user_paths(client: Client, machine: Machine) -> Iterator[tuple[Path, str]]:
+    """The paths, and what a file there must contain."""
     folders = machine.folders()
     for location in client.locations:
         if machine.system not in location.systems:
@@ -86,22 +92,37 @@ def user_paths(client: Client, machine: Machine) -> Iterator[Path]:
         path = location.path.format_map(folders)
         if location.variable and machine.environ.get(location.variable):
             path = f"{machine.environ[location.variable]}/{Path(path).name}"
-        yield from _expanded(path)
+        yield from ((each, location.marker) for each in _expanded(path))
 
 
 def find(machine: Machine, project: Path | None, clients: Sequence[Client] = CLIENTS) -> list[ClientFile]:
     """The files that are there: the user's, then those of the project."""
     found: dict[tuple[str, str], ClientFile] = {}
     for client in clients:
-        for path in user_paths(client, machine):
-            if _is_there(path):
+        for path, marker in _user_paths(client, machine):
+            if _is_there(path) and _contains(path, marker):
                 found.setdefault((client.id, os.path.realpath(path)), ClientFile(path, client))
-        if project is not None:
-            for relative in client.project:
-                for path in _expanded(str(project / relative)):
-                    if _is_there(path):
-                        found.setdefault((client.id, os.path.realpath(path)), ClientFile(path, client, is_project=True))
+        for path, marker in _project_paths(client, project) if project is not None else ():
+            if _is_there(path) and _contains(path, marker):
+                found.setdefault((client.id, os.path.realpath(path)), ClientFile(path, client, is_project=True))
     return list(found.values())
+
+
+def _project_paths(client: Client, project: Path) -> Iterator[tuple[Path, str]]:
+    marker = client.servers[0][0]
+    for relatives, wanted in ((client.project, ""), (client.project_if_marked, marker)):
+        for relative in relatives:
+            yield from ((path, wanted) for path in _expanded(str(project / relative)))
+
+
+def _contains(path: Path, marker: str) -> bool:
+    """Whether the file holds the marker. One that cannot be read is its other program's trouble."""
+    if not marker:
+        return True
+    try:
+        return path.is_file() and marker.encode() in path.read_bytes()
+    except OSError:
+        return False
 
 
 def named(words: Sequence[str], machine: Machine, project: Path | None) -> list[ClientFile]:
@@ -126,7 +147,7 @@ def owner(path: Path, machine: Machine) -> Client | None:
             return client
     absolute = path.absolute()
     for client in CLIENTS:
-        if any(_ends_with(absolute, relative) for relative in client.project):
+        if any(_ends_with(absolute, relative) for relative in (*client.project, *client.project_if_marked)):
             return client
     names: dict[str, list[Client]] = {}
     for client in CLIENTS:

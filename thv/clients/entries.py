@@ -18,9 +18,9 @@ from thv.clients.documents.nodes import (
     OTHER,
     STRING,
     Keys,
+    Lines,
     Member,
     Node,
-    line_and_column,
     quote,
     refusal,
 )
@@ -132,8 +132,9 @@ def entries(document: Document, client: Client) -> list[Entry]:
     Raises:
         ConfigError: the servers are not what the client wants them to be, or a key is there twice.
     """
+    lines = Lines(document.text)
     return [
-        _entry(document, client, keys, name, node)
+        _entry(lines, client, keys, name, node)
         for pattern in client.servers
         for where, servers in document.find(pattern)
         for keys, name, node in _named_nodes(document, client, where, servers)
@@ -173,8 +174,8 @@ def _refuse_repeated(document: Document, node: Node) -> None:
             _refuse_repeated(document, member.node)
 
 
-def _entry(document: Document, client: Client, keys: Keys, name: str, node: Node) -> Entry:
-    line, column = line_and_column(document.text, node.start)
+def _entry(lines: Lines, client: Client, keys: Keys, name: str, node: Node) -> Entry:
+    line, column = lines.position(node.start)
     fields = node.value if isinstance(node.value, dict) else {}
     found = _find_place(client, keys, node)
     place, problem = (found, "") if isinstance(found, Place) else (None, found)

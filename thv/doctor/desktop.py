@@ -28,13 +28,16 @@ MACOS_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 LINUX_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What systemd gives to user sessions (systemd.exec(5), `$PATH`)."""
 
+_SYSTEM = str(sys.platform)
+"""As text, so that a type checker for one system reads the lines for the others, too."""
+
 ASKING_S = 2.0
 """Seconds for the session manager to answer; it is local."""
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of a server whose client was started from the desktop."""
-    if sys.platform == "win32":  # there, a shell adds nothing
+    if _SYSTEM == "win32":  # there, a shell adds nothing
         return dict(environ)
     kept = {name: environ[name] for name in (*INHERITED, *OF_THE_SESSION) if name in environ}
     return {**kept, "PATH": path()}
@@ -43,9 +46,9 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 @cache
 def path() -> str:
     """The PATH of the desktop session."""
-    if sys.platform == "win32":
+    if _SYSTEM == "win32":
         return os.environ.get("PATH", "")
-    if sys.platform == "darwin":
+    if _SYSTEM == "darwin":
         return _output(["launchctl", "getenv", "PATH"]).strip() or MACOS_PATH
     for line in _output(["systemctl", "--user", "show-environment"]).splitlines():
         if line.startswith("PATH="):

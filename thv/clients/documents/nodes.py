@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -143,12 +144,22 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
     return "".join([*pieces, text[position:]])
 
 
+class Lines:
+    """Where the lines of a text start: for many positions of one text, which may have a million lines."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1; a byte order mark has no width."""
+        line = bisect_right(self._starts, offset)
+        return line, len(self._text[self._starts[line - 1] : offset].lstrip("\ufeff")) + 1
+
+
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """Line and column, both from 1; a byte order mark has no width."""
-    line, start = 1, 0
-    for match in _BREAK.finditer(text, 0, offset):
-        line, start = line + 1, match.end()
-    return line, len(text[start:offset].lstrip("\ufeff")) + 1
+    """Line and column of one position."""
+    return Lines(text[:offset]).position(offset)
 
 
 def refusal(document: Document, offset: int, reason: str) -> ConfigError:
