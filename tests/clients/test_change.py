@@ -328,6 +328,20 @@ def test_what_yaml_shares_or_folds_is_left_alone(case: str) -> None:
     assert wrap(text, "goose") == text
 
 
+def test_a_command_that_its_client_has_folded_comes_back_in_one_line() -> None:
+    command = "/Applications/Some Very Long Name Of An Application.app/Contents/And More Of It/server"
+    text = f"extensions:\n  a:\n    cmd: {command}\n    args: []\n"
+    folded = yaml.safe_dump(yaml.safe_load(wrap(text, "goose")), width=40)
+    assert len(folded.splitlines()) > len(wrap(text, "goose").splitlines())
+    assert yaml.safe_load(unwrap(folded, "goose")) == yaml.safe_load(text)
+
+
+def test_an_error_of_yaml_without_a_place_of_its_own_has_that_of_its_context() -> None:
+    with pytest.raises(ConfigError) as caught:
+        change.read("extensions:\n  a: |\n      \n    x\n", file_of("goose"))
+    assert caught.value.line is not None
+
+
 @pytest.mark.parametrize("text", ["", "\n", "  ", "\ufeff", "\ufeff\r\n"])
 def test_a_file_without_content_has_no_servers(text: str) -> None:
     for client in ("cursor", "codex", "goose"):

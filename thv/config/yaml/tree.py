@@ -208,7 +208,7 @@ class _Builder:
             raise ConfigError(f"is not valid YAML: {error}", path=self._path) from None
 
     def _problem(self, error: Exception) -> ConfigError:
-        mark = getattr(error, "problem_mark", None)
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         if "\\t" in reason:
             reason = "a tab where YAML allows only spaces"
