@@ -39,6 +39,7 @@ class Session:
         journal: as for `Instrumentation`.
         warnings: lines to be said once the server runs.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
+        reports_end: say that the server ended before it answered anything; a client of our own says so itself.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Session:
         journal: tuple[str, bool] | None = None,
         warnings: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
+        reports_end: bool = True,
     ) -> None:
         self._spec = spec
         self._debug = debug
@@ -59,6 +61,7 @@ class Session:
         self._journal = journal
         self._remarks = warnings
         self._make_analytics = make_analytics
+        self._reports_end = reports_end
         self._started_ns = 0
         self._accounting: Instrumentation | None = None
         self._account: SessionInstrumentation | None = None
@@ -99,7 +102,7 @@ class Session:
         exit_code = relay.run()
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
             self._account.set_end(relay.ended_by, exit_code)
-            if relay.ended_by_server and exit_code and self._account.is_unanswered:
+            if self._reports_end and relay.ended_by_server and exit_code and self._account.is_unanswered:
                 warn(f"{spec.name} ended with exit code {exit_code} before it answered anything: thv why {spec.name}")
             if relay.ended_by_server:
                 self._account.server_exited()

@@ -118,7 +118,7 @@ def answer(request: dict[str, Any]) -> None:
     elif method == "tools/list":
         list_tools(number, params, kind, what)
     elif method == "tools/call":
-        call(number, kind, what)
+        call(number, kind, what, params)
 
 
 def discover(number: int) -> None:
@@ -149,13 +149,19 @@ def list_tools(number: int, params: dict[str, Any], kind: str, what: str) -> Non
         send({"id": number, "result": LISTS[what] if kind == "list" else {"tools": [TOOL]}})
 
 
-def call(number: int, kind: str, what: str) -> None:
+def ask_for_input(number: int, params: dict[str, Any]) -> None:
+    requests = {"size": {"method": "elicitation/create", "params": {"message": "size?"}}}
+    asked = {"resultType": "input_required", "requestState": "s1", "inputRequests": requests}
+    done = {"content": [{"type": "text", "text": json.dumps(params)}], "resultType": "complete"}
+    send({"id": number, "result": done if "inputResponses" in params else asked})
+
+
+def call(number: int, kind: str, what: str, params: dict[str, Any]) -> None:
     if MODE == "dies in call":
         os._exit(9)
-    if MODE == "closes stdout in call":
-        os.close(1)
-        time.sleep(60)
-    if kind == "call":
+    if MODE == "needs input":
+        ask_for_input(number, params)
+    elif kind == "call":
         send({"id": number, "result": CALLS[what]})
     elif kind == "raw call":
         write(RAW_CALLS[what].replace(b"%d", b"%d" % number) + b"\n")

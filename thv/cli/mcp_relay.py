@@ -31,4 +31,4 @@ def _notify_client(error: ThvError, debug: bool) -> int:
 
 
 if __name__ == "__main__":
-    os._exit(run(parse(sys.argv[1:]), report_error=_notify_client))
+    os._exit(run(parse(sys.argv[1:]), report_error=_notify_client, reports_end=False))

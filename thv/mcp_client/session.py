@@ -122,7 +122,7 @@ class ClientSession:
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         self.close(at_once=error_type is not None)
 
-    def connect(self, *, extra_s: float = 0.0) -> ServerIdentity:
+    def connect(self, *, extra_s: float = 0.0, discover: bool = True) -> ServerIdentity:
         """Start the server, find the protocol revision and begin the session.
 
         A server that ends at `server/discover` without a word is started once more and asked by `initialize`: some
@@ -130,6 +130,7 @@ class ClientSession:
 
         Args:
             extra_s: seconds to wait on top of the timeout: for a server that has to be downloaded first.
+            discover: begin with `server/discover`; else only the older era is tried.
 
         Raises:
             ThvError: the server cannot be started.
@@ -137,9 +138,9 @@ class ClientSession:
         """
         self._connection = self._start()
         try:
-            self.identity = self._negotiate(extra_s, discover=True)
+            self.identity = self._negotiate(extra_s, discover=discover)
         except ServerEndedError:
-            if self._has_heard:
+            if self._has_heard or not discover:
                 raise
             self.close(at_once=True)
             self._connection = self._start()
