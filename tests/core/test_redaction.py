@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.core.redaction import READ, SHOWN, is_secret, show
+from thv.core.redaction import (
+    DEEPEST,
+    READ,
+    SHOWN,
+    STRUCTURE_SHOWN,
+    VALUE_SHOWN,
+    is_secret,
+    redact_structure,
+    show,
+)
 
 SHOWS = [
     ('{"text": "hi there", "n": 1.5, "t": true}', '{"text":"hi there","n":1.5,"t":true}'),
@@ -140,3 +149,40 @@ def test_the_work_is_bounded(piece: bytes) -> None:
     assert len(show((piece * READ)[:READ])) <= SHOWN
     assert len(show(b'"' + (piece * READ)[:READ])) <= SHOWN
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ('{"a":[1,2.5,true,null,"x"],"b":{"c":{}}}', {"a": [1, 2.5, True, None, "x"], "b": {"c": {}}}),
+        ('{"token":"hunter2","b":{"apiKey":{"x":1}}}', {"token": "[redacted]", "b": {"apiKey": "[redacted]"}}),
+        ('["--password","hunter2"]', ["--password", "[redacted]"]),
+        ('{"name":"password","value":"hunter2"}', {"name": "password", "value": "[redacted]"}),
+        ('{"q":"password=hunter2"}', {"q": "password=[redacted]"}),
+        (r'{"q":"{\"token\":\"hunter2\"}"}', {"q": '{"token":"[redacted]"}'}),
+        ('{"n":NaN,"big":123456789012345678901234567890}', {"n": "NaN", "big": "123456789012345678901234567890"}),
+        ('{"n":1e999}', {"n": "1e999"}),
+        ('"text"', "text"),
+        ('{"cut":{"off":[1,"tw', {"cut": {"off": [1, "tw"]}}),
+        ("", None),
+    ],
+)
+def test_a_structure_stays_one_without_its_secrets(raw: str, value: object) -> None:
+    assert redact_structure(raw.encode()) == value
+
+
+def test_a_structure_is_bounded_in_its_values_as_a_whole_and_in_depth() -> None:
+    long = redact_structure(json.dumps({"a": "x" * 500}).encode())
+    assert len(long["a"]) == VALUE_SHOWN
+    many = redact_structure(json.dumps([{"number": number} for number in range(1000)]).encode())
+    assert many[:3] == [{"number": 0}, {"number": 1}, {"number": 2}]
+    assert len(json.dumps(many)) < 2 * STRUCTURE_SHOWN
+    deep = redact_structure(b"[" * 5000)
+    for _ in range(DEEPEST - 1):
+        (deep,) = deep
+    assert deep == ["…"]
+
+
+@given(st.binary(max_size=300) | st.text('{}[]",:\\ tokenab1', max_size=300).map(str.encode))
+def test_a_structure_never_raises_and_can_be_sent(raw: bytes) -> None:
+    json.dumps(redact_structure(raw)).encode()

@@ -40,6 +40,12 @@ class Contexts:
     ) -> None:
         pass
 
+    def on_server_request(self, request: object, at_ns: int, scope: object) -> None:
+        pass
+
+    def on_server_request_answered(self, reply: object, at_ns: int, scope: object) -> None:
+        pass
+
     def on_tool_outcome(self, token: object, outcome: str) -> None:
         pass
 

@@ -18,6 +18,8 @@ from thv.core.message import UNREADABLE, read_line
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from thv.core.interfaces import EndReason, Outcome
 
 CALL = '> {"id":1,"method":"tools/call","params":{"name":"x"}}'
@@ -39,8 +41,11 @@ STORIES: dict[str, tuple[list[str], str]] = {
     "every method is a request": ([LIST, LISTED], "tools/list:answered"),
     "an error is a reply": ([LIST, '< {"id":2,"error":{"code":-32601}}'], "tools/list:answered"),
     "a notification is no request": (['> {"method":"notifications/initialized"}', '> {"method":"tools/call"}'], ""),
-    "a request of the server is none": (['< {"id":1,"method":"roots/list"}', '> {"id":1,"result":{}}'], ""),
-    "nor does it answer one": ([CALL, '< {"id":1,"method":"roots/list"}'], ""),
+    "a request of the server is another": (
+        ['< {"id":1,"method":"roots/list"}', '> {"id":1,"result":{}}'],
+        "asks:roots/list answers:1",
+    ),
+    "nor does it answer one": ([CALL, '< {"id":1,"method":"roots/list"}'], "asks:roots/list"),
     "nobody else's reply ends anything": ([CALL, '< {"id":9,"result":{}}'], ""),
     "a cancelled request has ended, and has no outcome": ([CALL, CANCEL, OK], "tools/call:cancelled"),
     "the reused id is another request": (
@@ -111,6 +116,14 @@ class Heard:
         token = Token(request.method, request.params and request.params.name)
         self.tokens.append(token)
         return token
+
+    def on_server_request(self, request: Any, at_ns: int, scope: Hashable) -> None:
+        self._hear("on_server_request")
+        self.words.append(f"asks:{request.method}")
+
+    def on_server_request_answered(self, reply: Any, at_ns: int, scope: Hashable) -> None:
+        self._hear("on_server_request_answered")
+        self.words.append(f"answers:{reply.id}")
 
     def on_request_finished(
         self, token: object, reason: EndReason, reply: Any, at_ns: int, http_status: int | None
@@ -201,3 +214,12 @@ def test_a_request_is_begun_before_it_can_be_answered_and_its_end_is_told_withou
     assert len(heard.tokens) == 1
     ledger.server_sent(read_line(json.dumps({"id": 1, "result": {}}).encode() + b"\n"))
     assert heard.words == ["tools/call:answered", "x=success"]
+
+
+def test_what_the_server_asks_is_heard_apart_and_no_request_of_the_client() -> None:
+    heard = Heard()
+    story = [CALL, '< {"id":1,"method":"sampling/createMessage","params":{}}', '> {"id":1,"result":{}}', OK]
+    story.append('> {"id":9,"method":"ping"}')
+    story.append('< {"method":"notifications/message","params":{}}')
+    tell(story, heard)
+    assert heard.words[:4] == ["asks:sampling/createMessage", "answers:1", "tools/call:answered", "x=success"]

@@ -70,10 +70,11 @@ class Run:
             "capture_arguments": False,
         }
         choices |= {"propagate": False} | changes
+        session_id = choices.pop("session_id", None)
         self.settings = TelemetrySettings(agent, **choices)
         self.telemetry = Telemetry(self.settings, transport="stdio", warn=self.words.append, launch=self._launch)
         self.telemetry.start()
-        self.recorder = self.telemetry.open_session()
+        self.recorder = self.telemetry.open_session(session_id)
         self.outcomes: list[str] = []
         self.reports: list[str] = []
         self.ledger = ToolCallLedger([self.outcomes.append], requests=self.recorder, report=self.reports.append)
@@ -122,14 +123,14 @@ INITIALIZED = '<{"id":0,"result":{"protocolVersion":"2025-06-18"}}'
 
 
 def test_a_call_becomes_a_span_with_everything_that_is_documented(tmp_path: Path) -> None:
-    run = Run(tmp_path, span_environment={"environment.USER": "me\udcff"})
+    run = Run(tmp_path, span_environment={"USER": "me\udcff"})
     before = time.time_ns()
     run.tell(
         INITIALIZE, INITIALIZED, call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}","tracestate":"a=b"}}'), OK
     )
     after = time.time_ns()
     initialize, span = run.spans()
-    session = initialize.attributes.pop("mcp.session.id")
+    session = initialize.attributes.pop("toolhive.session.id")
     assert (initialize.name, initialize.parent_span_id, initialize.trace_state) == ("initialize", None, "")
     assert span.name == "tools/call echo"
     assert (span.trace_id.hex(), span.parent_span_id) == (PARENT[3:35], bytes.fromhex(PARENT[36:52]))
@@ -138,22 +139,26 @@ def test_a_call_becomes_a_span_with_everything_that_is_documented(tmp_path: Path
     assert before - 10**9 < span.start_ns <= span.end_ns < after + 10**9
     assert span.attributes == {
         "rpc.system.name": "jsonrpc",
+        "toolhive.server.name": "demo",
         "mcp.server.name": "demo",
         "network.transport": "pipe",
+        "toolhive.environment.USER": "me?",
         "environment.USER": "me?",
         "mcp.method.name": "tools/call",
-        "mcp.session.id": session,
+        "toolhive.session.id": session,
         "jsonrpc.request.id": "7",
         "gen_ai.tool.name": "echo",
         "gen_ai.operation.name": "execute_tool",
         "mcp.protocol.version": "2025-06-18",
+        "toolhive.client.name": "tester",
         "mcp.client.name": "tester",
     }
 
 
 ERRORS = {
-    "a JSON-RPC error": (['<{"id":7,"error":{"code":-32602}}'], "-32602", "-32602"),
-    "a code that is a float": (['<{"id":7,"error":{"code":-32602.0}}'], "-32602", "-32602"),
+    "a JSON-RPC error": (['<{"id":7,"error":{"code":-32603}}'], "-32603", "-32603"),
+    "a code that is a float": (['<{"id":7,"error":{"code":-32603.0}}'], "-32603", "-32603"),
+    "one that is the caller's fault": (['<{"id":7,"error":{"code":-32602.0}}'], None, "-32602"),
     "no code": (['<{"id":7,"error":"boom"}'], "_OTHER", None),
     "a tool error": (['<{"id":7,"result":{"isError":true}}'], "tool_error", None),
     "a cancellation": (['>{"method":"notifications/cancelled","params":{"requestId":7}}'], "cancelled", None),
@@ -210,8 +215,8 @@ def test_arguments_and_results_are_shown_only_when_asked_for_and_never_their_sec
     span = run.span(call('"name":"echo","arguments":{"text":"hi","password":"hunter2"}'), OK)
     asked, answered = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
     if capture:
-        assert span.attributes[asked] == '{"text":"hi","password":"[redacted]"}'
-        assert span.attributes[answered] == '[{"type":"text","text":"hi"}]'
+        assert span.attributes[asked] == {"text": "hi", "password": "[redacted]"}
+        assert span.attributes[answered] == [{"type": "text", "text": "hi"}]
     else:
         assert asked not in span.attributes
         assert answered not in span.attributes
@@ -266,13 +271,13 @@ def test_the_clients_leaving_has_everything_exported(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.tell(call(), OK)
     run.telemetry.client_disconnected()
-    wait_until(lambda: not run.telemetry._courier._flush_wanted)
+    wait_until(lambda: not run.telemetry._client._flush_wanted)
     assert any(isinstance(frame, Flush) for frame in run.end())
 
 
 def test_snapshots_come_while_things_happen_and_nothing_wakes_up_when_nothing_does(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    courier = run.telemetry._courier
+    courier = run.telemetry._client
     run.tell(call(), OK)
     wait_until(lambda: run.agents and not courier._awake)
     run.tell(call(), OK)
@@ -293,7 +298,7 @@ def test_an_agent_that_reads_nothing_holds_nobody_up_and_what_is_dropped_is_coun
         began = time.perf_counter()
         run.tell(call(), OK)
         longest = max(longest, time.perf_counter() - began)
-    courier = run.telemetry._courier
+    courier = run.telemetry._client
     assert courier.dropped > 0
     assert len(courier._queue) <= MAX_QUEUED
     assert len(run.outcomes) == total
@@ -327,7 +332,7 @@ def test_an_agent_that_cannot_be_started_is_said_once(tmp_path: Path) -> None:
     def fail() -> subprocess.Popen[bytes]:
         raise FileNotFoundError(2, "no such file")
 
-    run.telemetry._courier._start_agent = fail
+    run.telemetry._client._start_agent = fail
     run.tell(call(), OK, call(), OK)
     wait_until(lambda: run.words)
     assert run.end() == []

@@ -92,7 +92,9 @@ def test_whatever_is_accepted_the_standard_propagator_accepts_too(header: str) -
 
 @given(st.binary(min_size=16, max_size=16).filter(any), st.floats(0, 1))
 def test_a_ratio_records_the_traces_that_the_sdk_records(trace_id: bytes, ratio: float) -> None:
-    span = Sampler(ratio, parent_based=False, propagate=True).decide(f"00-{trace_id.hex()}-{SPAN}-00")
+    span = Sampler(ratio, parent_based=False, propagate=True).decide(
+        parse_traceparent(f"00-{trace_id.hex()}-{SPAN}-00")
+    )
     theirs = TraceIdRatioBased(ratio).should_sample(None, int.from_bytes(trace_id, "big"), "x")
     assert span is not None
     assert span.sampled == (theirs.decision is Decision.RECORD_AND_SAMPLE)
@@ -101,7 +103,9 @@ def test_a_ratio_records_the_traces_that_the_sdk_records(trace_id: bytes, ratio:
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 @pytest.mark.parametrize("sampled", [False, True])
 def test_the_clients_decision_is_followed(ratio: float, *, sampled: bool) -> None:
-    span = Sampler(ratio, parent_based=True, propagate=False).decide(f"00-{TRACE}-{SPAN}-0{int(sampled)}")
+    span = Sampler(ratio, parent_based=True, propagate=False).decide(
+        parse_traceparent(f"00-{TRACE}-{SPAN}-0{int(sampled)}")
+    )
     assert (span is not None) == sampled
     if span is not None:
         assert (span.trace_id.hex(), span.parent_span_id) == (TRACE, bytes.fromhex(SPAN))
@@ -118,7 +122,9 @@ def test_a_tenth_is_a_tenth() -> None:
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 @pytest.mark.parametrize("header", [None, "garbage", f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"])
 def test_what_is_passed_on_is_a_valid_header_with_our_decision(ratio: float, header: str | None) -> None:
-    span = Sampler(ratio, parent_based=True, propagate=True).decide(header)
+    span = Sampler(ratio, parent_based=True, propagate=True).decide(
+        None if header is None else parse_traceparent(header)
+    )
     assert span is not None
     context = TraceContextTextMapPropagator().extract({"traceparent": span.traceparent})
     theirs: SdkContext = trace.get_current_span(context).get_span_context()

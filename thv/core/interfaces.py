@@ -63,6 +63,12 @@ if TYPE_CHECKING:
             `http_status` is that of the HTTP response which brought the reply, if one did.
             """
 
+        def on_server_request(self, request: Message, at_ns: int, scope: Hashable) -> None:
+            """The server asked its client for something. The ledger's lock is held."""
+
+        def on_server_request_answered(self, reply: Message, at_ns: int, scope: Hashable) -> None:
+            """The client answered such a request. The ledger's lock is held."""
+
         def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
             """The tool call of this token has its outcome: once, and exactly when call observers are given it.
 
@@ -155,6 +161,11 @@ if TYPE_CHECKING:
             http_status: int | None = None,
         ) -> None:
             """The server sent one message, decoded already; `UNREADABLE` for a line that could not be."""
+
+        def on_http_request(
+            self, *, traceparent: str | None, tracestate: str | None, address: str | None, port: int | None
+        ) -> None:
+            """The client messages that come next were brought by an HTTP request with these headers, from there."""
 
         def on_request_cancelled(self, id_: Id, *, scope: Hashable = None) -> None:
             """The client waits for this request no longer, without having said so in a message."""

@@ -12,7 +12,11 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Final
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 READ: Final = 16 << 10
 """Bytes of raw JSON that are read: 200 characters of output seldom need more than a few hundred."""
@@ -22,6 +26,12 @@ VALUE_SHOWN: Final = 100
 
 SHOWN: Final = 200
 """Characters shown in all."""
+
+STRUCTURE_SHOWN: Final = 4096
+"""Characters of keys and values in a structure."""
+
+DEEPEST: Final = 16
+"""Levels of a structure: OTLP needs three of protobuf's for each, and decoders stop at a hundred."""
 
 REDACTED: Final = '"[redacted]"'
 ELLIPSIS: Final = "…"
@@ -74,6 +84,14 @@ _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def show(raw: bytes) -> str:
     """The raw JSON as a span may show it. Only its first `READ` bytes need to be handed in."""
     return _cut(_Reading(raw[:READ].decode("utf-8", "replace"), nested=0).redacted(), SHOWN)
+
+
+def redact_structure(raw: bytes) -> Any:
+    """The raw JSON as a value of the same structure, at most `STRUCTURE_SHOWN` characters of keys and values in all.
+
+    What has no room, or was cut off, is left out at the end. Only the first `READ` bytes need to be handed in.
+    """
+    return _Structure(raw[:READ].decode("utf-8", "replace"), nested=0).value()
 
 
 def redact_text(text: str) -> str:
@@ -165,6 +183,77 @@ class _Reading:
             return REDACTED
         shown = _Reading(json_text, nested=self._nested + 1).redacted()
         return _quoted(shown if _is_whole(piece) else _without_named(shown))
+
+
+class _Structure(_Reading):
+    """The same pass, whose result is a value."""
+
+    def __init__(self, text: str, *, nested: int) -> None:
+        super().__init__(text, nested=nested)
+        self._room = STRUCTURE_SHOWN
+
+    def value(self) -> Any:
+        found: list[Any] = []
+        try:
+            for piece in self._pieces:
+                self._put(piece, found.append, depth=0, secret=False)
+                break
+        except _EnoughError:
+            pass
+        return found[0] if found else None
+
+    def _put(self, piece: str, put: Callable[[Any], None], *, depth: int, secret: bool) -> None:
+        """Hands one value to `put`, a container before its members: what there is room for stays."""
+        if piece in _OPENING and (secret or depth == DEEPEST):
+            self._skip()
+        if secret:
+            self._spend(put, json.loads(REDACTED))
+        elif piece not in _OPENING:
+            self._spend(put, self._leaf(piece))
+        elif depth == DEEPEST:
+            self._spend(put, ELLIPSIS)
+        elif piece == "{":
+            members: dict[str, Any] = {}
+            self._spend(put, members)
+            self._fill(lambda key, value: members.__setitem__(key or "", value), depth=depth + 1, in_object=True)
+        else:
+            items: list[Any] = []
+            self._spend(put, items)
+            self._fill(lambda _, value: items.append(value), depth=depth + 1, in_object=False)
+
+    def _fill(self, add: Callable[[str | None, Any], None], *, depth: int, in_object: bool) -> None:
+        key: str | None = None
+        secret = named = False  # the second: a value before this one was a name that sounds secret
+        for piece in self._pieces:
+            if piece in _CLOSING:
+                return
+            if piece == ",":
+                key, secret = None, False
+            elif piece == ":":
+                continue
+            elif in_object and key is None:
+                text = _text(piece)
+                secret = is_secret(text)
+                key = _cut(text, VALUE_SHOWN)
+                self._room -= len(key)
+            else:
+                self._put(piece, lambda value, key=key: add(key, value), depth=depth, secret=secret or named)  # type: ignore[misc]  # a default
+                named = _is_secret_name(piece) or (named and in_object)
+
+    def _spend(self, put: Callable[[Any], None], value: Any) -> None:
+        self._room -= len(str(value))
+        if self._room < 0:
+            raise _EnoughError
+        put(value)
+
+    def _leaf(self, piece: str) -> Any:
+        shown = self._value(piece)
+        try:
+            value = json.loads(shown, parse_constant=str)
+        except ValueError:
+            return shown  # no JSON, or too long a number
+        is_wide = isinstance(value, int) and not -(1 << 63) <= value < 1 << 63
+        return shown if is_wide or value in {inf, -inf} else value
 
 
 def _is_json(text: str) -> bool:

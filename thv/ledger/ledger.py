@@ -144,7 +144,7 @@ class ToolCallLedger:
             for message, size in zip(messages if self._running else (), sizes, strict=False):
                 method, id_ = message.method, message.id
                 if method is None or id_ is UNSET or id_ is None:
-                    outcomes = self._client_notified(message, scope, outcomes)
+                    outcomes = self._client_notified(message, scope, outcomes, at_ns)
                     continue
                 self._serial += 1
                 params = message.params
@@ -201,7 +201,7 @@ class ToolCallLedger:
             for message, size in zip(messages, sizes, strict=False):
                 id_, error = message.id, message.error
                 if id_ is UNSET or id_ is None or message.method is not None:
-                    self._server_notified(message, outcomes, size)
+                    self._server_notified(message, scope, outcomes, size, at_ns)
                     continue
                 if error is None and message.result is UNSET:
                     continue  # a log line that happens to have an id
@@ -307,8 +307,13 @@ class ToolCallLedger:
         if request is not None and self._observers.want_ends:
             self._ended.append((request, "evicted", None))
 
-    def _client_notified(self, message: Message, scope: Hashable, outcomes: list[Called] | None) -> list[Called] | None:
-        """Heeds a cancellation; returns the outcomes with those that it brings."""
+    def _client_notified(
+        self, message: Message, scope: Hashable, outcomes: list[Called] | None, at_ns: int
+    ) -> list[Called] | None:
+        """Heeds a cancellation, or the answer to what the server asked; returns the outcomes with those it brings."""
+        if message.is_response:
+            self._observers.client_answered(message, at_ns, scope)
+            return outcomes
         if message.method != "notifications/cancelled" or message.key is not None or message.params is None:
             return outcomes
         id_ = message.params.request_id
@@ -342,8 +347,12 @@ class ToolCallLedger:
         other: Key = twin(id_) if scope is None else (scope, twin(id_))
         return other if other in self._open or other in self._cancelled else key
 
-    def _server_notified(self, message: Message, outcomes: list[Called], size: int) -> None:
-        if message is UNREADABLE:
+    def _server_notified(
+        self, message: Message, scope: Hashable, outcomes: list[Called], size: int, at_ns: int
+    ) -> None:
+        if message.is_request:
+            self._observers.server_asked(message, at_ns, scope)
+        elif message is UNREADABLE:
             self._note_evicted(self._open.drop_oldest_awaited())
         elif message.method in _TASK_NOTIFICATIONS and message.params:
             self._tasks.state_came(message.params.task_id, message.params, outcomes, size)

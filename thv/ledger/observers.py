@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from thv.ledger.open_requests import summarize_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from thv.core.interfaces import CallObserver, EndReason, FinishedCall, LoggedRequest, RequestLog, RequestObserver
     from thv.core.message import Message
@@ -66,6 +66,24 @@ class Observers:
             self._drop_requests()
             self._problem = problem
             return None
+
+    def server_asked(self, message: Message, at_ns: int, scope: Hashable) -> None:
+        """The server sent a request. With the lock held."""
+        if self._requests is not None:
+            try:
+                self._requests.on_server_request(message, at_ns, scope)
+            except Exception as problem:  # noqa: BLE001 - as above
+                self._drop_requests()
+                self._problem = problem
+
+    def client_answered(self, message: Message, at_ns: int, scope: Hashable) -> None:
+        """The client answered a request of the server. With the lock held."""
+        if self._requests is not None:
+            try:
+                self._requests.on_server_request_answered(message, at_ns, scope)
+            except Exception as problem:  # noqa: BLE001 - as above
+                self._drop_requests()
+                self._problem = problem
 
     def finished(self, ended: Sequence[Ended], at_ns: int = 0, http_status: int | None = None) -> None:
         """These requests are open no more."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from thv.telemetry.frames import HistogramPoint, SumPoint
 from thv.telemetry.instruments import (
     ACTIVE_CONNECTIONS,
+    CLIENT_OPERATION_DURATION,
     DURATION_BOUNDS,
     OPERATION_DURATION,
     REQUEST_DURATION,
@@ -75,7 +76,7 @@ _TARGETS: Final = {
 }
 
 STATUS_OF: Final[dict[str | None, str]] = {None: "success", "cancelled": "cancelled", "abandoned": "cancelled"}
-"""`error.type` -> `status`, where it is not `error`."""
+"""`error.type` -> `status`, where it is not `error`. A JSON-RPC error is one even where it is the caller's fault."""
 
 
 def cut(value: str, limit: int = LABEL_BYTES) -> str:
@@ -154,6 +155,7 @@ class Aggregates:
         self._lock = Lock()
         self._short_cuts: dict[Key, tuple[Histogram, Histogram]] = {}
         self._operations: dict[frozenset[tuple[str, str]], Histogram] = {}
+        self._client_operations: dict[frozenset[tuple[str, str]], Histogram] = {}
         self._requests: dict[frozenset[tuple[str, str]], Histogram] = {}
         self._sessions: dict[frozenset[tuple[str, str]], Histogram] = {}
         self._calls: dict[tuple[str, Outcome], int] = {}
@@ -179,6 +181,15 @@ class Aggregates:
             pair[1].add(duration, bucket)
             self.changes += 1
 
+    def server_request(
+        self, method: str, version: str | None, error_type: str | None, code: str | None, duration: int
+    ) -> None:
+        """Count a request that the server made of its client, answered after so many nanoseconds."""
+        with self._lock:
+            series = _series(self._client_operations, self._operation(method, version, error_type, code))
+            series.add(duration, bisect_left(_BOUNDS_NS, duration))
+            self.changes += 1
+
     def call(self, tool: str, outcome: Outcome) -> None:
         """Count the outcome of a tool call."""
         if len(tool) > _SHORT:
@@ -201,7 +212,6 @@ class Aggregates:
         with self._lock:
             self._active = (self._active or 0) - 1
             attributes = {
-                **self._network,
                 "mcp.protocol.version": None if version is None else self._versions.bounded(version),
                 "error.type": error_type,
             }
@@ -213,7 +223,12 @@ class Aggregates:
         with self._lock:
             operations, requests = list(self._operations.values()), list(self._requests.values())
             sessions, calls, active = list(self._sessions.values()), list(self._calls.items()), self._active
-        for name, many in ((OPERATION_DURATION.name, operations), (SESSION_DURATION.name, sessions)):
+            client_operations = list(self._client_operations.values())
+        for name, many in (
+            (OPERATION_DURATION.name, operations),
+            (CLIENT_OPERATION_DURATION.name, client_operations),
+            (SESSION_DURATION.name, sessions),
+        ):
             for series in many:
                 with self._lock:
                     point = series.point(name)
@@ -232,25 +247,17 @@ class Aggregates:
         """The two series that requests with these raw values belong to."""
         method, target, version, error_type, code, status = key
         kind = target_kind(method) if target is not None else None
-        method = self._methods.bounded(method)
         target = None if target is None else self._targets.bounded(target)
-        version = None if version is None else self._versions.bounded(version)
-        error_type = None if error_type is None else self._errors.bounded(error_type)
-        code = None if code is None else self._errors.bounded(code)
         of_operation = {
-            "mcp.method.name": method,
-            "mcp.protocol.version": version,
-            "error.type": error_type,
-            "rpc.response.status_code": code,
+            **self._operation(method, version, error_type, code),
             TOOL: target if kind == TOOL else None,
             PROMPT: target if kind == PROMPT else None,
             "gen_ai.operation.name": EXECUTE_TOOL if kind == TOOL else None,
-            **self._network,
         }
         of_request = {
-            "mcp_method": method,
+            "mcp_method": of_operation["mcp.method.name"],
             "mcp_resource_id": target,
-            "status": STATUS_OF.get(error_type, "error"),
+            "status": "error" if code is not None else STATUS_OF.get(error_type, "error"),
             "status_code": None if status is None else str(status),
             **self._http,
             **self._labels,
@@ -259,6 +266,18 @@ class Aggregates:
         if len(self._short_cuts) < MAX_SHORT_CUTS:
             self._short_cuts[key] = pair
         return pair
+
+    def _operation(
+        self, method: str, version: str | None, error_type: str | None, code: str | None
+    ) -> dict[str, str | None]:
+        """What the operations of both sides have. With the lock held."""
+        return {
+            "mcp.method.name": self._methods.bounded(method),
+            "mcp.protocol.version": None if version is None else self._versions.bounded(version),
+            "error.type": None if error_type is None else self._errors.bounded(error_type),
+            "rpc.response.status_code": None if code is None else self._errors.bounded(code),
+            **self._network,
+        }
 
 
 def target_kind(method: str) -> str | None:

@@ -54,6 +54,13 @@ OPERATION_DURATION: Final = Instrument(
     "How long a request took, from when it was received until its reply was handed on.",
     DURATION_BOUNDS,
 )
+CLIENT_OPERATION_DURATION: Final = Instrument(
+    "mcp.client.operation.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "How long a client took for a request of the server: sampling, elicitation, roots.",
+    DURATION_BOUNDS,
+)
 SESSION_DURATION: Final = Instrument(
     "mcp.server.session.duration", Kind.HISTOGRAM, "s", "How long an MCP session lasted.", DURATION_BOUNDS
 )
@@ -70,6 +77,7 @@ INSTRUMENTS: Final = {
     instrument.name: instrument
     for instrument in (
         OPERATION_DURATION,
+        CLIENT_OPERATION_DURATION,
         SESSION_DURATION,
         REQUESTS,
         REQUEST_DURATION,

@@ -1,52 +1,50 @@
 """The user's telemetry inside the relay: every request becomes a few integers, and a span if it is sampled.
 
 What the relay's threads do here takes 2 to 4 µs a request: a decision, a time, a few additions, one item in a queue.
-Everything else happens on the courier's thread and in the agent's process. Metrics lose nothing; spans may be dropped,
-and are counted then.
+Everything else happens on the agent client's thread and in the agent's process. Metrics lose nothing; spans may be
+dropped, and are counted then.
 
 What the semantic conventions for MCP (status: development) leave open is decided like this:
 
 - `error.type` is the JSON-RPC code as a string, `tool_error` for `isError: true`, `_OTHER` for an error without a code
   and for a request that was given up by us (too many open, or an unreadable reply); `cancelled` when the client
-  cancelled; `abandoned` when it left without waiting; `server_exited` when the server ended. All but success are ERROR.
+  cancelled; `abandoned` when it left without waiting; `server_gone` when the server ended. All but success are ERROR.
+- Errors that are the caller's fault (`CALLER_FAULTS`) are none: there is only the code.
 - A call that is answered with a task, or with a question, is a request that was answered: its span ends there, without
   error. The call's own outcome, whenever it comes, is counted in `toolhive_mcp_tool_calls`.
-- A session over stdio has no id on the wire; it gets a random one, so that its spans can be found together.
+- The parent is the span that `_meta` names. The one that an HTTP header names is linked to, and the parent where
+  `_meta` names none.
 - `mcp.protocol.version` is what the request says (2026-07-28), else what `initialize` settled.
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import OrderedDict, deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
-from thv.core.redaction import READ, show
+from thv.core.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
-from thv.telemetry.aggregates import (
-    EXECUTE_TOOL,
-    LABEL_BYTES,
-    RESOURCE,
-    TOOL,
-    Aggregates,
-    cut,
-    network_attributes,
-    target_kind,
-)
-from thv.telemetry.frames import SpanRecord
-from thv.telemetry.tracing import LONGEST_TRACESTATE, Sampler, SpanContext, valid_tracestate
+from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, Aggregates, cut, target_kind
+from thv.telemetry.span_records import FinishedRequest, OpenRequest, Peer, SpanRecords
+from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanContext, parse_traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from thv.core.interfaces import EndReason, Outcome
-    from thv.core.message import Message
-    from thv.telemetry.frames import Attribute
+    from thv.core.message import ErrorObject, Message
+    from thv.telemetry.frames import SpanRecord
     from thv.telemetry.telemetry_settings import TelemetrySettings
+
+RESOURCE_NOT_FOUND: Final = -32002
+"""MCP, "Resources", "Error Handling"."""
+
+CALLER_FAULTS: Final = frozenset({PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, RESOURCE_NOT_FOUND})
+"""Errors that are none on the side of the server, as statuses 4xx are none in HTTP (conventions for MCP, "Status")."""
 
 URI_BYTES: Final = 1024
 """UTF-8 bytes of a resource's URI on a span: long enough to know it by."""
@@ -56,6 +54,12 @@ UNNAMED: Final = "_OTHER"
 
 MAX_CONTEXTS: Final = 4096
 """Contexts that wait to be passed on: those of one line, so this is a batch larger than any."""
+
+MAX_SERVER_REQUESTS: Final = 1024
+"""Requests of the server that its client has not answered: few servers have two at a time."""
+
+MESSAGE_BYTES: Final = 1024
+"""UTF-8 bytes of an error's message that are kept."""
 
 _END_ERRORS: Final[dict[EndReason, str]] = {
     "cancelled": "cancelled",
@@ -68,33 +72,6 @@ _END_ERRORS: Final[dict[EndReason, str]] = {
 
 _SHORT: Final = LABEL_BYTES // 4
 """Characters that need not be counted in bytes: what is longer is cut before it is kept."""
-
-
-class _Open(Struct, gc=False, eq=False):
-    """A request that has begun: the token."""
-
-    began: int
-    method: str
-    target: str | None
-    version: str | None
-    client: str | None
-    id: int | float | str | None
-    span: SpanContext | None
-    tracestate: str | None
-    arguments: bytes | None
-
-
-class _Finished(Struct, gc=False, eq=False):
-    """A request that has ended and becomes a span."""
-
-    request: _Open
-    ended: int
-    version: str | None
-    client: str | None
-    session_id: str
-    error_type: str | None
-    code: str | None
-    result: bytes | None
 
 
 class Telemetry:
@@ -122,82 +99,33 @@ class Telemetry:
             if settings.tracing
             else None
         )
-        self._span_attributes: dict[str, Attribute] = {
-            "rpc.system.name": "jsonrpc",
-            "mcp.server.name": settings.server,
-            **network_attributes(transport),
-            # What is no UTF-8 in the environment would be refused by every encoder after this.
-            **{name: value.encode("utf-8", "replace").decode() for name, value in settings.span_environment.items()},
-        }
-        self._courier = AgentClient(settings.agent, self._aggregates, self._make_span, launch, warn)
+        self._records = SpanRecords(settings, transport)
+        self._client = AgentClient(settings.agent, self._aggregates, self._make_span, launch, warn)
 
     def start(self) -> None:
         """Begin. The agent is started by the first request, or at once if Prometheus is to find it."""
-        self._courier.start()
+        self._client.start()
 
     def open_session(self, session_id: str | None = None) -> SessionRecorder:
-        """Whoever records the session that begins now: a `thv.core.interfaces.RequestObserver`."""
-        return SessionRecorder(
-            self._aggregates,
-            self._sampler,
-            self._courier,
-            session_id or os.urandom(16).hex(),
-            capture=self._settings.capture_arguments,
-            propagate=self._settings.propagate,
-        )
+        """The `RequestObserver` of a session that begins now; `session_id` is its transport's name for it, if any."""
+        return SessionRecorder(self._aggregates, self._sampler, self._client, session_id, self._settings)
 
     def client_disconnected(self) -> None:
         """The last client left: what is recorded may be exported now. Returns at once."""
-        self._courier.flush()
+        self._client.flush()
 
     def end(self) -> None:
         """Nothing more will be recorded: begin to export what is left. Returns at once."""
-        self._courier.end()
+        self._client.end()
 
-    def close(self, budget_s: float = CLOSE_TIMEOUT_S) -> None:
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Export what is left, in so many seconds at most."""
-        self._courier.close(budget_s)
+        self._client.close(timeout_s)
 
     def _make_span(self, finished: object, offset: int) -> SpanRecord:
-        """The record of a finished request. On the courier's thread."""
-        if not isinstance(finished, _Finished) or finished.request.span is None:
-            raise TypeError("no finished span")
-        request, span = finished.request, finished.request.span
-        attributes = self._span_attributes.copy()
-        name = attributes["mcp.method.name"] = request.method
-        attributes["mcp.session.id"] = finished.session_id
-        if request.id is not None:
-            attributes["jsonrpc.request.id"] = cut(str(request.id))
-        kind = target_kind(request.method)
-        if request.target is not None and kind is not None:
-            attributes[kind] = request.target
-            if kind != RESOURCE:
-                name = f"{request.method} {request.target}"
-        if kind == TOOL:
-            attributes["gen_ai.operation.name"] = EXECUTE_TOOL
-        for key, value in (
-            ("mcp.protocol.version", finished.version),
-            ("mcp.client.name", finished.client),
-            ("error.type", finished.error_type),
-            ("rpc.response.status_code", finished.code),
-        ):
-            if value is not None:
-                attributes[key] = value
-        if request.arguments is not None:
-            attributes["gen_ai.tool.call.arguments"] = show(request.arguments)
-        if finished.result is not None:
-            attributes["gen_ai.tool.call.result"] = show(finished.result)
-        return SpanRecord(
-            name,
-            span.trace_id,
-            span.span_id,
-            span.parent_span_id,
-            valid_tracestate(request.tracestate) if request.tracestate is not None else "",
-            request.began + offset,
-            finished.ended + offset,
-            attributes,
-            finished.error_type,
-        )
+        if not isinstance(finished, FinishedRequest):
+            raise TypeError("no finished request")
+        return self._records.make(finished, offset)
 
 
 class SessionRecorder:
@@ -207,25 +135,33 @@ class SessionRecorder:
         self,
         aggregates: Aggregates | None,
         sampler: Sampler | None,
-        courier: AgentClient,
-        session_id: str,
-        *,
-        capture: bool,
-        propagate: bool,
+        client: AgentClient,
+        session_id: str | None,
+        settings: TelemetrySettings,
     ) -> None:
         self._aggregates = aggregates
         self._sampler = sampler
-        self._courier = courier
-        self._session_id = session_id
-        self._capture = capture
-        self._propagate = propagate
+        self._agent = client
+        self._session_id = session_id or os.urandom(16).hex()
+        self._http_session = session_id is not None
+        self._capture = settings.capture_arguments
+        self._propagate = settings.propagate
+        self._extract = settings.extract
         self._contexts: deque[tuple[int | float | str | None, str]] = deque(maxlen=MAX_CONTEXTS)
+        self._server_requests: OrderedDict[Hashable, OpenRequest] = OrderedDict()
+        self._peer: Peer | None = None
         self._version: str | None = None
         self._client: str | None = None
         self._began = perf_counter_ns()
         self._is_open = True
         if aggregates is not None:
             aggregates.session_opened()
+
+    def set_peer(
+        self, *, traceparent: str | None, tracestate: str | None, address: str | None, port: int | None
+    ) -> None:
+        """The requests that follow come in an HTTP request with these headers, from this address."""
+        self._peer = Peer(traceparent, tracestate, address, port)
 
     def on_request_started(self, request: Message, at_ns: int) -> object:
         """A request is about to be forwarded. The hot path: what is not needed now is done later."""
@@ -245,16 +181,35 @@ class SessionRecorder:
                     client = _short(meta.client_info.name)
             elif method == "initialize" and params.client_info is not None:
                 self._client = _short(params.client_info.name)
-        span = arguments = None
-        if self._sampler is not None and not self._courier.broken:
-            span = self._sampler.decide(traceparent)
-            if span is None or span.parent_span_id is None or len(tracestate or "") > LONGEST_TRACESTATE:
-                tracestate = None
+        span = link = arguments = None
+        if self._sampler is not None and not self._agent.broken:
+            if (traceparent is None and self._peer is None) or not self._extract:
+                span, tracestate = self._sampler.decide(None), None
+            else:
+                span, tracestate, link = self._continue(self._sampler, traceparent, tracestate)
             if span is not None:
                 arguments = self._spanned(request, span)
         if len(method) > _SHORT or (target is not None and len(target) > _SHORT):
             method, target = _cut_both(method, target)
-        return _Open(began, method, target, version, client, request.key, span, tracestate, arguments)
+        key = request.key
+        return OpenRequest(began, method, target, version, client, key, span, tracestate, arguments, self._peer, link)
+
+    def _continue(
+        self, sampler: Sampler, traceparent: str | None, tracestate: str | None
+    ) -> tuple[SpanContext | None, str | None, Parent | None]:
+        """The span of a request for which somebody named another one, its `tracestate`, and what it links to."""
+        peer = self._peer
+        parent = None if traceparent is None else parse_traceparent(traceparent)
+        by_header = None if peer is None or peer.traceparent is None else parse_traceparent(peer.traceparent)
+        link = None
+        if parent is None:
+            parent, tracestate = by_header, None if peer is None else peer.tracestate
+        elif by_header is not None and by_header.span_id != parent.span_id:
+            link = by_header
+        span = sampler.decide(parent)
+        if span is None or span.parent_span_id is None or len(tracestate or "") > LONGEST_TRACESTATE:
+            tracestate = None
+        return span, tracestate, link
 
     def _spanned(self, request: Message, span: SpanContext) -> bytes | None:
         """Keeps the context that may be passed on; returns the arguments, if they are to be shown."""
@@ -269,14 +224,13 @@ class SessionRecorder:
     ) -> None:
         """The request is open no more. The hot path, too."""
         now = at_ns or perf_counter_ns()
-        if not isinstance(token, _Open):
+        if not isinstance(token, OpenRequest):
             return
-        error_type = code = result = None
+        error_type = code = message = result = None
         if reply is None:
             error_type = _END_ERRORS.get(reason, "_OTHER")
         elif reply.error is not None:
-            code = _code(reply.error.code)
-            error_type = code or "_OTHER"
+            error_type, code, message = _failure(reply.error)
         elif reply.result:
             seen = reply.result
             if seen.is_error and token.method == "tools/call":
@@ -288,29 +242,65 @@ class SessionRecorder:
         if self._aggregates is not None:
             key = (token.method, token.target, version, error_type, code, http_status)
             self._aggregates.request(key, now - token.began)
-        span, courier = token.span, self._courier
+        span = token.span
         if span is not None and span.sampled:
-            if isinstance(token.id, str) and len(token.id) > _SHORT:
-                token.id = cut(token.id)  # thousands may wait in the queue
-            courier.queue(
-                _Finished(
-                    token,
-                    now,
-                    version,
-                    token.client or self._client,
-                    self._session_id,
-                    error_type,
-                    code,
-                    result,
-                )
+            self._queue(token, now, (error_type, code, message), result)
+        self._agent.notify()
+
+    def _queue(
+        self, request: OpenRequest, now: int, failure: tuple[str | None, str | None, str | None], result: bytes | None
+    ) -> None:
+        if isinstance(request.id, str) and len(request.id) > _SHORT:
+            request.id = cut(request.id)  # thousands may wait in the queue
+        self._agent.queue(
+            FinishedRequest(
+                request,
+                now,
+                request.version or self._version,
+                request.client or self._client,
+                self._session_id,
+                self._http_session,
+                *failure,
+                result,
             )
-        courier.notify()
+        )
+
+    def on_server_request(self, request: Message, at_ns: int, scope: Hashable) -> None:
+        """The server asked its client for something: its span is of kind CLIENT."""
+        span = None
+        meta = request.meta
+        if self._sampler is not None and not self._agent.broken:
+            traceparent = None if meta is None or not self._extract else meta.traceparent
+            span = self._sampler.decide(None if traceparent is None else parse_traceparent(traceparent))
+        method = cut(request.method or UNNAMED)
+        began = at_ns or perf_counter_ns()
+        key = request.key
+        self._server_requests[scope, key] = OpenRequest(
+            began, method, None, None, None, key, span, None, None, kind="client"
+        )
+        if len(self._server_requests) > MAX_SERVER_REQUESTS:
+            self._server_requests.popitem(last=False)
+
+    def on_server_request_answered(self, reply: Message, at_ns: int, scope: Hashable) -> None:
+        """The client answered."""
+        request = self._server_requests.pop((scope, reply.key), None)
+        if request is None:
+            return
+        now = at_ns or perf_counter_ns()
+        failure = (None, None, None) if reply.error is None else _failure(reply.error, faults=False)
+        error_type, code, _ = failure
+        if self._aggregates is not None:
+            duration = now - request.began
+            self._aggregates.server_request(request.method, self._version, error_type, code, duration)
+        if request.span is not None and request.span.sampled:
+            self._queue(request, now, failure, None)
+        self._agent.notify()
 
     def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
         """A tool call has its outcome."""
-        if self._aggregates is not None and isinstance(token, _Open):
+        if self._aggregates is not None and isinstance(token, OpenRequest):
             self._aggregates.call(token.target or "", outcome)
-            self._courier.notify()
+            self._agent.notify()
 
     def on_session_closed(self, error_type: str | None) -> None:
         """The session is over."""
@@ -319,7 +309,7 @@ class SessionRecorder:
         self._is_open = False
         if self._aggregates is not None:
             self._aggregates.session_closed(self._version, error_type, perf_counter_ns() - self._began)
-            self._courier.notify()
+            self._agent.notify()
 
     def take_contexts(self) -> list[tuple[int | float | str | None, str]]:
         """Id and `traceparent` of each request begun since the last time, in order; only where they are passed on."""
@@ -335,6 +325,15 @@ def _cut_both(method: str, target: str | None) -> tuple[str, str | None]:
 
 def _short(text: str | None) -> str | None:
     return text if text is None or len(text) <= _SHORT else cut(text)
+
+
+def _failure(error: ErrorObject, *, faults: bool = True) -> tuple[str | None, str | None, str | None]:
+    """`error.type`, the code and the message; with `faults`, one of the caller's is no error."""
+    code = _code(error.code)
+    if faults and error.code in CALLER_FAULTS:
+        return None, code, None
+    message = None if error.message is None else cut(error.message, MESSAGE_BYTES)
+    return code or "_OTHER", code, message
 
 
 def _code(code: float | None) -> str | None:

@@ -94,9 +94,8 @@ class Sampler:
         self._propagate = propagate
         self._bits = Random(int.from_bytes(os.urandom(32), "little")).getrandbits
 
-    def decide(self, traceparent: str | None) -> SpanContext | None:
-        """The span of a request with this header; None if nobody needs one."""
-        parent = None if traceparent is None else parse_traceparent(traceparent)
+    def decide(self, parent: Parent | None) -> SpanContext | None:
+        """The span of a request with this parent; None if it is neither recorded nor passed on."""
         if parent is None:
             low = self._bits(64)
             sampled = low < self._bound
