@@ -12,7 +12,7 @@ import pytest
 from thv.cli.resolve_telemetry import resolve_telemetry
 from thv.cli.run import _introduction
 from thv.cli.run_options import parse
-from thv.errors import SettingError, ThvError
+from thv.errors import ThvError
 from thv.servers.resolve import resolve
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_read_turns_telemetry_off_with_its_line_and_the_se
         assert remark.endswith("; your telemetry is off until this is corrected")
     done = thv_run()
     assert (done.returncode, done.stdout) == (0, "x\n")
-    assert done.stderr == f"thv: {remark}\n"
+    assert done.stderr.startswith(f"thv: {remark}\n")
 
 
 def test_a_variable_that_means_nothing_is_one_line_and_the_session_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,11 +108,6 @@ def test_a_variable_that_means_nothing_is_one_line_and_the_session_runs(monkeypa
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (
-            ("--otel-endpoint=h:1", "--otel-tracing-enabled=false", "--otel-metrics-enabled=false"),
-            1,
-            "thv: an endpoint is set, but tracing-enabled and metrics-enabled are both false; ",
-        ),
         (("--otel-sampling-rate=2",), 2, "thv: --otel-sampling-rate cannot be '2': write a number from 0.0 to 1.0"),
         (("--otel-headers=hunter2",), 2, "thv: --otel-headers cannot be this: item 1 is no KEY=VALUE"),
     ],
@@ -126,10 +121,30 @@ def test_what_cannot_be_meant_is_said_in_one_line_before_a_server_starts(
     assert "hunter2" not in done.stderr
 
 
-def test_both_signals_off_is_an_error_of_the_settings(file: Path) -> None:
+def test_with_both_signals_off_the_server_starts_and_one_line_says_that_nothing_is_sent(file: Path) -> None:
     file.write_text("otel:\n  endpoint: h:1\n  tracing-enabled: false\n  metrics-enabled: false\n")
-    with pytest.raises(SettingError):
-        asked()
+    assert asked() == (
+        None,
+        ["nothing is sent to your endpoint: tracing-enabled and metrics-enabled are both false"],
+    )
+
+
+def test_a_variable_can_ask_for_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
+    settings, warnings = asked()
+    assert settings is not None
+    assert (settings.agent["prometheus_port"], warnings) == (9464, [])
+
+
+def test_variables_without_effect_are_named_in_one_line_where_there_is_telemetry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_LOG_LEVEL", "debug")
+    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "1")
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+    assert asked() == (None, [])
+    _, [line] = asked("--otel-endpoint=h:1")
+    assert line.startswith("no effect on thv: OTEL_LOG_LEVEL, OTEL_BLRP_SCHEDULE_DELAY; ")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +158,7 @@ def test_an_extra_that_is_missing_is_named_before_a_server_starts(
     words: str, package: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asked(words)[0] is not None
-    monkeypatch.setattr("thv.telemetry.requirements._is_installed", lambda name: name != package)
+    monkeypatch.setattr("thv.telemetry.requirements._are_installed", lambda *names: package not in names)
     with pytest.raises(ThvError) as caught:
         asked(words)
     assert remedy in str(caught.value)

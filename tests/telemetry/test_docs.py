@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding=
 PROSE = " ".join(PAGE.split())
 SOURCES = Path(thv.telemetry.__file__).parent
 
-ATTRIBUTE = r"(?:mcp|gen_ai|rpc|jsonrpc|error|network)\.[a-z_.]*[a-z]"
+ATTRIBUTE = r"(?:mcp|gen_ai|rpc|jsonrpc|error|network|client)\.[a-z_.]*[a-z]"
 """What an attribute of the semantic conventions looks like; the metrics of theirs, which begin so too, are left out."""
 
 
@@ -57,13 +57,13 @@ def test_the_page_names_every_attribute_of_the_conventions_and_no_other() -> Non
     on_spans = {name for cells in rows("attribute | value") for name in ticked(cells[0])}
     on_spans |= set(re.findall(r"`(network\.[a-z.]+)`", PAGE))
     told = {name for name in on_metrics | on_spans if re.fullmatch(ATTRIBUTE, name)}
-    assert told == attributes_in("aggregates", "recorder")
-    # What is only on spans is named by the recorder alone.
+    assert told == attributes_in("aggregates", "span_records")
+    # What is only on spans is named by the records alone.
     assert {name for name in on_metrics if re.fullmatch(ATTRIBUTE, name)} <= attributes_in("aggregates")
 
 
 def test_the_page_names_every_label_of_the_toolhive_metrics() -> None:
-    labels = {name for cells in rows("metric | in Prometheus")[2:] for name in ticked(cells[4])}
+    labels = {name for cells in rows("metric | in Prometheus")[3:] for name in ticked(cells[4])}
     counted = aggregates.Aggregates("s", "streamable-http")
     counted.session_opened()
     counted.request(("tools/call", "add", None, None, None, 200), 1)
@@ -89,7 +89,8 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     assert f"{telemetry_settings.INTERVAL_S * 1000:.0f} by default" in PROSE
     assert f"in place of {telemetry_settings.PROMETHEUS_PORT}" in PROSE
     assert f"cut to {aggregates.LABEL_BYTES} bytes" in PROSE
-    assert f"each value is cut to {redaction.VALUE_SHOWN} characters and the whole to {redaction.SHOWN}" in PROSE
+    cut = f"Each value is cut to {redaction.VALUE_SHOWN} characters, and at most {redaction.STRUCTURE_SHOWN} characters"
+    assert cut in PROSE
     assert CLOSE_TIMEOUT_S <= 1
     assert "delayed by at most one second" in PROSE
     for word in ("token", "password", "secret", "key", "authorization"):
