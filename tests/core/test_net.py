@@ -248,6 +248,8 @@ def test_an_authority_that_the_user_names_need_not_follow_rfc_5280_to_the_letter
     def is_strict(context: ssl.SSLContext) -> bool:
         return bool(context.verify_flags & ssl.VERIFY_X509_STRICT)
 
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     assert is_strict(create_tls_context())
     assert not is_strict(create_tls_context(str(ca_file)))
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))

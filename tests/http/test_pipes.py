@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thv.core.lines import LineSplitter
 from thv.http import pipes
 from thv.http.pipes import LineSink, LineSource, LineTooLongError
 
@@ -82,7 +83,7 @@ def test_lines_that_nobody_takes_stop_the_reading(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_line_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipes, "MAX_LINE", 10_000)
+    monkeypatch.setattr(pipes, "LineSplitter", lambda: LineSplitter(10_000))
 
     async def scenario(reading: int, writing: int) -> None:
         source = LineSource(reading)

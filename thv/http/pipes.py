@@ -15,6 +15,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from thv.core.lines import MAX_MESSAGE, LineSplitter
 from thv.process.server_process import grow_pipe
 
 READ_SIZE = 64 * 1024
@@ -23,12 +24,9 @@ READ_SIZE = 64 * 1024
 QUEUE_LIMIT = 1 << 20
 """Bytes of lines that may wait to be taken before reading stops. One line may be larger."""
 
-MAX_LINE = 128 << 20
-"""Bytes of one line: a server that never ends its line must not take all memory."""
-
 
 class LineTooLongError(OSError):
-    """The server wrote more than `MAX_LINE` bytes without a newline."""
+    """The server wrote more than `MAX_MESSAGE` bytes without a newline."""
 
 
 class LineSource:
@@ -46,8 +44,7 @@ class LineSource:
         self._loop = asyncio.get_running_loop()
         self._lines: deque[bytes] = deque()
         self._waiting = 0
-        self._pieces: list[bytes] = []
-        self._unfinished = 0
+        self._splitter = LineSplitter()
         self._ended = False
         self._error: OSError | None = None
         self._taker: asyncio.Future[None] | None = None
@@ -72,7 +69,7 @@ class LineSource:
         """The next line with its newline; empty at the end. One taker at a time.
 
         Raises:
-            LineTooLongError: a line has more than `MAX_LINE` bytes.
+            LineTooLongError: a line has more than `MAX_MESSAGE` bytes.
         """
         while not self._lines:
             if self._ended:
@@ -97,30 +94,22 @@ class LineSource:
         """Add what was read; nothing is the end."""
         self.bytes_read += len(chunk)
         if not chunk:
-            if self._pieces:  # a last line without newline is a line for whoever reads lines
-                self._add(b"".join(self._pieces) + b"\n")
-                self._pieces = []
+            rest = self._splitter.finish()
+            if rest:  # a last line without newline is one for a reader of lines
+                self._add(rest + b"\n")
             self.finish()
             return
         if len(chunk) == READ_SIZE and not self._widened:
             self._widened = True
             grow_pipe(self._fd)
-        end = chunk.find(b"\n") + 1
-        if not end:
-            self._keep(chunk)
+        for line in self._splitter.feed(chunk):
+            if not line:
+                self._give_up()
+                return
+            self._add(line)
+        if self._splitter.is_too_long:
+            self._give_up()
             return
-        if self._pieces:
-            self._pieces.append(chunk[:end])
-            self._add(b"".join(self._pieces))
-            self._pieces, self._unfinished = [], 0
-        else:
-            self._add(chunk if end == len(chunk) else chunk[:end])
-        while end < len(chunk):
-            start, end = end, chunk.find(b"\n", end) + 1
-            if not end:
-                self._keep(chunk[start:])
-                break
-            self._add(chunk[start:end])
         if self._waiting > QUEUE_LIMIT:
             self._pause()
         self._wake()
@@ -129,13 +118,9 @@ class LineSource:
         self._lines.append(line)
         self._waiting += len(line)
 
-    def _keep(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._unfinished += len(piece)
-        if self._unfinished > MAX_LINE:
-            self._pieces = []
-            self._error = LineTooLongError(f"a line of more than {MAX_LINE >> 20} MiB")
-            self.finish()
+    def _give_up(self) -> None:
+        self._error = LineTooLongError(f"a line of more than {MAX_MESSAGE >> 20} MiB")
+        self.finish()
 
     def _wake(self) -> None:
         taker, self._taker = self._taker, None

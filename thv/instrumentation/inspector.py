@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from thv.core.jsonrpc import INTERNAL_ERROR
-from thv.core.lines import LineAssembler
+from thv.core.line_assembler import LineAssembler
 from thv.core.message import (
     UNREADABLE,
     ErrorObject,

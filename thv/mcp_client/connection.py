@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from thv.core.lines import MAX_MESSAGE, LineSplitter
 from thv.mcp_client.protocol import ProtocolViolationError, ServerEndedError
 from thv.process.server_process import ServerProcess
 
@@ -23,9 +24,6 @@ CHUNK: Final = 65536
 
 MAX_WAITING: Final = 64
 """Chunks that wait to be read: 4 MiB."""
-
-MAX_LINE: Final = 256 << 20
-"""Bytes of one line before the session is given up: memory is not the server's to spend."""
 
 SHUTDOWN_TIMEOUT_S: Final = 25.0
 """Seconds from the end of input to SIGTERM: what `thv run` needs for its own whole ladder, and a server to save."""
@@ -84,8 +82,7 @@ class ProcessConnection:
         self._chunks: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lines: list[bytes] = []  # complete ones, the last first
-        self._partial: list[bytes] = []
-        self._partial_size = 0
+        self._splitter = LineSplitter()
         self._at_end = False
         self._exit_code: int | None = None
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._write)]
@@ -144,17 +141,12 @@ class ProcessConnection:
     def _take(self, chunk: bytes) -> None:
         if not chunk:
             self._at_end = True
-            chunk = b"\n" if self._partial else b""  # a last line without newline
-        *complete, rest = chunk.split(b"\n")
-        if complete:
-            complete[0] = b"".join([*self._partial, complete[0]])
-            self._partial, self._partial_size = [], 0
-            self._lines = complete[::-1]
-        if rest:
-            self._partial.append(rest)
-            self._partial_size += len(rest)
-            if self._partial_size > MAX_LINE:
-                raise ProtocolViolationError(f"the server sent a line of more than {MAX_LINE >> 20} MiB")
+            rest = self._splitter.finish()
+            self._lines = [] if rest is None else [rest]
+            return
+        self._lines = [line[:-1] for line in reversed(self._splitter.feed(chunk))]
+        if self._splitter.is_too_long:
+            raise ProtocolViolationError(f"the server sent a line of more than {MAX_MESSAGE >> 20} MiB")
 
     def _drain(self, seconds: float | None) -> bool:
         """Throw away what the process still says, until it has closed its output; False if it did not in time."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.http.proxied import until
+from thv.core.lines import LineSplitter
 from thv.http.client import stdio_bridge
 from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, LineOutput
 
@@ -62,7 +63,7 @@ def test_lines_arrive_whole_and_the_last_one_without_its_newline(data: bytes, li
 
 
 def test_a_line_that_is_too_long_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stdio_bridge, "MAX_LINE", 1000)
+    monkeypatch.setattr(stdio_bridge, "LineSplitter", lambda: LineSplitter(1000))
 
     async def scenario() -> None:
         read, write = os.pipe()

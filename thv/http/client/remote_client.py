@@ -11,12 +11,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from thv.core.lines import MAX_MESSAGE
 from thv.errors import ThvError
 from thv.http.client.client_messages import LISTEN, PARSE_ERROR, error_reply, read_client
 from thv.http.client.client_state import Exchange
 from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
-from thv.http.client.stdio_bridge import MAX_LINE, TOO_LONG, ClientGoneError, LineInput, LineOutput
+from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, LineOutput
 from thv.http.client.streamable_http import NotStreamableError, StreamableHttp
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class RemoteClient:
             if line is TOO_LONG or not line.strip():
                 self._input.done(line)
                 if line is TOO_LONG:
-                    sentence = f"a message of more than {MAX_LINE >> 20} MiB was not sent"
+                    sentence = f"a message of more than {MAX_MESSAGE >> 20} MiB was not sent"
                     self._say(sentence)
                     await self._deliver(error_reply(b"null", sentence, code=PARSE_ERROR))
                 continue

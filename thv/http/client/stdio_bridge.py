@@ -15,13 +15,11 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from thv.core.lines import LineSplitter
 from thv.relay.pump import READ_SIZE, wait_readable, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MAX_LINE = 256 << 20
-"""Bytes of one line: as much as one message may have."""
 
 MAX_HELD = 64 << 20
 """Bytes of lines that were read and are not done with, before reading pauses. One larger line is let through alone."""
@@ -33,7 +31,7 @@ AT_ONCE = getattr(select, "PIPE_BUF", 0)
 """Bytes that a pipe takes at once when it is said to take any (POSIX.1-2024, `write`): no thread is needed for them."""
 
 TOO_LONG = b""
-"""Stands for a line that was too long and is lost."""
+"""Stands for a line that was too long and is lost; see `LineSplitter`."""
 
 
 class ClientGoneError(Exception):
@@ -69,23 +67,15 @@ class LineInput:
             self._room.notify()
 
     def _run(self) -> None:
-        pieces: list[bytes] = []
-        size = 0
+        splitter = LineSplitter()
         try:
             while chunk := self._read():
                 self.taken += 1
-                *ended, last = chunk.split(b"\n")
-                for end in ended:
-                    size += len(end)
-                    self._hand(b"".join((*pieces, end, b"\n")) if size <= MAX_LINE else TOO_LONG)
-                    pieces.clear()
-                    size = 0
-                size += len(last)
-                pieces.append(last)
-                if size > MAX_LINE:
-                    pieces.clear()
-            if size:
-                self._hand(b"".join(pieces) if size <= MAX_LINE else TOO_LONG)
+                for line in splitter.feed(chunk):
+                    self._hand(line)
+            rest = splitter.finish()
+            if rest is not None:
+                self._hand(rest)
             self._loop.call_soon_threadsafe(self._on_end)
         except RuntimeError:
             return  # the loop is closed: the session ended without us

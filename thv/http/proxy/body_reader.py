@@ -9,7 +9,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from thv.core.lines import MAX_INSPECTED, LineAssembler
+from thv.core.line_assembler import LineAssembler
+from thv.core.lines import MAX_INSPECTED
 from thv.http import wire
 from thv.http.sse import EventParser, EventTooLargeError
 

@@ -6,9 +6,9 @@ out; a line's length is bounded. Knows of JSON only whether a text is some.
 
 from __future__ import annotations
 
-import json
-
-from thv.http.pipes import MAX_LINE, LineTooLongError
+from thv.core.lines import MAX_MESSAGE, LineSplitter
+from thv.core.message import read_line, split_batch
+from thv.http.pipes import LineTooLongError
 
 
 class Lines:
@@ -18,14 +18,13 @@ class Lines:
         longest: bytes that a line may have.
     """
 
-    def __init__(self, longest: int = MAX_LINE) -> None:
+    def __init__(self, longest: int = MAX_MESSAGE) -> None:
         self._longest = longest
         self.begin()
 
     def begin(self) -> None:
         """A new link: what came before is torn, and what comes first may be."""
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._splitter = LineSplitter(self._longest)
         self._first = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -34,31 +33,22 @@ class Lines:
         Raises:
             LineTooLongError: a line is longer than a line may be.
         """
-        *ends, rest = chunk.split(b"\n")
-        lines = []
-        for end in ends:
-            lines += self._complete(end)
-        if rest:
-            self._pieces.append(rest)
-            self._size += len(rest)
-            if self._size > self._longest:
-                raise LineTooLongError(f"a line of more than {self._longest >> 20} MiB")
-        return lines
+        lines = self._splitter.feed(chunk)
+        if self._splitter.is_too_long or b"" in lines:
+            raise LineTooLongError(f"a line of more than {self._longest >> 20} MiB")
+        return self._without_torn(lines)
 
     def finish(self) -> list[bytes]:
-        """The stream ended: a last line without newline is a line for whoever reads lines."""
-        return self._complete(b"") if self._pieces else []
+        """The stream ended: a last line without newline is one for a reader of lines."""
+        rest = self._splitter.finish()
+        return self._without_torn([rest + b"\n"]) if rest else []
 
-    def _complete(self, end: bytes) -> list[bytes]:
-        if self._pieces:
-            end = b"".join((*self._pieces, end))
-            self._pieces = []
-            self._size = 0
-        if self._first:
+    def _without_torn(self, lines: list[bytes]) -> list[bytes]:
+        if lines and self._first:
             self._first = False
-            if not is_whole(end):
-                return []
-        return [end + b"\n"]
+            if not is_whole(lines[0]):
+                return lines[1:]
+        return lines
 
 
 def is_whole(line: bytes) -> bool:
@@ -66,10 +56,4 @@ def is_whole(line: bytes) -> bool:
 
     The end of a JSON object or array is none itself: it has brackets, or a quote, too many.
     """
-    if line.lstrip()[:1] not in {b"{", b"["}:
-        return False
-    try:
-        json.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return bool(read_line(line)) or split_batch(line) is not None
