@@ -24,12 +24,13 @@ class LineSplitter:
         limit: bytes that a line may have, without its newline.
 
     Attributes:
+        limit: bytes that a line may have.
         pending: bytes of the line that has not ended yet, and are kept.
         is_too_long: whether the line that has not ended yet is over the limit; what comes of it is dropped.
     """
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
-        self._limit = limit
+        self.limit = limit
         self._pieces: list[bytes] = []
         self.pending = 0
         self.is_too_long = False
@@ -60,7 +61,7 @@ class LineSplitter:
     def _complete(self, end: bytes) -> bytes:
         if self._pieces:
             end = b"".join((*self._pieces, end))
-        line = b"" if self.is_too_long or len(end) > self._limit + 1 else end
+        line = b"" if self.is_too_long or len(end) > self.limit + 1 else end
         self._forget()
         return line
 
@@ -69,7 +70,7 @@ class LineSplitter:
             return
         self._pieces.append(piece)
         self.pending += len(piece)
-        if self.pending > self._limit:
+        if self.pending > self.limit:
             self._forget()
             self.is_too_long = True
 

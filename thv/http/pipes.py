@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from thv.core.lines import MAX_MESSAGE, LineSplitter
+from thv.core.lines import LineSplitter
 from thv.process.server_process import grow_pipe
 
 READ_SIZE = 64 * 1024
@@ -119,7 +119,7 @@ class LineSource:
         self._waiting += len(line)
 
     def _give_up(self) -> None:
-        self._error = LineTooLongError(f"a line of more than {MAX_MESSAGE >> 20} MiB")
+        self._error = LineTooLongError(f"a line of more than {self._splitter.limit >> 20} MiB")
         self.finish()
 
     def _wake(self) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from thv.core.lines import MAX_MESSAGE, LineSplitter
+from thv.core.lines import LineSplitter
 from thv.mcp_client.protocol import ProtocolViolationError, ServerEndedError
 from thv.process.server_process import ServerProcess
 
@@ -146,7 +146,7 @@ class ProcessConnection:
             return
         self._lines = [line[:-1] for line in reversed(self._splitter.feed(chunk))]
         if self._splitter.is_too_long:
-            raise ProtocolViolationError(f"the server sent a line of more than {MAX_MESSAGE >> 20} MiB")
+            raise ProtocolViolationError(f"the server sent a line of more than {self._splitter.limit >> 20} MiB")
 
     def _drain(self, seconds: float | None) -> bool:
         """Throw away what the process still says, until it has closed its output; False if it did not in time."""
