@@ -42,7 +42,9 @@ app = typer.Typer(
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print the answer.")]
 Clients = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CLIENT", help="A client or its file; by default all that are found.", show_default=False),
+    typer.Argument(
+        metavar="[CLIENT|FILE]...", help="Clients or their files; by default all that are found.", show_default=False
+    ),
 ]
 Servers = Annotated[
     list[str] | None,
@@ -181,6 +183,11 @@ def short(path: Path) -> str:
         return str(path)
 
 
+def heading_of(file: ClientFile) -> str:
+    """What stands before the path of a file."""
+    return "File" if file.client is None else file.title
+
+
 def _finish(changes: Sequence[FileChange], names: Sequence[str], *, verb: str, dry_run: bool, output: str) -> int:
     from thv.clients.diff import unified
     from thv.clients.service import unknown_names
@@ -209,7 +216,9 @@ def _finish(changes: Sequence[FileChange], names: Sequence[str], *, verb: str, d
 def _say_what_happened(done: FileChange, *, verb: str, dry_run: bool) -> None:
     from thv.clients.service import THROUGH_THV
 
-    where = f"{done.file.title}, {short(done.file.path)}"
+    where = short(done.file.path)
+    if done.file.client is not None:
+        where = f"{done.file.title}, {where}"
     changed = [entry.label for entry in done.change.changed]
     counts = [f"{'would be ' if dry_run else ''}{verb}: {', '.join(changed)}"] if changed else []
     if verb == "wrapped":
@@ -245,7 +254,7 @@ def _print_table(reports: Sequence[FileReport]) -> None:
     rows = [(entry.label, STATES[entry.state]) for report in reports for entry in report.entries]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for report in reports:
-        title = Text(report.file.title, style="bold")
+        title = Text(heading_of(report.file), style="bold")
         console.print(title.append(f"  {short(report.file.path)}", style="not bold"), overflow="fold")
         if report.problem is not None:
             console.print(Padding(Text(report.problem, style="red", overflow="fold"), (0, 0, 0, 2)))

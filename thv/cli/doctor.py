@@ -9,7 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from thv.cli.client import WIDEST_NAME, files_of, short, summary_of
+from thv.cli.client import WIDEST_NAME, files_of, heading_of, short, summary_of
 from thv.cli.output import answer
 from thv.core.console import warn
 
@@ -23,10 +23,14 @@ def doctor(clients: Sequence[str] | None, *, project: str, start: bool, timeout:
     """Examine, show, and return the exit code: 1 if anything is wrong.
 
     Raises:
+        UsageError: the timeout is no time.
         ThvError: what is to be examined is not there.
     """
     from thv.doctor.examination import examine
+    from thv.errors import UsageError
 
+    if not 0 < timeout < float("inf"):
+        raise UsageError("--timeout must be a number of seconds above 0; see thv doctor --help")
     files = files_of(clients, project)
     found = examine(files)
     if start:
@@ -83,7 +87,7 @@ def _print(found: Sequence[FileFindings]) -> None:
     show = _shower(console)
     width = min(max((len(report.entry.label) for one in found for report in one.servers), default=0), WIDEST_NAME)
     for one in found:
-        title = Text(one.file.title, style="bold").append(f"  {short(one.file.path)}", style="not bold")
+        title = Text(heading_of(one.file), style="bold").append(f"  {short(one.file.path)}", style="not bold")
         show(title, 0)
         for finding in one.findings:
             _show_finding(show, finding, 2)

@@ -44,7 +44,7 @@ class ClientFile:
     @property
     def title(self) -> str:
         """What to call the client."""
-        return "unknown client" if self.client is None else self.client.title
+        return "its client" if self.client is None else self.client.title
 
 
 @dataclass(frozen=True, slots=True)

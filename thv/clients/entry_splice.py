@@ -66,7 +66,7 @@ def unwrap(document: Document, entry: Entry, found: Mark) -> list[Edit]:
     raw = document.text[moved.start : moved.end]
     if found.was_plain and place.program.on_line:  # else the client has moved the whole entry into brackets
         raw = str(moved.value)
-    elif isinstance(document, YamlDocument) and not raw.isprintable():
+    elif isinstance(document, YamlDocument) and len(raw.splitlines()) > 1:
         raw = quote(str(moved.value))  # the client has folded it, and where it goes the lines would end elsewhere
     edits = [Edit(program.start, program.end, raw)]
     if found.had_args or len(arguments.items) > found.command + 1:
