@@ -25,8 +25,9 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
-from thv.http import wire
-from thv.instrumentation.instrumentation import Instrumentation, SessionInstrumentation
+from thv.http.proxy import exchange_inspector
+from thv.instrumentation.instrumentation import Instrumentation
+from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,13 +264,15 @@ STATUSES: dict[str, tuple[bytes, int]] = {
 def test_whoever_counts_is_told_the_status_that_the_client_saw(
     answer: bytes, status: int, header: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
+    seen: list[int | None] = []
 
-    def from_response(self: SessionInstrumentation, lines: bytes, status: int) -> None:
-        seen.append(status)
-        self.from_server(lines)
+    server_sent = ToolCallLedger.server_sent
 
-    monkeypatch.setattr(SessionInstrumentation, "from_response", from_response)
+    def observed(self: ToolCallLedger, *words: Any, http_status: int | None = None, **more: Any) -> None:
+        seen.append(http_status)
+        server_sent(self, *words, http_status=http_status, **more)
+
+    monkeypatch.setattr(ToolCallLedger, "server_sent", observed)
 
     async def handler(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
@@ -479,7 +482,7 @@ def test_a_bug_in_looking_breaks_no_session(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(_line: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(wire, "read", broken)
+    monkeypatch.setattr(exchange_inspector, "read_parts", broken)
 
     async def scenario() -> None:
         async with proxied(answering(lambda got: as_json(reply(got.message["id"])))) as setup:

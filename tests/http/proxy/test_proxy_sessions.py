@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from thv.http.proxy import proxy_sessions
-from thv.http.proxy.proxy_sessions import REST, Sessions
+from thv.http.proxy.proxy_sessions import IDLE_TIMEOUT_S, Sessions
 from thv.instrumentation.instrumentation import Instrumentation
 
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call"}\n'
@@ -22,7 +22,7 @@ def test_a_session_that_rested_is_over_and_one_with_a_stream_is_not(instrumentat
     sessions = Sessions(instrumentation, clock=lambda: now)
     resting, _streaming = sessions.get("resting"), sessions.get("streaming")
     sessions.leave(resting)
-    now = REST + 1
+    now = IDLE_TIMEOUT_S + 1
     sessions.sweep()
     assert not sessions.known("resting")
     assert sessions.known("streaming")
@@ -44,7 +44,7 @@ def test_a_server_that_ends_a_session_leaves_its_calls_in_error_and_a_dropped_on
 ) -> None:
     sessions = Sessions(instrumentation)
     for name in ("one", "two"):
-        sessions.get(name).account.from_client(CALL)
+        sessions.get(name).instrumentation.from_client(CALL)
     sessions.drop("two")
     sessions.server_left("one")
     sessions.server_left("one")

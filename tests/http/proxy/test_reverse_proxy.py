@@ -28,10 +28,10 @@ from tests.http.proxied import (
     until,
 )
 from thv.errors import ThvError, UsageError
-from thv.http.proxy import downstream as proxy_client
 from thv.http.proxy import upstream as proxy_upstream
 from thv.http.proxy.proxy_target import parse_target
 from thv.http.proxy.reverse_proxy import ReverseProxy
+from thv.http.server import connection as client_connection
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -292,8 +292,8 @@ REFUSED = {
     "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two Hosts": (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n", 400),
     "too long a head": (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"x" * (600 << 10) + b"\r\n\r\n", 431),
-    "a tunnel": (b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nConnection: close\r\n\r\n", 501),
-    "another scheme": (b"GET ftp://localhost/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 501),
+    "a tunnel": (b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nConnection: close\r\n\r\n", 400),
+    "another scheme": (b"GET ftp://localhost/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 400),
     "a foreign Host": (b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 403),
     "a foreign Host in the target": (
         b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
@@ -317,19 +317,28 @@ def test_bad_requests_are_refused_and_never_reach_the_server(request_: bytes, st
     run(scenario())
 
 
-def test_a_length_beside_chunks_reaches_nobody() -> None:
-    async def scenario() -> None:
-        async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            assert got.header("content-length") is None
-            assert await reader.readuntil(LAST_CHUNK) == b"2\r\n{}\r\n0\r\n\r\n"
-            writer.write(EMPTY)
+def test_a_length_beside_chunks_is_refused_and_reaches_nobody() -> None:
+    """Two neighbours that believe different ones of the two see different requests (RFC 9112, 6.3)."""
 
-        async with proxied(handler) as setup:
+    async def scenario() -> None:
+        async with proxied(answering(lambda _: EMPTY)) as setup:
             answer = await setup.raw(
-                b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 40\r\n"
-                b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+                b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"2\r\n{}\r\n0\r\n\r\n"
             )
-            assert parse(answer).status == 200
+            assert parse(answer).status == 400
+            assert setup.behind.got == []
+
+    run(scenario())
+
+
+def test_a_servers_length_beside_chunks_is_dropped() -> None:
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+
+    async def scenario() -> None:
+        async with proxied(answering(lambda _: response)) as setup:
+            got = await setup.ask("GET", "/mcp")
+            assert (got.status, got.body, got.header("content-length")) == (200, b"{}", None)
 
     run(scenario())
 
@@ -465,7 +474,7 @@ def test_an_answer_before_the_request_is_whole_arrives() -> None:
 
 
 def test_slow_heads_and_endless_answered_bodies_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy_client, "HEAD_TIMEOUT", 0.0)
+    monkeypatch.setattr(client_connection, "HEAD_TIMEOUT_S", 0.0)
 
     async def scenario() -> None:
         async with proxied(answering(lambda _: EMPTY)) as setup:
@@ -568,7 +577,7 @@ def test_a_taken_port_and_a_circle_are_said_clearly() -> None:
         async with proxied(answering(lambda _: EMPTY)) as setup:
             target = parse_target("http://127.0.0.1:1/mcp")
             second = ReverseProxy(target, setup.instrumentation, port=setup.proxy.port)
-            with pytest.raises(ThvError, match=f"cannot listen on 127.0.0.1:{setup.proxy.port}: "):
+            with pytest.raises(ThvError, match=f"cannot listen on 127.0.0.1 port {setup.proxy.port}: "):
                 await second.start()
             circle = parse_target(f"http://localhost:{setup.proxy.port}/mcp")
             with pytest.raises(UsageError, match="would lead to itself"):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from thv.core.jsonrpc import one_line
 from thv.core.line_assembler import LineAssembler
 from thv.core.lines import MAX_INSPECTED
-from thv.http import wire
 from thv.http.sse import EventParser, EventTooLargeError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Reply:
                     if self._endpoint is not None:
                         self._endpoint(event.data)
                 elif event.data:
-                    self._show(wire.one_line(event.data))
+                    self._show(one_line(event.data))
 
     def end(self) -> None:
         """The body is whole."""

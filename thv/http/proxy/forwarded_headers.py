@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import h11
-
     from thv.http.proxy.proxy_target import Target
 
     Fields = list[tuple[bytes, bytes]]
@@ -37,70 +35,74 @@ DECODABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 """Content codings whose copies can be read. Others are not asked for, or replies would pass unread."""
 
 
-def for_server(request: h11.Request, target: Target, peer: str) -> Fields:
+def for_server(fields: Fields, target: Target, peer: str, host: bytes | None) -> Fields:
     """The fields of a request as the server gets them.
 
     Args:
-        request: as the client sent it.
+        fields: as the client sent them.
         target: the server.
         peer: the client's address.
+        host: what the client calls the proxy: its ``Host``, or the name in an absolute target.
     """
-    named = _named_in_connection(request.headers)
-    fields: Fields = []
-    host = None
-    chunked = False
-    for (name, value), (spelled, _) in zip(request.headers, request.headers.raw_items(), strict=True):
+    named = _named_in_connection(fields)
+    passed: Fields = []
+    has_host = False
+    is_chunked = False
+    for spelled, value in fields:
+        name = spelled.lower()
         if name == b"transfer-encoding":
-            chunked = True
+            is_chunked = True
         if name in HOP_BY_HOP or name in FORWARDED or name in named:
             continue
         if name == b"host":
-            host = value
-            fields.append((spelled, target.authority.encode()))
+            has_host = True
+            passed.append((spelled, target.authority.encode()))
         elif name == b"accept-encoding":
-            fields.append((spelled, _narrowed(value)))
+            passed.append((spelled, _narrowed(value)))
         else:
-            fields.append((spelled, value))
-    if chunked:  # it wins over a length (RFC 9112, 6.3), which then must not reach anybody who thinks otherwise
-        fields = [field for field in fields if field[0].lower() != b"content-length"]
-        fields.append((b"Transfer-Encoding", b"chunked"))
-    if host is None:
-        fields.append((b"Host", target.authority.encode()))
-    fields += [(b"X-Forwarded-For", peer.encode()), (b"X-Forwarded-Proto", b"http")]
+            passed.append((spelled, value.strip(b" \t")))
+    if is_chunked:
+        passed.append((b"Transfer-Encoding", b"chunked"))
+    if not has_host:
+        passed.append((b"Host", target.authority.encode()))
+    passed += [(b"X-Forwarded-For", peer.encode()), (b"X-Forwarded-Proto", b"http")]
     if host is not None:
-        fields.append((b"X-Forwarded-Host", host))
-    return [*fields, (b"Via", b"1.1 thv")]
+        passed.append((b"X-Forwarded-Host", host))
+    return [*passed, (b"Via", b"1.1 thv")]
 
 
-def for_client(response: h11.Response | h11.InformationalResponse, target: Target, host: bytes | None) -> Fields:
+def for_client(fields: Fields, target: Target, host: bytes | None, *, is_chunked: bool) -> Fields:
     """The fields of a response as the client gets them; how it is framed is for its connection to say.
 
     Args:
-        response: as the server sent it.
+        fields: as the server sent them.
         target: the server; a redirect to itself must not lead around the proxy.
         host: what the client calls the proxy, as it said in ``Host``.
+        is_chunked: the body comes in chunks, so a length beside them is dropped (RFC 9112, 6.3).
     """
-    named = _named_in_connection(response.headers)
-    chunked = any(name == b"transfer-encoding" for name, _ in response.headers)
+    named = _named_in_connection(fields)
     origin = target.origin.encode()
-    fields: Fields = []
-    for (name, value), (spelled, _) in zip(response.headers, response.headers.raw_items(), strict=True):
-        if name in HOP_BY_HOP or name in named or (chunked and name == b"content-length"):
+    passed: Fields = []
+    for spelled, value in fields:
+        name = spelled.lower()
+        if name in HOP_BY_HOP or name in named or (is_chunked and name == b"content-length"):
             continue
         if name == b"location" and host is not None and value.startswith(origin) and value[len(origin) :][:1] in b"/?#":
-            fields.append((spelled, b"http://" + host + value[len(origin) :]))
+            passed.append((spelled, b"http://" + host + value[len(origin) :]))
         else:
-            fields.append((spelled, value))
-    return fields
+            passed.append((spelled, value))
+    return passed
 
 
-def trailers(end: h11.EndOfMessage) -> Fields:
+def trailers(fields: Fields) -> Fields:
     """The fields that follow a chunked body."""
-    return [field for field in end.headers.raw_items() if field[0].lower() not in HOP_BY_HOP]
+    return [field for field in fields if field[0].lower() not in HOP_BY_HOP]
 
 
 def _named_in_connection(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-    named = {token.strip().lower() for name, value in fields if name == b"connection" for token in value.split(b",")}
+    named = {
+        token.strip().lower() for name, value in fields if name.lower() == b"connection" for token in value.split(b",")
+    }
     return named - {b"host", b"content-length"}  # without them the message would be another one
 
 

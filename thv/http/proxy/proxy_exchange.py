@@ -1,7 +1,7 @@
-"""One request through the reverse proxy and its response: joins a client's connection to one of the server.
+"""One request through the reverse proxy and its response: joins a client's request to a connection of the server.
 
-Bytes pass as they come, in both directions at once; whoever is slow slows the other side. A request is looked at before
-its end is sent, a response after it was handed on. Looking that fails ends the looking, nothing else.
+Bytes pass as they come, in both directions at once; a slow side slows the other. A request is inspected before its end
+is sent, a response after it was handed on. Inspection that fails ends the inspection and nothing else.
 """
 
 from __future__ import annotations
@@ -11,263 +11,277 @@ import os
 import ssl
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
-import h11
-
-from thv.http.proxy import forwarded_headers as proxy_headers
+from thv.http.proxy import forwarded_headers
 from thv.http.proxy.exchange_inspector import ExchangeInspector
 from thv.http.proxy.legacy_endpoint import rewriter
-from thv.http.proxy.upstream import CONNECT_TIMEOUT
+from thv.http.proxy.upstream import BODILESS, CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thv.http.proxy.legacy_endpoint import EndpointRewriter
-    from thv.http.proxy.upstream import Pool, ServerConnection
+    from thv.http.proxy.upstream import Fields, Pool, ResponseHead, ServerConnection
+    from thv.http.server.request import HttpRequest
 
-MAX_WAITING = 256 << 10
-"""Bytes of a request held while the connection to the server is being opened."""
-
-REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be sent again when a kept connection turns out to be closed (RFC 9112, 9.3.1)."""
 
+LAST_CHUNK: Final = b"0\r\n"
 
-class Client(Protocol):
-    """The connection that a request came on."""
+BAD_GATEWAY, GATEWAY_TIMEOUT = 502, 504
 
-    peer: str
-    """The client's address."""
-    can_take: bool
-    """Whether it reads as fast as it is sent to."""
-    speaks_1_1: bool
-    """Whether it knows interim responses and trailers: HTTP/1.1."""
-
-    def encode(self, event: h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage) -> bytes:
-        """The bytes of a part of the response."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes."""
-
-    def read_on(self, ready: bool) -> None:
-        """Read more of the request, or stop for now."""
-
-    def cut(self) -> None:
-        """End in the middle of a response, so that the client sees that it is not whole."""
-
-    def answer(self, status: int, body: bytes, words: str = "") -> None:
-        """Answer in the server's place: with JSON, or in words."""
-
-    def finished(self) -> None:
-        """The response is sent."""
-
-    def looking_failed(self, error: Exception) -> None:
-        """What passes is not understood any more."""
+JSON: Final = (b"Content-Type", b"application/json")
+TEXT: Final = (b"Content-Type", b"text/plain; charset=utf-8")
+NOT_STORED: Final = (b"Cache-Control", b"no-store")
 
 
 class ProxyExchange:
-    """One exchange. It ends by telling the client's connection `finished`, or by `client_left`.
+    """One exchange.
 
     Args:
-        client: the connection that the request came on.
-        request: its head.
+        request: the client's.
         pool: the connections to the server.
-        watch: shown what passes.
+        inspector: is shown what passes.
+        on_inspection_failed: called with the error of an inspector.
     """
 
-    def __init__(self, client: Client, request: h11.Request, pool: Pool, watch: ExchangeInspector) -> None:
-        self._client = client
+    def __init__(
+        self,
+        request: HttpRequest,
+        pool: Pool,
+        inspector: ExchangeInspector,
+        on_inspection_failed: Callable[[Exception], None],
+    ) -> None:
+        self._request = request
         self._pool = pool
-        self._watch = watch
-        self._host = next((value for name, value in request.headers if name == b"host"), None)
-        self._method = request.method
-        fields = proxy_headers.for_server(request, pool.target, client.peer)
-        head = h11.Request(method=request.method, target=request.target, headers=fields)
-        self._to_server: list[h11.Request | h11.Data | h11.EndOfMessage] = [head]
-        self._repeat: list[h11.Request | h11.Data | h11.EndOfMessage] | None = None
+        self._inspector = inspector
+        self._on_inspection_failed = on_inspection_failed
+        self._host = request.headers.get(b"host")
+        self._is_chunked_request = b"transfer-encoding" in request.headers
+        self._is_chunked = False
         self._to_client: list[bytes] = []
-        self._seen: list[bytes] = []
-        self._waiting = 0
-        self._sized = False
+        self._received: list[bytes] = []
         self._endpoint: EndpointRewriter | None = None
         self._server: ServerConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self.request_done = False
-        self._response_begun = False
-        self._over = False
+        self._repeat: bytes | None = None
+        self._retry: asyncio.Task[None] | None = None
+        self._has_response = False
+        self._is_over = False
+        self._over = asyncio.get_running_loop().create_future()
+        self.is_sent = False
 
-    # What the client's connection tells.
+    async def run(self) -> None:
+        """Carry it from its first byte to its last."""
+        request = self._request
+        request.forward_expectation()
+        request.on_disconnect = self._on_client_left
+        request.on_writable = self._on_client_writable
+        target = f"{request.path.decode('latin-1')}{'?' if request.query else ''}{request.query.decode('latin-1')}"
+        fields = forwarded_headers.for_server(request.fields, self._pool.target, request.peer, self._host)
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target.encode("latin-1"), _lines(fields))
+        if request.is_whole:  # as nearly every request is, once its handler runs
+            body = await request.read()
+            if body:
+                self._inspect(partial(self._inspector.request_data, body))
+            data = head + self._framed(body) + self._request_end()
+            self._inspect(self._inspector.request_end)
+            self.is_sent = True
+            await self._send_first(data)
+            await self._over
+        elif await self._send_first(head):
+            pump = asyncio.get_running_loop().create_task(self._pump())
+            try:
+                await self._over
+            finally:
+                pump.cancel()
+                with suppress(asyncio.CancelledError, ConnectionError):
+                    await pump
+        if self._retry is not None:
+            self._retry.cancel()
 
-    def request_body(self, event: h11.Data) -> None:
-        """A piece of the request's body."""
-        data = bytes(event.data)
-        self._waiting += len(data)
-        self._look(partial(self._watch.request_data, data))
-        self._to_server.append(h11.Data(data=data))
+    # What the server's connection reports: see `upstream.Exchange`.
 
-    def request_ended(self, event: h11.EndOfMessage) -> None:
-        """The end of the request."""
-        self.request_done = True
-        self._look(self._watch.request_end)
-        self._to_server.append(h11.EndOfMessage(headers=proxy_headers.trailers(event)))
+    def on_informational(self, head: ResponseHead) -> None:
+        """An interim response."""
+        if self._request.speaks_1_1:
+            fields = forwarded_headers.for_client(head.fields, self._pool.target, self._host, is_chunked=False)
+            self._request.send_raw(_status_line(head) + _lines(fields) + b"\r\n", is_interim=True)
 
-    def flush_to_server(self) -> None:
-        """All that was read at once has been told of."""
-        if self._over or not self._to_server:
+    def on_response(self, head: ResponseHead) -> None:
+        """The head of the response."""
+        request, target = self._request, self._pool.target
+        self._has_response = True
+        fields = forwarded_headers.for_client(head.fields, target, self._host, is_chunked=head.is_chunked)
+        is_sized = any(name.lower() == b"content-length" for name, _ in fields)
+        has_body = head.status not in BODILESS and request.method != "HEAD"
+        if has_body and not is_sized:
+            self._is_chunked = request.speaks_1_1
+            if self._is_chunked:
+                fields.append((b"Transfer-Encoding", b"chunked"))
+            else:
+                request.keep_alive = False
+        if not request.keep_alive:
+            fields.append((b"Connection", b"close"))
+        self._to_client.append(_status_line(head) + _lines(fields) + b"\r\n")
+        if request.method == "GET":
+            self._endpoint = rewriter(head.status, fields, target.origin.encode(), self._host)
+        lower = [(name.lower(), value) for name, value in head.fields]
+        self._inspect(partial(self._inspector.response, head.status, lower))
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the response's body."""
+        passing = data if self._endpoint is None else self._endpoint.feed(data)
+        if passing:
+            self._to_client.append(b"%x\r\n%b\r\n" % (len(passing), passing) if self._is_chunked else passing)
+        self._received.append(data)
+
+    def on_read(self) -> None:
+        """All that was read at once has been reported: hand it on, then inspect it."""
+        if self._to_client:
+            data = self._to_client[0] if len(self._to_client) == 1 else b"".join(self._to_client)
+            self._to_client = []
+            self._request.send_raw(data)
+        if self._received:
+            received, self._received = self._received, []
+            for each in received:
+                self._inspect(partial(self._inspector.response_data, each))
+
+    def on_end(self, trailers: Fields) -> None:
+        """The response is whole."""
+        self._server = None
+        if self._endpoint is not None and (rest := self._endpoint.rest()):
+            self._to_client.append(b"%x\r\n%b\r\n" % (len(rest), rest) if self._is_chunked else rest)
+        if self._is_chunked:
+            self._to_client.append(LAST_CHUNK + _lines(forwarded_headers.trailers(trailers)) + b"\r\n")
+        self.on_read()
+        self._inspect(self._inspector.response_end)
+        self._end()
+        self._request.end_raw()
+
+    def on_broken(self, problem: str) -> None:
+        """The server's connection ended too early."""
+        server, self._server = self._server, None
+        if self._is_over:
             return
-        if self._server is None and self._connecting is None:
-            self._obtain()
-        if self._server is not None:
-            events, self._to_server, self._waiting = self._to_server, [], 0
-            self._server.send(events)
-        elif self._waiting > MAX_WAITING:
-            self._client.read_on(False)
+        if server is not None and server.uses > 1 and not self._has_response and self._repeat is not None:
+            self._retry = asyncio.get_running_loop().create_task(self._send_again(self._repeat))
+            self._repeat = None
+            return
+        self._fail(BAD_GATEWAY, f"the server at {self._pool.target} gave no answer: {problem}")
 
-    def client_left(self) -> None:
-        """The client closed its connection: so is the server's, or it would work for nobody."""
-        if self._over:
+    # The request.
+
+    async def _send_first(self, data: bytes) -> bool:
+        """Send the beginning of the request; False if the exchange is over before that."""
+        server = self._pool.idle()
+        if server is None:
+            server = await self._connect()
+        elif self.is_sent and self._request.method in REPEATABLE:
+            self._repeat = data
+        if server is None or not self._lend(server):
+            return False
+        server.write(data)
+        return True
+
+    async def _send_again(self, data: bytes) -> None:
+        server = await self._connect()
+        if server is not None and self._lend(server):
+            server.write(data)
+
+    async def _pump(self) -> None:
+        """Send the rest of a request as it comes."""
+        request = self._request
+        while True:
+            piece = await request.read()
+            server = self._server
+            if server is None:
+                return
+            if piece:
+                self._inspect(partial(self._inspector.request_data, piece))
+            if request.is_whole:
+                self._inspect(self._inspector.request_end)
+                self.is_sent = True
+                server.write(self._framed(piece) + self._request_end())
+                return
+            server.write(self._framed(piece))
+            await server.drain()
+
+    def _framed(self, piece: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if piece and self._is_chunked_request else piece
+
+    def _request_end(self) -> bytes:
+        if not self._is_chunked_request:
+            return b""
+        return LAST_CHUNK + _lines(forwarded_headers.trailers(self._request.trailers)) + b"\r\n"
+
+    async def _connect(self) -> ServerConnection | None:
+        target = self._pool.target
+        try:
+            return await self._pool.connect()
+        except TimeoutError:
+            waited = f"{CONNECT_TIMEOUT:.0f} s"
+            self._fail(GATEWAY_TIMEOUT, f"the server at {target} accepted no connection within {waited}")
+        except (OSError, ssl.CertificateError) as error:
+            self._fail(BAD_GATEWAY, f"the server at {target} cannot be reached: {_in_words(error)}")
+        return None
+
+    def _lend(self, server: ServerConnection) -> bool:
+        if self._is_over:
+            server.abort()
+            return False
+        self._server = server
+        server.acquire(self, is_head_request=self._request.method == "HEAD")
+        return True
+
+    # The end.
+
+    def _on_client_left(self) -> None:
+        """The client closed its connection: so is the server's, or it would work for nothing."""
+        if self._is_over:
             return
         self._end()
         if self._server is not None:
             self._server.drop()
-        self._look(self._watch.client_left)
+        self._inspect(self._inspector.client_left)
 
-    def client_can_take(self, ready: bool) -> None:
-        """Whether the client reads as fast as the server sends."""
-        if self._server is not None and not self._over:
-            self._server.pause(not ready)
-
-    # What the server's connection tells: see `proxy_upstream.Exchange`.
-
-    def informed(self, response: h11.InformationalResponse) -> None:
-        """An interim response."""
-        if self._client.speaks_1_1:
-            fields = proxy_headers.for_client(response, self._pool.target, self._host)
-            self._to_client.append(
-                self._client.encode(
-                    h11.InformationalResponse(
-                        status_code=response.status_code, headers=fields, reason=bytes(response.reason)
-                    )
-                )
-            )
-
-    def responded(self, response: h11.Response) -> None:
-        """The head of the response."""
-        self._response_begun = True
-        fields = proxy_headers.for_client(response, self._pool.target, self._host)
-        self._sized = any(name.lower() == b"content-length" for name, _ in fields)
-        self._to_client.append(
-            self._client.encode(
-                h11.Response(status_code=response.status_code, headers=fields, reason=bytes(response.reason))
-            )
-        )
-        if self._method == b"GET":
-            self._endpoint = rewriter(response.status_code, fields, self._pool.target.origin.encode(), self._host)
-        self._look(partial(self._watch.response, response.status_code, list(response.headers)))
-
-    def body(self, data: bytes) -> None:
-        """A piece of the response's body."""
-        passing = data if self._endpoint is None else self._endpoint.feed(data)
-        if passing:
-            self._to_client.append(self._client.encode(h11.Data(data=passing)))
-        self._seen.append(data)
-
-    def ended(self, end: h11.EndOfMessage) -> None:
-        """The end of the response."""
-        if self._endpoint is not None and (rest := self._endpoint.rest()):
-            self._to_client.append(self._client.encode(h11.Data(data=rest)))
-        after = proxy_headers.trailers(end) if self._client.speaks_1_1 and not self._sized else []
-        self._to_client.append(self._client.encode(h11.EndOfMessage(headers=after)))
-        self.flush_to_client()
-        self._server = None
-        self._end()
-        self._look(self._watch.response_end)
-        self._client.finished()
-
-    def flush_to_client(self) -> None:
-        """All that was read at once has been told of: hand it on, then look at it."""
-        if self._to_client:
-            data, self._to_client = b"".join(self._to_client), []
-            self._client.write(data)
-        seen, self._seen = self._seen, []
-        for each in seen:
-            self._look(partial(self._watch.response_data, each))
-
-    def broke(self, problem: str) -> None:
-        """The server's connection ended too early."""
-        server, self._server = self._server, None
-        if self._over:
-            return
-        if server is not None and server.uses > 1 and not self._response_begun and self._repeat is not None:
-            self._to_server = self._repeat
-            self._obtain(fresh=True)
-            return
-        self._fail(502, f"the server at {self._pool.target} gave no answer: {problem}")
-
-    def server_can_take(self, ready: bool) -> None:
-        """Whether more of the request may be sent now."""
-        self._client.read_on(ready)
-
-    # Ours.
-
-    def _obtain(self, *, fresh: bool = False) -> None:
-        server = None if fresh else self._pool.idle()
-        if server is None:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
-            return
-        if self.request_done and self._method in REPEATABLE:
-            self._repeat = list(self._to_server)
-        self._lend(server)
-
-    def _lend(self, server: ServerConnection) -> None:
-        self._server = server
-        server.lend(self)
-        if not self._client.can_take:
-            server.pause(True)
-
-    async def _connect(self) -> None:
-        target = self._pool.target
-        try:
-            server = await self._pool.connect()
-        except TimeoutError:
-            self._connecting = None
-            self._fail(504, f"the server at {target} accepted no connection within {CONNECT_TIMEOUT:.0f} s")
-        except (OSError, ssl.CertificateError) as error:
-            self._connecting = None
-            self._fail(502, f"the server at {target} cannot be reached: {_in_words(error)}")
-        else:
-            self._connecting = None
-            if self._over:
-                server.abort()
-                return
-            self._lend(server)
-            self.flush_to_server()
-            self._client.read_on(True)
+    def _on_client_writable(self, is_writable: bool) -> None:
+        if self._server is not None:
+            self._server.pause(not is_writable)
 
     def _fail(self, status: int, problem: str) -> None:
-        self._end()
-        if self._response_begun:
-            self.flush_to_client()
-            self._client.cut()
-            self._look(partial(self._watch.broke, status))
+        if self._is_over:
             return
-        body = b""
-        with suppress(Exception):  # a bug in looking must not hide what went wrong
-            body = self._watch.error_reply(problem)
-        self._client.answer(status, body, f"{problem}\n")
-        self._look(partial(self._watch.broke, status))
+        self._end()
+        if self._has_response:
+            self.on_read()  # and no end: the client sees that it is not whole
+        else:
+            body = b""
+            with suppress(Exception):  # a bug in inspection must not hide what went wrong
+                body = self._inspector.error_reply(problem)
+            self._request.respond(status, (JSON if body else TEXT, NOT_STORED), body or f"{problem}\n".encode())
+        self._inspect(partial(self._inspector.broke, status))
 
     def _end(self) -> None:
-        self._over = True
-        if self._connecting is not None:
-            self._connecting.cancel()
+        self._is_over = True
+        if not self._over.done():
+            self._over.set_result(None)
 
-    def _look(self, look: Callable[[], None]) -> None:
+    def _inspect(self, inspect: Callable[[], None]) -> None:
         try:
-            look()
-        except Exception as error:  # noqa: BLE001  a bug in looking must not reach the session
-            self._watch = ExchangeInspector()
-            self._client.looking_failed(error)
+            inspect()
+        except Exception as error:  # noqa: BLE001  a bug in inspection must not reach the session
+            self._inspector = ExchangeInspector()
+            self._on_inspection_failed(error)
+
+
+def _status_line(head: ResponseHead) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)
+
+
+def _lines(fields: Fields) -> bytes:
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def _in_words(error: OSError | ssl.CertificateError) -> str:

@@ -1,8 +1,6 @@
-"""Whose account each exchange belongs to, as seen from between client and server (MCP, "Session Management").
+"""Which session each exchange belongs to, as seen from between client and server (MCP, "Session Management").
 
-A session has an account from its `initialize`, or from when it is first met, to its DELETE, its 404 or a long rest.
-What has no session shares one account, in which each request goes by an id of its own: clients that know nothing of
-each other use the same ids, while a task that one exchange began may end in another.
+A session lasts from its `initialize`, or from the first request that names it, to its DELETE, its 404 or a long pause.
 """
 
 from __future__ import annotations
@@ -11,76 +9,75 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from thv.http import wire
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from thv.core.interfaces import Instrumentation, SessionInstrumentation
-    from thv.http.wire import Id
+    from thv.core.message import Id, Message
 
 MAX_SESSIONS = 4096
 """Sessions known at once; the one that rested longest is forgotten, and begins anew when it is met again."""
 
-REST = 1800.0
+IDLE_TIMEOUT_S = 1800.0
 """Seconds without an exchange after which a session is taken to be over: few clients say that they leave."""
 
 
-class Session:
+class ProxySession:
     """One session, or one event stream of the legacy transport.
 
     Attributes:
-        account: what it owes to those who count.
+        instrumentation: of this session.
         exchanges: how many are under way.
-        unanswered: ids whose event stream broke, and which the client may still hear of by resuming it.
+        used: when the last one ended, by the clock of `Sessions`.
+        unanswered: ids whose event stream broke, and whose reply the client may still get by resuming it.
     """
 
-    def __init__(self, account: SessionInstrumentation) -> None:
-        self.account = account
+    def __init__(self, instrumentation: SessionInstrumentation) -> None:
+        self.instrumentation = instrumentation
         self.exchanges = 0
         self.used = 0.0
         self.unanswered: set[Id] = set()
 
-    def show_late(self, line: bytes, passed_at: int) -> None:
-        """Show what a client sent when `time.perf_counter_ns` was `passed_at`; who measures time is told."""
-        self.account.on_client_data(line, passed_at)
-
-    def fail(self, ids: set[Id], status: int) -> None:
-        """Nobody will answer these requests, and their client was there to hear it, by an HTTP response like this."""
+    def fail(self, ids: Iterable[Id], status: int) -> None:
+        """These requests will not be answered, and their client saw it, by an HTTP response of this status."""
         for id_ in ids:
-            line = wire.error_reply(wire.INTERNAL_ERROR, "no answer came", id_) + b"\n"
-            self.account.from_response(line, status)
+            self.instrumentation.on_request_failed(id_, http_status=status)
 
 
 class Sessions:
-    """Every account of one proxy.
+    """Every session of one proxy.
 
     Args:
-        accounting: opens them.
+        instrumentation: opens them.
         clock: monotonic seconds.
     """
 
     def __init__(self, instrumentation: Instrumentation, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._accounting = instrumentation
+        self._instrumentation = instrumentation
         self._clock = clock
-        self._known: OrderedDict[str, Session] = OrderedDict()
-        self._common: SessionlessCalls | None = None
+        self._known: OrderedDict[str, ProxySession] = OrderedDict()
+        self._sessionless: SessionlessCalls | None = None
 
     def __len__(self) -> int:
         return len(self._known)
 
     @property
-    def common(self) -> SessionlessCalls:
-        """The account of all that has no session."""
-        if self._common is None:
-            self._common = SessionlessCalls(self._accounting.open_session())
-        return self._common
+    def sessionless(self) -> SessionlessCalls:
+        """What all calls without a session share."""
+        if self._sessionless is None:
+            self._sessionless = SessionlessCalls(self._instrumentation.open_session())
+        return self._sessionless
 
-    def open(self, name: str | None) -> Session:
+    def leave_sessionless(self, exchange: object, ids: Iterable[Id]) -> None:
+        """An exchange without a session, whose requests had these ids, is over."""
+        if self._sessionless is not None:
+            self._sessionless.leave(exchange, ids)
+
+    def open(self, name: str | None) -> ProxySession:
         """A session that the server calls by this name, if it has one."""
-        return Session(self._accounting.open_session(name))
+        return ProxySession(self._instrumentation.open_session(name))
 
-    def get(self, name: str) -> Session:
+    def get(self, name: str) -> ProxySession:
         """The session of this name, which an exchange that begins now belongs to: `leave` it once."""
         session = self._known.get(name)
         if session is None:
@@ -93,17 +90,17 @@ class Sessions:
         """Whether there is a session of this name."""
         return name in self._known
 
-    def leave(self, session: Session) -> None:
+    def leave(self, session: ProxySession) -> None:
         """An exchange of this session is over."""
         session.exchanges -= 1
         session.used = self._clock()
 
-    def add(self, name: str, session: Session) -> Session:
+    def add(self, name: str, session: ProxySession) -> ProxySession:
         """Give a session its name."""
         session.used = self._clock()
         before = self._known.pop(name, None)
         if before is not None:
-            before.account.abandon()
+            before.instrumentation.close()
         self._known[name] = session
         if len(self._known) > MAX_SESSIONS:
             oldest = next((each for each, session in self._known.items() if not session.exchanges), name)
@@ -115,17 +112,17 @@ class Sessions:
         """The session is over."""
         session = self._known.pop(name, None)
         if session is not None:
-            session.account.abandon()
+            session.instrumentation.close()
 
     def server_left(self, name: str) -> None:
         """The server ended this session while its client was there."""
         session = self._known.pop(name, None)
         if session is not None:
-            session.account.server_exited()
+            session.instrumentation.server_exited()
 
     def sweep(self) -> None:
         """Drop the sessions that rested too long."""
-        before = self._clock() - REST
+        before = self._clock() - IDLE_TIMEOUT_S
         for name in [each for each, one in self._known.items() if not one.exchanges and one.used < before]:
             self.drop(name)
 
@@ -133,63 +130,66 @@ class Sessions:
         """The proxy ends: what is open is not counted."""
         for name in list(self._known):
             self.drop(name)
-        if self._common is not None:
-            self._common.account.abandon()
+        if self._sessionless is not None:
+            self._sessionless.close()
 
 
 class SessionlessCalls:
-    """The account that everything without a session shares.
+    """One instrumentation for everything without a session.
+
+    Clients that know nothing of each other use the same ids, so an exchange is part of the key of each of its requests;
+    a task that one exchange began may end in another.
 
     Args:
-        account: that account.
+        instrumentation: what they share.
     """
 
-    def __init__(self, account: SessionInstrumentation) -> None:
-        self.account = account
-        self._serial = 0
-        self._open: dict[Id, list[str]] = {}
+    def __init__(self, instrumentation: SessionInstrumentation) -> None:
+        self._instrumentation = instrumentation
+        self._open: dict[Id, list[object]] = {}
 
-    def begin(self, line: bytes, id_: Id) -> str:
-        """Show a request under a name of its own; returns that."""
-        self._serial += 1
-        name = f"{self._serial}/{id_}"
-        self._open.setdefault(id_, []).append(name)
-        self.account.from_client(self._renamed(line, name))
-        return name
+    def on_client_message(self, line: bytes, message: Message, *, exchange: object) -> None:
+        """A client sent a message."""
+        id_ = message.key
+        if message.is_request and id_ is not None:
+            self._open.setdefault(id_, []).append(exchange)
+        elif message.method == "notifications/cancelled":
+            # It may mean the request of any client with that id: of the only one, if there is no other.
+            cancelled = None if message.params is None else message.params.request_id
+            exchanges = self._open.get(cancelled, []) if cancelled is not None else []
+            if cancelled is not None and len(exchanges) == 1:
+                self._instrumentation.on_request_cancelled(cancelled, scope=exchanges[0])
+            return
+        self._instrumentation.on_client_message(line, message, scope=exchange)
 
-    def reply(self, line: bytes, id_: Id, name: str, status: int) -> None:
-        """Show the reply to a request that began under this name; an HTTP response of this status brought it."""
-        self._close(id_, name)
-        self.account.from_response(self._renamed(line, name), status)
+    def on_server_message(self, line: bytes, message: Message, *, exchange: object, http_status: int) -> None:
+        """A server answered, or said something on the way to its answer."""
+        if message.is_response:
+            self._close(message.key, exchange)
+        self._instrumentation.on_server_message(line, message, scope=exchange, http_status=http_status)
 
-    def fail(self, id_: Id, name: str, status: int) -> None:
-        """No reply came, and the client was there to hear it, by an HTTP response like this."""
-        self.reply(wire.error_reply(wire.INTERNAL_ERROR, "no answer came", id_) + b"\n", id_, name, status)
+    def on_request_failed(self, id_: Id, *, exchange: object, http_status: int) -> None:
+        """No reply came, and the client saw it, by an HTTP response of this status."""
+        self._close(id_, exchange)
+        self._instrumentation.on_request_failed(id_, scope=exchange, http_status=http_status)
 
-    def cancel(self, id_: Id, name: str) -> None:
-        """The client waits no more."""
-        self._close(id_, name)
-        self._tell_cancelled(name)
+    def on_request_cancelled(self, id_: Id, *, exchange: object) -> None:
+        """The client waits no longer."""
+        self._close(id_, exchange)
+        self._instrumentation.on_request_cancelled(id_, scope=exchange)
 
-    def cancelled_by_notification(self, id_: Id) -> None:
-        """A client cancels what it calls by this id: that one, if no other client uses the same id just now."""
-        names = self._open.get(id_, [])
-        if len(names) == 1:
-            self._tell_cancelled(names[0])
+    def leave(self, exchange: object, ids: Iterable[Id]) -> None:
+        """An exchange is over; what it left open of these requests is open no more."""
+        for id_ in ids:
+            self._close(id_, exchange)
 
-    def _tell_cancelled(self, name: str) -> None:
-        id_ = wire.encoded(name)
-        self.account.from_client(
-            b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%b}}\n' % id_
-        )
+    def close(self) -> None:
+        """The proxy ends: what is open is not counted."""
+        self._instrumentation.close()
 
-    def _close(self, id_: Id, name: str) -> None:
-        names = self._open.get(id_, [])
-        if name in names:
-            names.remove(name)
-        if not names:
-            self._open.pop(id_, None)
-
-    @staticmethod
-    def _renamed(line: bytes, name: str) -> bytes:
-        return wire.ID.replaced(line, wire.encoded(name)) or line
+    def _close(self, id_: Id | None, exchange: object) -> None:
+        exchanges = self._open.get(id_, []) if id_ is not None else []
+        if exchange in exchanges:
+            exchanges.remove(exchange)
+            if not exchanges and id_ is not None:
+                del self._open[id_]

@@ -7,38 +7,32 @@ the server notices, and when the server goes the client does. It knows paths onl
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thv.errors import ThvError, UsageError
-from thv.http.host_policy import HostPolicy
-from thv.http.proxy.downstream import ClientConnection
-from thv.http.proxy.exchange_inspector import ExchangeInspector, watch_for
+from thv.errors import UsageError
+from thv.http.host_policy import BAD_REQUEST, HostPolicy
+from thv.http.proxy.exchange_inspector import ExchangeInspector, inspector_for
+from thv.http.proxy.proxy_exchange import JSON, NOT_STORED, TEXT, ProxyExchange
 from thv.http.proxy.proxy_sessions import Sessions
 from thv.http.proxy.upstream import Pool
+from thv.http.server.listener import LAST_BYTES_TIMEOUT_S, Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
-
-    import h11
+    from collections.abc import Callable, Sequence
 
     from thv.core.interfaces import Instrumentation
     from thv.http.proxy.proxy_target import Target
+    from thv.http.server.connection import HttpConnection
+    from thv.http.server.request import HttpRequest
 
 HEALTH = b"/health"
 
 PROBE_TIMEOUT = 3.0
 """Seconds the server has for a probe: under the 5 that orchestrators usually wait."""
 
-SWEEP_EVERY = 1.0
-"""Seconds between two looks for connections and sessions that rested too long."""
-
-BACKLOG = 1024
-"""Connections that wait to be accepted: hundreds of clients may start at once."""
-
-LAST_BYTES = 0.5
-"""Seconds for what was written to go out when the proxy ends."""
+SWEEP_INTERVAL_S = 1.0
+"""Between two looks for connections and sessions that rested too long."""
 
 
 class ReverseProxy:
@@ -46,7 +40,7 @@ class ReverseProxy:
 
     Args:
         target: the server.
-        accounting: told of every session.
+        instrumentation: opens one for every session.
         host: the address to listen on.
         port: the port; 0 for one that is free.
         allowed_origins, allowed_hosts: see `HostPolicy`.
@@ -72,20 +66,27 @@ class ReverseProxy:
         self._policy = HostPolicy(host, port, allowed_origins, allowed_hosts)
         self._report = report
         self._sessions = Sessions(instrumentation)
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener = Listener(self._handle, host, port, port_option="--port", warn=self._warn)
+        self._sweeper: asyncio.Task[None] | None = None
         self.pool = Pool(target)
-        self.clients: set[ClientConnection] = set()
         self.host = host
-        self.port = port
         self.passed = 0
         """Changes whenever a request passes."""
 
     @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._listener.port
+
+    @property
+    def clients(self) -> set[HttpConnection]:
+        """The connections of clients that are open."""
+        return self._listener.connections
+
+    @property
     def url(self) -> str:
         """Where clients find the server's endpoint."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.pool.target.path}"
+        return f"{self._listener.url}{self.pool.target.path}"
 
     async def start(self) -> None:
         """Listen.
@@ -93,29 +94,18 @@ class ReverseProxy:
         Raises:
             ThvError: the address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: ClientConnection(self), self.host, self.port, backlog=BACKLOG
-            )
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            raise ThvError(f"cannot listen on {self.host}:{self.port}: {reason}") from None
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._in_background(self._sweep())
+        await self._listener.start()
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
-        """End every connection, quickly. What is open is not counted: whoever told us to end did not wait for it."""
-        if self._server is not None:
-            self._server.close()
+        """End every connection, quickly. What is open is not counted."""
         self._sessions.close()
-        for client in list(self.clients):
-            client.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         self.pool.close()
-        for task in self._tasks:
-            task.cancel()
+        await self._listener.close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_BYTES):
+            async with asyncio.timeout(LAST_BYTES_TIMEOUT_S):
                 while self.clients or self.pool.connections:  # noqa: ASYNC110  the end of each is an event of its own
                     await asyncio.sleep(0.01)
 
@@ -135,56 +125,43 @@ class ReverseProxy:
             if writer is not None:
                 writer.transport.abort()
 
-    # For the connections of clients.
-
-    @staticmethod
-    def now() -> float:
-        """Seconds, as deadlines are given."""
-        return asyncio.get_running_loop().time()
-
-    def refusal(self, request: h11.Request) -> tuple[int, str] | None:
-        """Why this request is not served, or None when it is. How the proxy does may be asked by any name."""
-        return None if self.is_health(request) else self._policy.refusal(list(request.headers))
-
-    @staticmethod
-    def is_health(request: h11.Request) -> bool:
-        """Whether this request is for the proxy itself."""
-        return request.target.partition(b"?")[0] == HEALTH and request.method in {b"GET", b"HEAD"}
-
-    def answer_health(self, client: ClientConnection) -> None:
-        """Tell this client whether the server answers, once that is known."""
-        self._in_background(self._answer_health(client))
-
-    def watch(self, request: h11.Request) -> ExchangeInspector:
-        """What looks at the exchange that this request begins."""
+    async def _handle(self, request: HttpRequest) -> None:
+        """Answer one request of a client, or pass it on."""
+        self.passed += 1
+        # How the proxy does may be asked by any name.
+        if request.path == HEALTH and request.method in {"GET", "HEAD"}:
+            await self._answer_health(request)
+            return
+        headers = request.headers
+        refusal = self._policy.decide(headers.get(b"host"), headers.get(b"origin"))
+        if refusal is not None:
+            request.keep_alive = request.keep_alive and refusal[0] != BAD_REQUEST
+            request.respond(refusal[0], (TEXT, NOT_STORED), f"{refusal[1]}\n".encode())
+            return
         try:
-            return watch_for(request.method, request.target, list(request.headers), self._sessions)
-        except Exception as error:  # noqa: BLE001  a bug in looking must not reach the session
-            self.looking_failed(error)
-            return ExchangeInspector()
+            inspector = inspector_for(request, self._sessions)
+        except Exception as error:  # noqa: BLE001  a bug in inspection must not reach the session
+            self._inspection_failed(error)
+            inspector = ExchangeInspector()
+        await ProxyExchange(request, self.pool, inspector, self._inspection_failed).run()
 
-    def looking_failed(self, error: Exception) -> None:
+    def _inspection_failed(self, error: Exception) -> None:
         """Something passes that is not understood."""
         report, self._report = self._report, None
         if report is not None:
             report(f"some tool calls are not counted: {error!r}")
 
-    async def _answer_health(self, client: ClientConnection) -> None:
-        if await self.answers():
-            client.answer(200, b'{"status":"healthy"}\n')
-        else:
-            client.answer(503, b'{"status":"unhealthy"}\n')
+    def _warn(self, text: str) -> None:
+        if self._report is not None:
+            self._report(text)
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _answer_health(self, request: HttpRequest) -> None:
+        is_healthy = await self.answers()
+        body = b'{"status":"healthy"}\n' if is_healthy else b'{"status":"unhealthy"}\n'
+        request.respond(200 if is_healthy else 503, (JSON, NOT_STORED), body)
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_EVERY)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
             self.pool.sweep()
             self._sessions.sweep()
-            now = self.now()
-            for client in list(self.clients):
-                client.expire(now)

@@ -1,66 +1,84 @@
 """The connections of a proxy to its server: opened when needed, kept for a while, lent to one exchange at a time.
 
-Promises: a request is never sent twice unless it may be; nothing is read faster than it can be handed on.
+Parsed by llhttp (httptools). Promises: a request is never sent twice unless it may be; nothing is read faster than it
+can be handed on; a response that ends too early is not taken for whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-import h11
+import httptools
+
+from thv.http.server.connection import MAX_HEAD, keep_alive
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
 
     from thv.http.proxy.proxy_target import Target
 
-MAX_HEAD = 64 << 10
-"""Bytes of a request's or a response's head, trailers included: eight times what common servers take."""
+    Fields = list[tuple[bytes, bytes]]
 
-CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT: Final = 10.0
 """Seconds to wait for the server to accept a connection. How long it takes to answer is its own affair."""
 
-KEEP_IDLE = 4.0
+KEEP_IDLE: Final = 4.0
 """Seconds an idle connection may be used again: Node.js and uvicorn close theirs after 5, and a request that meets that
 close is lost."""
 
-MAX_IDLE = 64
+MAX_IDLE: Final = 64
 """Idle connections kept: their number follows the clients' within seconds."""
+
+BODILESS: Final = frozenset({204, 304})
+"""Final statuses of responses without a body (RFC 9110, 6.4.1)."""
+
+SWITCHING_PROTOCOLS, FIRST_FINAL = 101, 200
+
+
+class ResponseHead:
+    """The head of a response, interim or final.
+
+    Attributes:
+        status: the status.
+        reason: the words behind it.
+        fields: as they were spelled, in order, without the white space around their values.
+        is_chunked: the body comes in chunks.
+    """
+
+    __slots__ = ("fields", "is_chunked", "reason", "status")
+
+    def __init__(self, status: int, reason: bytes, fields: Fields) -> None:
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+        self.is_chunked = any(name.lower() == b"transfer-encoding" for name, _ in fields)
 
 
 class Exchange(Protocol):
-    """Whoever a connection to the server is lent to."""
+    """What a connection to the server is lent to."""
 
-    def informed(self, response: h11.InformationalResponse) -> None:
+    @property
+    def is_sent(self) -> bool:
+        """Whether the whole request was written."""
+
+    def on_informational(self, head: ResponseHead) -> None:
         """An interim response (1xx)."""
 
-    def responded(self, response: h11.Response) -> None:
+    def on_response(self, head: ResponseHead) -> None:
         """The head of the response."""
 
-    def body(self, data: bytes) -> None:
+    def on_body(self, data: bytes) -> None:
         """A piece of its body."""
 
-    def ended(self, end: h11.EndOfMessage) -> None:
-        """Its end. The connection is not lent any more."""
+    def on_read(self) -> None:
+        """All that was read at once has been reported."""
 
-    def flush_to_client(self) -> None:
-        """All that was read at once has been told of."""
+    def on_end(self, trailers: Fields) -> None:
+        """The response is whole. The connection is no longer lent."""
 
-    def broke(self, problem: str) -> None:
-        """The connection ended too early. It is not lent any more."""
-
-    def server_can_take(self, ready: bool) -> None:
-        """Whether more of the request may be sent now."""
-
-
-def prepare(transport: asyncio.BaseTransport) -> None:
-    """Let the system notice a peer that vanished without a word: event streams are silent for hours."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    def on_broken(self, problem: str) -> None:
+        """The connection ended too early. It is no longer lent."""
 
 
 class ServerConnection(asyncio.Protocol):
@@ -70,131 +88,215 @@ class ServerConnection(asyncio.Protocol):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._exchange: Exchange | None = None
+        self._parser = self._new_parser()
+        self._is_head_request = False
         self._keep = KEEP_IDLE
+        self._drained: asyncio.Future[None] | None = None
         self.uses = 0
         self.good_until = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget the last response."""
+        self._reason = b""
+        self._fields: Fields = []
+        self._unbounded = 0  # bytes since the last piece of a body
+        self._in_head = True
+        self._ends_with_connection = False
+        self._is_whole = False
+        self._is_surplus = False
+        self._problem = ""
+
+    def _new_parser(self) -> httptools.HttpResponseParser:
+        parser = httptools.HttpResponseParser(self)
+        # A length beside chunks is dropped on the way, not refused: the chunks count (RFC 9112, 6.3).
+        parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        return parser
+
+    # For exchanges.
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether the server still keeps it open."""
         return not self._transport.is_closing()
 
-    def lend(self, exchange: Exchange) -> None:
-        """From now on it is the exchange's, until `ended` or `broke`."""
+    def acquire(self, exchange: Exchange, *, is_head_request: bool) -> None:
+        """From now on it is the exchange's, until `on_end` or `on_broken`."""
         self._exchange = exchange
+        self._is_head_request = is_head_request
         self.uses += 1
 
-    def send(self, events: Sequence[h11.Request | h11.Data | h11.EndOfMessage]) -> None:
-        """Send parts of the request."""
-        try:
-            data = b"".join(self._http.send(event) or b"" for event in events)
-        except h11.LocalProtocolError:
-            self.abort()  # the server said that it is done with us while the request was still on its way
-        else:
-            if data:
-                self._transport.write(data)
+    def write(self, data: bytes) -> None:
+        """Send a part of the request."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the server has taken most of what was written, or the connection is gone."""
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
 
     def pause(self, paused: bool) -> None:
         """Stop reading the response, or go on."""
+        if self._transport.is_closing():
+            return
         if paused:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
     def drop(self) -> None:
-        """The exchange wants no more of it: whatever the server still does, nobody waits for."""
+        """The exchange needs it no longer, whatever the server still does."""
         self._exchange = None
         self._transport.abort()
 
     def abort(self) -> None:
-        """End it; the exchange is told."""
+        """End it; its exchange sees it break."""
         self._transport.abort()
+
+    # For asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
         self._transport = transport  # type: ignore[assignment]  # asyncio names the base class only
         self._pool.connections.add(self)
-        prepare(transport)
+        keep_alive(transport)
+
+    def pause_writing(self) -> None:
+        """The server reads more slowly than it is written to."""
+        self._drained = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the response."""
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self._transport.abort()  # the server speaks without having been asked
             return
-        self._http.receive_data(data)
-        self._advance()
-
-    def eof_received(self) -> None:
-        """The server has no more to say; a body without length ends so."""
-        if self._exchange is not None:
-            self._http.receive_data(b"")
-            self._advance()
+        self._unbounded += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._problem = "it switched to another protocol without having been asked"
+        except httptools.HttpParserError as error:
+            self._problem = self._problem or f"it does not speak HTTP: {error}"
+        if not self._is_whole and self._unbounded > MAX_HEAD:
+            self._problem = self._problem or "the head of its response is too large"
+        if self._exchange is not exchange:
+            return  # the exchange has dropped it meanwhile
+        if self._problem:
+            self._break(self._problem)
+            self._transport.abort()
+            return
+        exchange.on_read()
+        if self._is_whole:
+            self._end(exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed."""
         self._pool.forget(self)
-        self._break(_reason(exc))
+        self.resume_writing()
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if exc is None and self._ends_with_connection and not self._in_head:
+            self._exchange = None
+            exchange.on_end([])
+        else:
+            self._break("it closed the connection" if exc is None else f"the connection broke: {exc}")
 
-    def pause_writing(self) -> None:
-        """The server does not read as fast as the client sends."""
-        if self._exchange is not None:
-            self._exchange.server_can_take(False)
+    # For httptools.
 
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        if self._exchange is not None:
-            self._exchange.server_can_take(True)
+    def on_message_begin(self) -> None:
+        """A response begins."""
+        if self._is_whole:
+            self._is_surplus = True
+            return
+        self._reason = b""
+        self._fields = []
+        self._in_head = True
+
+    def on_status(self, reason: bytes) -> None:
+        """A part of the words behind the status."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or a trailer."""
+        self._fields.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """A head is whole."""
+        exchange = self._exchange
+        if exchange is None or self._is_whole or self._problem:
+            return
+        if self._unbounded > MAX_HEAD and self._size_of_head() > MAX_HEAD:
+            self._problem = "the head of its response is too large"
+            return
+        head = ResponseHead(self._parser.get_status_code(), self._reason, self._fields)
+        self._fields = []  # what follows are trailers
+        self._unbounded = 0
+        if head.status < FIRST_FINAL:
+            if head.status == SWITCHING_PROTOCOLS:
+                self._problem = "it switched to another protocol without having been asked"
+            else:
+                exchange.on_informational(head)
+            return
+        named = {name.lower(): value for name, value in head.fields}
+        coding = named.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            self._problem = f"it uses the transfer coding {coding.decode('latin-1')}, which is not understood"
+            return
+        self._in_head = False
+        has_body = head.status not in BODILESS and not self._is_head_request
+        self._ends_with_connection = has_body and coding is None and b"content-length" not in named
+        self._keep = _promised(named.get(b"keep-alive", b"")) if self._parser.should_keep_alive() else 0.0
+        exchange.on_response(head)
+        if self._is_head_request:
+            self._is_whole = True  # the parser would wait for the body that the length promises
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._unbounded = 0
+        if self._is_whole:
+            self._is_surplus = True
+        elif self._exchange is not None:
+            self._exchange.on_body(data)
+
+    def on_message_complete(self) -> None:
+        """A response is whole, interim ones included."""
+        if not self._in_head:
+            self._is_whole = True
+
+    # Inside.
+
+    def _size_of_head(self) -> int:
+        return len(self._reason) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self._fields)
 
     def _break(self, problem: str) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.broke(problem)
+            exchange.on_broken(problem)
 
-    def _advance(self) -> None:
-        exchange = self._exchange
-        try:
-            while exchange is not None:
-                event = self._http.next_event()
-                if event is h11.NEED_DATA or not self._tell(exchange, event):
-                    break
-        except h11.RemoteProtocolError as error:
-            if exchange is not None:
-                exchange.flush_to_client()
-            self._break(f"it does not speak HTTP as it should: {error}")
-            self._transport.abort()
-            return
-        if exchange is not None:
-            exchange.flush_to_client()
-
-    def _tell(self, exchange: Exchange, event: object) -> bool:
-        """Tell the exchange of one event; whether it waits for more."""
-        if isinstance(event, h11.Data):
-            exchange.body(bytes(event.data))
-        elif isinstance(event, h11.Response):
-            self._keep = _promised(event)
-            exchange.responded(event)
-        elif isinstance(event, h11.InformationalResponse):
-            exchange.informed(event)
-        elif isinstance(event, h11.EndOfMessage):
-            self._exchange = None
-            exchange.ended(event)
-            self._release()
+    def _end(self, exchange: Exchange) -> None:
+        self._exchange = None
+        trailers, self._fields = self._fields, []
+        is_reusable = exchange.is_sent and self._keep > 0 and not self._is_surplus and self.is_usable
+        if is_reusable:
+            if self._is_head_request:
+                self._parser = self._new_parser()
+            self._reset()
+            self._transport.resume_reading()  # or its end would go unnoticed
+            self.good_until = asyncio.get_running_loop().time() + self._keep
+            self._pool.keep(self)
         else:
-            self._break("it closed the connection without an answer")
-            self._transport.abort()
-        return self._exchange is not None
-
-    def _release(self) -> None:
-        reusable = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
-        if not reusable or self._http.trailing_data[0] or self._keep <= 0:
             self._transport.close()
-            return
-        self._http.start_next_cycle()
-        self._transport.resume_reading()  # or its end would go unnoticed
-        self.good_until = asyncio.get_running_loop().time() + self._keep
-        self._pool.keep(self)
+        exchange.on_end(trailers)
 
 
 class Pool:
@@ -211,11 +313,11 @@ class Pool:
         self._idle: list[ServerConnection] = []
 
     def idle(self) -> ServerConnection | None:
-        """The connection that rested the shortest, if it may be used again."""
+        """The connection that was used last, if it may be used again."""
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.good_until > now:
+            if connection.is_usable and connection.good_until > now:
                 return connection
             connection.abort()
         return None
@@ -261,16 +363,10 @@ class Pool:
             connection.abort()
 
 
-def _promised(response: h11.Response) -> float:
+def _promised(keep_alive_value: bytes) -> float:
     """Seconds for which the server keeps the connection open, as far as it is to be relied on."""
-    for name, value in response.headers:
-        if name == b"keep-alive":
-            for parameter in value.lower().split(b","):
-                key, _, seconds = parameter.strip().partition(b"=")
-                if key == b"timeout" and seconds.isdigit():
-                    return min(KEEP_IDLE, int(seconds[:6]) - 1.0)
+    for parameter in keep_alive_value.lower().split(b","):
+        key, _, seconds = parameter.strip().partition(b"=")
+        if key == b"timeout" and seconds.isdigit():
+            return min(KEEP_IDLE, int(seconds[:6]) - 1.0)
     return KEEP_IDLE
-
-
-def _reason(error: Exception | None) -> str:
-    return "it closed the connection" if error is None else f"the connection broke: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -91,6 +92,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_paused = False
         self._drained: asyncio.Future[None] | None = None
         self.deadline = FAR_FUTURE
+        self.peer = "unknown"
 
     # For requests.
 
@@ -155,6 +157,10 @@ class HttpConnection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # asyncio names the base class only
         self._owner.connections.add(self)
         self.deadline = self._loop.time() + HEAD_TIMEOUT_S
+        address = transport.get_extra_info("peername")
+        if address:
+            self.peer = str(address[0])
+        keep_alive(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """It is closed."""
@@ -168,12 +174,14 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads more slowly than it is written to."""
         self._drained = self._loop.create_future()
+        self._tell_writable(False)
 
     def resume_writing(self) -> None:
         """It has caught up."""
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
+        self._tell_writable(True)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
@@ -283,6 +291,7 @@ class HttpConnection(asyncio.Protocol):
             speaks_1_1=version == "1.1",
             keep_alive=version == "1.1" and parser.should_keep_alive(),
         )
+        self._fields = []  # what follows are trailers
         self._parsed = request
         if self._current is None:
             self._begin(request)
@@ -310,6 +319,7 @@ class HttpConnection(asyncio.Protocol):
         request, self._parsed = self._parsed, None
         if request is None or self._refusal is not None:
             return
+        request.trailers = self._fields
         request.complete()
         if request.is_answered:
             self._next()
@@ -383,6 +393,11 @@ class HttpConnection(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
 
+    def _tell_writable(self, is_writable: bool) -> None:
+        request = self._current
+        if request is not None and request.on_writable is not None:
+            request.on_writable(is_writable)
+
     def _leave(self) -> None:
         request, self._current = self._current, None
         self._waiting.clear()
@@ -392,6 +407,13 @@ class HttpConnection(asyncio.Protocol):
 
     def _size_of_head(self) -> int:
         return len(self._url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self._fields)
+
+
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Let the system notice a peer that vanished without a word: event streams are silent for hours."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _problem(version: str, headers: dict[bytes, bytes]) -> tuple[int, str] | None:

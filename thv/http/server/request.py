@@ -39,6 +39,10 @@ class Carrier(Protocol):
     def answered(self, request: HttpRequest) -> None:
         """The response is whole."""
 
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+
 
 class HttpRequest:
     """One request.
@@ -49,7 +53,10 @@ class HttpRequest:
         query: what follows its question mark.
         fields: the headers as they were spelled, in order, without the white space around their values.
         headers: the headers by their names in lower case; those given twice joined by a comma (RFC 9110, 5.2).
+        trailers: the fields that followed a chunked body, once that is whole.
         on_disconnect: called once if the client leaves before the response is whole.
+        on_writable: called with False when the client reads more slowly than it is written to, with True when it has
+            caught up.
         is_disconnected: the client has left.
         is_answered: the response is whole, or can never be.
     """
@@ -70,9 +77,11 @@ class HttpRequest:
         "keep_alive",
         "method",
         "on_disconnect",
+        "on_writable",
         "path",
         "query",
         "speaks_1_1",
+        "trailers",
     )
 
     def __init__(
@@ -93,7 +102,9 @@ class HttpRequest:
         self.headers = headers
         self.speaks_1_1 = speaks_1_1
         self.keep_alive = keep_alive
+        self.trailers: list[Header] = []
         self.on_disconnect: Callable[[], None] | None = None
+        self.on_writable: Callable[[bool], None] | None = None
         self.is_disconnected = False
         self.is_answered = False
         self.is_whole = False
@@ -103,6 +114,11 @@ class HttpRequest:
         self._expects_continue = b"expect" in headers
         self._has_begun = False
         self._chunked = False
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return self._connection.peer
 
     @property
     def has_begun(self) -> bool:
@@ -132,6 +148,27 @@ class HttpRequest:
         self._pieces = []
         self._unread = 0
         return piece
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written, or has left."""
+        await self._connection.drain()
+
+    # For a handler that passes on what another server says, byte for byte.
+
+    def forward_expectation(self) -> None:
+        """The handler passes `Expect` on: no interim response is sent from here."""
+        self._expects_continue = False
+
+    def send_raw(self, data: bytes, *, is_interim: bool = False) -> None:
+        """Send parts of the response as they are: the handler encodes head, framing and body itself."""
+        self._has_begun = self._has_begun or not is_interim
+        if not self.is_disconnected:
+            self._connection.write(data)
+
+    def end_raw(self) -> None:
+        """The response that `send_raw` sent is whole."""
+        if not self.is_answered:
+            self._end()
 
     # For the handler: the response.
 
