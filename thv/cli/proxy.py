@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from thv.cli.instrumented_run import InstrumentedRun, resolve_options
@@ -32,6 +31,7 @@ def proxy(request: ProxyRequest, *, make_analytics: MakeAnalytics | None = None)
         ThvError: it cannot run.
     """
     _require_http()
+    from thv.http.event_loop import run_on_the_fastest_loop
     from thv.http.proxy.proxy_service import checked_port, serve
     from thv.http.proxy.proxy_target import parse_target
 
@@ -48,7 +48,7 @@ def proxy(request: ProxyRequest, *, make_analytics: MakeAnalytics | None = None)
         raise UsageError("--otel-propagate changes messages; through thv proxy they pass as they are")
     with InstrumentedRun(options, "streamable-http") as run:
         made = _make_proxy(run, target, request, host=request.host, port=port)
-        return asyncio.run(
+        return run_on_the_fastest_loop(
             serve(made, request.name, warn=warn, client_disconnected=run.instrumentation.client_disconnected)
         )
 
@@ -65,6 +65,7 @@ def run_behind_proxy(request: RunRequest, spec: LaunchSpec, options: Instrumenta
         ThvError: it cannot run.
     """
     _require_http()
+    from thv.http.event_loop import run_on_the_fastest_loop
     from thv.http.process_backend import ProcessBackend
     from thv.http.proxy.proxy_service import checked_port, free_port, local_target, serve_with, told_where_to_listen
 
@@ -93,7 +94,7 @@ def run_behind_proxy(request: RunRequest, spec: LaunchSpec, options: Instrumenta
             port=checked_port(request.proxy_port, "--proxy-port") if request.proxy_port else 0,
         )
         backend = ProcessBackend(told_where_to_listen(spec, transport, port))
-        return asyncio.run(
+        return run_on_the_fastest_loop(
             serve_with(made, backend, spec.name, warn=warn, client_disconnected=run.instrumentation.client_disconnected)
         )
 
@@ -118,6 +119,6 @@ def _make_proxy(
 
 def _require_http() -> None:
     try:
-        import h11  # noqa: F401  is it there?
+        import httptools  # noqa: F401  is it there?
     except ModuleNotFoundError:
         raise missing_extra("HTTP", HTTP_EXTRA) from None

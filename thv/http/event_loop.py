@@ -1,4 +1,4 @@
-"""The event loop that the HTTP front runs on; the proxy and the remote client run on asyncio's own."""
+"""The event loop that the HTTP front and the proxy run on; the remote client runs on asyncio's own."""
 
 from __future__ import annotations
 
