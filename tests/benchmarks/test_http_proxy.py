@@ -20,6 +20,7 @@ def test_each_way_to_the_server_is_measured_with_each_number_of_clients(tmp_path
     done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     ways = json.loads(file.read_text())
-    assert [way["name"] for way in ways] == ["no proxy, json", "thv proxy, json", "no proxy, sse", "thv proxy, sse"]
+    ours = [way["name"] for way in ways if "proxy, " in way["name"] and "haproxy" not in way["name"]]
+    assert ours == ["no proxy, json", "thv proxy, json", "no proxy, sse", "thv proxy, sse"]
     assert all(each for way in ways for rates in way["rates"].values() for each in rates)
     assert "calls/s" in done.stdout

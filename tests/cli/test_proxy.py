@@ -104,7 +104,7 @@ def test_a_target_that_is_none_is_refused_in_one_line(uri: str, problem: str, re
     [
         (["proxy", "x"], "--target-uri"),
         (["proxy", "x", "--target-uri", "http://127.0.0.1:8080/mcp", "--port", "8080"], "lead to itself"),
-        (["proxy", "x", "--target-uri", "http://h/", "--allowed-origins", "example"], "is no origin"),
+        (["proxy", "x", "--target-uri", "http://h/", "--allowed-origins", "example"], "is not an origin"),
         (["run", "demo", "--transport", "sse"], "the demo server speaks stdio only"),
         (["run", "--transport", "sse", "--target-port", "x", "--", "true"], "--target-port x: a port is a number"),
         (["run", "--transport", "sse", "--shared", "--", "true"], "the server keeps its own sessions"),
