@@ -175,10 +175,10 @@ def test_a_wrong_command_line_ends_with_2(words: list[str]) -> None:
     ("words", "code", "says"),
     [
         (["list", "tim"], 1, "did you mean time?"),
-        (["call", "https://", "x"], 1, "https://"),
+        (["call", "https://", "x"], 2, "https://"),
         (["list", "./no/such/server"], 1, "no such file"),
         (["list", "uvx://x", "-e", "PATH=/nowhere"], 1, "https://docs.astral.sh/uv/"),
-        (["list", "demo", "-e", "TOKEN"], 1, "-e TOKEN has no value"),
+        (["list", "demo", "-e", "TOKEN"], 2, "-e TOKEN has no value"),
         (["list", "demo", "--env-file", "missing.env"], 1, "cannot read --env-file missing.env"),
         (["list", "demo", "--cwd", "missing"], 1, "--cwd missing: no such directory"),
     ],

@@ -7,7 +7,6 @@ Answers go to stdout, everything else to stderr. How the server is reached is `m
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from thv.cli.mcp_arguments import tool_arguments
@@ -129,6 +128,8 @@ def _warn_if_there_is_no_such_tool(session: ClientSession, tool: str) -> None:
     except McpClientError:  # the call's own failure is reported in any case
         return
     if tool not in names:
+        from difflib import get_close_matches
+
         near = get_close_matches(tool, names)
         hint = f"did you mean {' or '.join(near)}?" if near else f"its tools are {', '.join(names[:MAX_NAMES])}"
         warn(f"the server has no tool {tool!r}; {hint}")

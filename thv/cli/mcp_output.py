@@ -5,7 +5,6 @@ Control characters that a server sends are shown, not obeyed. Text that was not 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import sys
 from typing import TYPE_CHECKING, Any
@@ -133,8 +132,8 @@ def _describe(block: JsonObject) -> str:
 
 def _size(data: Any) -> str:
     try:
-        return f"{len(base64.b64decode(data, validate=True))} bytes"
-    except (binascii.Error, ValueError, TypeError):
+        return f"{len(binascii.a2b_base64(data, strict_mode=True))} bytes"
+    except (ValueError, TypeError):
         return "not valid Base64"
 
 

@@ -11,13 +11,11 @@ import sys
 from thv.cli.run import run
 from thv.cli.run_options import parse
 from thv.core.console import report
+from thv.mcp_client import RELAY_ERROR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thv.errors import ThvError
-
-ERROR_METHOD = "thv/error"
-"""The notification's method. A server may send it as well: its message is then shown as the server's."""
 
 
 def _notify_client(error: ThvError, debug: bool) -> int:
@@ -25,7 +23,7 @@ def _notify_client(error: ThvError, debug: bool) -> int:
         return report(error, debug)
     import json  # not before the server is started: 5 ms
 
-    notification = {"jsonrpc": "2.0", "method": ERROR_METHOD, "params": {"message": str(error)}}
+    notification = {"jsonrpc": "2.0", "method": RELAY_ERROR, "params": {"message": str(error)}}
     os.write(1, b"\n" + json.dumps(notification).encode() + b"\n")
     return error.exit_code
 

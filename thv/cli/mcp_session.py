@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from thv.cli.mcp_relay import ERROR_METHOD
 from thv.core.printable import one_line
 from thv.errors import ThvError
+from thv.mcp_client import RELAY_ERROR
 from thv.mcp_client.connection import ProcessConnection
 from thv.mcp_client.protocol import ServerEndedError
 from thv.mcp_client.session import Callbacks, ClientSession
@@ -81,7 +81,7 @@ class _Terminal:
         return Callbacks(on_notification=self._notified, on_wait=self._waited, elicit=elicit)
 
     def _notified(self, method: str, params: JsonObject) -> None:
-        if method == ERROR_METHOD:
+        if method == RELAY_ERROR:
             self.relay_error = one_line(str(params.get("message")))
         elif method == "notifications/progress":
             parts = [params.get("progress"), params.get("total")]

@@ -3,3 +3,6 @@
 `protocol` is pure: messages, and the negotiation of a protocol version as a generator that any driver can run.
 `session` drives it over a blocking `connection`. Knows nothing of the command line.
 """
+
+RELAY_ERROR = "thv/error"
+"""The notification in which a relay of thv's own tells its client, under `message`, why it cannot serve."""
