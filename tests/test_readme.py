@@ -50,6 +50,15 @@ def test_the_first_command_does_what_the_readme_says(analytics_on: None) -> None
     assert "POST https://analytics.toolhive.stacklok.dev/v1/traces" in done.stderr
 
 
+def test_it_does_so_with_analytics_turned_off() -> None:
+    done = run(after_the_install(MAIN_JOB), DO_NOT_TRACK="1")
+    assert (done.returncode, done.stdout.count('"jsonrpc"')) == (0, 3)
+    assert "1 success, 1 error" in done.stderr
+    assert "a real server's calls would not be sent either" in done.stderr
+    assert "POST" not in done.stderr
+    assert "Unless you have turned analytics off, it also shows the exact request" in " ".join(README.split())
+
+
 def test_the_second_command_installs_and_runs_what_ci_does() -> None:
     ci = (ROOT / ".ci" / "run").read_text()
     install = re.search(r"pip install --quiet (\S+ \S+)", DEVELOP)
