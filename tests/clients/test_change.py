@@ -248,6 +248,8 @@ REFUSED = {
     "servers twice": ("cursor", '{"mcpServers": {},\n "mcpServers": {}}', "2:2", "twice"),
     "a server twice": ("cursor", '{"mcpServers": {"a": {"command": "x"},\n  "a": {"command": "y"}}}', "2:3", "twice"),
     "a command twice": ("cursor", '{"mcpServers": {"a": {"command": "x", "command": "y"}}}', "1:39", "twice"),
+    "a list as root": ("cursor", '\n [{"command": "x"}]', "2:2", "must hold an object"),
+    "a YAML list as root": ("goose", "- cmd: x\n", "1:1", "must hold an object"),
     "a list of servers": ("cursor", '{"mcpServers": []}', "1:16", "an object of servers"),
     "no JSON": ("cursor", '{"mcpServers": {"a": {"command": "x"}}', "1:39", "not valid JSON"),
     "two commas": ("vscode", '{"servers": {"a": {"command": "x"},,}}', "1:36", "not valid JSON"),

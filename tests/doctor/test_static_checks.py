@@ -59,6 +59,7 @@ def test_a_command_of_the_shell_alone_is_not_there_for_a_desktop_client(tmp_path
     assert of(tmp_path, "claude-code", command="uvx") == []
     assert of(tmp_path, command=whole) == []
     assert of(tmp_path, command="uvx", env={"PATH": str(shell)}) == []
+    assert of(tmp_path, command="uvx", env={"PATH": f"{shell}:${{env:PATH}}"}) == []
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ URL_KEYS = ("url", "httpUrl", "serverUrl", "uri")
 
 REMOTE_TYPES = {"http", "sse", "remote", "streamable-http", "streamable_http", "streamablehttp", "streamableHttp", "ws"}
 
+BUILT_IN = ({"type": "builtin"}, {"type": "platform"}, {"type": "frontend"}, {"source": "extension"})
+"""Entries without a command, whose client brings the server along (Goose, Zed)."""
+
+BRINGS_ALONG = "its client brings it along"
+
 INPUT = "${input:"
 """VS Code asks the user for the value (https://code.visualstudio.com/docs/copilot/reference/mcp-configuration)."""
 
@@ -132,6 +137,9 @@ def entries(document: Document, client: Client) -> list[Entry]:
     Raises:
         ConfigError: the servers are not what the client wants them to be, or a key is there twice.
     """
+    for _, root in document.find(()):
+        if root.kind != OBJECT:
+            raise refusal(document, root.start, f"must hold an object for {client.title}, not a list or a single value")
     lines = Lines(document.text)
     return [
         _entry(lines, client, keys, name, node)
@@ -232,7 +240,7 @@ def _find_place(client: Client, keys: Keys, node: Node) -> Place | str:
         return "it has a merge key"
     program = _member(node, client.program)
     if program is None:
-        return "it has no command"
+        return BRINGS_ALONG if _is_built_in(node.value) else "it has no command"
     if program.node.kind == OBJECT and client.takes_object:
         inner = program.node
         path = _member(inner, "path")
@@ -240,6 +248,10 @@ def _find_place(client: Client, keys: Keys, node: Node) -> Place | str:
             return "its command has no path"
         return _checked(Place((*keys, program.key), inner.members, path, _member(inner, "args")))
     return _checked(Place(keys, node.members, program, _member(node, "args")), takes_list=client.takes_list)
+
+
+def _is_built_in(fields: dict[str, Any]) -> bool:
+    return "uses" in fields or any(kind.items() <= fields.items() for kind in BUILT_IN)
 
 
 def _checked(place: Place, *, takes_list: bool = False) -> Place | str:

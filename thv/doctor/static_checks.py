@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from thv.clients.catalog import FOREIGN_KEYS
 from thv.clients.command_line import own_command
 from thv.clients.documents.nodes import OBJECT, line_and_column
-from thv.clients.entries import URL_KEYS, State
+from thv.clients.entries import BRINGS_ALONG, URL_KEYS, State
 from thv.doctor.findings import Finding
+from thv.doctor.variables import UnknownValueError, fill
 from thv.servers.executable_lookup import find
 
 if TYPE_CHECKING:
@@ -41,10 +43,16 @@ INSTALL = {
 INTERPRETERS = {"node", "python", "python3", "ruby", "bash", "sh", "deno", "bun", "java"}
 """Commands whose first argument that is a path is the program."""
 
-NO_PROGRAM = ({"type": "builtin"}, {"type": "platform"}, {"type": "frontend"}, {"source": "extension"})
-"""Entries that have no command because their client brings the server along (Goose, Zed)."""
-
-NOT_WRONG = ("asks for an input", "attaches a debugger", "alias", "anchor", "merge key", "a tag", "several lines")
+NOT_WRONG = (
+    BRINGS_ALONG,
+    "asks for an input",
+    "attaches a debugger",
+    "alias",
+    "anchor",
+    "merge key",
+    "a tag",
+    "several lines",
+)
 """Reasons why thv leaves an entry alone that its client can start all the same."""
 
 
@@ -83,7 +91,8 @@ def check_entry(entry: Entry, file: ClientFile, environ: Mapping[str, str], shel
         return []
     own_path = entry.fields.get("env")
     if isinstance(own_path, dict) and isinstance(own_path.get("PATH"), str):
-        environ = {**environ, "PATH": own_path["PATH"]}
+        with contextlib.suppress(UnknownValueError):
+            environ = {**environ, "PATH": fill(own_path["PATH"], environ=environ, folder=str(file.path.parent))}
     commands = [(entry.command, "")]
     if entry.state is State.WRAPPED:
         commands.append((own_command(entry)[0], ", behind the --"))
@@ -109,8 +118,7 @@ def doubles(entries: Sequence[tuple[ClientFile, Entry]]) -> dict[tuple[str, tupl
 
 
 def _of_reason(entry: Entry, file: ClientFile) -> list[Finding]:
-    brings_its_own = "uses" in entry.fields or any(kind.items() <= entry.fields.items() for kind in NO_PROGRAM)
-    if brings_its_own or any(part in entry.reason for part in NOT_WRONG):
+    if any(part in entry.reason for part in NOT_WRONG):
         return []
     where = f"{file.path}:{entry.line}:{entry.column}"
     return [Finding(entry.reason, f"see {where}, and the documentation of {file.title}")]
