@@ -70,6 +70,12 @@ _STRIDE: Final = 64 << 10
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 
+_PAIR: Final = len(b"\\ud83d\\ude00") + 2
+"""Bytes before the reported fault within which the pair begins that is none."""
+
+_SURROGATE_MARKS: Final = (b"\\ud", b"\\uD")
+
+
 class JsonRepair:
     """A text that is repaired, fault by fault, as the decoder meets them.
 
@@ -91,17 +97,23 @@ class JsonRepair:
             problem: what msgspec said of `text`.
         """
         where = _BYTE.search(problem)
+        position = int(where[1]) if where else len(self.text)
         for mark, (pattern, number) in _NUMBERS.items():
-            if where and self.text.startswith(mark, int(where[1])):
-                return self._replace_exactly(pattern, number) if self._is_small else self._replace(mark, number)
+            if self.text.startswith(mark, position):
+                return (
+                    self._replace_exactly(pattern, number) if self._is_small else self._replace(mark, number, position)
+                )
         if not any(word in problem for word in _HALF_A_PAIR):
             return False
         if self._is_small:
             high = self._replace_exactly(_HIGH, rb"\\ufffd")
             return self._replace_exactly(_LOW, rb"\\ufffd") or high
-        # In bulk, `\ud83d\ude00` becomes `\uc83d\uce00`: other characters, but whole ones.
-        lower = b"\\ud" in self.text and self._replace(b"\\ud", b"\\uc")
-        return (b"\\uD" in self.text and self._replace(b"\\uD", b"\\uc")) or lower
+        start = max(0, position - _PAIR)
+        for mark in _SURROGATE_MARKS:
+            if self.text.find(mark, start, position) >= 0:
+                # In bulk, `\ud83d\ude00` becomes `\uc83d\uce00`: other characters, but whole ones.
+                return self._replace(mark, b"\\uc", start)
+        return False
 
     @property
     def _is_small(self) -> bool:
@@ -111,11 +123,14 @@ class JsonRepair:
         before, self.text = self.text, pattern.sub(by, self.text)
         return self.text != before
 
-    def _replace(self, mark: bytes, by: bytes) -> bool:
-        """Replace in the one copy, piece by piece: a second copy would be the third text of that size in memory."""
+    def _replace(self, mark: bytes, by: bytes, position: int) -> bool:
+        """Replace in the one copy, piece by piece: a second copy would be the third text of that size in memory.
+
+        What stands before `position` was decoded, so there is nothing to repair.
+        """
         if self._copy is None:
             self._copy = self.text = bytearray(self.text)
-        for start in range(0, len(self._copy), _STRIDE):
+        for start in range(position, len(self._copy), _STRIDE):
             end = start + _STRIDE + len(mark) - 1  # one that begins in this piece may end in the next
             self._copy[start:end] = self._copy[start:end].replace(mark, by)
         return True
@@ -123,8 +138,8 @@ class JsonRepair:
 
 def without_surrogates(text: bytes | bytearray) -> bytes | bytearray:
     """JSON, or a part of a string in it, whose escaped surrogates, paired or not, became other characters."""
-    for mark, other in ((b"\\ud", b"\\uc"), (b"\\uD", b"\\uc")):
-        text = text.replace(mark, other)
+    for mark in _SURROGATE_MARKS:
+        text = text.replace(mark, b"\\uc")
     return text
 
 
