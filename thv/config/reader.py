@@ -11,8 +11,8 @@ import stat
 
 from thv.errors import ConfigError
 
-MAX_BYTES = 64 << 10
-"""Nobody writes more settings by hand, and no session should wait longer for its consent: 1 MiB takes 2 to 24 s."""
+MAX_BYTES = 512 << 10
+"""Ten times what anyone has written by hand. How long reading takes has a bound of its own (`yaml.tree.PARSE_S`)."""
 
 
 def read_text(path: str) -> str | None:
@@ -28,18 +28,22 @@ def read_text(path: str) -> str | None:
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot be read: {why(error)}", path=path) from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"is larger than {MAX_BYTES} bytes, which no config file should be", path=path)
+        line, column = _place(data, MAX_BYTES)
+        reason = f"is larger than {MAX_BYTES >> 10} KiB from here on, which no config file should be"
+        raise ConfigError(reason, path=path, line=line, column=column)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        column = error.start - (before.rfind(b"\n") + 1) + 1
+        line, column = _place(data, error.start)
         raise ConfigError(
-            f"is not UTF-8 (byte 0x{data[error.start]:02x}); save it as UTF-8",
-            path=path,
-            line=before.count(b"\n") + 1,
-            column=column,
+            f"is not UTF-8 (byte 0x{data[error.start]:02x}); save it as UTF-8", path=path, line=line, column=column
         ) from None
+
+
+def _place(data: bytes, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of a byte."""
+    before = data[:offset]
+    return before.count(b"\n") + 1, offset - before.rfind(b"\n")
 
 
 def why(error: Exception) -> str:

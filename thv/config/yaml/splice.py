@@ -28,6 +28,9 @@ from thv.config.yaml.tree import (
 )
 from thv.errors import ConfigError
 
+EDIT_S = 60.0
+"""Seconds that reading a text may take where a person waits for an edit, and nothing else does."""
+
 _NOTHING = ("plain", (None, None), "")
 """The meaning of a value that is not written."""
 
@@ -68,7 +71,7 @@ def set_value(text: str, keys: tuple[str, ...], value: Value, *, path: str) -> s
     Raises:
         ConfigError: the text is no YAML, or it cannot be done without changing anything else.
     """
-    documents = parse(text, path)
+    documents = parse(text, path, seconds=EDIT_S)
     if not documents:
         lines = layout.nested_lines(keys, value, 0, layout.INDENT)
         edit = _append(text, len(text), lines, apart=layout.ends_in_comment(text))
@@ -91,7 +94,7 @@ def unset(text: str, keys: tuple[str, ...], *, path: str) -> str:
     Raises:
         ConfigError: the text is no YAML, or it cannot be done without changing anything else.
     """
-    documents = parse(text, path)
+    documents = parse(text, path, seconds=EDIT_S)
     if not documents:
         return text
     place = _walk(documents[0], keys, path)
@@ -110,7 +113,7 @@ def is_section(text: str, keys: tuple[str, ...], *, path: str) -> bool:
     Raises:
         ConfigError: the text is no YAML, or `keys` lead through what may not be changed.
     """
-    documents = parse(text, path)
+    documents = parse(text, path, seconds=EDIT_S)
     if not documents:
         return False
     place = _walk(documents[0], keys, path)
@@ -313,14 +316,15 @@ def _checked(text: str, edit: _Edit, expected: list[Any], path: str, node: Node 
     """The edited text, if it means what it must mean."""
     result = text[: edit.start] + edit.text + text[edit.end :]
     try:
-        found = [meaning(document.root) for document in parse(result, path)]
+        found = [meaning(document.root) for document in parse(result, path, seconds=EDIT_S)]
     except ConfigError:
         found = None
     if found == [] and expected == [_NOTHING]:
         return result
     if found != expected:
         reason = "cannot be changed without changing something else; change it by hand"
-        if node is None:
-            raise ConfigError(reason, path=path)
+        if node is None:  # a file of comments, which has no node
+            line = len(re.findall(r"\r\n|[\r\n]", text[: edit.start])) + 1
+            raise ConfigError(reason, path=path, line=line, column=layout.column(text, edit.start) + 1)
         raise refusal(reason, node, path)
     return result

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_DEPTH = 64
 """Deeper than any person nests, and shallow enough that the parser's cost per level does not show."""
@@ -123,13 +124,18 @@ class Document:
     used_anchors: frozenset[str]
 
 
-def parse(text: str, path: str) -> list[Document]:
+PARSE_S = 5.0
+"""Seconds that reading a text may take: a session waits for its consent that long at most."""
+
+
+def parse(text: str, path: str, *, seconds: float = PARSE_S, clock: Callable[[], float] = monotonic) -> list[Document]:
     """Reads every document of `text`; none for a text of comments only. `path` is only named in errors.
 
     Raises:
-        ConfigError: it is no YAML, repeats a key, uses an anchor it does not define, or is nested too deep.
+        ConfigError: it is not valid YAML, repeats a key, uses an anchor it does not define, is nested too deep, or
+            takes longer than `seconds` by `clock`. Always with line and column.
     """
-    return list(_Builder(text, path).documents())
+    return list(_Builder(text, path, seconds, clock).documents())
 
 
 def key_text(node: Node) -> str | None:
@@ -174,7 +180,9 @@ def skip_blank(text: str, position: int) -> int:
 class _Builder:
     """Turns the events of one text into documents."""
 
-    def __init__(self, text: str, path: str) -> None:
+    def __init__(self, text: str, path: str, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
         self._text = text
         self._path = path
         self._events = self._parse()
@@ -197,17 +205,25 @@ class _Builder:
         from ruamel.yaml import YAML
         from ruamel.yaml.error import YAMLError
 
+        from thv.config.yaml.scanner import PatienceError, limited
+
+        # A new instance for each text: one that has met `%YAML 1.1` reads the next text by YAML 1.1 too.
+        yaml = YAML(typ="safe", pure=True)
+        until = self._clock() + self._seconds
+        yaml.Scanner = limited(lambda: self._clock() > until)
         try:
-            # A new instance for each text: one that has met `%YAML 1.1` reads the next text by YAML 1.1 too.
-            yield from YAML(typ="safe", pure=True).parse(self._text)
+            yield from yaml.parse(self._text)
         except ConfigError:
             raise
+        except PatienceError as error:
+            raise self._wrong(f"takes longer than {self._seconds:g} s to read up to here", error.problem_mark) from None
         except YAMLError as error:
-            raise self._problem(error) from None
+            raise self._problem(error, yaml.reader) from None
         except Exception as error:  # noqa: BLE001  the parser meets some broken texts with AssertionError and the like
-            raise ConfigError(f"is not valid YAML: {error}", path=self._path) from None
+            raise self._problem(error, yaml.reader) from None
 
-    def _problem(self, error: Exception) -> ConfigError:
+    def _problem(self, error: Exception, reader: Any) -> ConfigError:
+        """What is wrong, at the place that the parser names, or else at the one that it had reached."""
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         if "\\t" in reason:
@@ -218,7 +234,9 @@ class _Builder:
         if isinstance(position, int):
             line, column = self._line_and_column(position)
             return ConfigError(f"is not valid YAML: {reason}", path=self._path, line=line, column=column)
-        return ConfigError(f"is not valid YAML: {reason}", path=self._path)
+        return ConfigError(
+            f"is not valid YAML: {reason}", path=self._path, line=reader.line + 1, column=reader.column + 1
+        )
 
     def _wrong(self, reason: str, mark: Any) -> ConfigError:
         return ConfigError(reason, path=self._path, line=mark.line + 1, column=mark.column + 1)
