@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.core.console import warn
 from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
 
 assert sys.platform != "win32"  # noqa: S101  tells the type checker, too
 
+from thv.process import containers  # noqa: E402  beside the next one
 from thv.process.watchdog import Watchdog, reap_watchdogs  # noqa: E402  its module is empty on Windows
 
 TYPE_CHECKING = False
@@ -31,6 +33,8 @@ SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ = 9, 13, 15, 25
 
 RESTORED = (SIGPIPE, SIGXFSZ)
 """Ignored by Python and inherited through exec, so given back to the server."""
+
+DETACHED = "the container is detached (-d), so it does not end with this session"
 
 
 def ensure_standard_descriptors() -> None:
@@ -80,10 +84,17 @@ class ServerProcess:
         reap_watchdogs()
         child_stdin, stdin = os.pipe()
         stdout, child_stdout = os.pipe()
-        come_back = watchdog = None
+        come_back = watchdog = container = None
         try:
-            watchdog = Watchdog(_posix_spawn, stdout)
+            tool = os.path.abspath(executable)
             come_back = _enter(cwd)
+            container = containers.recognise(tool, argv)
+            if container is not None and container.is_detached:
+                warn(DETACHED)
+                container = None
+            watchdog = Watchdog(_posix_spawn, stdout, container, env)
+            if container is not None:
+                argv = container.argv
             pid = _spawn(executable, argv, env, (child_stdin, child_stdout))
             watchdog.watch(pid)
         except BaseException as error:
@@ -91,6 +102,8 @@ class ServerProcess:
             os.close(stdout)
             if watchdog is not None:
                 watchdog.dismiss()
+            elif container is not None:
+                container.forget()
             if isinstance(error, BlockingIOError):
                 raise ThvError(f"cannot start another process: {error.strerror}") from None
             raise
@@ -150,7 +163,7 @@ class ServerProcess:
     def let_go(self) -> None:
         """Leave what lives on of the group to the watchdog; a server that has not exited yet, too."""
         if self._reaped is not None and not self.has_live_descendants():
-            self._watchdog.dismiss()
+            self._watchdog.dismiss(self._group_signal)
         else:
             self._watchdog.take_over(self._group_signal)
 

@@ -58,6 +58,9 @@ KILL_GRACE = 1.0
 POLL = 0.05
 """Seconds between two looks at what no event reports: open calls, and processes that are not our children."""
 
+FIRST_PROCESS = 1
+"""The process id of a container's first process: with its end the system ends all others at once."""
+
 RUNNING, SIGNALLED, INPUT_CLOSED, TERMINATED, KILLED, GIVEN_UP = range(6)
 
 

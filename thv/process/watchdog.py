@@ -4,11 +4,13 @@ It is started before the server, so that there is no moment at which `kill -9` o
 one end of a pipe. What it reads there:
 
     PID         the server runs, and leads the process group of that number
-    dismissed   nothing is left to end
+    dismissed   nothing is left to end, but perhaps a container
     exited      the server has exited, others of its group live on: give them the time that a server has, then end them
     terminated  the same, and they have been sent SIGTERM
     killed      the same, and they have been sent SIGKILL: again, for some may have been born meanwhile
-    (the end)   thv is gone, whatever ended it: end the server now. That is what whoever killed thv meant
+    (the end)   thv is gone, whatever ended it: end the server now. That is what the one who killed thv meant
+
+A server that is a container is ended by its id, since its command line tool leaves it running.
 
 If thv dies between the system call that makes the server and the write of its PID, the server is known by its stdout:
 it is the pipe whose other end the watchdog holds. (`/proc` is needed for that; macOS has none, and a window of some
@@ -21,7 +23,7 @@ from __future__ import annotations
 import os
 import sys
 
-from thv.process.shutdown import EOF_GRACE, TERM_GRACE
+from thv.process.shutdown import EOF_GRACE, FIRST_PROCESS, TERM_GRACE
 
 assert sys.platform != "win32"  # noqa: S101  tells the type checker, too
 
@@ -29,12 +31,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from thv.process.containers import ContainerRun
+
     Spawn = Callable[[str, Sequence[str], Mapping[str, str], Sequence[tuple[int, int, int]]], int]
 
-SCRIPT = """\
+SCRIPT = r"""
 trap '' HUP INT TERM
-cd /
 exec 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+eof_grace=$1 term_grace=$2 cidfile=$3 made_directory=$4 removes=$5
+if [ "$cidfile" ]; then
+  shift 5
+else
+  cd /
+fi
+
 ends_within() {
   tenths=$1
   while kill -s 0 -- "-$group"; do
@@ -43,35 +53,80 @@ ends_within() {
     sleep 0.1
   done
 }
+group_in_stat() {
+  set -- ${1##*) }
+  group=$3
+}
+await_container() {
+  tenths=$eof_grace
+  while ! [ -s "$cidfile" ] && [ "$tenths" -gt 0 ] && kill -s 0 -- "-$group"; do
+    tenths=$((tenths - 1))
+    sleep 0.1
+  done
+}
+container() {
+  how=$1
+  shift
+  [ -s "$cidfile" ] && id= || return
+  read -r id <"$cidfile"
+  [ "$id" ] || return
+  "$@" $how "$id"
+  [ "$removes" ] && "$@" rm -f "$id"
+}
+
 read -r group && read -r word
 case $word in
-  dismissed) ;;
+  dismissed)
+    [ "$cidfile" ] && container "stop -t $((term_grace / 10))" "$@" ;;
   exited | terminated)
     cat <&3 >/dev/null & drain=$!
-    [ $word = terminated ] || ends_within "$1" || kill -s TERM -- "-$group"
-    ends_within "$2"
+    [ "$word" = terminated ] || ends_within "$eof_grace" || kill -s TERM -- "-$group"
+    ends_within "$term_grace"
     kill -s KILL -- "-$group"
-    kill "$drain" ;;
+    kill "$drain"
+    [ "$cidfile" ] && container kill "$@" ;;
   *)
-    if [ "$group" ]; then
-      kill -s KILL -- "-$group"
-    else
+    if ! [ "$group" ]; then
       for stdout in /proc/[0-9]*/fd/1; do
-        if [ "$stdout" -ef /proc/self/fd/3 ] && read -r line <"${stdout%/fd/1}/stat"; then
-          set -- ${line##*) }
-          kill -s KILL -- "-$3"
-        fi
+        [ "$stdout" -ef /proc/self/fd/3 ] && read -r line <"${stdout%/fd/1}/stat" && group_in_stat "$line"
       done
+    fi
+    if [ "$cidfile" ]; then
+      await_container
+      container kill "$@"
+      ends_within 10
+      [ "$group" ] && kill -s KILL -- "-$group"
+      container kill "$@"
+    elif [ "$group" ]; then
+      kill -s KILL -- "-$group"
     fi ;;
 esac
+if [ "$made_directory" ]; then
+  rm -f "$cidfile"
+  rmdir "$made_directory"
+fi
 """
-"""Its arguments are the graces in tenths of a second. `exited` reads what the rest of the group still prints, so that
-printing does not end it. The fields of `stat` after the name are state, parent, process group (proc_pid_stat(5)).
-What thv inherited is closed: another program may wait for the end of it."""
+"""Its arguments are the graces in tenths of a second and, for a container, what is needed of its `ContainerRun`.
+`exited` reads what the rest of the group still prints, so that printing does not end it. The fields of `stat` after the
+name are state, parent, process group (proc_pid_stat(5)). What thv inherited is closed: another program may wait for the
+end of it. A container is ended where its command was started, for its options may name files."""
 
 
 TAKE_OVER = {None: b"exited\n", 15: b"terminated\n", 9: b"killed\n"}
 """What the watchdog is told of a group that was sent nothing, SIGTERM, or SIGKILL."""
+
+
+def _arguments(container: ContainerRun | None) -> tuple[str, ...]:
+    graces = f"{EOF_GRACE * 10:.0f}", f"{TERM_GRACE * 10:.0f}"
+    if container is None:
+        return graces
+    return (
+        *graces,
+        container.cidfile,
+        container.made_directory or "",
+        "yes" if container.removes else "",
+        *container.runtime,
+    )
 
 
 class Watchdog:
@@ -80,6 +135,8 @@ class Watchdog:
     Args:
         spawn: starts a process: file, arguments, environment, file actions of `posix_spawn`.
         stdout: our end of the pipe that the server will have as its stdout.
+        container: the container that the server is, or None.
+        env: the environment of the server, in which a container is ended, too.
 
     Without a `/bin/sh` there is none. That is so in containers whose image holds a server and nothing else; thv is the
     first process there, and with it the system ends all others.
@@ -88,18 +145,19 @@ class Watchdog:
         BlockingIOError: no process can be started.
     """
 
-    __slots__ = ("_knows_group", "_pid", "_pipe")
+    __slots__ = ("_has_container", "_knows_group", "_pid", "_pipe")
 
-    def __init__(self, spawn: Spawn, stdout: int) -> None:
+    def __init__(self, spawn: Spawn, stdout: int, container: ContainerRun | None, env: Mapping[str, str]) -> None:
         end, self._pipe = os.pipe()
         devnull = os.open(os.devnull, os.O_RDWR)
         self._pid = -1
         self._knows_group = False
+        self._has_container = container is not None
         try:
             self._pid = spawn(
                 "/bin/sh",
-                ("sh", "-c", SCRIPT, "thv-watchdog", f"{EOF_GRACE * 10:.0f}", f"{TERM_GRACE * 10:.0f}"),
-                {"PATH": os.defpath},
+                ("sh", "-c", SCRIPT, "thv-watchdog", *_arguments(container)),
+                {"PATH": os.defpath} if container is None else env,
                 [
                     (os.POSIX_SPAWN_DUP2, end, 0),
                     (os.POSIX_SPAWN_DUP2, devnull, 1),
@@ -126,13 +184,23 @@ class Watchdog:
         self._tell(b"%d\n" % group)
         self._knows_group = True
 
-    def dismiss(self) -> None:
-        """Nothing is left to end: wait for it to go."""
+    def dismiss(self, group_signal: int | None = None) -> None:
+        """Nothing is left to end: wait for it to go, unless it has to see to a container.
+
+        Args:
+            group_signal: the last signal that the group was sent.
+        """
+        if self._has_container and group_signal is not None:
+            self.take_over(group_signal)
+            return
         self._tell(b"dismissed\n" if self._knows_group else b"none\ndismissed\n")
         self._let_go()
         if self._pid >= 0:
             try:
-                os.waitpid(self._pid, 0)
+                if self._has_container and os.getpid() != FIRST_PROCESS:
+                    _leaving.append(self._pid)
+                else:
+                    os.waitpid(self._pid, 0)
             except ChildProcessError:
                 pass
             self._pid = -1

@@ -23,7 +23,7 @@ from thv.process.events import (
     SERVER_STDIN_CLOSED,
 )
 from thv.process.server_process import grow_pipe
-from thv.process.shutdown import EOF_GRACE, POLL, REPLY_GRACE, ShutdownLadder
+from thv.process.shutdown import EOF_GRACE, FIRST_PROCESS, POLL, REPLY_GRACE, ShutdownLadder
 from thv.relay.early_traffic import EarlyTrafficBuffer
 from thv.relay.pump import Pump, ignore, is_idle, wait_writable, wait_writable_watching
 
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 SIGINT = 2
 """What a terminal sends for Ctrl-C. (The `signal` module costs 5 ms before the spawn.)"""
-
-FIRST_PROCESS = 1
-"""The process id of a container's first process: with its end the system ends all others at once."""
 
 
 class Relay:
