@@ -9,7 +9,7 @@ _thv_look() { # COMMAND: what may follow it
         flags='--version,-V --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --network=nothing +--volume=file --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --no-journal --journal-capture --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server'
         tail='command'
         ;;
@@ -41,12 +41,12 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'mcp list')
-        flags='--format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
+        flags='--format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --network=nothing +--volume=file --no-journal --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server'
         tail='words'
         ;;
     'mcp call')
-        flags='--args-json=nothing --format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --no-journal --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
+        flags='--args-json=nothing --format=text/json --timeout=nothing +--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --network=nothing +--volume=file --no-journal --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server nothing nothing ...'
         tail='words'
         ;;
@@ -151,7 +151,7 @@ _thv_look() { # COMMAND: what may follow it
 
 _thv_words() { # KIND: the words of it
     case $1 in
-    'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx:// https://' ;;
+    'server') found='demo time fetch git filesystem memory everything sequentialthinking uvx:// npx:// docker:// https://' ;;
     'key') found='usage-analytics-enabled endpoint protocol headers insecure tracing-enabled metrics-enabled sampling-rate service-name env-vars custom-attributes use-legacy-attributes enable-prometheus-metrics-path' ;;
     'journal-key') found='enabled max-size max-age' ;;
     'client') found='claude-desktop claude-code cursor vscode codex gemini-cli windsurf cline roo zed goose continue opencode amp vibe lm-studio kiro copilot-cli factory kimi antigravity' ;;

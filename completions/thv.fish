@@ -34,6 +34,8 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
+                '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
+                '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
                 '--transport=stdio/streamable-http/sse'\t'What the server itself speaks: stdio, streamable-http or sse' \
                 '--target-port=nothing'\t'Tell the server to listen on PORT; by default a free one' \
                 '--proxy-port=nothing'\t'Serve clients over HTTP on PORT, not on stdio' \
@@ -148,6 +150,8 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
+                '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
+                '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
@@ -177,6 +181,8 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--env-file=file'\t'Read KEY=VALUE lines into the server\'s environment' \
                 '--name=nothing'\t'Call the server NAME; by default its registry or package name' \
                 '--cwd=directory'\t'Start the server in DIR' \
+                '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
+                '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
@@ -360,6 +366,7 @@ function __thv_words -S # KIND: the words of it
                 'sequentialthinking'\t'Breaks a problem into thoughts that can be revised' \
                 'uvx://'\t'a PyPI package' \
                 'npx://'\t'an npm package' \
+                'docker://'\t'a container image' \
                 'https://'\t'a remote server'
         case 'key'
             set found \

@@ -38,6 +38,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
+            @('--network=nothing', 'Attach a docker:// server to NETWORK, or none'),
+            @('+--volume=file', 'Mount HOST_PATH:PATH[:ro] into a docker:// server'),
             @('--transport=stdio/streamable-http/sse', 'What the server itself speaks: stdio, streamable-http or sse'),
             @('--target-port=nothing', 'Tell the server to listen on PORT; by default a free one'),
             @('--proxy-port=nothing', 'Serve clients over HTTP on PORT, not on stdio'),
@@ -183,6 +185,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
+            @('--network=nothing', 'Attach a docker:// server to NETWORK, or none'),
+            @('+--volume=file', 'Mount HOST_PATH:PATH[:ro] into a docker:// server'),
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--otel-usage-analytics-enabled=?true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
@@ -215,6 +219,8 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--env-file=file', 'Read KEY=VALUE lines into the server''s environment'),
             @('--name=nothing', 'Call the server NAME; by default its registry or package name'),
             @('--cwd=directory', 'Start the server in DIR'),
+            @('--network=nothing', 'Attach a docker:// server to NETWORK, or none'),
+            @('+--volume=file', 'Mount HOST_PATH:PATH[:ro] into a docker:// server'),
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--debug', 'Say on stderr what thv does, and show each usage analytics payload'),
             @('--otel-usage-analytics-enabled=?true/false', '=false: no anonymous usage analytics. It cannot turn them on'),
@@ -480,6 +486,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('sequentialthinking', 'Breaks a problem into thoughts that can be revised'),
         @('uvx://', 'a PyPI package'),
         @('npx://', 'an npm package'),
+        @('docker://', 'a container image'),
         @('https://', 'a remote server')
     )
     $kinds['key'] = @(

@@ -52,6 +52,8 @@ KIND_OF = {
     "[COMMAND]...": VERB,
     "NAME": NOTHING,
     "TOOL": NOTHING,
+    "NETWORK": NOTHING,
+    "VOLUME": FILE,
     "ADDRESS": NOTHING,
     "PORT": NOTHING,
     "NAMESPACE": NOTHING,
@@ -68,7 +70,12 @@ KIND_OF = {
 }
 """What a metavar in the help stands for. Whoever brings a new one says here how it completes."""
 
-PREFIXES = (("uvx://", "a PyPI package"), ("npx://", "an npm package"), ("https://", "a remote server"))
+PREFIXES = (
+    ("uvx://", "a PyPI package"),
+    ("npx://", "an npm package"),
+    ("docker://", "a container image"),
+    ("https://", "a remote server"),
+)
 """What a SERVER may begin with; what follows cannot be known, so no blank is put behind them."""
 
 

@@ -52,10 +52,13 @@ def test_the_help_of_run_gives_each_example_a_line_and_names_every_server() -> N
     assert all(name in shown for name in entries())
 
 
+SERVER_OPTIONS = ["--env", "--env-file", "--name", "--cwd", "--network", "--volume"]
+
+
 def test_options_that_are_about_the_server_stand_together() -> None:
     for verb in ("run", "mcp list", "mcp call"):
         sections = dict(re.findall(r"^(\S.*):\n((?: .*\n)+)", thv(f"{verb} --help").stdout, re.MULTILINE))
-        assert re.findall(r"(--[a-z-]+) ", sections["The server"]) == ["--env", "--env-file", "--name", "--cwd"]
+        assert re.findall(r"(--[a-z-]+) ", sections["The server"]) == SERVER_OPTIONS
         assert re.findall(r"^  .*(--help) ", sections["Options"], re.MULTILINE) == ["--help"]
         assert list(sections)[-1] == "Options"
 

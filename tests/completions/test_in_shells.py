@@ -114,9 +114,9 @@ def test_every_candidate_is_offered_and_no_other(name: str, tmp_path: Path) -> N
     run = {flag for option in all_options() for flag in option.flags} | {"--help", "-h", "--"}
     with start(name, tmp_path) as shell:
         for line, wanted in [
-            ("thv run ", {*entries(), "uvx://", "npx://", "https://"}),
-            ("thv mcp list ", {*entries(), "uvx://", "npx://", "https://"}),
-            ("thv mcp call ", {*entries(), "uvx://", "npx://", "https://"}),
+            ("thv run ", {*entries(), "uvx://", "npx://", "docker://", "https://"}),
+            ("thv mcp list ", {*entries(), "uvx://", "npx://", "docker://", "https://"}),
+            ("thv mcp call ", {*entries(), "uvx://", "npx://", "docker://", "https://"}),
             ("thv config otel get ", set(KEYS)),
             ("thv config otel set ", set(KEYS)),
             ("thv config otel unset ", set(KEYS)),

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thv.errors import CommandNotFoundError, NotExecutableError, ThvError, UnknownServerError
+from thv.errors import CommandNotFoundError, NotExecutableError, ThvError, UnknownServerError, UsageError
 from thv.servers.registry import entries
 from thv.servers.resolve import DEMO_FILE, resolve
 
@@ -176,7 +176,8 @@ def test_what_cannot_be_started_is_not_resolved_to_a_command(server: str) -> Non
     [
         ("npm://cowsay", "did you mean npx://cowsay?"),
         ("uv://x", "did you mean uvx://x?"),
-        ("docker://image", "SERVER is a name, uvx://PACKAGE"),
+        ("dokcer://image", "did you mean docker://image?"),
+        ("ftp://image", "SERVER is a name, uvx://PACKAGE"),
         ("://x", "SERVER is a name, uvx://PACKAGE"),
     ],
 )
@@ -258,3 +259,31 @@ def test_resolving_imports_nothing_slow() -> None:
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in seen.stdout.split() if not name.startswith("thv")}
     assert loaded <= {"__future__"}
+
+
+def test_an_image_is_run_by_the_first_tool_there_is_and_its_variables_are_named_only(tmp_path: Path) -> None:
+    for name in ("podman", "nerdctl"):
+        (tmp_path / name).touch(mode=0o755)
+    environ = {"PATH": str(tmp_path), "HOME": "/h"}
+    server = "docker://ghcr.io/org/tools:1.2"
+    spec = resolve(server, ["--stdio"], environ=environ, env=["A=1", "B=--x"], network="none", volume=["/d:/d"])
+    podman = str(tmp_path / "podman")
+    assert spec.argv == (
+        *(podman, "run", "-i", "--rm", "--network=none", "--volume=/d:/d", "--env=A", "--env=B"),
+        *("ghcr.io/org/tools:1.2", "--stdio"),
+    )
+    assert (spec.name, spec.executable, spec.env) == ("tools", podman, {**environ, "A": "1", "B": "--x"})
+    chosen = resolve(server, [], environ={**environ, "TOOLHIVE_CONTAINER_RUNTIME": "nerdctl"})
+    assert chosen.executable == str(tmp_path / "nerdctl")
+
+
+@pytest.mark.parametrize("image", ["", "-x", "/image", "a b"])
+def test_what_is_no_image_is_refused(image: str) -> None:
+    with pytest.raises(UsageError, match="not an image"):
+        resolve(f"docker://{image}", [], environ={"PATH": ""})
+
+
+@pytest.mark.parametrize("options", [{"network": "none"}, {"volume": ["/a:/a"]}])
+def test_what_only_a_container_has_is_refused_for_others(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="docker://IMAGE"):
+        resolve("demo", [], environ={}, **options)

@@ -93,6 +93,7 @@ Run an MCP server behind the relay. Its client is on stdin and stdout.
             ("", ", ".join(list(registry.entries())[4:])),
             ("uvx://PACKAGE[@VERSION]", "a PyPI package"),
             ("npx://PACKAGE[@VERSION]", "an npm package"),
+            ("docker://IMAGE[:TAG]", "a container image"),
             ("PATH", "an executable, such as ./my-server"),
             ("https://HOST/PATH", "a remote server"),
         ],

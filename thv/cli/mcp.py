@@ -117,6 +117,8 @@ def _check(request: RunRequest) -> _Start:
         env_file=request.env_file,
         name=request.name,
         cwd=request.cwd,
+        network=request.network,
+        volume=request.volume,
     )
     hint = f" ({spec.runner} may be downloading it)" if spec.runner else ""
     return _Start(f"{spec.name}{hint}", may_download=spec.runner is not None)

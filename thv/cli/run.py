@@ -59,6 +59,8 @@ def run(
             env_file=request.env_file,
             name=request.name,
             cwd=request.cwd,
+            network=request.network,
+            volume=request.volume,
         )
         options = request.resolve_options(
             spec.name, is_demo=spec.is_demo, server_environ=spec.env, make_analytics=make_analytics

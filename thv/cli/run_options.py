@@ -48,6 +48,14 @@ OPTIONS = (
         text="Call the server NAME; by default its registry or package name.",
     ),
     Option("--cwd", metavar="DIR", heading=THE_SERVER, text="Start the server in DIR."),
+    Option("--network", metavar="NETWORK", heading=THE_SERVER, text="Attach a docker:// server to NETWORK, or none."),
+    Option(
+        "--volume",
+        metavar="VOLUME",
+        multiple=True,
+        heading=THE_SERVER,
+        text="Mount HOST_PATH:PATH[:ro] into a docker:// server.",
+    ),
     Option(
         "--transport",
         metavar="TRANSPORT",
@@ -171,9 +179,9 @@ class RunRequest(Frozen):
         server: SERVER, or None when a whole command was given after ``--``.
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
-        env, env_file, name, cwd, transport, target_port, proxy_port, host, shared, max_sessions, session_ttl,
-            allowed_origins, allowed_hosts, auth_token_file, no_auth, no_journal, journal_capture, debug: the options
-            of the table.
+        env, env_file, name, cwd, network, volume, transport, target_port, proxy_port, host, shared, max_sessions,
+            session_ttl, allowed_origins, allowed_hosts, auth_token_file, no_auth, no_journal, journal_capture, debug:
+            the options of the table.
         wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
@@ -185,6 +193,8 @@ class RunRequest(Frozen):
     env_file: Sequence[str] = ()
     name: str | None = None
     cwd: str | None = None
+    network: str | None = None
+    volume: Sequence[str] = ()
     transport: str | None = None
     target_port: str | None = None
     proxy_port: str | None = None

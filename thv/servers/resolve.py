@@ -30,7 +30,12 @@ RUNNERS: Final = {
 }
 """Runner -> its command, its own options, and how to get it."""
 
-_FORMS: Final = "a name, uvx://PACKAGE, npx://PACKAGE, the path of an executable, or the URL of a remote server"
+IMAGE: Final = "docker://"
+"""What the name of a container image stands after."""
+
+_FORMS: Final = (
+    "a name, uvx://PACKAGE, npx://PACKAGE, docker://IMAGE, the path of an executable, or the URL of a remote server"
+)
 
 
 def resolve(
@@ -42,6 +47,8 @@ def resolve(
     env_file: Sequence[str] = (),
     name: str | None = None,
     cwd: str | None = None,
+    network: str | None = None,
+    volume: Sequence[str] = (),
 ) -> LaunchSpec:
     """The launch spec for what the user typed.
 
@@ -53,17 +60,30 @@ def resolve(
         env_file: the path of each ``--env-file``.
         name: ``--name``: what to call the server instead of its own name.
         cwd: ``--cwd``: where the server runs.
+        network: ``--network``: what a container is attached to.
+        volume: the ``HOST_PATH:PATH`` of each ``--volume``: what a container sees of this machine.
 
     Raises:
         UnknownServerError: SERVER is nothing thv can run.
         CommandNotFoundError: the command, or the runner of the package, is missing.
         NotExecutableError: the command is there and may not be executed.
-        UsageError: a bad ``-e``, or a package that cannot be one.
+        UsageError: a bad ``-e``, a package or an image that cannot be one, or options that only a container has.
         ThvError: a bad ``--env-file`` or ``--cwd``.
     """
     child_env = child_environment(environ, env_file, env)
     directory = _directory(cwd)
-    if server is None:
+    is_image = server is not None and server[: len(IMAGE)].lower() == IMAGE
+    if (network is not None or volume) and not is_image:
+        raise UsageError("--network and --volume are for servers in containers: docker://IMAGE")
+    if server is not None and is_image:
+        from thv.servers.container_image import container
+
+        given = tuple(child_environment({}, env_file, env))
+        options = [*([] if network is None else [f"--network={network}"]), *(f"--volume={each}" for each in volume)]
+        spec = container(
+            server[len(IMAGE) :], args, environ=environ, env=child_env, cwd=directory, given=given, options=options
+        )
+    elif server is None:
         spec = _command(args, child_env, directory)
     elif "://" in server:
         spec = _url(server, args, child_env, directory)
@@ -133,7 +153,7 @@ def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | No
 
         raise ThvError(f"{redact_url(server)}: a remote server is not started; only `thv run` and `thv mcp` take a URL")
     if scheme not in RUNNERS:
-        near = _near(scheme, list(RUNNERS))
+        near = _near(scheme, [*RUNNERS, "docker"])
         hint = f"did you mean {near[0]}://{package}?" if near else f"SERVER is {_FORMS}"
         raise UnknownServerError(f"{server}: thv has no {scheme}:// servers; {hint}")
     return _package(_package_name(scheme, package), scheme, package, args=args, env=env, cwd=cwd)
