@@ -21,6 +21,7 @@ from thv.clients.exchange import exchanger, is_open_for_writing
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ROUNDS = 1_000
@@ -91,6 +92,52 @@ def test_what_was_written_meanwhile_is_begun_from_again(tmp_path: Path) -> None:
     assert client_store.update(path, change)
     assert seen == [b"one", b"two"]
     assert path.read_bytes() == b"two!"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no call that swaps")
+@pytest.mark.parametrize("way", ["in place", "by a new file"])
+@pytest.mark.parametrize("has_leases", [True, False])
+def test_what_was_written_between_the_last_look_and_the_swap_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, has_leases: bool
+) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(b"one")
+    seen = []
+
+    def late_writer(one: str, two: str) -> Callable[[], bool] | None:
+        exchange = exchanger(one, two)
+
+        def write_and_exchange() -> bool:
+            if not written:
+                written.append(True)
+                new = path if way == "in place" else tmp_path / "new"
+                new.write_bytes(b"two, and longer")
+                new.replace(path)
+            return exchange is not None and exchange()
+
+        return write_and_exchange
+
+    def change(data: bytes) -> bytes:
+        seen.append(data)
+        return data + b"!"
+
+    written: list[bool] = []
+    monkeypatch.setattr(client_store, "exchanger", late_writer)
+    if not has_leases:
+        monkeypatch.setattr(client_store, "hold_openers", lambda _: False)
+        monkeypatch.setattr(client_store, "is_open_for_writing", lambda _: False)
+    assert client_store.update(path, change)
+    assert seen == [b"one", b"two, and longer"]
+    assert path.read_bytes() == b"two, and longer!"
+
+
+def test_where_files_cannot_be_swapped_they_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config"
+    for exchanger_of_the_system in (lambda *_: None, lambda *_: lambda: False):
+        path.write_bytes(b"one")
+        monkeypatch.setattr(client_store, "exchanger", exchanger_of_the_system)
+        assert client_store.update(path, lambda data: data + b"!")
+        assert path.read_bytes() == b"one!"
 
 
 def test_a_file_that_is_half_written_is_given_time(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -230,6 +233,32 @@ def test_text_for_people(home: Path, capfd: pytest.CaptureFixture[str], tmp_path
         "  -     web   remote: its client only connects to it",
     ]
     assert "3 servers, 1 problem; --start starts them, too" in err
+
+
+def test_on_a_terminal_each_server_has_a_line_while_it_starts(home: Path, tmp_path: Path) -> None:
+    path = home / ".kiro" / "settings" / "mcp.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"mcpServers": {"demo": DEMO, "other": server("")}}))
+    ours, theirs = os.openpty()  # type: ignore[attr-defined,unused-ignore]  # tests of terminals are POSIX's
+    process = subprocess.Popen(
+        [THV, "doctor", "kiro", "--start", "--project", str(tmp_path)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "40"},
+    )
+    os.close(theirs)
+    screen = b""
+    with contextlib.suppress(OSError):  # the terminal is closed with its last program
+        while data := os.read(ours, 65536):
+            screen += data
+    os.close(ours)
+    assert process.wait() == 0, screen
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode()).replace("\r", "\n")
+    assert re.search(r"demo +\d:\d\d:\d\d starting", text)
+    assert re.search(r"other +\d:\d\d:\d\d ", text)
+    assert re.search(r"  ok    demo   5 tools in \d+\.\d s", text)
+    assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_nothing_to_examine(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ def _swap(target: Path, temporary: Path, expected: bytes) -> bool:
     """Puts the temporary file in place if the target still holds `expected`; returns False if it does not.
 
     Looking and replacing cannot be one step. So the two files are swapped, which brings to light what a client wrote
-    behind our last look, and that is put back before anyone has read our version: on Linux, whoever opens the new file
-    meanwhile has to wait. Elsewhere it is a matter of microseconds; where files cannot be swapped (Windows), what is
-    written within these is lost.
+    behind our last look, and that is put back before anyone has read our version: on Linux, a program that opens the
+    new file meanwhile has to wait. Elsewhere it is a matter of microseconds; where files cannot be swapped (Windows),
+    what is written within these is lost.
     """
     exchange = exchanger(str(temporary), str(target))
     ours = os.open(temporary, os.O_RDWR | getattr(os, "O_BINARY", 0))

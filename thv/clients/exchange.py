@@ -1,6 +1,6 @@
 """Swaps two files in one step, makes programs that open a file wait, tells whether one is being written to.
 
-What systems differ in. Promises: where the system cannot do it, that is said, and nothing has happened.
+What systems differ in. Promises: where the system cannot do it, the caller learns that, and nothing has happened.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ if sys.platform == "linux":
     def is_open_for_writing(descriptor: int) -> bool:
         """Whether another program has the file open to write to it; False where the system does not tell.
 
-        Linux grants a read lease only on a file that nobody has open for writing (fcntl(2), "Leases").
+        Linux grants a read lease only on a file that no program has open for writing (fcntl(2), "Leases").
         """
         if _lease(descriptor, fcntl.F_RDLCK) is False:
             return True
@@ -92,7 +92,7 @@ if sys.platform == "linux":
     def _lease(descriptor: int, kind: int) -> bool | None:
         """Whether the lease was granted; None where there are none: a network file system, or another user's file."""
         try:
-            # Whoever opens the file sends the holder a signal. The default one would end us; this one is ignored.
+            # The holder gets a signal when a program opens the file. The default one would end us; this one is ignored.
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, kind)
         except BlockingIOError:
