@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 
 from tests.http.proxied import Received, chunk, proxied
 from thv.http.proxy.legacy_endpoint import MAX_HELD, EndpointRewriter, rewriter
+from thv.http.proxy.proxy_target import Target
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
 
-ORIGIN, PROXY = b"http://127.0.0.1:9000", b"http://localhost:8080"
+TARGET, PROXY = Target("http", "127.0.0.1", 9000), b"http://localhost:8080"
 
 LED = {
     b"event: endpoint\ndata: http://127.0.0.1:9000/m?s=1\n\n": b"event: endpoint\ndata: http://localhost:8080/m?s=1\n\n",
     b"event:endpoint\r\ndata:HTTP://127.0.0.1:9000/m\r\n\r\n": b"event:endpoint\r\ndata:http://localhost:8080/m\r\n\r\n",
+    # A server on this machine may call itself by another of its names.
+    b"event: endpoint\ndata: http://localhost:9000/m\n\n": b"event: endpoint\ndata: http://localhost:8080/m\n\n",
+    b"event: endpoint\ndata: http://[::1]:9000/m\n\n": b"event: endpoint\ndata: http://localhost:8080/m\n\n",
     b"data: http://127.0.0.1:9000\nevent: endpoint\n\n": b"data: http://localhost:8080\nevent: endpoint\n\n",
     b": hello\n\nretry: 5\n\nid: 1\nevent: endpoint\ndata: http://127.0.0.1:9000/\n\n": (
         b": hello\n\nretry: 5\n\nid: 1\nevent: endpoint\ndata: http://localhost:8080/\n\n"
@@ -41,7 +45,7 @@ KEPT = [
 
 
 def passed(stream: bytes, cuts: list[int]) -> bytes:
-    rewriting = EndpointRewriter(ORIGIN, PROXY)
+    rewriting = EndpointRewriter(TARGET, PROXY)
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(places)]
     return b"".join(map(rewriting.feed, pieces)) + rewriting.rest()
@@ -66,10 +70,10 @@ def test_no_bytes_are_lost(stream: bytes, cuts: list[int]) -> None:
 
 
 def test_a_whole_event_waits_for_nothing_and_a_long_one_is_let_go() -> None:
-    rewriting = EndpointRewriter(ORIGIN, PROXY)
+    rewriting = EndpointRewriter(TARGET, PROXY)
     assert rewriting.feed(b": hi\n\n") == b": hi\n\n"
     assert rewriting.feed(b"data: {}\n\n") == b"data: {}\n\n"
-    assert EndpointRewriter(ORIGIN, PROXY).feed(b"x" * (MAX_HELD + 1)) == b"x" * (MAX_HELD + 1)
+    assert EndpointRewriter(TARGET, PROXY).feed(b"x" * (MAX_HELD + 1)) == b"x" * (MAX_HELD + 1)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ def test_a_whole_event_waits_for_nothing_and_a_long_one_is_let_go() -> None:
     ],
 )
 def test_what_cannot_be_changed_is_not(status: int, fields: list[tuple[bytes, bytes]], host: bytes | None) -> None:
-    assert rewriter(status, fields, ORIGIN, host) is None
+    assert rewriter(status, fields, TARGET, host) is None
 
 
 def test_a_client_of_the_legacy_transport_is_led_to_the_proxy() -> None:

@@ -16,6 +16,7 @@ from thv.http.app.request_validation import McpHeaders, RefusalError, read_body,
 from thv.http.app.response_writer import ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
 from thv.http.bearer_auth import CHALLENGE
+from thv.http.cors import cors_headers, preflight_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,10 +37,6 @@ SESSION_ID = b"mcp-session-id"
 ALLOW = (b"allow", b"POST, GET, DELETE")
 ALLOW_POST = (b"allow", b"POST")
 
-PREFLIGHT = (
-    (b"access-control-allow-methods", b"GET, POST, DELETE"),
-    (b"access-control-max-age", b"600"),
-)
 
 STATUS_OF: Mapping[float, int] = {
     wire.METHOD_NOT_FOUND: 404,
@@ -142,15 +139,15 @@ class StreamableHttpApp:
         if refusal is not None:
             raise RefusalError(*refusal)
         if origin is not None:
-            answer.headers = _cors(origin)
+            answer.headers = cors_headers(origin)
         path, method = request.path, request.method
         if path == b"/health" and method in {"GET", "HEAD"}:
             self._answer_health(answer)
         elif path not in {b"/mcp", b"/mcp/"}:
             raise RefusalError(404, "there is nothing here; the MCP endpoint is /mcp")
         elif method == "OPTIONS" and origin is not None:
-            requested = headers.get(b"access-control-request-headers", b"content-type")
-            answer.empty(204, *PREFLIGHT, (b"access-control-allow-headers", requested))
+            answer.headers = []
+            answer.empty(204, *preflight_headers(headers))
         elif self._auth is not None and not self._auth.allows(headers.get(b"authorization")):
             raise RefusalError(401, "a bearer token is required", headers=(CHALLENGE,))
         elif method == "POST":
@@ -305,15 +302,6 @@ def _check_revision(headers: McpHeaders) -> None:
 
 def _unkept_stream() -> EventStream:
     return EventStream(0, None)
-
-
-def _cors(origin: bytes) -> list[Header]:
-    """The headers that let a browser's page read the answer; the policy has let it in."""
-    return [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", b"Mcp-Session-Id"),
-        (b"vary", b"Origin"),
-    ]
 
 
 async def _finish(

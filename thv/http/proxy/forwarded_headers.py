@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thv.http.proxy.protected_resource import challenge_for_client
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -81,14 +83,16 @@ def for_client(fields: Fields, target: Target, host: bytes | None, *, is_chunked
         is_chunked: the body comes in chunks, so a length beside them is dropped (RFC 9112, 6.3).
     """
     named = _named_in_connection(fields)
-    origin = target.origin.encode()
+    proxy = None if host is None else b"http://" + host
     passed: Fields = []
     for spelled, value in fields:
         name = spelled.lower()
         if name in HOP_BY_HOP or name in named or (is_chunked and name == b"content-length"):
             continue
-        if name == b"location" and host is not None and value.startswith(origin) and value[len(origin) :][:1] in b"/?#":
-            passed.append((spelled, b"http://" + host + value[len(origin) :]))
+        if proxy is not None and name == b"location" and (rest := target.path_of(value)):
+            passed.append((spelled, proxy + rest))
+        elif proxy is not None and name == b"www-authenticate":
+            passed.append((spelled, challenge_for_client(value, target, proxy)))
         else:
             passed.append((spelled, value))
     return passed

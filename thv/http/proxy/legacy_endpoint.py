@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from thv.http.proxy.proxy_target import Target
+
 MAX_HELD = 8 << 10
 """Bytes held back until an event is whole; an endpoint is shorter, and everything else shall not wait."""
 
 _BLOCK_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_PLACE = re.compile(rb"((?:^|[\r\n])data: ?)(\S+)")
 _IS_ENDPOINT = re.compile(rb"(?:^|[\r\n])event: ?endpoint[\r\n]")
 _HAS_DATA = re.compile(rb"(?:^|[\r\n])data[:\r\n]")
 
@@ -24,12 +27,12 @@ class EndpointRewriter:
     """Passes an event stream, and leads its endpoint to the proxy.
 
     Args:
-        origin: the server's, as ``scheme://host[:port]``.
+        target: the server.
         proxy: what the client calls the proxy, as ``scheme://host[:port]``.
     """
 
-    def __init__(self, origin: bytes, proxy: bytes) -> None:
-        self._place = re.compile(rb"((?:^|[\r\n])data: ?)" + re.escape(origin) + rb"(?=[/?#\r\n])", re.IGNORECASE)
+    def __init__(self, target: Target, proxy: bytes) -> None:
+        self._target = target
         self._proxy = proxy
         self._held = b""
         self._is_over = False
@@ -43,10 +46,14 @@ class EndpointRewriter:
         while not self._is_over and (end := _BLOCK_END.search(self._held)) is not None:
             block, self._held = self._held[: end.end()], self._held[end.end() :]
             if _IS_ENDPOINT.search(block):
-                block = self._place.sub(lambda found: found[1] + self._proxy, block)
+                block = _PLACE.sub(self._led_to_the_proxy, block)
             self._is_over = _HAS_DATA.search(block) is not None  # comments and delays may come before it
             whole += block
         return whole + self.rest() if self._is_over or len(self._held) > MAX_HELD else whole
+
+    def _led_to_the_proxy(self, found: re.Match[bytes]) -> bytes:
+        rest = self._target.path_of(found[2])
+        return found[0] if rest is None else found[1] + self._proxy + rest
 
     def rest(self) -> bytes:
         """What is held back, at the end of the stream."""
@@ -56,7 +63,7 @@ class EndpointRewriter:
 
 
 def rewriter(
-    status: int, fields: Iterable[tuple[bytes, bytes]], origin: bytes, host: bytes | None
+    status: int, fields: Iterable[tuple[bytes, bytes]], target: Target, host: bytes | None
 ) -> EndpointRewriter | None:
     """What rewrites the response to a GET; None where it is no event stream, or cannot be changed."""
     named = {name.lower(): value for name, value in fields}
@@ -64,4 +71,4 @@ def rewriter(
     is_plain = b"content-length" not in named and named.get(b"content-encoding", b"identity").lower() == b"identity"
     if status != 200 or kind != b"text/event-stream" or host is None or not is_plain:  # noqa: PLR2004  RFC 9110's OK
         return None
-    return EndpointRewriter(origin, b"http://" + host)
+    return EndpointRewriter(target, b"http://" + host)

@@ -13,9 +13,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from thv.http.cors import cors_headers
 from thv.http.proxy import forwarded_headers
 from thv.http.proxy.exchange_inspector import ExchangeInspector
 from thv.http.proxy.legacy_endpoint import rewriter
+from thv.http.proxy.protected_resource import MAX_METADATA, is_metadata_path, metadata_for_client
 from thv.http.proxy.upstream import BODILESS, CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 LAST_CHUNK: Final = b"0\r\n"
 
-BAD_GATEWAY, GATEWAY_TIMEOUT = 502, 504
+OK, BAD_GATEWAY, GATEWAY_TIMEOUT = 200, 502, 504
 
 JSON: Final = (b"Content-Type", b"application/json")
 TEXT: Final = (b"Content-Type", b"text/plain; charset=utf-8")
@@ -61,6 +63,8 @@ class ProxyExchange:
         self._host = request.headers.get(b"host")
         self._is_chunked_request = b"transfer-encoding" in request.headers
         self._is_chunked = False
+        self._is_metadata = request.method == "GET" and is_metadata_path(request.path)
+        self._metadata: tuple[ResponseHead, bytearray] | None = None
         self._to_client: list[bytes] = []
         self._received: list[bytes] = []
         self._endpoint: EndpointRewriter | None = None
@@ -80,6 +84,8 @@ class ProxyExchange:
         request.on_writable = self._on_client_writable
         target = f"{request.path.decode('latin-1')}{'?' if request.query else ''}{request.query.decode('latin-1')}"
         fields = forwarded_headers.for_server(request.fields, self._pool.target, request.peer, self._host)
+        if self._is_metadata:  # it may have to be changed, so it must be readable
+            fields = [field for field in fields if field[0].lower() != b"accept-encoding"]
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target.encode("latin-1"), _lines(fields))
         if request.is_whole:  # as nearly every request is, once its handler runs
             body = await request.read()
@@ -113,8 +119,14 @@ class ProxyExchange:
         """The head of the response."""
         request, target = self._request, self._pool.target
         self._has_response = True
+        if self._is_metadata and self._metadata is None and head.status == OK and self._host is not None:
+            self._metadata = head, bytearray()  # sent once its length is known
+            return
         fields = forwarded_headers.for_client(head.fields, target, self._host, is_chunked=head.is_chunked)
         is_sized = any(name.lower() == b"content-length" for name, _ in fields)
+        origin = request.headers.get(b"origin")
+        if origin is not None and all(name.lower() != b"access-control-allow-origin" for name, _ in fields):
+            fields += cors_headers(origin)  # the policy has let the page in, and the server has no opinion
         has_body = head.status not in BODILESS and request.method != "HEAD"
         if has_body and not is_sized:
             self._is_chunked = request.speaks_1_1
@@ -126,12 +138,17 @@ class ProxyExchange:
             fields.append((b"Connection", b"close"))
         self._to_client.append(_status_line(head) + _lines(fields) + b"\r\n")
         if request.method == "GET":
-            self._endpoint = rewriter(head.status, fields, target.origin.encode(), self._host)
+            self._endpoint = rewriter(head.status, fields, target, self._host)
         lower = [(name.lower(), value) for name, value in head.fields]
         self._inspect(partial(self._inspector.response, head.status, lower))
 
     def on_body(self, data: bytes) -> None:
         """A piece of the response's body."""
+        if self._metadata is not None:
+            self._metadata[1].extend(data)
+            if len(self._metadata[1]) > MAX_METADATA:
+                self._send_metadata(is_whole=False)
+            return
         passing = data if self._endpoint is None else self._endpoint.feed(data)
         if passing:
             self._to_client.append(b"%x\r\n%b\r\n" % (len(passing), passing) if self._is_chunked else passing)
@@ -151,6 +168,8 @@ class ProxyExchange:
     def on_end(self, trailers: Fields) -> None:
         """The response is whole."""
         self._server = None
+        if self._metadata is not None:
+            self._send_metadata(is_whole=True)
         if self._endpoint is not None and (rest := self._endpoint.rest()):
             self._to_client.append(b"%x\r\n%b\r\n" % (len(rest), rest) if self._is_chunked else rest)
         if self._is_chunked:
@@ -159,6 +178,21 @@ class ProxyExchange:
         self._inspect(self._inspector.response_end)
         self._end()
         self._request.end_raw()
+
+    def _send_metadata(self, *, is_whole: bool) -> None:
+        """Send the metadata of a protected resource, with the proxy in the server's place if it is whole."""
+        if self._metadata is None or self._host is None:
+            return
+        head, body = self._metadata
+        document = bytes(body)
+        if is_whole:
+            document = metadata_for_client(document, self._pool.target, b"http://" + self._host)
+            length = b"%d" % len(document)
+            head.fields = [(n, length if n.lower() == b"content-length" else v) for n, v in head.fields]
+        self._is_metadata, self._metadata = False, None
+        self.on_response(head)
+        if document:
+            self.on_body(document)
 
     def on_broken(self, problem: str) -> None:
         """The server's connection ended too early."""
@@ -255,6 +289,7 @@ class ProxyExchange:
             return
         self._end()
         if self._has_response:
+            self._send_metadata(is_whole=False)
             self.on_read()  # and no end: the client sees that it is not whole
         else:
             body = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     import ssl
 
 _LOWEST_PRINTABLE = 0x21
+
+_URL = re.compile(
+    rb"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^/?#@:\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>(?:[/?#].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Target:
@@ -43,6 +49,20 @@ class Target:
         if self.scheme == "http":
             return None
         return create_tls_context()
+
+    def path_of(self, url: bytes) -> bytes | None:
+        """What follows the server's own origin in a URL; None for a URL of another server.
+
+        A server on this machine may call itself by another of its names: ``localhost`` for ``127.0.0.1``.
+        """
+        found = _URL.fullmatch(url)
+        if found is None or found["scheme"].lower().decode() != self.scheme:
+            return None
+        host = found["host"].decode("ascii", "replace").lower().removeprefix("[").removesuffix("]")
+        port = int(found["port"]) if found["port"] else DEFAULT_PORTS[self.scheme]
+        if port != self.port or (host != self.host.lower() and not (is_loopback(host) and is_loopback(self.host))):
+            return None
+        return found["rest"]
 
     def is_at(self, host: str, port: int) -> bool:
         """Whether the proxy, which listens there, would lead to itself."""

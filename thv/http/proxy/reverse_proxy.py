@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from thv.errors import UsageError
+from thv.http.cors import is_preflight, preflight_headers
 from thv.http.host_policy import BAD_REQUEST, HostPolicy
 from thv.http.proxy.exchange_inspector import ExchangeInspector, inspector_for
 from thv.http.proxy.proxy_exchange import JSON, NOT_STORED, TEXT, ProxyExchange
@@ -137,6 +138,9 @@ class ReverseProxy:
         if refusal is not None:
             request.keep_alive = request.keep_alive and refusal[0] != BAD_REQUEST
             request.respond(refusal[0], (TEXT, NOT_STORED), f"{refusal[1]}\n".encode())
+            return
+        if is_preflight(request.method, headers):
+            request.respond(204, preflight_headers(headers))
             return
         try:
             inspector = inspector_for(request, self._sessions)

@@ -1,0 +1,158 @@
+"""A client that logs in through the proxy is told the proxy's own URL, and the authorization server's as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.http.proxied import Received, as_json, proxied
+from thv.http.proxy.protected_resource import (
+    MAX_METADATA,
+    METADATA_PATH,
+    challenge_for_client,
+    is_metadata_path,
+    metadata_for_client,
+)
+from thv.http.proxy.proxy_target import Target
+
+TARGET = Target("http", "localhost", 7301, "/mcp")
+REMOTE = Target("https", "mcp.example.com", 443, "/mcp")
+PROXY = b"http://localhost:7303"
+
+WHERE = "/.well-known/oauth-protected-resource/mcp"
+
+CHALLENGES = {
+    f'Bearer error="invalid_token", resource_metadata="http://localhost:7301{WHERE}"': (
+        f'Bearer error="invalid_token", resource_metadata="http://localhost:7303{WHERE}"'
+    ),
+    f"Bearer resource_metadata=http://localhost:7301{WHERE}": f"Bearer resource_metadata=http://localhost:7303{WHERE}",
+    f'Bearer Resource_Metadata = "HTTP://LOCALHOST:7301{WHERE}", scope="a b"': (
+        f'Bearer Resource_Metadata = "http://localhost:7303{WHERE}", scope="a b"'
+    ),
+    f'Bearer resource_metadata="http://127.0.0.1:7301{WHERE}"': f'Bearer resource_metadata="http://localhost:7303{WHERE}"',
+    'Basic realm="http://localhost:7301/", Bearer resource_metadata="http://localhost:7301/x"': (
+        'Basic realm="http://localhost:7301/", Bearer resource_metadata="http://localhost:7303/x"'
+    ),
+}
+
+KEPT_CHALLENGES = [
+    'Bearer resource_metadata="http://localhost:73011/x"',
+    'Bearer resource_metadata="https://localhost:7301/x"',
+    'Bearer resource_metadata="http://localhost.evil.example:7301/x"',
+    'Bearer resource_metadata="http://auth.example.com/x"',
+    'Bearer realm="http://localhost:7301/x"',
+    "Negotiate",
+    "",
+]
+
+
+@pytest.mark.parametrize(("sent", "seen"), CHALLENGES.items())
+def test_the_challenge_names_the_proxys_metadata(sent: str, seen: str) -> None:
+    assert challenge_for_client(sent.encode(), TARGET, PROXY).decode() == seen
+
+
+@pytest.mark.parametrize("challenge", KEPT_CHALLENGES)
+def test_every_other_challenge_stays(challenge: str) -> None:
+    assert challenge_for_client(challenge.encode(), TARGET, PROXY).decode() == challenge
+
+
+@given(st.binary(max_size=100))
+def test_no_challenge_and_no_document_raises(value: bytes) -> None:
+    challenge_for_client(value, TARGET, PROXY)
+    metadata_for_client(value, TARGET, PROXY)
+
+
+def test_the_resource_is_the_proxys_and_the_authorization_server_stays() -> None:
+    document = (
+        b'{\n  "authorization_servers": ["http://localhost:7301/", "http://localhost:7302/"],\n'
+        b'  "resource" : "http:\\/\\/localhost:7301\\/mcp",\n  "resource_name": "http://localhost:7301/mcp"\n}\n'
+    )
+    assert metadata_for_client(document, TARGET, PROXY) == document.replace(
+        b'"http:\\/\\/localhost:7301\\/mcp"', b'"http://localhost:7303/mcp"'
+    )
+
+
+def test_a_remote_servers_resource_is_the_proxys_too() -> None:
+    document = b'{"resource":"https://mcp.example.com/mcp"}'
+    assert metadata_for_client(document, REMOTE, PROXY) == b'{"resource":"http://localhost:7303/mcp"}'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"resource":"https://public.example.com/mcp"}',
+        b'{"resource":["http://localhost:7301/mcp"]}',
+        b'{"resource":"http://localhost:7301/a","resource":"http://localhost:7301/b"}',
+        b'["http://localhost:7301/mcp"]',
+        b'{"resource":"http://localhost:7301/mcp"',
+        b"<html>http://localhost:7301/mcp</html>",
+        b"",
+    ],
+)
+def test_every_other_document_stays_byte_for_byte(document: bytes) -> None:
+    assert metadata_for_client(document, TARGET, PROXY) == document
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        (METADATA_PATH, True),
+        (METADATA_PATH + b"/mcp", True),
+        (METADATA_PATH + b"x", False),
+        (b"/.well-known/oauth-authorization-server", False),
+        (b"/mcp", False),
+    ],
+)
+def test_only_the_metadata_of_resources_is_looked_into(path: bytes, is_one: bool) -> None:
+    assert is_metadata_path(path) is is_one
+
+
+def test_a_client_sees_one_server_from_the_challenge_to_the_metadata() -> None:
+    async def server(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own = f"http://{got.header('host')}"
+        if WHERE in got.line:
+            assert got.header("accept-encoding") is None
+            writer.write(as_json({"resource": f"{own}/mcp", "authorization_servers": [f"{own}/"]}))
+        else:
+            challenge = f'WWW-Authenticate: Bearer resource_metadata="{own}{WHERE}"'
+            writer.write(as_json({}, challenge, status="401 Unauthorized"))
+
+    async def scenario() -> None:
+        async with proxied(server) as setup:
+            us = f"http://localhost:{setup.proxy.port}"
+            host = f"Host: localhost:{setup.proxy.port}"
+            refused = await asked(setup, "POST", "/mcp", host)
+            assert refused.header("www-authenticate") == f'Bearer resource_metadata="{us}{WHERE}"'
+            found = await asked(setup, "GET", WHERE, host, "Accept-Encoding: gzip")
+            document = json.loads(found.body)
+            assert document["resource"] == f"{us}/mcp"
+            assert document["authorization_servers"] == [f"http://127.0.0.1:{setup.behind.port}/"]
+            assert found.header("content-length") == str(len(found.body))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("size", [10, MAX_METADATA * 2])
+def test_metadata_of_any_size_arrives_whole(size: int) -> None:
+    body = json.dumps({"padding": "x" * size}).encode()
+
+    async def server(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(as_json(body))
+
+    async def scenario() -> None:
+        async with proxied(server) as setup:
+            assert (await setup.ask("GET", WHERE)).body == body
+
+    asyncio.run(scenario())
+
+
+async def asked(setup: Any, method: str, target: str, *headers: str) -> Any:
+    lines = [f"{method} {target} HTTP/1.1", *headers, "Connection: close", "Content-Length: 0", "", ""]
+    from tests.http.proxied import parse
+
+    return parse(await setup.raw("\r\n".join(lines).encode()))

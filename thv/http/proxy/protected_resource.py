@@ -1,0 +1,71 @@
+"""Where an OAuth-protected server names itself, the client has to see the proxy (RFC 9728).
+
+A client refuses to log in when the resource in the metadata is not the URL it connects to. So the server's own origin
+becomes the proxy's in the challenge of a 401 and in the metadata's `resource`. The authorization server stays what it
+is, even at the same origin: its issuer is compared with what it says of itself. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Raw
+from msgspec.json import Decoder, encode
+
+from thv.core.splice import Edit, UnclearError, apply, objects_in
+
+if TYPE_CHECKING:
+    from thv.http.proxy.proxy_target import Target
+
+METADATA_PATH: Final = b"/.well-known/oauth-protected-resource"
+"""RFC 9728, section 3.1; the path of the resource may follow."""
+
+MAX_METADATA: Final = 256 << 10
+"""Bytes of a metadata document that are held back; a larger one passes as it is."""
+
+_METADATA_URL = re.compile(rb'(\bresource_metadata\s*=\s*"?)([^"\s,]+)', re.IGNORECASE)
+_whole = Decoder(Raw).decode
+_string = Decoder(str).decode
+
+
+def is_metadata_path(path: bytes) -> bool:
+    """Whether a request asks for the metadata of a protected resource."""
+    return path == METADATA_PATH or path.startswith(METADATA_PATH + b"/")
+
+
+def challenge_for_client(value: bytes, target: Target, proxy: bytes) -> bytes:
+    """The value of `WWW-Authenticate` as the client gets it.
+
+    Args:
+        value: as the server sent it.
+        target: the server.
+        proxy: the origin that the client knows, as ``scheme://host[:port]``.
+    """
+
+    def replaced(found: re.Match[bytes]) -> bytes:
+        rest = target.path_of(found[2])
+        return found[0] if rest is None else found[1] + proxy + rest
+
+    return _METADATA_URL.sub(replaced, value)
+
+
+def metadata_for_client(document: bytes, target: Target, proxy: bytes) -> bytes:
+    """The metadata document as the client gets it: with the proxy's origin in `resource`, or as it was.
+
+    Args:
+        document: as the server sent it.
+        target: the server.
+        proxy: the origin that the client knows.
+    """
+    try:
+        _whole(document)
+        resource = next(iter(objects_in(document))).members.get("resource")
+        if resource is None or not resource.first.startswith(b'"'):
+            return document
+        rest = target.path_of(_string(resource.first).encode())
+    except (ValueError, RecursionError, UnclearError, StopIteration):
+        return document
+    if rest is None:
+        return document
+    return apply(document, [Edit(resource.start, resource.end, encode((proxy + rest).decode()))])
