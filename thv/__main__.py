@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.core.own_imports import keep_own_imports
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     `thv run` leaves at once when its session is over: neither a thread that waits for a silent analytics endpoint nor
     the interpreter's tidying up may keep its client waiting. So do fast commands, unless `argv` is handed in.
     """
+    if argv is None:
+        keep_own_imports()
     words = list(sys.argv[1:] if argv is None else argv)
     from thv.cli.after_command import after_command
 

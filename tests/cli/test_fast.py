@@ -235,7 +235,9 @@ READ = {
     "thv.errors",
     "thv.config",
 }
-READ |= {f"thv.core{name}" for name in ("", ".booleans", ".frozen", ".state_dir")} | {"thv.cli.after_command"}
+READ |= {f"thv.core{name}" for name in ("", ".booleans", ".own_imports", ".frozen", ".state_dir")} | {
+    "thv.cli.after_command"
+}
 READ |= {f"thv.config.{name}" for name in ("service", "yaml", "yaml.plain_reader", "reader", "settings")}
 """What a plain answer may load: every module more is a fifth of a millisecond, and most bring others."""
 
