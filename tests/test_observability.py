@@ -53,9 +53,9 @@ def labels() -> set[str]:
         counted = Aggregates("s", transport)
         counted.session_opened()
         for error in (None, "-32601"):
-            counted.request(("tools/call", "add", "2025-11-25", error, error, 200), 1)
+            called = counted.request(("tools/call", "add", "2025-11-25", error, error, 200), 1)
             counted.request(("prompts/get", "p", "2025-11-25", error, error, 200), 1)
-        counted.call("add", "success")
+        counted.call(called, "success")
         counted.session_closed("2025-11-25", None, 1)
         seen |= {re.sub(r"\W", "_", name) for point in counted.points() for name in point.attributes}
     return seen

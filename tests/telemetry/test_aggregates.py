@@ -31,8 +31,8 @@ def sums(counted: Aggregates, name: str) -> dict[tuple[tuple[str, str], ...], in
 
 def test_a_tool_call_stands_under_the_names_that_are_documented() -> None:
     counted = Aggregates("demo", "stdio")
-    counted.request(("tools/call", "echo", "2025-06-18", "-32602", "-32602", None), 30 * MILLISECOND)
-    counted.call("echo", "error")
+    failed = counted.request(("tools/call", "echo", "2025-06-18", "-32602", "-32602", None), 30 * MILLISECOND)
+    counted.call(failed, "error")
     (operation,) = histograms(counted, "mcp.server.operation.duration")
     assert operation.attributes == {
         "mcp.method.name": "tools/call",
@@ -127,8 +127,8 @@ def test_what_a_client_makes_up_cannot_grow_without_end() -> None:
     total = 6_000
     for number in range(total):
         counted.request((f"m{number}", None, f"v{number}", f"e{number}", f"c{number}", None), 1)
-        counted.request(("tools/call", f"tool {number}", None, None, None, None), 1)
-        counted.call(f"tool {number}", "success")
+        called = counted.request(("tools/call", f"tool {number}", None, None, None, None), 1)
+        counted.call(called, "success")
     points = list(counted.points())
     for name, instrument in INSTRUMENTS.items():
         mine = [point for point in points if point.name == name]
@@ -152,8 +152,7 @@ def test_cutting_leaves_whole_characters(text: str, limit: int) -> None:
 
 def test_labels_are_cut() -> None:
     counted = Aggregates("demo", "stdio")
-    counted.request(("tools/call", "é" * 10_000, None, None, None, None), 1)
-    counted.call("é" * 10_000, "success")
+    counted.call(counted.request(("tools/call", "é" * 10_000, None, None, None, None), 1), "success")
     for point in counted.points():
         encode_point(point)
         assert all(len(value.encode()) <= LABEL_BYTES for value in point.attributes.values())

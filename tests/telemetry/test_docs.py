@@ -66,8 +66,7 @@ def test_the_page_names_every_label_of_the_toolhive_metrics() -> None:
     labels = {name for cells in rows("metric | in Prometheus")[3:] for name in ticked(cells[4])}
     counted = aggregates.Aggregates("s", "streamable-http")
     counted.session_opened()
-    counted.request(("tools/call", "add", None, None, None, 200), 1)
-    counted.call("add", "success")
+    counted.call(counted.request(("tools/call", "add", None, None, None, 200), 1), "success")
     seen = {name for point in counted.points() if point.name.startswith("toolhive_") for name in point.attributes}
     assert labels == seen
 

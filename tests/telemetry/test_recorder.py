@@ -279,9 +279,9 @@ def test_snapshots_come_while_things_happen_and_nothing_wakes_up_when_nothing_do
     run = Run(tmp_path)
     courier = run.telemetry._client
     run.tell(call(), OK)
-    wait_until(lambda: run.agents and not courier._awake)
+    wait_until(lambda: run.agents and not courier.awake)
     run.tell(call(), OK)
-    wait_until(lambda: not courier._awake)
+    wait_until(lambda: not courier.awake)
     snapshots = [frame for frame in run.end() if isinstance(frame, Metrics)]
     assert [count_of(snapshot) for snapshot in snapshots] == [1, 2, 2]  # the last one has the session's end
 

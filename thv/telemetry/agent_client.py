@@ -79,8 +79,7 @@ class AgentClient:
         self._hurry = Event()
         self._closing = Event()
         self._flush_wanted = False
-        self._awake = False
-        self._sent_changes = 0
+        self.awake = False
         self._began_ns = time.time_ns()
         self._thread = Thread(target=self._run, name="telemetry", daemon=True)
         self.dropped = 0
@@ -106,8 +105,8 @@ class AgentClient:
 
     def notify(self) -> None:
         """There is something to collect. Returns at once."""
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self._wake.set()
 
     def flush(self) -> None:
@@ -163,15 +162,15 @@ class AgentClient:
             self._collect()
             if flush:
                 self._send(encode(Flush()))
-            self._awake = False
+            self.awake = False
             if not self._anything_new():
                 return
-            self._awake = True
-        self._awake = False
+            self.awake = True
+        self.awake = False
 
     def _anything_new(self) -> bool:
         metrics = self._aggregates
-        return bool(self._queue) or (metrics is not None and metrics.changes != self._sent_changes)
+        return bool(self._queue) or (metrics is not None and metrics.changed)
 
     def _launch(self) -> None:
         self._agent = self._start_agent()
@@ -191,16 +190,15 @@ class AgentClient:
 
     def _send_metrics(self) -> None:
         metrics = self._aggregates
-        if metrics is None or metrics.changes == self._sent_changes or self.broken:
+        if metrics is None or not metrics.changed or self.broken:
             return
-        changes = metrics.changes
+        metrics.changed = False
         points = []
         for point in metrics.points():
             points.append(encode_point(point))
             if not len(points) % POINTS_A_STEP:
                 self._yield_gil()
         self._send(metrics_frame(self._began_ns, time.time_ns(), points))
-        self._sent_changes = changes
 
     def _yield_gil(self) -> None:
         if not self._closing.is_set():

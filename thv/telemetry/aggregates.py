@@ -7,9 +7,10 @@ cut to 128 bytes, only so many different values of it are kept, and all further 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
+from operator import add
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from thv.telemetry.frames import HistogramPoint, SumPoint
 from thv.telemetry.instruments import (
@@ -25,7 +26,6 @@ from thv.telemetry.instruments import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TypeAlias
 
     from thv.core.interfaces import Outcome
 
@@ -60,6 +60,12 @@ MAX_SHORT_CUTS: Final = 4_096
 _SHORT: Final = LABEL_BYTES // 4
 """Characters that surely take no more than LABEL_BYTES."""
 
+COUNT_AT: Final = 256
+"""Requests of one combination that may wait to be counted."""
+
+_FOREVER: Final = 1 << 63
+"""Longer than any duration."""
+
 _BOUNDS_NS: Final = tuple(round(bound * SECOND) for bound in DURATION_BOUNDS)
 
 TOOL: Final = "gen_ai.tool.name"
@@ -87,40 +93,82 @@ def cut(value: str, limit: int = LABEL_BYTES) -> str:
     return data.decode() if len(data) <= limit else data[:limit].decode("utf-8", "ignore")
 
 
-class Histogram:
-    """One series of durations."""
+_ATTRIBUTES: TypeAlias = "frozenset[tuple[str, str]]"
 
-    __slots__ = ("attributes", "buckets", "count", "longest", "shortest", "total")
 
-    def __init__(self, attributes: dict[str, str]) -> None:
-        self.attributes = attributes
-        self.count = 0
-        self.total = 0
-        self.shortest = 0
-        self.longest = 0
+class Durations:
+    """Durations in nanoseconds, by buckets. How many there are is the sum of the buckets."""
+
+    __slots__ = ("buckets", "longest", "shortest", "total")
+
+    def __init__(self) -> None:
         self.buckets = [0] * (len(_BOUNDS_NS) + 1)
+        self.total = 0
+        self.shortest = _FOREVER
+        self.longest = 0
 
-    def add(self, duration: int, bucket: int) -> None:
-        """Count one duration, in nanoseconds, that belongs to this bucket."""
-        if not self.count or duration < self.shortest:
-            self.shortest = duration
-        if duration > self.longest:  # noqa: PLR1730 - max() costs three times as much, and this is the hot path
-            self.longest = duration
-        self.count += 1
-        self.total += duration
-        self.buckets[bucket] += 1
+    def add(self, durations: list[int]) -> None:
+        """Count some. The list is sorted in place: that is faster than finding a bucket for each."""
+        durations.sort()
+        self.total += sum(durations)
+        self.shortest = min(self.shortest, durations[0])
+        self.longest = max(self.longest, durations[-1])
+        before = 0
+        for number, bound in enumerate(_BOUNDS_NS):
+            if before == len(durations):
+                return
+            upto = bisect_right(durations, bound, before)
+            self.buckets[number] += upto - before
+            before = upto
+        self.buckets[-1] += len(durations) - before
 
-    def point(self, name: str) -> HistogramPoint:
+    def merge(self, other: Durations) -> None:
+        """Add what another one has counted."""
+        self.buckets = list(map(add, self.buckets, other.buckets))
+        self.total += other.total
+        self.shortest = min(self.shortest, other.shortest)
+        self.longest = max(self.longest, other.longest)
+
+    def point(self, name: str, attributes: dict[str, str]) -> HistogramPoint:
         """The series as it stands."""
         return HistogramPoint(
             name,
-            self.attributes,
-            self.count,
+            attributes,
+            sum(self.buckets),
             self.total / SECOND,
             self.shortest / SECOND,
             self.longest / SECOND,
             self.buckets.copy(),
         )
+
+
+class Combination(Durations):
+    """Requests with the same attributes everywhere: what a snapshot adds to one series of each instrument.
+
+    The threads that carry traffic append to `pending` and to `outcomes`, those of tool calls, which needs no lock; what
+    is appended is counted later, in one go.
+    """
+
+    __slots__ = ("calls", "operation", "outcomes", "pending", "request", "tool")
+
+    def __init__(self, operation: _ATTRIBUTES, request: _ATTRIBUTES, tool: str) -> None:
+        super().__init__()
+        self.operation = operation
+        self.request = request
+        self.tool = tool
+        self.pending: list[int] = []
+        self.outcomes: list[Outcome] = []
+        self.calls: dict[Outcome, int] = {}
+
+    def count_pending(self) -> None:
+        """Count what was appended. By one thread at a time; others may append meanwhile."""
+        if durations := self.pending[:]:
+            del self.pending[: len(durations)]
+            self.add(durations)
+        if outcomes := self.outcomes[:]:
+            del self.outcomes[: len(outcomes)]
+            for outcome in set(outcomes):
+                self.calls[outcome] = self.calls.get(outcome, 0) + outcomes.count(outcome)
 
 
 class _Values:
@@ -153,59 +201,53 @@ class Aggregates:
         self._network = network_attributes(transport)
         self._http = {} if transport == "stdio" else {"method": "POST"}
         self._lock = Lock()
-        self._short_cuts: dict[Key, tuple[Histogram, Histogram]] = {}
-        self._operations: dict[frozenset[tuple[str, str]], Histogram] = {}
-        self._client_operations: dict[frozenset[tuple[str, str]], Histogram] = {}
-        self._requests: dict[frozenset[tuple[str, str]], Histogram] = {}
-        self._sessions: dict[frozenset[tuple[str, str]], Histogram] = {}
-        self._calls: dict[tuple[str, Outcome], int] = {}
+        self._short_cuts: dict[Key, Combination] = {}
+        self._combinations: dict[tuple[_ATTRIBUTES, _ATTRIBUTES, str], Combination] = {}
+        self._operations = _Series()
+        self._requests = _Series()
+        self._client_operations: dict[_ATTRIBUTES, Durations] = {}
+        self._sessions: dict[_ATTRIBUTES, Durations] = {}
         self._active: int | None = None
         self._methods = _Values(MAX_METHODS)
         self._targets = _Values(MAX_TARGETS)
         self._versions = _Values(MAX_VERSIONS)
         self._errors = _Values(MAX_ERRORS)
-        self.changes = 0
-        """A number that grows whenever something is counted."""
+        self.changed = False
+        """Set whenever something is counted; whoever takes a snapshot unsets it before."""
 
-    def request(self, kind: Key, duration: int) -> None:
-        """Count a request that ended, after so many nanoseconds."""
-        method, target, version, error_type, code, status = kind
-        if target is not None and len(target) > _SHORT:
-            kind = (method, cut(target), version, error_type, code, status)
-        bucket = bisect_left(_BOUNDS_NS, duration)
-        with self._lock:
-            pair = self._short_cuts.get(kind)
-            if pair is None:
-                pair = self._pair(kind)
-            pair[0].add(duration, bucket)
-            pair[1].add(duration, bucket)
-            self.changes += 1
+    def request(self, kind: Key, duration: int) -> Combination:
+        """Count a request that ended, after so many nanoseconds; returns what `call` wants to know of it."""
+        found = self._short_cuts.get(kind)
+        if found is None:
+            with self._lock:
+                found = self._combination(kind)
+        pending = found.pending
+        pending.append(duration)
+        if len(pending) >= COUNT_AT:
+            with self._lock:
+                found.count_pending()
+        self.changed = True
+        return found
 
     def server_request(
         self, method: str, version: str | None, error_type: str | None, code: str | None, duration: int
     ) -> None:
         """Count a request that the server made of its client, answered after so many nanoseconds."""
         with self._lock:
-            series = _series(self._client_operations, self._operation(method, version, error_type, code))
-            series.add(duration, bisect_left(_BOUNDS_NS, duration))
-            self.changes += 1
+            attributes = self._operation(method, version, error_type, code)
+            self._client_operations.setdefault(_key(attributes), Durations()).add([duration])
+            self.changed = True
 
-    def call(self, tool: str, outcome: Outcome) -> None:
-        """Count the outcome of a tool call."""
-        if len(tool) > _SHORT:
-            tool = cut(tool)
-        with self._lock:
-            key = (tool, outcome)
-            if key not in self._calls:
-                key = (self._targets.bounded(tool), outcome)
-            self._calls[key] = self._calls.get(key, 0) + 1
-            self.changes += 1
+    def call(self, request: Combination, outcome: Outcome) -> None:
+        """Count the outcome of a tool call, which `request` was given for."""
+        request.outcomes.append(outcome)
+        self.changed = True
 
     def session_opened(self) -> None:
         """Count a session that begins."""
         with self._lock:
             self._active = (self._active or 0) + 1
-            self.changes += 1
+            self.changed = True
 
     def session_closed(self, version: str | None, error_type: str | None, duration: int) -> None:
         """Count a session that ended after so many nanoseconds."""
@@ -215,37 +257,50 @@ class Aggregates:
                 "mcp.protocol.version": None if version is None else self._versions.bounded(version),
                 "error.type": error_type,
             }
-            _series(self._sessions, attributes).add(duration, bisect_left(_BOUNDS_NS, duration))
-            self.changes += 1
+            self._sessions.setdefault(_key(attributes), Durations()).add([duration])
+            self.changed = True
 
     def points(self) -> Iterator[HistogramPoint | SumPoint]:
         """Every series, one by one: a snapshot of many must not be one long step, so the lock is held for each only."""
         with self._lock:
-            operations, requests = list(self._operations.values()), list(self._requests.values())
-            sessions, calls, active = list(self._sessions.values()), list(self._calls.items()), self._active
-            client_operations = list(self._client_operations.values())
+            combinations, active = list(self._combinations.values()), self._active
+            sessions, client_operations = list(self._sessions.items()), list(self._client_operations.items())
+        operations: dict[_ATTRIBUTES, Durations] = {}
+        requests: dict[_ATTRIBUTES, Durations] = {}
+        calls: dict[tuple[str, Outcome], int] = {}
+        for one in combinations:
+            with self._lock:
+                one.count_pending()
+                for outcome, count in one.calls.items():
+                    calls[one.tool, outcome] = calls.get((one.tool, outcome), 0) + count
+                operations.setdefault(one.operation, Durations()).merge(one)
+                requests.setdefault(one.request, Durations()).merge(one)
         for name, many in (
-            (OPERATION_DURATION.name, operations),
+            (OPERATION_DURATION.name, operations.items()),
             (CLIENT_OPERATION_DURATION.name, client_operations),
             (SESSION_DURATION.name, sessions),
         ):
-            for series in many:
+            for attributes, series in many:
                 with self._lock:
-                    point = series.point(name)
+                    point = series.point(name, dict(attributes))
                 yield point
-        for series in requests:
-            with self._lock:
-                point = series.point(REQUEST_DURATION.name)
+        for attributes, series in requests.items():
+            point = series.point(REQUEST_DURATION.name, dict(attributes))
             yield point
             yield SumPoint(REQUESTS.name, point.attributes, point.count)
-        for (tool, outcome), value in calls:
+        for (tool, outcome), value in calls.items():
             yield SumPoint(TOOL_CALLS.name, {"server": self._labels["server"], "tool": tool, "status": outcome}, value)
         if active is not None:
             yield SumPoint(ACTIVE_CONNECTIONS.name, self._labels, active)
 
-    def _pair(self, key: Key) -> tuple[Histogram, Histogram]:
-        """The two series that requests with these raw values belong to."""
+    def _combination(self, key: Key) -> Combination:
+        """What requests with these raw values are counted in. With the lock held."""
         method, target, version, error_type, code, status = key
+        if target is not None and len(target) > _SHORT:
+            target = cut(target)
+            key = (method, target, version, error_type, code, status)
+            if (known := self._short_cuts.get(key)) is not None:
+                return known
         kind = target_kind(method) if target is not None else None
         target = None if target is None else self._targets.bounded(target)
         of_operation = {
@@ -262,10 +317,13 @@ class Aggregates:
             **self._http,
             **self._labels,
         }
-        pair = (_series(self._operations, of_operation), _series(self._requests, of_request))
+        all_of_it = (self._operations.bounded(of_operation), self._requests.bounded(of_request), target or "")
+        found = self._combinations.get(all_of_it)
+        if found is None:
+            found = self._combinations[all_of_it] = Combination(*all_of_it)
         if len(self._short_cuts) < MAX_SHORT_CUTS:
-            self._short_cuts[key] = pair
-        return pair
+            self._short_cuts[key] = found
+        return found
 
     def _operation(
         self, method: str, version: str | None, error_type: str | None, code: str | None
@@ -292,15 +350,21 @@ def network_attributes(transport: str) -> dict[str, str]:
     return {"network.transport": "tcp", "network.protocol.name": "http", "network.protocol.version": "1.1"}
 
 
-def _series(many: dict[frozenset[tuple[str, str]], Histogram], attributes: dict[str, str | None]) -> Histogram:
-    present = {name: value for name, value in attributes.items() if value is not None}
-    key = frozenset(present.items())
-    found = many.get(key)
-    if found is None:
-        if len(many) >= MAX_SERIES:
-            present = dict.fromkeys(present, OTHER)
-            key = frozenset(present.items())
-            if key in many:
-                return many[key]
-        found = many[key] = Histogram(present)
-    return found
+def _key(attributes: dict[str, str | None]) -> _ATTRIBUTES:
+    return frozenset((name, value) for name, value in attributes.items() if value is not None)
+
+
+class _Series:
+    """The series of one instrument, a bounded number."""
+
+    def __init__(self) -> None:
+        self._known: set[_ATTRIBUTES] = set()
+
+    def bounded(self, attributes: dict[str, str | None]) -> _ATTRIBUTES:
+        """The attributes of a series; those of every series beyond `MAX_SERIES` are `OTHER`."""
+        key = _key(attributes)
+        if key not in self._known:
+            if len(self._known) >= MAX_SERIES:
+                return frozenset((name, OTHER) for name, _ in key)
+            self._known.add(key)
+        return key

@@ -29,7 +29,7 @@ from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, Aggregates, cut, target_kind
-from thv.telemetry.span_records import FinishedRequest, OpenRequest, Peer, SpanRecords
+from thv.telemetry.span_records import FinishedRequest, OpenRequest, Peer, SampledRequest, SpanRecords
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanContext, parse_traceparent
 
 if TYPE_CHECKING:
@@ -163,10 +163,13 @@ class SessionRecorder:
         """The requests that follow come in an HTTP request with these headers, from this address."""
         self._peer = Peer(traceparent, tracestate, address, port)
 
-    def on_request_started(self, request: Message, at_ns: int) -> object:
+    def on_request_started(  # noqa: C901, PLR0912 - the hot path: another function would cost it a tenth
+        self, request: Message, at_ns: int
+    ) -> object:
         """A request is about to be forwarded. The hot path: what is not needed now is done later."""
         began = at_ns or perf_counter_ns()
-        self._began = min(self._began, began)  # what is inspected late passed before there was a recorder
+        if began < self._began:  # noqa: PLR1730 - min() costs more; what is inspected late passed before there was a recorder
+            self._began = began
         method = request.method or UNNAMED
         params = request.params
         target = version = client = traceparent = tracestate = None
@@ -181,18 +184,29 @@ class SessionRecorder:
                     client = _short(meta.client_info.name)
             elif method == "initialize" and params.client_info is not None:
                 self._client = _short(params.client_info.name)
-        span = link = arguments = None
-        if self._sampler is not None and not self._agent.broken:
-            if (traceparent is None and self._peer is None) or not self._extract:
-                span, tracestate = self._sampler.decide(None), None
-            else:
-                span, tracestate, link = self._continue(self._sampler, traceparent, tracestate)
-            if span is not None:
-                arguments = self._spanned(request, span)
         if len(method) > _SHORT or (target is not None and len(target) > _SHORT):
             method, target = _cut_both(method, target)
-        key = request.key
-        return OpenRequest(began, method, target, version, client, key, span, tracestate, arguments, self._peer, link)
+        sampler = self._sampler
+        if sampler is None or self._agent.broken:
+            return OpenRequest(began, method, target, version, None)
+        link = None
+        if (traceparent is not None or self._peer is not None) and self._extract:
+            span, tracestate, link = self._continue(sampler, traceparent, tracestate)
+        elif sampler.passed_over > 0:  # as `decide` does, without the call
+            sampler.passed_over -= 1
+            return OpenRequest(began, method, target, version, None)
+        else:
+            span, tracestate = sampler.decide(None), None
+        if span is None:
+            return OpenRequest(began, method, target, version, None)
+        if self._propagate:
+            self._contexts.append((request.key, span.traceparent))
+        if not span.sampled:
+            return OpenRequest(began, method, target, version, None)
+        arguments = _start_of(params.arguments) if self._capture and params is not None else None
+        return SampledRequest(
+            began, method, target, version, None, client, request.key, span, tracestate, arguments, self._peer, link
+        )
 
     def _continue(
         self, sampler: Sampler, traceparent: str | None, tracestate: str | None
@@ -210,14 +224,6 @@ class SessionRecorder:
         if span is None or span.parent_span_id is None or len(tracestate or "") > LONGEST_TRACESTATE:
             tracestate = None
         return span, tracestate, link
-
-    def _spanned(self, request: Message, span: SpanContext) -> bytes | None:
-        """Keeps the context that may be passed on; returns the arguments, if they are to be shown."""
-        if self._propagate:
-            self._contexts.append((request.key, span.traceparent))
-        if self._capture and span.sampled and request.params is not None:
-            return _start_of(request.params.arguments)
-        return None
 
     def on_request_finished(
         self, token: object, reason: EndReason, reply: Message | None, at_ns: int, http_status: int | None
@@ -241,14 +247,18 @@ class SessionRecorder:
         version = token.version or self._version
         if self._aggregates is not None:
             key = (token.method, token.target, version, error_type, code, http_status)
-            self._aggregates.request(key, now - token.began)
-        span = token.span
-        if span is not None and span.sampled:
+            token.counted = self._aggregates.request(key, now - token.began)
+        if isinstance(token, SampledRequest):
             self._queue(token, now, (error_type, code, message), result)
-        self._agent.notify()
+        if not self._agent.awake:
+            self._agent.notify()
 
     def _queue(
-        self, request: OpenRequest, now: int, failure: tuple[str | None, str | None, str | None], result: bytes | None
+        self,
+        request: SampledRequest,
+        now: int,
+        failure: tuple[str | None, str | None, str | None],
+        result: bytes | None,
     ) -> None:
         if isinstance(request.id, str) and len(request.id) > _SHORT:
             request.id = cut(request.id)  # thousands may wait in the queue
@@ -267,40 +277,40 @@ class SessionRecorder:
 
     def on_server_request(self, request: Message, at_ns: int, scope: Hashable) -> None:
         """The server asked its client for something: its span is of kind CLIENT."""
-        span = None
+        began, method = at_ns or perf_counter_ns(), cut(request.method or UNNAMED)
+        token = OpenRequest(began, method, None, None, None)
         meta = request.meta
         if self._sampler is not None and not self._agent.broken:
             traceparent = None if meta is None or not self._extract else meta.traceparent
             span = self._sampler.decide(None if traceparent is None else parse_traceparent(traceparent))
-        method = cut(request.method or UNNAMED)
-        began = at_ns or perf_counter_ns()
-        key = request.key
-        self._server_requests[scope, key] = OpenRequest(
-            began, method, None, None, None, key, span, None, None, kind="client"
-        )
+            if span is not None and span.sampled:
+                token = SampledRequest(
+                    began, method, None, None, None, None, request.key, span, None, None, kind="client"
+                )
+        self._server_requests[scope, request.key] = token
         if len(self._server_requests) > MAX_SERVER_REQUESTS:
             self._server_requests.popitem(last=False)
 
     def on_server_request_answered(self, reply: Message, at_ns: int, scope: Hashable) -> None:
         """The client answered."""
-        request = self._server_requests.pop((scope, reply.key), None)
-        if request is None:
+        token = self._server_requests.pop((scope, reply.key), None)
+        if token is None:
             return
         now = at_ns or perf_counter_ns()
         failure = (None, None, None) if reply.error is None else _failure(reply.error, faults=False)
         error_type, code, _ = failure
         if self._aggregates is not None:
-            duration = now - request.began
-            self._aggregates.server_request(request.method, self._version, error_type, code, duration)
-        if request.span is not None and request.span.sampled:
-            self._queue(request, now, failure, None)
+            self._aggregates.server_request(token.method, self._version, error_type, code, now - token.began)
+        if isinstance(token, SampledRequest):
+            self._queue(token, now, failure, None)
         self._agent.notify()
 
     def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
         """A tool call has its outcome."""
-        if self._aggregates is not None and isinstance(token, OpenRequest):
-            self._aggregates.call(token.target or "", outcome)
-            self._agent.notify()
+        if self._aggregates is not None and isinstance(token, OpenRequest) and token.counted is not None:
+            self._aggregates.call(token.counted, outcome)
+            if not self._agent.awake:
+                self._agent.notify()
 
     def on_session_closed(self, error_type: str | None) -> None:
         """The session is over."""

@@ -18,6 +18,7 @@ from thv.telemetry.telemetry_settings import OWN, SPAN_ENVIRONMENT
 from thv.telemetry.tracing import Parent, SpanContext, valid_tracestate
 
 if TYPE_CHECKING:
+    from thv.telemetry.aggregates import Combination
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
 SESSIONLESS: Final = "2026-07-28"
@@ -37,15 +38,21 @@ class Peer(Struct, frozen=True, gc=False):
 
 
 class OpenRequest(Struct, gc=False, eq=False):
-    """A request that has begun: the ledger's token."""
+    """A request that has begun: the ledger's token. Clients may have tens of thousands of them open."""
 
     began: int
     method: str
     target: str | None
     version: str | None
+    counted: Combination | None
+
+
+class SampledRequest(OpenRequest, gc=False, eq=False):
+    """One with a span."""
+
     client: str | None
     id: int | float | str | None
-    span: SpanContext | None
+    span: SpanContext
     tracestate: str | None
     arguments: bytes | None
     peer: Peer | None = None
@@ -59,7 +66,7 @@ class FinishedRequest(Struct, gc=False, eq=False):
     `session_id` is our own, `http_session` whether it is its transport's, too.
     """
 
-    request: OpenRequest
+    request: SampledRequest
     ended: int
     version: str | None
     client: str | None
@@ -96,14 +103,8 @@ class SpanRecords:
             self._constant |= {"mcp.server.name": settings.server, **variables}
 
     def make(self, finished: FinishedRequest, offset: int) -> SpanRecord:
-        """The record; `offset` turns a time of `time.perf_counter_ns` into one since the epoch.
-
-        Raises:
-            TypeError: the request has no span.
-        """
+        """The record; `offset` turns a time of `time.perf_counter_ns` into one since the epoch."""
         request, span = finished.request, finished.request.span
-        if span is None:
-            raise TypeError("a request without a span")
         attributes = self._constant.copy()
         name = self._describe(request, attributes)
         attributes[f"{OWN}session.id"] = finished.session_id
@@ -131,11 +132,11 @@ class SpanRecords:
             attributes,
             finished.error_type,
             status_message=None if finished.message is None else finished.message[:MESSAGE_CHARACTERS],
-            links=[_link(request)] if request.link is not None else [],
+            links=[] if request.link is None else [_link(request.link, request.peer)],
             kind=request.kind,
         )
 
-    def _describe(self, request: OpenRequest, attributes: dict[str, Any]) -> str:
+    def _describe(self, request: SampledRequest, attributes: dict[str, Any]) -> str:
         """Adds what the request says, and returns the span's name."""
         name = attributes["mcp.method.name"] = request.method
         if request.id is not None:
@@ -156,9 +157,6 @@ class SpanRecords:
         return name
 
 
-def _link(request: OpenRequest) -> SpanLink:
-    peer, link = request.peer, request.link
-    if link is None:
-        raise TypeError("a request without a link")
+def _link(link: Parent, peer: Peer | None) -> SpanLink:
     state = "" if peer is None or peer.tracestate is None else valid_tracestate(peer.tracestate)
     return SpanLink(link.trace_id, link.span_id, state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from _random import Random
+from math import log1p
 from typing import Final
 
 from msgspec import Struct
@@ -27,6 +28,10 @@ _MAX_MEMBERS: Final = 32
 
 LONGEST_TRACESTATE: Final = 32_768
 """Characters of a `tracestate` that can be valid: 32 members of at most 527, and as much white space between them."""
+
+
+_FOREVER: Final = 1 << 62
+"""More traces than there will be."""
 
 
 class Parent(Struct, frozen=True, gc=False):
@@ -82,6 +87,9 @@ def valid_tracestate(header: str) -> str:
 class Sampler:
     """Decides about each request as it begins.
 
+    Which of the traces that begin here is recorded next is drawn ahead, as how many are passed over before it: that
+    comes to the same as drawing each time (a geometric distribution), for a fraction of the time.
+
     Args:
         ratio: the share of traces to be recorded, from 0 to 1.
         parent_based: what the client decided is followed where there is a parent.
@@ -89,24 +97,42 @@ class Sampler:
     """
 
     def __init__(self, ratio: float, *, parent_based: bool, propagate: bool) -> None:
+        self._ratio = ratio
         self._bound = round(ratio * (1 << 64))
         self._parent_based = parent_based
         self._propagate = propagate
-        self._bits = Random(int.from_bytes(os.urandom(32), "little")).getrandbits
+        random = Random(int.from_bytes(os.urandom(32), "little"))
+        self._bits, self._random = random.getrandbits, random.random
+        self.passed_over = 0 if propagate else self._draw()
+        """How many requests without a parent need no decision: `decide` would return None for each."""
 
     def decide(self, parent: Parent | None) -> SpanContext | None:
         """The span of a request with this parent; None if it is neither recorded nor passed on."""
         if parent is None:
-            low = self._bits(64)
-            sampled = low < self._bound
-            if not sampled and not self._propagate:
-                return None
-            trace_id = (self._bits(64) << 64 | low or 1).to_bytes(16, "big")
-            return SpanContext(trace_id, self._span_id(), None, sampled)
+            return self._root()
         sampled = parent.sampled if self._parent_based else int.from_bytes(parent.trace_id[8:], "big") < self._bound
         if not sampled and not self._propagate:
             return None
         return SpanContext(parent.trace_id, self._span_id(), parent.span_id, sampled)
+
+    def _root(self) -> SpanContext | None:
+        if self.passed_over > 0:
+            self.passed_over -= 1
+            return None
+        low = self._bits(64)
+        if not self._propagate:
+            self.passed_over = self._draw()
+            low = low * self._bound >> 64  # an id that `traceidratio` records
+        trace_id = (self._bits(64) << 64 | low or 1).to_bytes(16, "big")
+        return SpanContext(trace_id, self._span_id(), None, low < self._bound)
+
+    def _draw(self) -> int:
+        """How many traces are not recorded before the next one that is."""
+        if self._ratio >= 1:
+            return 0
+        if not self._bound:
+            return _FOREVER
+        return min(int(log1p(-self._random()) / log1p(-self._ratio)), _FOREVER)
 
     def _span_id(self) -> bytes:
         return (self._bits(64) or 1).to_bytes(8, "big")
