@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from thv.http.tool_headers import SAFE_INTEGER, ToolHeaders, decode_value, encode_value, without_tools
+from thv.core.jsonrpc import decode_header, encode_header
+from thv.http.tool_headers import SAFE_INTEGER, ToolHeaders, without_tools
 
 
 def listed(*schemas: Any) -> bytes:
     tools = [{"name": f"t{number}", "inputSchema": schema} for number, schema in enumerate(schemas)]
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools, "nextCursor": "c"}}).encode()
+    return json.dumps(tools).encode()
 
 
 def annotated(kind: str = "string", name: Any = "Region") -> dict[str, Any]:
@@ -149,10 +150,10 @@ def test_a_tool_that_is_listed_anew_without_annotations_loses_its_headers() -> N
 
 @given(st.text())
 def test_an_encoded_value_is_safe_and_can_be_read_again(text: str) -> None:
-    value = encode_value(text)
+    value = encode_header(text)
     assert all(" " <= character <= "~" for character in value)
     assert value == value.strip()
-    assert decode_value(value) == text
+    assert decode_header(value) == text
 
 
 @given(

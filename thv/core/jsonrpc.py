@@ -102,6 +102,7 @@ def decode_header(value: str) -> str | None:
     if match is None:
         return value
     try:
-        return b64decode(match[1], validate=True).decode()
+        data = b64decode(match[1], validate=True)
+        return data.decode() if b64encode(data).decode() == match[1] else None
     except (binascii.Error, ValueError):
         return None

@@ -14,9 +14,13 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from thv.core.lines import LineSplitter
 from thv.process.server_process import grow_pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 READ_SIZE = 64 * 1024
 """Bytes asked for at a time; more would make malloc map and unmap memory at each read."""
@@ -37,6 +41,8 @@ class LineSource:
 
     Attributes:
         bytes_read: how much came so far.
+        on_ready: called when there are lines for `take_nowait`, or the end; a task that waits for them would only be
+            woken in the next turn of the loop.
     """
 
     def __init__(self, fd: int) -> None:
@@ -48,6 +54,7 @@ class LineSource:
         self._ended = False
         self._error: OSError | None = None
         self._taker: asyncio.Future[None] | None = None
+        self.on_ready: Callable[[], None] | None = None
         self._reading = False
         self._widened = False
         self.bytes_read = 0
@@ -71,13 +78,19 @@ class LineSource:
         Raises:
             LineTooLongError: a line has more than `MAX_MESSAGE` bytes.
         """
-        while not self._lines:
-            if self._ended:
-                if self._error is not None:
-                    raise self._error
-                return b""
+        while (line := self.take_nowait()) is None:
             self._taker = self._loop.create_future()
             await self._taker
+        return line
+
+    def take_nowait(self) -> bytes | None:
+        """The same, or None if there is no line yet."""
+        if not self._lines:
+            if not self._ended:
+                return None
+            if self._error is not None:
+                raise self._error
+            return b""
         line = self._lines.popleft()
         self._waiting -= len(line)
         if not self._reading and not self._ended and self._waiting <= QUEUE_LIMIT // 2:
@@ -126,6 +139,8 @@ class LineSource:
         taker, self._taker = self._taker, None
         if taker is not None and not taker.done():
             taker.set_result(None)
+        if self.on_ready is not None:
+            self.on_ready()
 
     if sys.platform != "win32":
 

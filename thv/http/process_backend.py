@@ -18,6 +18,8 @@ from thv.process.server_process import ServerProcess
 from thv.process.shutdown import POLL, ShutdownLadder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thv.servers.launch_spec import LaunchSpec
 
 KILLED = 128 + 9
@@ -99,6 +101,14 @@ class ProcessBackend:
             OSError: a line is larger than a line may be.
         """
         return await self._source.take()
+
+    def receive_nowait(self) -> bytes | None:
+        """The same, or None if there is no line yet."""
+        return self._source.take_nowait()
+
+    def set_on_ready(self, on_ready: Callable[[], None]) -> None:
+        """Call this when there may be something for `receive_nowait`."""
+        self._source.on_ready = on_ready
 
     async def close(self) -> int:
         """End the server; more than once is fine. What it started is ended, too, in the background.

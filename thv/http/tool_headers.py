@@ -7,13 +7,13 @@ it from the list, and nothing is expected of calls to it. Pure; never raises on 
 
 from __future__ import annotations
 
-import binascii
 import re
-from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, decode, encode
+
+from thv.core.jsonrpc import decode_header, encode_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,6 @@ SAFE_INTEGER: Final = 2**53 - 1
 """Larger integers are not the same number in all implementations of JSON (RFC 8259, section 6): none is repeated."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_ENCODED = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]{1,32}(?:\.[0-9]{1,32})?")
 
 _ONE_SCHEMA: Final = frozenset(
@@ -57,42 +56,14 @@ class InvalidAnnotationError(ValueError):
     """A tool's `x-mcp-header` annotations break the rules."""
 
 
-class _ListResult(Struct):
-    tools: list[Raw]
-
-
-class _ListReply(Struct):
-    result: _ListResult
-
-
 class _NamedTool(Struct):
     name: str
     inputSchema: Any = None  # noqa: N815  as it is spelled
 
 
-_LIST = Decoder(_ListReply)
+_TOOLS = Decoder(list[Raw])
 _TOOL = Decoder(_NamedTool)
 _MEMBERS = Decoder(dict[str, Raw])
-
-
-def encode_value(text: str) -> str:
-    """A text as a header may carry it (2026-07-28, "Value Encoding")."""
-    plain = all(" " <= character <= "~" for character in text) and text == text.strip()
-    if plain and not (text.startswith("=?base64?") and text.endswith("?=")):
-        return text
-    return f"=?base64?{b64encode(text.encode('utf-8', 'surrogatepass')).decode()}?="
-
-
-def decode_value(value: str) -> str | None:
-    """The text that a header carries; None where its encoding is broken."""
-    match = _ENCODED.fullmatch(value)
-    if match is None:
-        return value
-    try:
-        data = b64decode(match[1], validate=True)
-        return data.decode() if b64encode(data).decode() == match[1] else None
-    except (binascii.Error, ValueError):
-        return None
 
 
 class ToolHeaders:
@@ -109,14 +80,14 @@ class ToolHeaders:
         """The tools may have changed."""
         self._tools.clear()
 
-    def learn(self, line: bytes) -> list[str]:
-        """Take note of a reply to `tools/list`.
+    def learn(self, listed: Raw | bytes) -> list[str]:
+        """Take note of the `tools` in a reply to `tools/list`.
 
         Returns:
             The names of the tools that a client has to drop.
         """
         try:
-            tools = _LIST.decode(line).result.tools
+            tools = _TOOLS.decode(listed)
         except (ValueError, RecursionError):
             return []
         invalid = []
@@ -141,7 +112,7 @@ class ToolHeaders:
             return {}
         values = _decoded(arguments)
         found = {f"{PREFIX}{name}": _text_of(_at(values, path)) for path, name in annotations.items()}
-        return {name: encode_value(text) for name, text in found.items() if text is not None}
+        return {name: encode_header(text) for name, text in found.items() if text is not None}
 
     def wants_headers(self, tool: str | None) -> bool:
         """Whether calls of this tool have to carry any."""
@@ -165,7 +136,7 @@ def _compare(header: str | None, value: Any) -> str | None:
     text = _text_of(value)
     if header is None:
         return None if text is None else "is missing"
-    decoded = decode_value(header)
+    decoded = decode_header(header)
     if decoded is None:
         return "is not valid base64"
     if value is None:
@@ -183,7 +154,7 @@ def without_tools(line: bytes, names: list[str]) -> bytes:
     try:
         reply = _MEMBERS.decode(line)
         result = _MEMBERS.decode(reply["result"])
-        kept = [raw for raw in Decoder(list[Raw]).decode(result["tools"]) if _TOOL.decode(raw).name not in names]
+        kept = [raw for raw in _TOOLS.decode(result["tools"]) if _TOOL.decode(raw).name not in names]
     except (ValueError, RecursionError, KeyError):
         return line
     return encode(reply | {"result": result | {"tools": kept}})

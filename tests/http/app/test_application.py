@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import signal
@@ -19,10 +18,8 @@ import pytest
 
 from tests.e2e.harness import PATIENCE, is_gone, receive, until
 from tests.http.fronts import FrontRun, call, initialize, stateless
-from thv.http import wire
-from thv.http.app.application import StatelessCall
-from thv.http.app.event_store import EventStream
-from thv.http.app.pending_post import PendingPost
+from thv.core.message import read_message
+from thv.http.app.application import stateless_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -508,16 +505,10 @@ def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_
 
 @pytest.mark.parametrize(("code", "status"), [("-32601", 404), ("-32601.0", 404), ("NaN", 200), ("1e400", 200)])
 def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
-    message = wire.read(b'{"jsonrpc":"2.0","id":1,"error":{"code":%b,"message":""}}' % code.encode())
+    message = read_message(b'{"jsonrpc":"2.0","id":1,"error":{"code":%b,"message":""}}' % code.encode())
     assert message is not None
 
-    async def story() -> int:
-        pending = PendingPost(
-            1, accepts_json=True, accepts_events=False, is_batch=False, open_stream=lambda: EventStream(0, None)
-        )
-        return StatelessCall(pending).status_of(message)
-
-    assert asyncio.run(story()) == status
+    assert stateless_status(message) == status
 
 
 def test_when_the_newest_get_stream_goes_an_older_one_gets_what_comes(front: FrontRun, session: str) -> None:

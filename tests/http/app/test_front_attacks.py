@@ -92,8 +92,11 @@ def test_a_session_whose_client_left_in_the_middle_of_a_call_ends_in_its_time(tm
 
 def test_a_client_that_left_before_the_stream_began_has_cancelled_in_the_newest_revision(front: FrontRun) -> None:
     message, headers = stateless(call(1, "silent", {}))
-    post_and_leave(front, message, Accept="application/json", **headers)
+    connection = front.connection()
+    connection.request("POST", "/mcp", json.dumps(message), {"Content-Type": "application/json", **headers})
     asked, headers = stateless(call(2, "cancelled", {}))
+    assert front.post(asked, **headers).json()["result"]["cancelled"] == 0, "the server has the first call, too"
+    connection.close()
     until(lambda: front.post(asked, **headers).json()["result"]["cancelled"] > 0)
 
 

@@ -6,15 +6,15 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from thv.http import wire
+from thv.core.message import read_message
 from thv.http.app.shared_server import SharedServer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from thv.core.interfaces import EndReason
+    from thv.core.message import Id, Message
     from thv.http.app.event_store import EventStream
-    from thv.http.wire import Id, Message
 
 
 class Recorded:
@@ -53,7 +53,7 @@ class Nobody:
         return None
 
     def status_of(self, _message: Message) -> int:
-        return wire.OK
+        return 200
 
     def unrelated(self, _line: bytes) -> EventStream | None:
         return None
@@ -117,7 +117,7 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
             for has_sessions in (True, False)
         ]
         line = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"progressToken":1}}}\n'
-        message = wire.read(line)
+        message = read_message(line)
         assert message is not None
         for server in servers:
             await server.start()

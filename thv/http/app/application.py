@@ -6,12 +6,23 @@ specification asks of HTTP is implemented here: statuses, headers, sessions, str
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.json import encode
+
+from thv.core.jsonrpc import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+    error_reply,
+)
 from thv.errors import ThvError
-from thv.http import wire
 from thv.http.app.event_store import EventStream
-from thv.http.app.pending_post import PendingPost
+from thv.http.app.pending_post import JsonDeadlines, PendingPost
 from thv.http.app.request_validation import McpHeaders, RefusalError, read_body, read_messages
 from thv.http.app.response_writer import ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
@@ -19,18 +30,22 @@ from thv.http.bearer_auth import CHALLENGE
 from thv.http.cors import cors_headers, preflight_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
+    from thv.core.message import Id, Message
     from thv.http.app.health import HealthCheck
     from thv.http.app.http_session import HttpSession
     from thv.http.app.session_manager import SessionManager
+    from thv.http.app.shared_server import SharedServer
     from thv.http.bearer_auth import BearerAuth
     from thv.http.host_policy import HostPolicy
     from thv.http.server.request import HttpRequest
-    from thv.http.wire import Id, Message
 
     Header = tuple[bytes, bytes]
     Posted = list[tuple[bytes, Message]]
+    Answered = Callable[[PendingPost], None]
+
+OK = 200
 
 SESSION_ID = b"mcp-session-id"
 
@@ -39,44 +54,61 @@ ALLOW_POST = (b"allow", b"POST")
 
 
 STATUS_OF: Mapping[float, int] = {
-    wire.METHOD_NOT_FOUND: 404,
-    wire.HEADER_MISMATCH: 400,
-    wire.MISSING_CAPABILITY: 400,
-    wire.UNSUPPORTED_VERSION: 400,
+    METHOD_NOT_FOUND: 404,
+    HEADER_MISMATCH: 400,
+    MISSING_CAPABILITY: 400,
+    UNSUPPORTED_VERSION: 400,
 }
 """Statuses that the revision without sessions wants with certain errors (2026-07-28, "Request Metadata")."""
 
 
 class StatelessCall:
-    """One POST without a session, as a member of the server that it shares."""
+    """One POST without a session, as a member of the server that it shares.
 
-    __slots__ = ("_pending",)
+    Args:
+        server: that server.
+        app: answers the POST.
+        answer: how.
+    """
 
-    def __init__(self, pending: PendingPost) -> None:
-        self._pending = pending
+    __slots__ = ("_answer", "_app", "_server", "pending")
+
+    pending: PendingPost
+    """Set before it joins the server."""
+
+    def __init__(self, server: SharedServer, app: StreamableHttpApp, answer: ResponseWriter) -> None:
+        self._server = server
+        self._app = app
+        self._answer = answer
+
+    def answered(self, pending: PendingPost) -> None:
+        """It is decided what goes out."""
+        self._app.answer_post(self._answer, STATUS_OF, self._ended, pending)
 
     def reply(self, _id: Id, line: bytes, message: Message) -> EventStream | None:
         """The request was answered."""
-        self._pending.reply(line, None if message.error is None else message.error.code or wire.INTERNAL_ERROR)
-        return self._pending.stream
+        self.pending.reply(line, None if message.error is None else message.error.code or INTERNAL_ERROR)
+        return self.pending.stream
 
     def status_of(self, message: Message) -> int:
         """An error has its own status, unless a stream is open."""
-        if message.error is None or self._pending.stream is not None:
-            return wire.OK
-        return _status_of(message.error.code or wire.INTERNAL_ERROR, STATUS_OF)
+        return OK if self.pending.stream is not None else stateless_status(message)
 
     def related(self, _id: Id | None, line: bytes) -> EventStream | None:
         """A message that belongs to the request."""
-        return self._pending.note(line)
+        return self.pending.note(line)
 
     def unrelated(self, line: bytes) -> EventStream | None:
         """A message for every client, while this is the only one."""
-        return self._pending.note(line)
+        return self.pending.note(line)
 
     def end(self, reason: str) -> None:
         """The server is gone."""
-        self._pending.fail(502, wire.error_reply(wire.INTERNAL_ERROR, reason))
+        self.pending.fail(502, error_reply(INTERNAL_ERROR, reason))
+
+    def _ended(self, _pending: PendingPost) -> None:
+        if not self._server.leave_answered(self):
+            self._app.in_background(self._server.leave(self))
 
 
 class StreamableHttpApp:
@@ -107,6 +139,8 @@ class StreamableHttpApp:
         self._policy = policy
         self._auth = auth
         self._warn = warn
+        self._deadlines = JsonDeadlines()
+        self._background_tasks: set[asyncio.Task[None]] = set()
         self.passed = 0
 
     async def __call__(self, request: HttpRequest) -> None:
@@ -120,17 +154,17 @@ class StreamableHttpApp:
                 request.keep_alive = False  # the rest of the body is of no use
             answer.json(refused.status, refused.body, *refused.headers)
         except TooManySessionsError:
-            body = wire.error_reply(wire.INTERNAL_ERROR, "as many sessions are open as --max-sessions allows")
+            body = error_reply(INTERNAL_ERROR, "as many sessions are open as --max-sessions allows")
             answer.json(503, body, (b"retry-after", b"5"))
         except ThvError as error:
             self._health.failed(str(error))
-            answer.json(502, wire.error_reply(wire.INTERNAL_ERROR, f"the server cannot be started: {error}"))
+            answer.json(502, error_reply(INTERNAL_ERROR, f"the server cannot be started: {error}"))
         except ConnectionError:
             pass  # the client left
         except Exception as error:  # noqa: BLE001  one request must not take the others with it
             self._warn(f"internal error while answering {request.method} {request.path.decode('latin-1')}: {error!r}")
             request.keep_alive = False
-            answer.json(500, wire.error_reply(wire.INTERNAL_ERROR, "internal error of thv; see its stderr"))
+            answer.json(500, error_reply(INTERNAL_ERROR, "internal error of thv; see its stderr"))
 
     async def _answer(self, request: HttpRequest, answer: ResponseWriter) -> None:
         headers = request.headers
@@ -163,7 +197,7 @@ class StreamableHttpApp:
         if self._health.look():
             answer.json(200, b'{"status":"ready"}')
         else:
-            reason = wire.encoded(self._health.problem)
+            reason = encode(self._health.problem)
             answer.json(503, b'{"status":"not ready","reason":%b}' % reason)
 
     async def _post(self, headers: McpHeaders, answer: ResponseWriter) -> None:
@@ -176,8 +210,8 @@ class StreamableHttpApp:
             await self._post_stateless(headers, posted[0], answer)
         elif headers.session is not None:
             session = self._session(headers)
-            pending = await self._submit(headers, session, posted, answer, is_batch=is_batch)
-            await _finish(pending, answer)
+            answered = partial(self.answer_post, answer, None, _nothing)
+            await self._submit(headers, session, posted, answer, answered, is_batch=is_batch)
         elif first.method == "initialize" and first.is_request and not is_batch:
             await self._initialize(headers, posted, answer)
         else:
@@ -186,31 +220,42 @@ class StreamableHttpApp:
     async def _initialize(self, headers: McpHeaders, posted: Posted, answer: ResponseWriter) -> None:
         """Begin a session. It exists once the server agrees; then the answer names it."""
         session = await self._sessions.open_session()
-        pending = await self._submit(headers, session, posted, answer, is_batch=False)
-        if pending is not None:
-            await pending.decided
+
+        def answered(pending: PendingPost) -> None:
             if pending.error_code is None and pending.refusal is None:
                 answer.headers.append((SESSION_ID, session.id.encode()))
-        await _finish(pending, answer)
-        if pending is None or pending.error_code is not None:
-            session.end("the server refused to initialize the session")
-        elif pending.left:
-            session.end("the client left before it knew the session")
+            self.answer_post(answer, None, ended, pending)
+
+        def ended(pending: PendingPost) -> None:
+            if pending.error_code is not None:
+                session.end("the server refused to initialize the session")
+            elif pending.left:
+                session.end("the client left before it knew the session")
+
+        await self._submit(headers, session, posted, answer, answered, is_batch=False)
 
     async def _submit(
-        self, headers: McpHeaders, session: HttpSession, posted: Posted, answer: ResponseWriter, *, is_batch: bool
-    ) -> PendingPost | None:
+        self,
+        headers: McpHeaders,
+        session: HttpSession,
+        posted: Posted,
+        answer: ResponseWriter,
+        answered: Answered,
+        *,
+        is_batch: bool,
+    ) -> None:
         requests = sum(message.is_request for _, message in posted)
-        pending = (
-            _pending(headers, requests, session.open_stream, answer.request, is_batch=is_batch) if requests else None
-        )
+        pending = None
+        if requests:
+            pending = self._pending(headers, requests, session.open_stream, answer, answered, is_batch=is_batch)
         try:
             await session.submit(posted, pending)
         except OSError:
             session.end("the server ended")
             if pending is None:
                 raise RefusalError(404, session.ended or "the session is over") from None
-        return pending
+        if pending is None:
+            answer.empty(202)
 
     async def _post_stateless(self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter) -> None:
         line, message = posted
@@ -224,21 +269,77 @@ class StreamableHttpApp:
         headers.validate_stateless(message)
         stateless = await self._sessions.stateless()
         if message.method == "tools/call":
-            problem = await stateless.catalogue.mismatch(line, message, answer.request.headers)
+            problem = await stateless.catalogue.mismatch(message, answer.request.headers)
             if problem is not None:
                 raise headers.mismatch(message, problem)
         server = stateless.server
-        pending = _pending(headers, 1, _unkept_stream, answer.request, is_batch=False)
-        call = StatelessCall(pending)
-        server.join(call, stateless.instrumentation)
+        call = StatelessCall(server, self, answer)
+        call.pending = self._pending(headers, 1, _unkept_stream, answer, call.answered, is_batch=False)
+        if call.pending.left:
+            return
+        server.join(call, stateless.instrumentation, scope=call)
         try:
-            try:
-                await server.send(call, line, message)
-            except OSError:
-                call.end("the server ended")
-            await _finish(pending, answer, STATUS_OF)
+            await server.send(call, line, message)
+        except OSError:
+            call.end("the server ended")
+
+    def _pending(
+        self,
+        headers: McpHeaders,
+        requests: int,
+        open_stream: Callable[[], EventStream],
+        answer: ResponseWriter,
+        answered: Answered,
+        *,
+        is_batch: bool,
+    ) -> PendingPost:
+        """What waits for the replies to a POST. It answers the request itself, however long that takes."""
+        request = answer.request
+        request.is_deferred = True
+        pending = PendingPost(
+            requests,
+            accepts_json=headers.accepts_json,
+            accepts_events=headers.accepts_events,
+            is_batch=is_batch,
+            open_stream=open_stream,
+            deadlines=self._deadlines,
+            on_decided=answered,
+        )
+        if pending.stream is None:
+            request.on_disconnect = pending.client_left
+        if request.is_disconnected:
+            pending.client_left()
+        return pending
+
+    def answer_post(
+        self, answer: ResponseWriter, status_of: Mapping[float, int] | None, ended: Answered, pending: PendingPost
+    ) -> None:
+        """It is decided what goes out for a POST: send it. `ended` is called once that is done or has failed."""
+        try:
+            if pending.stream is not None:
+                self.in_background(self._stream_post(answer, pending.stream, ended, pending))
+                return
+            if pending.refusal is not None:
+                answer.json(*pending.refusal)
+            elif not pending.left:
+                answer.json(_status_of(pending.error_code, status_of or {}), pending.body())
+            ended(pending)
+        except Exception as error:  # noqa: BLE001  whoever delivers a reply must not suffer from it
+            self._warn(f"internal error while answering a POST: {error!r}")
+
+    async def _stream_post(
+        self, answer: ResponseWriter, stream: EventStream, ended: Answered, pending: PendingPost
+    ) -> None:
+        try:
+            await answer.stream_to(stream)
         finally:
-            await server.leave(call)
+            ended(pending)
+
+    def in_background(self, work: Coroutine[object, object, None]) -> None:
+        """Run it beside the requests."""
+        task = asyncio.create_task(work)
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
 
     async def _get(self, headers: McpHeaders, answer: ResponseWriter) -> None:
         _check_revision(headers)
@@ -274,25 +375,8 @@ class StreamableHttpApp:
         return session
 
 
-def _pending(
-    headers: McpHeaders,
-    requests: int,
-    open_stream: Callable[[], EventStream],
-    request: HttpRequest,
-    *,
-    is_batch: bool,
-) -> PendingPost:
-    pending = PendingPost(
-        requests,
-        accepts_json=headers.accepts_json,
-        accepts_events=headers.accepts_events,
-        is_batch=is_batch,
-        open_stream=open_stream,
-    )
-    request.on_disconnect = pending.client_left
-    if request.is_disconnected:
-        pending.client_left()
-    return pending
+def _nothing(_pending: PendingPost) -> None:
+    """Nothing is to be done once a POST was answered."""
 
 
 def _check_revision(headers: McpHeaders) -> None:
@@ -304,23 +388,10 @@ def _unkept_stream() -> EventStream:
     return EventStream(0, None)
 
 
-async def _finish(
-    pending: PendingPost | None, answer: ResponseWriter, status_of: Mapping[float, int] | None = None
-) -> None:
-    """Answer a POST with what came for it; None if nothing is due."""
-    if pending is None:
-        answer.empty(202)
-        return
-    await pending.decided
-    if pending.left:
-        return
-    if pending.stream is not None:
-        await answer.stream_to(pending.stream)
-    elif pending.refusal is not None:
-        answer.json(*pending.refusal)
-    else:
-        answer.json(_status_of(pending.error_code, status_of or {}), pending.body())
+def stateless_status(message: Message) -> int:
+    """The status of a reply in a revision without sessions."""
+    return OK if message.error is None else _status_of(message.error.code or INTERNAL_ERROR, STATUS_OF)
 
 
 def _status_of(code: float | None, statuses: Mapping[float, int]) -> int:
-    return wire.OK if code is None else statuses.get(code, wire.OK)
+    return OK if code is None else statuses.get(code, OK)

@@ -10,8 +10,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from thv.core.message import read_message
 from thv.errors import ThvError
-from thv.http import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ class Health:
         with suppress(OSError):  # it ended at once, which is told below
             await backend.send(GREETING)
         while line := await backend.receive():
-            message = wire.read(line)
+            message = read_message(line)
             if message is not None and message.is_response:
                 return
         raise ConnectionError(f"it ended with exit code {await backend.close()} before it answered")

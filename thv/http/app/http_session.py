@@ -11,15 +11,16 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from thv.http import wire
+from thv.core.jsonrpc import INTERNAL_ERROR, REQUEST_CANCELLED, error_reply
+from thv.core.message import ErrorObject, Message, Result, twin
 from thv.http.app.event_store import EventStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thv.core.message import Id
     from thv.http.app.event_store import EventStream
     from thv.http.app.pending_post import PendingPost
-    from thv.http.wire import Id, Message
 
 WAITING_BYTES = 1 << 20
 """Bytes of messages that wait for a client without a stream; the oldest go first."""
@@ -27,8 +28,7 @@ WAITING_BYTES = 1 << 20
 CANCEL_GRACE_S = 1.0
 """Seconds a server has to answer a request that the client cancelled. It should not; then the POST is ended here."""
 
-CANCELLED = -32800
-"""The code by which LSP, and servers that follow it, say that a request was cancelled."""
+OK = 200
 
 PRIMES_SINCE = "2025-11-25"
 """The first revision in which a stream begins with an event without data; older clients take it for bad JSON."""
@@ -127,13 +127,13 @@ class HttpSession:
 
     def status_of(self, message: Message) -> int:  # noqa: ARG002  the signature is Member's
         """The HTTP status of a reply: in a session always the same one."""
-        return wire.OK
+        return OK
 
     def reply(self, id_: Id, line: bytes, message: Message) -> EventStream | None:
         """The server answered a request; the stream to wait for if it is full."""
         found = self._pending.get(id_)
         if found is None:
-            id_ = wire.twin(id_)
+            id_ = twin(id_)
             found = self._pending.get(id_)
         if found is None:
             return None  # cancelled, or never asked
@@ -142,9 +142,9 @@ class HttpSession:
             del self._pending[id_]
             for token in [token for token, owner in self._tokens.items() if owner == id_]:
                 del self._tokens[token]
-        if isinstance(message.result, wire.Result) and message.result.protocol_version and self.version is None:
+        if isinstance(message.result, Result) and message.result.protocol_version and self.version is None:
             self.version = message.result.protocol_version
-        pending.reply(line, None if message.error is None else message.error.code or wire.INTERNAL_ERROR)
+        pending.reply(line, None if message.error is None else message.error.code or INTERNAL_ERROR)
         return pending.stream
 
     def related(self, id_: Id | None, line: bytes) -> EventStream | None:
@@ -183,7 +183,7 @@ class HttpSession:
         pending_posts, self._pending = self._pending, {}
         for id_, found in pending_posts.items():
             for pending in found:
-                pending.fail(status, wire.error_reply(wire.INTERNAL_ERROR, reason, id_))
+                pending.fail(status, error_reply(INTERNAL_ERROR, reason, id_))
         self._store.end()
         self._waiting.clear()
         self._on_end(self)
@@ -204,8 +204,8 @@ class HttpSession:
     def _end_cancelled(self, id_: Id, pending: PendingPost) -> None:
         found = self._pending.get(id_)
         if found and found[0] is pending and pending.due:
-            line = wire.error_reply(CANCELLED, "the request was cancelled", id_)
-            self.reply(id_, line, wire.Message(id=id_, error=wire.Error(CANCELLED)))
+            line = error_reply(REQUEST_CANCELLED, "the request was cancelled", id_)
+            self.reply(id_, line, Message(id=id_, error=ErrorObject(REQUEST_CANCELLED)))
 
     def _add_listener(self, stream: EventStream) -> None:
         # The connections that are open stay, so that another gets what comes when the newest one closes.

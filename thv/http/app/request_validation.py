@@ -12,14 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
-from thv.http import wire
-from thv.http.tool_headers import decode_value
+from thv.core.jsonrpc import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NAMED_BY,
+    PARSE_ERROR,
+    UNSUPPORTED_VERSION,
+    decode_header,
+    error_reply,
+    one_line,
+)
+from thv.core.message import is_batch, read_message, split_batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from thv.core.message import Id, Message
     from thv.http.server.request import HttpRequest
-    from thv.http.wire import Id, Message
 
     Header = tuple[bytes, bytes]
 
@@ -40,16 +51,6 @@ STATELESS: Final = "2026-07-28"
 
 BATCHES_UP_TO: Final = "2025-03-26"
 """The last revision with JSON-RPC batches, and the one that a client without a version header is taken to speak."""
-
-NAMED_BY: Final = {
-    "tools/call": "name",
-    "prompts/get": "name",
-    "resources/read": "uri",
-    "tasks/get": "task_id",
-    "tasks/update": "task_id",
-    "tasks/cancel": "task_id",
-}
-"""Methods that require `Mcp-Name`, and the parameter that it repeats (2026-07-28; for tasks SEP-2663)."""
 
 REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Methods that 2026-07-28 has no more. A server on stdio cannot see which revision is spoken, and might answer them."""
@@ -74,7 +75,7 @@ class RefusalError(Exception):
         status: int,
         message: str,
         *,
-        code: int = wire.INVALID_REQUEST,
+        code: int = INVALID_REQUEST,
         id_: Id | None = None,
         data: Any = None,
         headers: tuple[Header, ...] = (),
@@ -82,7 +83,7 @@ class RefusalError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers
-        self.body = wire.error_reply(code, message, id_, data=data)
+        self.body = error_reply(code, message, id_, data=data)
 
 
 class McpHeaders:
@@ -147,14 +148,12 @@ class McpHeaders:
         if version is None:
             if not self.is_known_revision:
                 raise self._unsupported_version(message, self.version)
-            raise _refusal(message, wire.INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion")
+            raise _refusal(message, INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion")
         self._check("MCP-Protocol-Version", self.version, version, message)
         if version in WITH_SESSIONS:
             raise self._unsupported_version(message, version)
         if meta is None or not meta.has_client_capabilities:
-            raise _refusal(
-                message, wire.INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/clientCapabilities"
-            )
+            raise _refusal(message, INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/clientCapabilities")
         method = message.method or ""
         self._check("Mcp-Method", self._text(b"mcp-method"), method, message)
         parameter = NAMED_BY.get(method)
@@ -162,25 +161,25 @@ class McpHeaders:
             given = self._text(b"mcp-name")
             name = None if message.params is None else getattr(message.params, parameter)
             if given is not None or name is not None:
-                self._check("Mcp-Name", None if given is None else decode_value(given), name, message, given=given)
+                self._check("Mcp-Name", None if given is None else decode_header(given), name, message, given=given)
         if method in REMOVED and _is_stateless_revision(version):
             raise RefusalError(
                 404,
                 f"revision {version} has no method {method}",
-                code=wire.METHOD_NOT_FOUND,
+                code=METHOD_NOT_FOUND,
                 id_=_id_of(message),
             )
 
     def mismatch(self, message: Message, problem: str) -> RefusalError:
         """The refusal of a request whose headers do not say what its body says."""
-        return _refusal(message, wire.HEADER_MISMATCH, f"Header mismatch: {problem}")
+        return _refusal(message, HEADER_MISMATCH, f"Header mismatch: {problem}")
 
     def _unsupported_version(self, message: Message, version: str | None) -> RefusalError:
         data = {"supported": [*WITH_SESSIONS, STATELESS] if version not in WITH_SESSIONS else [STATELESS]}
         sentence = "this revision is not supported"
         if version in WITH_SESSIONS:
             sentence = f"revision {version} has sessions: begin with initialize"
-        return _refusal(message, wire.UNSUPPORTED_VERSION, sentence, data | {"requested": version})
+        return _refusal(message, UNSUPPORTED_VERSION, sentence, data | {"requested": version})
 
     def _text(self, name: bytes) -> str | None:
         value = self._headers.get(name)
@@ -252,22 +251,22 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
         try:
             body.decode()
         except UnicodeDecodeError:
-            raise RefusalError(400, "the body is not UTF-8", code=wire.PARSE_ERROR) from None
-    line = wire.one_line(body)
-    message = wire.read(line)
+            raise RefusalError(400, "the body is not UTF-8", code=PARSE_ERROR) from None
+    line = one_line(body)
+    message = read_message(line)
     if message is not None:
         _check_message(message)
         return [(line, message)], False
-    elements = wire.split_batch(line) if wire.is_batch(body) else None
+    elements = split_batch(line) if is_batch(body) else None
     if elements is None:
-        raise RefusalError(400, "the body is not JSON, or not a JSON-RPC message", code=wire.PARSE_ERROR)
+        raise RefusalError(400, "the body is not JSON, or not a JSON-RPC message", code=PARSE_ERROR)
     if version is not None and version > BATCHES_UP_TO:
         raise RefusalError(400, f"revision {version} has no batches: send one message a POST")
     if len(elements) > MAX_BATCH:
         raise RefusalError(413, f"a batch has at most {MAX_BATCH} messages")
     messages = []
     for element in elements:
-        message = wire.read(element)
+        message = read_message(element)
         if message is None:
             raise RefusalError(400, "an element of the batch is not a JSON-RPC message")
         _check_message(message)

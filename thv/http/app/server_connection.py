@@ -7,18 +7,19 @@ is dropped (an HTTP client has no place for it) and reported under --debug. Each
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from thv.http import wire
+from thv.core.message import read_message, read_parts
 from thv.http.app.event_store import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thv.core.interfaces import Backend, SessionInstrumentation
+    from thv.core.message import Message
     from thv.http.app.event_store import EventStream
     from thv.http.app.http_session import HttpSession
-    from thv.http.wire import Message
 
     class StoppableBackend(Backend, Protocol):
         """A backend that can be ended at once."""
@@ -27,8 +28,22 @@ if TYPE_CHECKING:
             """End the server without waiting for it to notice the end of its input."""
 
 
+@runtime_checkable
+class PushingBackend(Protocol):
+    """A backend that calls back when lines came, which is sooner than a task that waits for them would run."""
+
+    def receive_nowait(self) -> bytes | None:
+        """The next line; empty at the end, None if there is none yet. Raises OSError for a line that is too long."""
+
+    def set_on_ready(self, on_ready: Callable[[], None]) -> None:
+        """Call this when there may be something for `receive_nowait`."""
+
+
 LAST_WORDS_S = 3.0
 """Between a server that reads no more and its end, which gives the reason."""
+
+OK = 200
+"""The HTTP status of a response that brings a reply in a session, whatever it says."""
 
 MAX_SHOWN = 200
 """Characters shown of a line that is not a message."""
@@ -59,7 +74,10 @@ class ServerConnection:
         self._on_end = on_end
         self._write_timeout = write_timeout
         self._warn = warn
+        self._loop = asyncio.get_running_loop()
         self._reading: asyncio.Task[None] | None = None
+        self._pushing = backend if isinstance(backend, PushingBackend) else None
+        self._idle: asyncio.Future[EventStream | None] | None = None
         self._closing = False
 
     async def start(self) -> None:
@@ -69,6 +87,8 @@ class ServerConnection:
             ThvError: it cannot be started.
         """
         await self._backend.start()
+        if self._pushing is not None:
+            self._pushing.set_on_ready(self._on_lines)
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, line: bytes) -> None:
@@ -97,11 +117,10 @@ class ServerConnection:
     async def _read(self) -> None:
         problem = ""
         try:
-            while line := await self._backend.receive():
-                message = wire.read(line)
-                stream = self._read_other(line) if message is None else self._deliver(line, message)
-                if stream is not None and stream.is_full:
-                    await stream.wait_drained(self._write_timeout)
+            while line := await self._next_line():
+                full = self._pass_on(line)
+                if full is not None:
+                    await full.wait_drained(self._write_timeout)
         except OSError as error:
             problem = f": it wrote {error}"
         if self._closing:
@@ -110,15 +129,49 @@ class ServerConnection:
         if not self._closing:
             self._on_end(f"the server ended with exit code {exit_code}{problem}")
 
-    def _read_other(self, line: bytes) -> EventStream | None:
-        """A line that is not one message: a batch, or something for stderr."""
+    async def _next_line(self) -> bytes:
+        """The next line that `_on_lines` has not passed on; empty at the end."""
+        pushing = self._pushing
+        if pushing is None:
+            return await self._backend.receive()
+        while (line := pushing.receive_nowait()) is None:
+            self._idle = self._loop.create_future()
+            full = await self._idle
+            if full is not None:
+                await full.wait_drained(self._write_timeout)
+        return line
+
+    def _on_lines(self) -> None:
+        """Lines came: pass them on at once, while the reading task is idle. It wakes for a full stream, and the end."""
+        idle, pushing = self._idle, self._pushing
+        if idle is None or pushing is None:
+            return
         full = None
-        for element in (wire.split_batch(line) if wire.is_batch(line) else None) or ():
-            message = wire.read(element)
-            if message is not None:
-                stream = self._deliver(element + b"\n", message)
-                full = stream if stream is not None and stream.is_full else full
-                line = b""
+        try:
+            while full is None:
+                line = pushing.receive_nowait()
+                if line is None:
+                    return
+                if not line:
+                    break
+                full = self._pass_on(line)
+        except OSError:
+            pass  # the task meets it again
+        self._idle = None
+        if not idle.done():
+            idle.set_result(full)
+
+    def _pass_on(self, line: bytes) -> EventStream | None:
+        """Hand on what a line says; returns a stream that is full."""
+        message = read_message(line)
+        if message is not None:
+            stream = self._deliver(line, message)
+            return stream if stream is not None and stream.is_full else None
+        full = None
+        for part, message in read_parts(line):
+            stream = self._deliver(part if part is line else part + b"\n", message)
+            full = stream if stream is not None and stream.is_full else full
+            line = b""
         if line.strip():
             self._warn(f"the server wrote a line that is not a message: {_shown(line)}")
         return full
@@ -143,6 +196,7 @@ class DedicatedServer:
     ) -> None:
         self._session = session
         self._instrumentation = instrumentation
+        self._on_server_message = instrumentation.on_server_message
         self._loop = asyncio.get_running_loop()
         self._connection = ServerConnection(backend, self._deliver, self._ended, warn=warn)
 
@@ -154,23 +208,23 @@ class DedicatedServer:
         """
         await self._connection.start()
 
-    async def send(self, line: bytes, message: Message) -> None:  # noqa: ARG002  the signature is Link's
+    async def send(self, line: bytes, message: Message) -> None:
         """Hand on one line of the client.
 
         Raises:
             OSError: the server has ended.
         """
-        await self._connection.send(self._instrumentation.outgoing(line))
+        await self._connection.send(self._instrumentation.on_client_message(line, message))
 
     async def close(self, *, hurry: bool) -> None:
         """The session is over: end its server."""
-        self._instrumentation.abandon()
+        self._instrumentation.close()
         await self._connection.close(hurry=hurry)
 
     def _deliver(self, line: bytes, message: Message) -> EventStream | None:
         session = self._session
         # Inspected after it was handed on: inspection must not delay it.
-        self._loop.call_soon(self._instrumentation.from_response, line, wire.OK)
+        self._loop.call_soon(partial(self._on_server_message, line, message, http_status=OK))
         if message.is_response:
             return session.reply(message.id, line, message) if isinstance(message.id, int | float | str) else None
         if message.method is None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from thv.core.interfaces import Instrumentation, SessionInstrumentation
+    from thv.core.message import Message
     from thv.http.app.server_connection import StoppableBackend
-    from thv.http.wire import Message
 
 SESSION_ID_BYTES = 24
 """Random bytes of a session id: 192 bits cannot be guessed (MCP, "Session Management")."""
@@ -70,7 +70,7 @@ class SharedLink:
     async def close(self, *, hurry: bool) -> None:  # noqa: ARG002  the server stays
         """The session is over."""
         await self._server.leave(self._session)
-        self._instrumentation.abandon()
+        self._instrumentation.close()
 
 
 class StatelessServer:
@@ -223,7 +223,7 @@ class SessionManager:
 
     def _forget_stateless(self) -> None:
         if self._stateless is not None:
-            self._stateless.instrumentation.abandon()
+            self._stateless.instrumentation.close()
             self._stateless = None
 
     async def _sweep(self) -> None:

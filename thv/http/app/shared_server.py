@@ -12,18 +12,26 @@ import asyncio
 import itertools
 import secrets
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from thv.http import wire
+from msgspec import UNSET
+from msgspec.json import encode
+from msgspec.structs import replace
+
+from thv.core.jsonrpc import INTERNAL_ERROR, cancellation, error_reply
+from thv.core.message import read_message, twin
+from thv.core.splice import CANCELLED_ID, ID, PROGRESS_TOKEN, REQUEST_TOKEN, RESULT_SUBSCRIPTION, SUBSCRIPTION
 from thv.http.app.server_connection import ServerConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Hashable
 
     from thv.core.interfaces import SessionInstrumentation
+    from thv.core.message import Id, Message
+    from thv.core.splice import Member as MessageMember
     from thv.http.app.event_store import EventStream
     from thv.http.app.server_connection import StoppableBackend
-    from thv.http.wire import Id, Message, Place
 
 FIRST_ID = 1 << 40
 """Our ids begin where no client's counter is, so that one is never taken for the other."""
@@ -57,21 +65,30 @@ class Member(Protocol):
         """The server is gone."""
 
 
+class _Membership:
+    """What is known of a member: how it is instrumented, and its open requests by our ids."""
+
+    __slots__ = ("instrumentation", "open", "scope")
+
+    def __init__(self, instrumentation: SessionInstrumentation, scope: Hashable) -> None:
+        self.instrumentation = instrumentation
+        self.scope = scope
+        self.open: set[int] = set()
+
+
 class _Route:
-    """Whose request it is that has one of our ids, and what the client calls it."""
+    """Whose request it is that has one of our ids, and what the client calls it. thv's own has no membership."""
 
-    __slots__ = ("cancelled", "id", "instrumentation", "member", "method", "raw_id", "raw_token")
+    __slots__ = ("cancelled", "id", "member", "membership", "method", "raw_id", "raw_token")
 
-    def __init__(
-        self, member: Member, line: bytes, message: Message, instrumentation: SessionInstrumentation | None
-    ) -> None:
+    def __init__(self, member: Member, line: bytes, message: Message, membership: _Membership | None) -> None:
         token = None if message.meta is None else message.meta.progress_token
         self.member = member
+        self.membership = membership
         self.id: Id = message.id if isinstance(message.id, int | float | str) else 0
-        self.raw_id = wire.raw_id(line)
-        self.raw_token = None if token is None else wire.encoded(token)
+        self.raw_id = ID.raw(line, message) or b"null"
+        self.raw_token = None if token is None else encode(token)
         self.method = message.method
-        self.instrumentation = instrumentation
         self.cancelled = False
 
 
@@ -99,9 +116,9 @@ class SharedServer:
         self._connection = ServerConnection(backend, self._deliver, self._ended, write_timeout=0, warn=warn)
         self._loop = asyncio.get_running_loop()
         self.has_sessions = has_sessions
-        self.on_tools: Callable[[bytes | None], None] | None = None
+        self.on_tools: Callable[[Message | None], None] | None = None
         self._on_end = on_end
-        self._members: dict[Member, SessionInstrumentation] = {}
+        self._members: dict[Member, _Membership] = {}
         self._routes: dict[int, _Route] = {}
         self._asked: dict[Id, Member] = {}
         self._initializing: asyncio.Future[bytes] | None = None
@@ -128,32 +145,58 @@ class SharedServer:
 
     async def close(self, *, hurry: bool = False) -> None:
         """End the server."""
-        for instrumentation in set(self._members.values()):
-            instrumentation.abandon()
+        for instrumentation in self._instrumentations():
+            instrumentation.close()
         await self._connection.close(hurry=hurry)
 
-    def join(self, member: Member, instrumentation: SessionInstrumentation) -> None:
-        """A client comes."""
-        self._members[member] = instrumentation
+    def join(self, member: Member, instrumentation: SessionInstrumentation, *, scope: Hashable = None) -> None:
+        """A client comes.
+
+        Args:
+            member: the client.
+            instrumentation: passed all its messages, as the client has them: with its own ids.
+            scope: tells its ids from those of other clients with the same instrumentation.
+        """
+        self._members[member] = _Membership(instrumentation, scope)
+
+    def leave_answered(self, member: Member) -> bool:
+        """A client goes that waits for nothing any more; False, and nothing happens, if it does wait."""
+        membership = self._members.get(member)
+        if membership is None:
+            return True
+        if membership.open or self._asked:
+            return False
+        del self._members[member]
+        self.last_used = self._loop.time()
+        return True
 
     async def leave(self, member: Member) -> None:
         """A client goes: its open requests are cancelled."""
-        self._members.pop(member, None)
+        membership = self._members.pop(member, None)
         self.last_used = self._loop.time()
-        if self._asked:
-            for question in [id_ for id_, asked in self._asked.items() if asked is member]:
-                del self._asked[question]
-                await self._send_or_forget(wire.error_reply(wire.INTERNAL_ERROR, "the client left", question) + b"\n")
-        for ours in [ours for ours, route in self._routes.items() if route.member is member]:
-            await self._cancel(ours)
+        for question in [id_ for id_, asked in self._asked.items() if asked is member]:
+            del self._asked[question]
+            await self._send_or_forget(error_reply(INTERNAL_ERROR, "the client left", question) + b"\n")
+        for ours in list(membership.open) if membership is not None else []:
+            await self._cancel(ours, membership)
 
-    async def _cancel(self, ours: int) -> None:
+    async def withdraw(self, member: Member) -> None:
+        """Cancel thv's own requests."""
+        for ours in [ours for ours, route in self._routes.items() if route.member is member]:
+            await self._cancel(ours, None)
+
+    async def _cancel(self, ours: int, membership: _Membership | None) -> None:
+        route = self._routes.get(ours)
         initializing = self._initializing
-        if self._routes[ours].method == "initialize" and initializing is not None and not initializing.done():
+        if route is None:
+            return
+        if route.method == "initialize" and initializing is not None and not initializing.done():
             return  # other clients wait for the answer
-        route = self._routes.pop(ours)
-        line = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}\n' % ours
-        await self._send_or_forget(line if route.instrumentation is None else route.instrumentation.outgoing(line))
+        del self._routes[ours]
+        if membership is not None:
+            membership.open.discard(ours)
+            membership.instrumentation.on_request_cancelled(route.id, scope=membership.scope)
+        await self._send_or_forget(cancellation(ours))
 
     async def send(self, member: Member, line: bytes, message: Message) -> None:
         """Hand on one line of a client.
@@ -161,55 +204,63 @@ class SharedServer:
         Raises:
             OSError: the server has ended.
         """
-        instrumentation = self._members[member]
+        membership = self._members[member]
         if message.is_request:
-            await self._send_request(member, line, message, instrumentation)
-        elif message.is_response:
-            if isinstance(message.id, int | float | str) and self._asked.get(message.id) is member:
-                del self._asked[message.id]
-                await self._connection.send(instrumentation.outgoing(line))
+            await self._send_request(member, line, message, membership)
+            return
+        if message.is_response:
+            if not isinstance(message.id, int | float | str) or self._asked.get(message.id) is not member:
+                return
+            del self._asked[message.id]
         elif message.method == "notifications/cancelled" and message.params is not None:
-            theirs = message.params.request_id
-            for ours, route in self._routes.items():
-                if route.member is member and route.id == theirs and not route.cancelled:
-                    route.cancelled = True
-                    self._loop.call_later(ROUTE_GRACE_S, self._routes.pop, ours, None)
-                    changed = _changed(wire.CANCELLED_ID, line, b"%d" % ours)
-                    await self._connection.send(instrumentation.outgoing(changed))
-                    break
-        elif message.method != "notifications/initialized" or not self._is_initialized:
-            self._is_initialized = self._is_initialized or message.method == "notifications/initialized"
-            await self._connection.send(instrumentation.outgoing(line))
+            await self._send_cancellation(membership, line, message)
+            return
+        elif message.method == "notifications/initialized":
+            if self._is_initialized:
+                return
+            self._is_initialized = True
+        await self._connection.send(_inspected(membership, line, message))
+
+    async def _send_cancellation(self, membership: _Membership, line: bytes, message: Message) -> None:
+        theirs = None if message.params is None else message.params.request_id
+        for ours in sorted(membership.open):
+            route = self._routes[ours]
+            if route.id == theirs and not route.cancelled:
+                route.cancelled = True
+                self._loop.call_later(ROUTE_GRACE_S, self._forget, ours)
+                line = _inspected(membership, line, message)
+                await self._connection.send(CANCELLED_ID.replaced(line, b"%d" % ours, message))
+                return
 
     async def ask(self, member: Member, line: bytes, message: Message) -> None:
-        """Send a request of thv's own, which is not instrumented; `leave` withdraws it.
+        """Send a request of thv's own, which is not instrumented; `withdraw` cancels it.
 
         Raises:
             OSError: the server has ended.
         """
         ours = next(_ids)
         self._routes[ours] = _Route(member, line, message, None)
-        await self._connection.send(_changed(wire.ID, line, b"%d" % ours, message))
+        await self._connection.send(ID.replaced(line, b"%d" % ours, message))
 
-    async def _send_request(
-        self, member: Member, line: bytes, message: Message, instrumentation: SessionInstrumentation
-    ) -> None:
+    async def _send_request(self, member: Member, line: bytes, message: Message, membership: _Membership) -> None:
         ours = next(_ids)
-        route = _Route(member, line, message, instrumentation)
-        changed = _changed(wire.ID, line, b"%d" % ours, message)
-        if route.raw_token is not None:
-            changed = _changed(wire.REQUEST_TOKEN, changed, b"%d" % ours)
+        route = _Route(member, line, message, membership)
+        line = _inspected(membership, line, message)
         if message.method == "initialize" and self.has_sessions:
             initializing = self._initializing
             if initializing is not None and not (initializing.done() and initializing.cancelled()):
-                instrumentation.from_client(changed)
-                self._in_background(self._initialize_again(route, ours, initializing))
+                self._in_background(self._initialize_again(route, initializing))
                 return
             self._initializing = self._loop.create_future()
+        new = b"%d" % ours
+        line = ID.replaced(line, new, message)
+        if route.raw_token is not None:
+            line = REQUEST_TOKEN.replaced(line, new, message)
         self._routes[ours] = route
-        await self._connection.send(instrumentation.outgoing(changed))
+        membership.open.add(ours)
+        await self._connection.send(line)
 
-    async def _initialize_again(self, route: _Route, ours: int, initializing: asyncio.Future[bytes]) -> None:
+    async def _initialize_again(self, route: _Route, initializing: asyncio.Future[bytes]) -> None:
         """Answer another client's `initialize` as the first one was answered."""
         try:
             answer = await asyncio.shield(initializing)
@@ -218,12 +269,10 @@ class SharedServer:
                 raise
             if route.member not in self._members:
                 return
-            answer = wire.error_reply(wire.INTERNAL_ERROR, "the server refused the first client; try again") + b"\n"
-        line = wire.ID.replaced(answer, b"%d" % ours) or answer
-        message = wire.read(line)
+            answer = error_reply(INTERNAL_ERROR, "the server refused the first client; try again", 0) + b"\n"
+        message = read_message(answer)
         if message is not None:
-            self._inspect_reply(route, line, message)
-            self._reply(route, line, message)
+            self._reply(route, answer, message)
 
     def _deliver(self, line: bytes, message: Message) -> EventStream | None:
         if message.is_response:
@@ -237,68 +286,93 @@ class SharedServer:
     def _notified(self, line: bytes, message: Message) -> EventStream | None:
         params = message.params
         if params is not None and message.method == "notifications/progress":
-            return self._related(wire.PROGRESS_TOKEN, params.progress_token, line, token=True)
+            return self._related(PROGRESS_TOKEN, params.progress_token, line, message, is_token=True)
         if params is not None and message.method == "notifications/cancelled" and params.request_id in self._routes:
-            return self._related(wire.CANCELLED_ID, params.request_id, line)
+            return self._related(CANCELLED_ID, params.request_id, line, message)
         if message.method == "notifications/tools/list_changed" and self.on_tools is not None:
             self.on_tools(None)
         if message.meta is not None and message.meta.subscription is not None:
-            return self._related(wire.SUBSCRIPTION, message.meta.subscription, line)
+            return self._related(SUBSCRIPTION, message.meta.subscription, line, message)
         if self.has_sessions or len(self._members) == 1:
-            for member, instrumentation in list(self._members.items()):
-                self._loop.call_soon(instrumentation.from_server, line)
+            for member, membership in list(self._members.items()):
+                self._inspect(membership, line, message)
                 stream = member.unrelated(line)
                 if stream is not None and stream.is_full:
                     stream.detach()  # a slow client must not make the others wait
         return None
 
     def _answered(self, line: bytes, message: Message) -> EventStream | None:
-        id_ = wire.twin(message.id) if isinstance(message.id, str) else message.id
-        route = self._routes.pop(id_, None) if isinstance(id_, int) else None
+        id_ = twin(message.id) if isinstance(message.id, str) else message.id
+        route = self._routes.get(id_) if isinstance(id_, int) else None
         if route is None:
             return None  # cancelled, or never asked
+        self._forget(int(id_ or 0))
         if route.method == "initialize" and self._initializing is not None and not self._initializing.done():
             if message.error is None:
                 self._initializing.set_result(line)
             else:
                 self._initializing.cancel()
         if route.method == "tools/list" and self.on_tools is not None:
-            self.on_tools(line)
-        self._inspect_reply(route, line, message)
-        if route.method == "subscriptions/listen" and isinstance(message.result, wire.Result) and message.result.meta:
-            line = wire.RESULT_SUBSCRIPTION.replaced(line, route.raw_id) or line
+            self.on_tools(message)
         return self._reply(route, line, message)
 
-    def _inspect_reply(self, route: _Route, line: bytes, message: Message) -> None:
-        if route.instrumentation is not None:
-            # Inspected after it was handed on: inspection must not delay it.
-            self._loop.call_soon(route.instrumentation.from_response, line, route.member.status_of(message))
+    def _forget(self, ours: int) -> None:
+        route = self._routes.pop(ours, None)
+        if route is not None and route.membership is not None:
+            route.membership.open.discard(ours)
 
     def _reply(self, route: _Route, line: bytes, message: Message) -> EventStream | None:
-        """Hand on a reply; `message` is what it says, with our id or the client's."""
-        return route.member.reply(route.id, _changed(wire.ID, line, route.raw_id, message), message)
+        """Hand on a reply as the client has to see it: with its own id."""
+        result = None if message.result is UNSET else message.result
+        if route.method == "subscriptions/listen" and result is not None and result.meta is not None:
+            line = RESULT_SUBSCRIPTION.replaced(line, route.raw_id, message)
+        line = ID.replaced(line, route.raw_id, message, trusted=True)
+        message = replace(message, id=route.id)
+        if route.membership is not None:
+            self._inspect(route.membership, line, message, http_status=route.member.status_of(message))
+        return route.member.reply(route.id, line, message)
 
-    def _related(self, place: Place, value: Id | None, line: bytes, *, token: bool = False) -> EventStream | None:
+    def _inspect(
+        self, membership: _Membership, line: bytes, message: Message, *, http_status: int | None = None
+    ) -> None:
+        # In the next turn of the loop, after it was handed on: inspection must not delay it.
+        self._loop.call_soon(
+            partial(
+                membership.instrumentation.on_server_message,
+                line,
+                message,
+                scope=membership.scope,
+                http_status=http_status,
+            )
+        )
+
+    def _related(
+        self, place: MessageMember, value: Id | None, line: bytes, message: Message, *, is_token: bool = False
+    ) -> EventStream | None:
         route = self._routes.get(value) if isinstance(value, int) else None
         if route is None:
             return None  # its request was answered, or its client is gone
-        if route.instrumentation is not None:
-            self._loop.call_soon(route.instrumentation.from_server, line)
-        theirs = route.raw_token if token else route.raw_id
-        return route.member.related(route.id, line if theirs is None else _changed(place, line, theirs))
+        theirs = route.raw_token if is_token else route.raw_id
+        if theirs is not None:
+            line = place.replaced(line, theirs, message)
+        if route.membership is not None:
+            self._inspect(route.membership, line, message)
+        return route.member.related(route.id, line)
 
     def _asks(self, line: bytes, message: Message) -> EventStream | None:
         """A request of the server: for the client whose own has been open longest, or else the first that is there."""
-        route = next((route for route in self._routes.values() if not route.cancelled), None)
+        open_routes = (route for route in self._routes.values() if not route.cancelled and route.membership is not None)
+        route = next(open_routes, None)
         member = route.member if route is not None else next(iter(self._members), None)
         if not isinstance(message.id, int | float | str):
             return None
-        if member is None or member not in self._members or not self.has_sessions:
-            refusal = wire.error_reply(wire.INTERNAL_ERROR, "no client is there to be asked", message.id)
+        membership = None if member is None else self._members.get(member)
+        if member is None or membership is None or not self.has_sessions:
+            refusal = error_reply(INTERNAL_ERROR, "no client is there to be asked", message.id)
             self._in_background(self._send_or_forget(refusal + b"\n"))
             return None
         self._asked[message.id] = member
-        self._loop.call_soon(self._members[member].from_server, line)
+        self._inspect(membership, line, message)
         return member.related(route.id, line) if route is not None else member.unrelated(line)
 
     def _in_background(self, work: Coroutine[object, object, None]) -> None:
@@ -310,14 +384,17 @@ class SharedServer:
         with suppress(OSError):  # the server has ended, so this no longer matters
             await self._connection.send(line)
 
+    def _instrumentations(self) -> set[SessionInstrumentation]:
+        return {membership.instrumentation for membership in self._members.values()}
+
     def _ended(self, reason: str) -> None:
-        for instrumentation in set(self._members.values()):
+        for instrumentation in self._instrumentations():
             self._loop.call_soon(instrumentation.server_exited)
         if self._initializing is not None and not self._initializing.done():
             self._initializing.cancel()
         self._on_end(reason)
 
 
-def _changed(place: Place, line: bytes, new: bytes, message: Message | None = None) -> bytes:
-    """The line with one value replaced; unchanged where it says that already, or cannot be changed."""
-    return place.replaced(line, new, message) or line
+def _inspected(membership: _Membership, line: bytes, message: Message) -> bytes:
+    """The line as it is to be forwarded."""
+    return membership.instrumentation.on_client_message(line, message, scope=membership.scope)

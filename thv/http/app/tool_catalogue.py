@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Raw, Struct, field
-from msgspec.json import Decoder, encode
+from msgspec import UNSET
+from msgspec.json import encode
 
-from thv.http import wire
+from thv.core.message import read_message
 from thv.http.tool_headers import ToolHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from thv.core.message import Id, Message
     from thv.http.app.event_store import EventStream
     from thv.http.app.shared_server import SharedServer
-    from thv.http.wire import Id, Message
 
 LIST_TIMEOUT_S: Final = 5.0
 """For the server to list its tools: the call waits as long."""
@@ -28,27 +28,9 @@ LIST_TIMEOUT_S: Final = 5.0
 MAX_PAGES: Final = 50
 """Pages of a list that are asked for: a server that pages for ever must not keep the call waiting."""
 
+OK: Final = 200
+
 CLIENT_INFO: Final = {"name": "thv", "version": "1"}
-
-
-class _Arguments(Struct):
-    arguments: Raw = Raw()
-
-
-class _Call(Struct):
-    params: _Arguments = field(default_factory=_Arguments)
-
-
-class _Page(Struct):
-    cursor: str | None = field(default=None, name="nextCursor")
-
-
-class _PageReply(Struct):
-    result: _Page | None = None
-
-
-_CALL = Decoder(_Call)
-_PAGE = Decoder(_PageReply)
 
 
 class ToolCatalogue:
@@ -61,34 +43,30 @@ class ToolCatalogue:
     def __init__(self, server: SharedServer) -> None:
         self._server = server
         self._headers = ToolHeaders()
-        self._reply: asyncio.Future[bytes] | None = None
+        self._reply: asyncio.Future[Message] | None = None
         self._listing: asyncio.Task[None] | None = None
         self._was_listed = False
         server.on_tools = self._on_tools
 
-    async def mismatch(self, line: bytes, message: Message, headers: Mapping[bytes, bytes]) -> str | None:
+    async def mismatch(self, message: Message, headers: Mapping[bytes, bytes]) -> str | None:
         """What the headers of a `tools/call` say wrongly of its arguments; None when they agree."""
-        name = None if message.params is None else message.params.name
-        if name is None:
+        if message.params is None or message.params.name is None:
             return None
+        name = message.params.name
         if not self._headers.knows(name) and not self._was_listed:
             if self._listing is None:
                 self._listing = asyncio.create_task(self._list(message))
             await asyncio.shield(self._listing)
         if not self._headers.wants_headers(name):
             return None
-        try:
-            arguments = _CALL.decode(line).params.arguments
-        except (ValueError, RecursionError):
-            arguments = Raw()
-        return self._headers.mismatch(name, arguments, headers)
+        return self._headers.mismatch(name, message.params.arguments, headers)
 
-    def _on_tools(self, line: bytes | None) -> None:
-        if line is None:
+    def _on_tools(self, reply: Message | None) -> None:
+        if reply is None:
             self._headers.forget()
             self._was_listed = False
-        else:
-            self._headers.learn(line)
+        elif reply.result is not UNSET and reply.result is not None:
+            self._headers.learn(reply.result.tools)
 
     async def _list(self, call: Message) -> None:
         version = None if call.meta is None else call.meta.protocol_version
@@ -106,7 +84,7 @@ class ToolCatalogue:
                         break
                     params = {"_meta": meta, "cursor": cursor}
         except (OSError, TimeoutError):
-            await self._server.leave(self)
+            await self._server.withdraw(self)
         finally:
             self._was_listed = True
             self._listing = self._reply = None
@@ -114,28 +92,25 @@ class ToolCatalogue:
     async def _ask(self, params: dict[str, object]) -> str | None:
         """Ask for a page, which `_on_tools` takes note of; returns the cursor of the next one."""
         line = encode({"jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": params}) + b"\n"
-        message = wire.read(line)
+        message = read_message(line)
         if message is None:
             return None
         self._reply = asyncio.get_running_loop().create_future()
         await self._server.ask(self, line, message)
-        try:
-            page = _PAGE.decode(await self._reply).result
-        except (ValueError, RecursionError):
-            return None
-        return None if page is None else page.cursor
+        result = (await self._reply).result
+        return None if result is UNSET or result is None else result.next_cursor
 
     # As a member of the server.
 
-    def reply(self, _id: Id, line: bytes, _message: Message) -> EventStream | None:
+    def reply(self, _id: Id, _line: bytes, message: Message) -> EventStream | None:
         """The list, or a part of it."""
         if self._reply is not None and not self._reply.done():
-            self._reply.set_result(line)
+            self._reply.set_result(message)
         return None
 
     def status_of(self, _message: Message) -> int:
         """Nothing goes out."""
-        return wire.OK
+        return OK
 
     def related(self, _id: Id | None, _line: bytes) -> EventStream | None:
         """Of no interest."""

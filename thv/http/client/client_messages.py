@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from msgspec import UNSET, Raw, Struct, field
 from msgspec.json import Decoder, encode
 
+from thv.core.jsonrpc import NAMED_BY, encode_header
 from thv.core.message import UNREADABLE, read_line
-from thv.http.tool_headers import encode_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +38,6 @@ OWN_ID: Final = "thv-tools-list"
 
 _BOM: Final = b"\xef\xbb\xbf"
 _ABSENT: Final = Raw()
-_NAMED_BY: Final = {
-    "tools/call": "name",
-    "prompts/get": "name",
-    "resources/read": "uri",
-    "tasks/get": "task_id",
-    "tasks/update": "task_id",
-    "tasks/cancel": "task_id",
-}
-"""Method -> the member of `params` that `Mcp-Name` repeats (2026-07-28, "Standard Request Headers"; SEP-2663)."""
 
 
 class PendingRequest(Struct, frozen=True, gc=False):
@@ -90,11 +81,11 @@ class Sent(Struct, frozen=True):
         """The headers that repeat a modern request."""
         if self.version is None:
             return {}
-        headers = {"MCP-Protocol-Version": encode_value(self.version)}
+        headers = {"MCP-Protocol-Version": encode_header(self.version)}
         if self.method is not None:
-            headers["Mcp-Method"] = encode_value(self.method)
+            headers["Mcp-Method"] = encode_header(self.method)
         if self.name is not None:
-            headers["Mcp-Name"] = encode_value(self.name)
+            headers["Mcp-Name"] = encode_header(self.name)
         return headers
 
 
@@ -173,7 +164,7 @@ def read_client(line: bytes) -> Sent:
     asks = () if key is None else (PendingRequest(bytes(message.id), key, method),)
     params = _read(_PARAMS, message.params) or _Params()
     meta = _read(_META, params.meta) or _Meta()
-    named_by = _NAMED_BY.get(method)
+    named_by = NAMED_BY.get(method)
     return Sent(
         line,
         asks,

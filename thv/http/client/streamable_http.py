@@ -11,8 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import httpx
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
+from thv.core.jsonrpc import encode_header
 from thv.http.client.client_messages import (
     HEADER_MISMATCH,
     addressed,
@@ -28,9 +29,12 @@ from thv.http.client.client_state import Exchange, McpSession, ResumptionState, 
 from thv.http.client.http_client import RemoteError
 from thv.http.client.server_stream import ERROR_BODY, EVENTS, ServerStream, is_expired, media_type, stream_headers
 from thv.http.sse import EventParser, EventTooLargeError
-from thv.http.tool_headers import ToolHeaders, encode_value, without_tools
+from thv.http.tool_headers import ToolHeaders, without_tools
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.core.message import Message
     from thv.http.client.client_messages import Sent
     from thv.http.client.client_state import Deliver, Tell
     from thv.http.client.http_client import HttpClient
@@ -188,8 +192,8 @@ class StreamableHttp:
             # A notification has no version of its own to repeat.
             return {
                 **headers,
-                "MCP-Protocol-Version": encode_value(self._modern_version),
-                "Mcp-Method": encode_value(str(sent.method)),
+                "MCP-Protocol-Version": encode_header(self._modern_version),
+                "Mcp-Method": encode_header(str(sent.method)),
             }
         return headers
 
@@ -282,7 +286,7 @@ class StreamableHttp:
             if exchange.sent.method == "initialize" and session is not None and session.version is None:
                 session.version = negotiated_version(line)
             elif exchange.sent.method == "tools/list" and exchange.sent.is_modern:
-                line = self._learn_tools(line)
+                line = self._learn_tools(line, messages)
             if exchange.silent:
                 exchange.reply = line
                 exchange.settle(keys)
@@ -349,9 +353,10 @@ class StreamableHttp:
                 self._debug(problem.sentence)
             failures = 0 if cursor.events > events else failures + 1
 
-    def _learn_tools(self, line: bytes) -> bytes:
+    def _learn_tools(self, line: bytes, messages: Sequence[Message]) -> bytes:
         """Take note of a list of tools; returns it without those that a client has to drop (2026-07-28)."""
-        invalid = self._tools.learn(line)
+        results = [message.result for message in messages if message.result is not UNSET]
+        invalid = [name for result in results if result is not None for name in self._tools.learn(result.tools)]
         if not invalid:
             return line
         self._say(f"{self._wire.place}: not listed, for its x-mcp-header annotations are invalid: {', '.join(invalid)}")

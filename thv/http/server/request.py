@@ -59,6 +59,7 @@ class HttpRequest:
             caught up.
         is_disconnected: the client has left.
         is_answered: the response is whole, or can never be.
+        is_deferred: set by a handler that returns before the response, which somebody else will send.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class HttpRequest:
         "fields",
         "headers",
         "is_answered",
+        "is_deferred",
         "is_disconnected",
         "is_whole",
         "keep_alive",
@@ -107,6 +109,7 @@ class HttpRequest:
         self.on_writable: Callable[[bool], None] | None = None
         self.is_disconnected = False
         self.is_answered = False
+        self.is_deferred = False
         self.is_whole = False
         self._pieces: list[bytes] = []
         self._unread = 0
