@@ -82,7 +82,7 @@ def run_suite(url: str, revision: str, directory: Path) -> Report:
     )
     passed, failures, details = set(), set(), []
     for path in sorted(where.glob("*/checks.json")):
-        scenario = TIMESTAMP.sub("", path.parent.name)
+        scenario = TIMESTAMP.sub("", path.parent.name).removeprefix("server-")
         for check in json.loads(path.read_text(encoding="utf-8")):
             found = Check(scenario, check["id"], check["name"])
             if check["status"] == "SUCCESS":
