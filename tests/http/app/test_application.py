@@ -249,7 +249,7 @@ def test_a_page_that_may_talk_to_us_is_told_so(front: FrontRun) -> None:
     assert reply.headers["access-control-allow-origin"] == "http://localhost:6274"
     assert reply.headers["access-control-allow-headers"] == "mcp-session-id, x"
     greeted = front.post(initialize(), Origin="http://localhost:6274")
-    assert greeted.headers["access-control-expose-headers"] == "Mcp-Session-Id"
+    assert greeted.headers["access-control-expose-headers"] == "Mcp-Session-Id, WWW-Authenticate"
     front.request("DELETE", Mcp_Session_Id=greeted.headers["mcp-session-id"])
 
 
