@@ -10,7 +10,7 @@ function __thv_look -S # COMMAND: what may follow it
         case ''
             set verbs \
                 'run'\t'Run an MCP server behind the relay' \
-                'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
+                'proxy'\t'Front an MCP server that speaks HTTP' \
                 'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
                 'log'\t'Show how calls ended' \
                 'top'\t'Watch the running sessions' \
@@ -26,7 +26,7 @@ function __thv_look -S # COMMAND: what may follow it
                 'completion'\t'Print the script that makes TAB complete'
             set flags \
                 '--version,-V'\t'Print the version' \
-                '--debug'\t'Show what thv does, and tracebacks' \
+                '--debug'\t'Log what thv does, and show tracebacks' \
                 '--help,-h'\t'Show this message and exit'
         case 'run'
             set flags \
@@ -36,24 +36,24 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
                 '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
-                '--transport=stdio/streamable-http/sse'\t'What the server itself speaks: stdio, streamable-http or sse' \
+                '--transport=stdio/streamable-http/sse'\t'The transport of the server itself: stdio, streamable-http or sse' \
                 '--target-port=nothing'\t'Tell the server to listen on PORT; by default a free one' \
                 '--proxy-port=nothing'\t'Serve clients over HTTP on PORT, not on stdio' \
                 '--host=nothing'\t'Listen on ADDRESS; by default 127.0.0.1' \
                 '--shared'\t'Let all sessions share one server; by default each has its own' \
                 '--max-sessions=nothing'\t'Refuse more sessions than N; by default 256' \
                 '--session-ttl=nothing'\t'End a session that is not used for SECONDS; by default 1800' \
-                '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
-                '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
+                '+--allowed-origins=nothing'\t'Also accept requests from web pages of ORIGIN' \
+                '+--allowed-hosts=nothing'\t'Also accept requests for HOST, the name by which a tunnel or proxy reaches thv' \
                 '--auth-token-file=file'\t'Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN' \
-                '--no-auth'\t'Require no token, though --host can be reached from other machines' \
-                '+--header=nothing'\t'Send a header with every request. Others may see the command line: secrets belong in a file' \
+                '--no-auth'\t'Require no token, even if other machines can reach --host' \
+                '+--header=nothing'\t'Send a header with every request. Command lines are visible to others: put secrets in a file' \
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
-                '--bearer-token-file=file'\t'Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
-                '--ca-file=file'\t'Trust the authorities in FILE, too' \
+                '--bearer-token-file=file'\t'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
+                '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
-                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
@@ -77,11 +77,11 @@ function __thv_look -S # COMMAND: what may follow it
                 '--target-uri=nothing'\t'Where the server is: its MCP endpoint' \
                 '--port=nothing'\t'Listen on PORT; by default a free one' \
                 '--host=nothing'\t'Listen on ADDRESS; by default 127.0.0.1' \
-                '+--allowed-origins=nothing'\t'Let web pages of ORIGIN call, too' \
-                '+--allowed-hosts=nothing'\t'Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv' \
+                '+--allowed-origins=nothing'\t'Also accept requests from web pages of ORIGIN' \
+                '+--allowed-hosts=nothing'\t'Also accept requests for HOST, the name by which a tunnel or proxy reaches thv' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
-                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
@@ -153,7 +153,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
                 '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
-                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
@@ -184,7 +184,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
                 '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
-                '--debug'\t'Say on stderr what thv does, and show each usage analytics payload' \
+                '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
                 '--otel-endpoint=nothing'\t'Your OTLP collector, as host:port or a URL; without one nothing is sent to you' \
                 '--otel-protocol=protocol'\t'How to speak to it: http/protobuf or grpc; by the port when unset' \
@@ -478,7 +478,7 @@ function __thv_words -S # KIND: the words of it
         case 'verb'
             set found \
                 'run'\t'Run an MCP server behind the relay' \
-                'proxy'\t'Stand in front of an MCP server that speaks HTTP' \
+                'proxy'\t'Front an MCP server that speaks HTTP' \
                 'doctor'\t'Find out what is wrong with your MCP clients\' servers' \
                 'log'\t'Show how calls ended' \
                 'top'\t'Watch the running sessions' \

@@ -69,9 +69,9 @@ def _main(words: list[str]) -> tuple[int, bool]:
             return exit_code, True
     command = mcp_command(words) or fast_command(words)
     if command is not None:
-        from thv.cli.output import ended
+        from thv.cli.output import run_to_exit_code
 
-        return ended(command, debug="--debug" in words), True
+        return run_to_exit_code(command, debug="--debug" in words), True
     from thv.cli.app import main as full_main
 
     return full_main(words), False

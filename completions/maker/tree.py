@@ -21,7 +21,7 @@ from thv.config.settings import BOOLEAN, OTEL, PROTOCOL, SECTIONS
 from thv.servers.registry import entries
 
 NOTHING = "nothing"
-"""The kind of a value that nobody but the user can know."""
+"""The kind of a value that only the user knows."""
 
 SERVER, CLIENT, CLIENT_SERVER, KEY, VALUE = "server", "client", "client-server", "key", "value"
 SHELL, FILE, DIRECTORY, VERB = "shell", "file", "directory", "verb"
@@ -68,7 +68,7 @@ KIND_OF = {
     "TIME": NOTHING,
     "PROTOCOL": PROTOCOL,
 }
-"""What a metavar in the help stands for. Whoever brings a new one says here how it completes."""
+"""What a metavar in the help stands for. A new one needs an entry here."""
 
 PREFIXES = (
     ("uvx://", "a PyPI package"),

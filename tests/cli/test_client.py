@@ -211,7 +211,7 @@ def test_the_mark_is_an_option_that_thv_run_takes_and_nobody_sees(thv: Run, home
     assert request.wrapped_by_thv_client == "args"
     assert WRAPPED_BY_CLIENT.flags == (OPTION,)
     assert OPTION not in [flag for option in all_options() for flag in option.flags]
-    assert OPTION not in request.words()
+    assert OPTION not in request.to_argv()
 
 
 def test_the_program_in_the_entry_is_thv_itself(thv: Run, home: Path) -> None:

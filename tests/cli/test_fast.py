@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from thv.__main__ import FAST, fast_command
 from thv.cli import app as full
-from thv.cli.output import ended
+from thv.cli.output import run_to_exit_code
 from thv.config.settings import KEYS
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def by_the_full_one(words: list[str]) -> int:
 def by_the_fast_one(words: list[str]) -> int:
     command = fast_command(words)
     assert command is not None
-    return ended(command, debug=False)
+    return run_to_exit_code(command, debug=False)
 
 
 def seen(run: Callable[[list[str]], int], words: list[str], config: bytes | None, environ: Mapping[str, str]) -> Seen:
@@ -230,6 +230,7 @@ def test_both_answer_alike_as_processes_whatever_stdout_and_stderr_are(words: li
 READ = {
     "errno",
     "__future__",
+    "errno",
     "thv",
     "thv.__main__",
     "thv.cli",

@@ -332,6 +332,6 @@ def test_listing_needs_no_slow_import_before_the_server_is_started() -> None:
 
 def test_the_options_of_the_users_telemetry_reach_the_relay() -> None:
     request = parse_call(["demo", "add", "a=1", "--otel-endpoint=h:1", "--otel-propagate"])
-    assert {"--otel-endpoint=h:1", "--otel-propagate=true"} <= set(request.run.words())
+    assert {"--otel-endpoint=h:1", "--otel-propagate=true"} <= set(request.run.to_argv())
     with pytest.raises(UsageError, match="--otel-sampling-rate cannot be '2'"):
         parse_call(["demo", "add", "--otel-sampling-rate=2"])

@@ -114,7 +114,7 @@ def test_a_request_is_made_again_of_its_own_words() -> None:
         "-y",
     ]
     request = parse(words)
-    assert told(parse(request.words())) == told(request)
+    assert told(parse(request.to_argv())) == told(request)
 
 
 WORD = st.text(max_size=6) | st.sampled_from(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thv.cli import analytics, client, commands, config, log, mcp_commands, operator, report, top, why
-from thv.cli.help_text import Command, Group, complaint, listed
-from thv.cli.output import INTERRUPTED, ended
+from thv.cli.help_text import Command, Group, format_usage_error, listed
+from thv.cli.output import INTERRUPTED, run_to_exit_code
 from thv.cli.proxy_options import OPTIONS as PROXY_OPTIONS
 from thv.cli.proxy_options import parse_proxy
 from thv.cli.run_options import all_options, parse
@@ -65,7 +65,7 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show what thv does, and tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log what thv does, and show tracebacks.")] = False,
 ) -> None:
     """Run MCP servers behind a relay you do not notice, and know how every tool call ended."""
 
@@ -148,7 +148,7 @@ add_table_command(
     parse=parse_proxy,
     run=_run_proxy,
     usages=("[OPTIONS] --target-uri URI NAME",),
-    text="Stand in front of an MCP server that speaks HTTP. Bytes stream through, and tool calls are counted.",
+    text="Front an MCP server that speaks HTTP. Bytes are streamed through, and tool calls are counted.",
     examples=PROXY_EXAMPLES,
     takes_server=False,
 )
@@ -246,15 +246,15 @@ def print_completion(
 ) -> None:
     """Print the script that makes TAB complete. It is for one shell.
 
-    It goes to stdout and nowhere else: where your shell finds it is yours to say. In zsh, that is after compinit. The
-    script starts thv for the names of your clients' servers alone.
+    It is printed to stdout; thv changes no file of yours. In zsh, load it after compinit. The script runs thv only to
+    complete the names of your clients' servers.
     """
     commands.completion(shell)
 
 
 def main(words: Sequence[str]) -> int:
     """Run the command that `words` name; returns its exit code and never raises."""
-    return ended(lambda: _run_command(list(words)), debug="--debug" in words)
+    return run_to_exit_code(lambda: _run_command(list(words)), debug="--debug" in words)
 
 
 def _run_command(words: list[str]) -> object:
@@ -262,7 +262,7 @@ def _run_command(words: list[str]) -> object:
         # No variable of the environment makes an answer another one: completion is not Typer's.
         return app(args=words, prog_name="thv", standalone_mode=False, complete_var="")
     except typer.TyperException as error:
-        warn(complaint(error))
+        warn(format_usage_error(error))
         return error.exit_code
     except typer.Abort:
         return INTERRUPTED

@@ -1,7 +1,7 @@
 """`thv attach`: what runs beside an MCP server in a pod, and serves its stdin and stdout to many clients over HTTP.
 
-The operator writes its command line; nobody types it. The server is the container's one process, so all sessions share
-it; ready means attached.
+The operator writes its command line; it is not meant to be typed. The server is the container's one process, so all
+sessions share it; ready means attached.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""How the command line speaks of itself: plain help that fits any terminal, and one line for words it cannot take.
+"""The style of help and of usage errors: plain text that fits any terminal, and one line for a wrong command line.
 
-Help shows what people type and nothing else. What the command-line library says of wrong words is turned into our own
-style here. Knows no command.
+Error messages of the command-line library are reworded here. Knows no command.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def listed(title: str, rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(["\b", title, *lines])
 
 
-def complaint(error: typer.TyperException) -> str:
+def format_usage_error(error: typer.TyperException) -> str:
     """What is wrong with the command line, and where its help is, in one line."""
     context = getattr(error, "ctx", None)
     near = getattr(error, "possibilities", None)

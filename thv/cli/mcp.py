@@ -88,7 +88,7 @@ def _run(request: McpRequest, work: Callable[[ClientSession], Any], show: Callab
     try:
         start = _check(request.run)
         return run_session(
-            request.run.words(), start.name, work, show, timeout=request.timeout, may_download=start.may_download
+            request.run.to_argv(), start.name, work, show, timeout=request.timeout, may_download=start.may_download
         )
     except UsageError:
         raise
@@ -106,9 +106,9 @@ class _Start(Frozen):
 def _check(request: RunRequest) -> _Start:
     """Resolve the server here first, so that a mistake is reported once and nothing is started."""
     if is_remote(request.server):
-        from thv.cli.run_remote import spec_of
+        from thv.cli.run_remote import resolve_remote_request
 
-        return _Start(spec_of(request).name, may_download=False)
+        return _Start(resolve_remote_request(request).name, may_download=False)
     spec = resolve(
         request.server,
         request.args,

@@ -127,7 +127,7 @@ def _value(key: str, text: str, types: frozenset[str]) -> Any:
         decoded = decode_json(text)
     except (ValueError, RecursionError):
         if types and "string" not in types:
-            raise ThvError(_complaint(key, text, types)) from None
+            raise ThvError(_wrong_type(key, text, types)) from None
         return text
     known = [_CHECKS[name] for name in types if name in _CHECKS]
     if not known or any(fits(decoded) for fits in known if fits is not _CHECKS["string"]):
@@ -136,7 +136,7 @@ def _value(key: str, text: str, types: frozenset[str]) -> Any:
         return text
     if "integer" in types and isinstance(decoded, float) and decoded.is_integer():
         return int(decoded)
-    raise ThvError(_complaint(key, text, types))
+    raise ThvError(_wrong_type(key, text, types))
 
 
 def decode_json(text: str) -> Any:
@@ -160,5 +160,5 @@ def _finite(text: str) -> float:
     return number
 
 
-def _complaint(key: str, text: str, types: frozenset[str]) -> str:
+def _wrong_type(key: str, text: str, types: frozenset[str]) -> str:
     return f"{key}={text}: the tool takes {' or '.join(_SPOKEN.get(name, name) for name in sorted(types))} there"

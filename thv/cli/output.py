@@ -1,7 +1,7 @@
 """How a command ends: its answer on stdout, or one line on stderr, and the exit code.
 
-Both readers of the command line, the fast and the full one, end their commands here, so that no way in can answer
-differently. Knows no command; imports nothing slow.
+The fast path and the full command line both run their commands here, so that they cannot answer differently. Knows no
+command; imports nothing slow.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ INTERRUPTED = 130
 UNWRITABLE = {
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EBADF", "ENXIO") if hasattr(errno, name)
 }
-"""With what the system refuses to write: no room, a limit, a broken disk, a descriptor that cannot be written."""
+"""Errors of a write to a full disk, beyond a limit, to a broken disk or to a closed descriptor."""
 
 
 class ClosedStdout:
-    """In place of a stdout that was closed when thv was started: whatever is printed fails, in one clear line."""
+    """Replaces a stdout that was closed when thv was started: printing to it fails with one clear line."""
 
     encoding = "utf-8"
     errors = "replace"
@@ -65,7 +65,7 @@ def answer(text: str) -> None:
         raise ThvError(f"the answer cannot be written to stdout: {error.strerror}") from error
 
 
-def ended(command: Callable[[], object], *, debug: bool) -> int:
+def run_to_exit_code(command: Callable[[], object], *, debug: bool) -> int:
     """Run a command to its end; returns its exit code and never raises."""
     if sys.stdout is None:
         sys.stdout = ClosedStdout()

@@ -114,7 +114,7 @@ def _is_remote(request: RunRequest) -> bool:
 
 
 def _require_stdout() -> None:
-    """Raise `ThvError` where stdout is closed: nobody would ever see a reply."""
+    """Raise `ThvError` if stdout is closed: no reply could be delivered."""
     try:
         os.fstat(1)
     except OSError:
@@ -168,22 +168,22 @@ def _environment() -> dict[str, str]:
 
 
 def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
-    """What to say to a person who started `thv run` by hand: it waits for a program, not for them."""
+    """What to tell a person who started `thv run` by hand: it waits for a program."""
     import json
     import shlex
 
     from thv.cli.mcp_options import SHARED_OPTIONS
 
     command = _own_command()
-    anywhere = _with_the_file_in_full(request, spec).without_secrets()
-    config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *anywhere.words()]}}}
+    anywhere = _with_absolute_path(request, spec).without_secrets()
+    config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *anywhere.to_argv()]}}}
     by_hand = anywhere.replace(otel={})
     if by_hand.server is None:  # `thv mcp` takes a file, and no command after --
         by_hand = by_hand.replace(server=_absolute(spec.executable), args=tuple(spec.argv[1:]))
     return (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}\n"
-        f"To try it by hand: {shlex.join([command, 'mcp', 'list', *by_hand.words(SHARED_OPTIONS)])}"
+        f"To try it by hand: {shlex.join([command, 'mcp', 'list', *by_hand.to_argv(SHARED_OPTIONS)])}"
     )
 
 
@@ -193,7 +193,7 @@ def _own_command() -> str:
     return path if find("thv", os.environ) is None and find(path, os.environ) is not None else "thv"
 
 
-def _with_the_file_in_full(request: RunRequest, spec: LaunchSpec) -> RunRequest:
+def _with_absolute_path(request: RunRequest, spec: LaunchSpec) -> RunRequest:
     """The request as it can be made from any directory, as far as SERVER goes."""
     server = request.server
     if server is not None and "://" not in server and (has_separator(server) or server.startswith("~")):

@@ -61,7 +61,7 @@ OPTIONS = (
         metavar="TRANSPORT",
         heading=OVER_HTTP,
         choices=TRANSPORTS,
-        text="What the server itself speaks: stdio, streamable-http or sse.",
+        text="The transport of the server itself: stdio, streamable-http or sse.",
     ),
     Option(
         "--target-port",
@@ -84,14 +84,14 @@ OPTIONS = (
         metavar="ORIGIN",
         multiple=True,
         heading=OVER_HTTP,
-        text="Let web pages of ORIGIN call, too.",
+        text="Also accept requests from web pages of ORIGIN.",
     ),
     Option(
         "--allowed-hosts",
         metavar="HOST",
         multiple=True,
         heading=OVER_HTTP,
-        text="Serve requests for HOST, too: the name by which a tunnel or proxy reaches thv.",
+        text="Also accept requests for HOST, the name by which a tunnel or proxy reaches thv.",
     ),
     Option(
         "--auth-token-file",
@@ -99,13 +99,13 @@ OPTIONS = (
         heading=OVER_HTTP,
         text="Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN.",
     ),
-    Option("--no-auth", heading=OVER_HTTP, text="Require no token, though --host can be reached from other machines."),
+    Option("--no-auth", heading=OVER_HTTP, text="Require no token, even if other machines can reach --host."),
     Option(
         "--header",
         metavar="NAME=VALUE",
         multiple=True,
         heading=A_REMOTE_SERVER,
-        text="Send a header with every request. Others may see the command line: secrets belong in a file.",
+        text="Send a header with every request. Command lines are visible to others: put secrets in a file.",
     ),
     Option(
         "--header-file",
@@ -118,17 +118,17 @@ OPTIONS = (
         "--bearer-token-file",
         metavar="FILE",
         heading=A_REMOTE_SERVER,
-        text="Send what FILE holds as bearer token; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN.",
+        text="Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN.",
     ),
     Option(
         "--ca-file",
         metavar="FILE",
         heading=A_REMOTE_SERVER,
-        text="Trust the authorities in FILE, too.",
+        text="Also trust the certificate authorities in FILE.",
     ),
     Option("--no-journal", text="Keep no local journal of this session; see thv log --help."),
     Option("--journal-capture", text="Keep arguments and results in it, too: redacted, cut, on this machine only."),
-    Option("--debug", text="Say on stderr what thv does, and show each usage analytics payload."),
+    Option("--debug", text="Log what thv does to stderr, and show each usage analytics payload."),
 )
 
 WRAPPED_BY_CLIENT = Option(
@@ -136,7 +136,7 @@ WRAPPED_BY_CLIENT = Option(
     metavar="MARK",
     text="The mark that `thv client wrap` leaves in a client's configuration; `thv run` only accepts it.",
 )
-"""For programs alone: it is none of `OPTIONS`, so neither help nor completion shows it."""
+"""For programs alone: it is not in `OPTIONS`, so neither help nor completion shows it."""
 
 BY_FLAG = {flag: option for option in (*OPTIONS, WRAPPED_BY_CLIENT) for flag in option.flags}
 
@@ -259,7 +259,7 @@ class RunRequest(Frozen):
             otel={name: shown(effective_settings.known_flag(name), text, reveal=False) for name, text in values.items()}
         )
 
-    def words(self, options: Sequence[Option] = OPTIONS) -> list[str]:
+    def to_argv(self, options: Sequence[Option] = OPTIONS) -> list[str]:
         """The words that `parse` makes this request of; without ``run``.
 
         Args:
@@ -298,7 +298,7 @@ def parse(words: Sequence[str]) -> RunRequest:
     if request.wants_help:
         return request
     if len(parsed.places) > 1:
-        raise UsageError(f"unexpected argument {parsed.places[1]!r}; {_meant(request)}{parser.see_help}")
+        raise UsageError(f"unexpected argument {parsed.places[1]!r}; {_surplus_hint(request)}{parser.see_help}")
     check_settings(request.otel, parser.see_help)
     if request.server is None and not request.args:
         raise UsageError(
@@ -324,7 +324,7 @@ def check_settings(otel: Mapping[str, str], see_help: str) -> None:
         raise UsageError(f"{OTEL}{error}{see_help}") from None
 
 
-def _meant(request: RunRequest) -> str:
+def _surplus_hint(request: RunRequest) -> str:
     """What to do about one word too many: it may be the value of a switch, which only ``=`` gives."""
     if request.otel and request.server in {"true", "false"}:
         return f"a switch takes its value after =, as in {OTEL}{list(request.otel)[-1]}={request.server}"

@@ -1,7 +1,7 @@
-"""`thv run https://…`: a remote server, for a client on stdin and stdout.
+"""`thv run https://…`: exposes a remote server to a client on stdin and stdout.
 
-What is wrong with the words is said before the client's first message is read. A server that cannot be reached is no
-reason to end: the client is told with each request, and the session goes on once the server is there.
+A wrong command line is reported before the client's first message is read. A server that cannot be reached does not end
+the session: each request is answered with an error until the server is back.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 HIDDEN = "********"
 
-ENDING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
-"""The ways to ask a program to end, where the system has them."""
+END_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
+"""Signals that ask a program to end, where the system has them."""
 
 LOCAL_ONLY = ("env", "env_file", "cwd")
-"""What only a server that thv starts can be given."""
+"""Options that apply only to a server that thv starts."""
 
 
 def refuse_remote_options(request: RunRequest) -> None:
-    """Refuse what only a remote server can be told, for one that is none.
+    """Refuse options of remote servers for a server that is not remote.
 
     Raises:
         UsageError: the request has such options.
@@ -42,7 +42,7 @@ def refuse_remote_options(request: RunRequest) -> None:
             raise UsageError(f"{option.flags[0]} is for a remote server: thv run https://HOST/PATH")
 
 
-def spec_of(request: RunRequest) -> RemoteSpec:
+def resolve_remote_request(request: RunRequest) -> RemoteSpec:
     """The remote server that the request names.
 
     Raises:
@@ -82,7 +82,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
     Raises:
         ThvError: something on the command line cannot be used, or a package is missing.
     """
-    spec = spec_of(request)
+    spec = resolve_remote_request(request)
     options = request.resolve_options(spec.name, make_analytics=make_analytics)
     unsafe = warning(spec)
     if unsafe is not None:
@@ -107,15 +107,15 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
             client_disconnected=run.instrumentation.client_disconnected,
         )
         run.activity = client.activity
-        return asyncio.run(_heeding_signals(client))
+        return asyncio.run(_run_with_signal_handlers(client))
 
 
-async def _heeding_signals(client: RemoteClient) -> int:
+async def _run_with_signal_handlers(client: RemoteClient) -> int:
     import asyncio
     import signal
 
     loop = asyncio.get_running_loop()
-    for name in ENDING:
+    for name in END_SIGNALS:
         number = getattr(signal, name, None)
         if number is None or signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background
             continue
@@ -127,19 +127,19 @@ async def _heeding_signals(client: RemoteClient) -> int:
 
 
 def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
-    """What to say to a person who started it by hand: it waits for a program, not for them."""
+    """What to tell a person who started it by hand: it waits for a program."""
     import json
     import shlex
 
     hidden = [f"{name}={HIDDEN}" for name in map(_header_name, request.header)]
     showable = request.without_secrets().replace(header=hidden)
-    config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *showable.words()]}}}
+    config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *showable.to_argv()]}}}
     text = (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}"
     )
     if any(getattr(request, option.name) for option in OPTIONS if option.heading == A_REMOTE_SERVER):
-        return f"{text}\nA token may stand in {TOKEN_VARIABLE}, too."
+        return f"{text}\nA token can also be set in {TOKEN_VARIABLE}."
     return f"{text}\nTo try it by hand: {shlex.join([command, 'mcp', 'list', str(request.server)])}"
 
 

@@ -52,7 +52,7 @@ TTL_MS: Final = 3_600_000
 """How long a client may keep the tool list: it never changes while the server runs."""
 
 LONGEST_WAIT: Final = 60
-"""Seconds `wait` waits at most: a demo nobody stops must end on its own."""
+"""Seconds `wait` waits at most: a demo that is left running must end by itself."""
 
 PROGRESS_STEPS: Final = 10
 """Progress notifications of one `wait`: enough to see a bar move, too few to flood a client."""
@@ -219,7 +219,7 @@ class Server:
             try:
                 self._send(JSONRPC | {"id": request_id} | outcome)
             except OSError:
-                return  # nobody reads any more; the session ends with the next line
+                return  # the client reads no more; the session ends with the next line
 
         thread = threading.Thread(target=run)
         self._waits[request_id] = cancelled
@@ -238,7 +238,7 @@ def _outcome(work: Callable[[], Message]) -> Message:
         return {"result": work()}
     except ProtocolError as error:
         return {"error": error.error}
-    except Exception as error:  # noqa: BLE001 - the last resort; the type is said, its text could hold anything
+    except Exception as error:  # noqa: BLE001 - the last resort; the message names the type, since the text could hold anything
         return {"error": {"code": INTERNAL_ERROR, "message": f"Internal error: {type(error).__name__}"}}
 
 
@@ -282,7 +282,7 @@ def _is_stateless(method: str, params: Message) -> bool:
 
 
 def _no_report(_progress: float, _total: float) -> None:
-    """Progress nobody asked for."""
+    """Progress that was not asked for."""
 
 
 def _result(method: str, params: Message, *, pause: Pause = time.sleep, report: Report = _no_report) -> Message:
@@ -292,7 +292,7 @@ def _result(method: str, params: Message, *, pause: Pause = time.sleep, report: 
         method: of the request.
         params: of the request.
         pause: sleeps so many seconds, or less and says True if the call was cancelled meanwhile.
-        report: is told progress and total.
+        report: called with progress and total.
     """
     is_stateless = _is_stateless(method, params)
     if method == "tools/list":
@@ -400,7 +400,7 @@ def _wait(seconds: float, *, pause: Pause, report: Report) -> Message:
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> int:
-    """Serves one session until the end of input, or until nobody reads any more; the exit code."""
+    """Serves one session until the end of input, or until the client reads no more; returns the exit code."""
 
     def write(line: bytes) -> None:
         sink.write(line)

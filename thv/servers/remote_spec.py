@@ -1,4 +1,4 @@
-"""What an ``http://`` or ``https://`` SERVER means: where it is, and what is said to it with every request.
+"""What an ``http://`` or ``https://`` SERVER means: its URL, and the headers of every request.
 
 It is a value, built once and never changed. Its `repr`, and every message made here, names headers and files and never
 shows a value: a header is often a secret, and so are the user and the query of a URL. Nothing is contacted here. Loaded
@@ -95,7 +95,7 @@ def resolve_remote(
     ca_file: str | None = None,
     name: str | None = None,
 ) -> RemoteSpec:
-    """What the user typed, as a value. Files are read here once, so that a mistake is told before a client waits.
+    """What the user typed, as a value. Files are read here once, so that a mistake is reported before a client waits.
 
     Args:
         server: the URL.
