@@ -230,7 +230,6 @@ def test_both_answer_alike_as_processes_whatever_stdout_and_stderr_are(words: li
 READ = {
     "errno",
     "__future__",
-    "errno",
     "thv",
     "thv.__main__",
     "thv.cli",
