@@ -92,10 +92,9 @@ def test_behind_thv_the_servers_own_command_is_looked_for(tmp_path: Path, shell:
     assert [remedy for _, remedy in of(tmp_path, command=thv, args=args)] == [
         f"write {shell / 'uvx'} as its command, behind the --"
     ]
-    assert of(tmp_path, command="/away/thv", args=[*args[:-2], thv])[0] == (
-        "/away/thv does not exist",
-        "correct the path, or install it there again",
-    )
+    assert of(tmp_path, command="/away/thv", args=[*args[:-2], thv]) == [
+        ("/away/thv, which stands before it, is not there any more", "thv client unwrap, and then thv client wrap")
+    ]
 
 
 def test_paths_that_are_not_there(tmp_path: Path, shell: Path) -> None:

@@ -162,13 +162,18 @@ def _swap(target: Path, temporary: Path, expected: bytes) -> bool:
     what is written within these is lost.
     """
     exchange = exchanger(str(temporary), str(target))
+    if exchange is None:  # Windows refuses to rename what we have open
+        if _read(target) != expected:
+            return False
+        temporary.replace(target)
+        return True
     ours = os.open(temporary, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
-        is_held = exchange is not None and hold_openers(ours)
+        is_held = hold_openers(ours)
         before = target.stat()
         if _read(target) != expected or _version(target.stat()) != _version(before):
             return False
-        if exchange is None or not exchange():
+        if not exchange():
             temporary.replace(target)
             return True
         found = _final_content(temporary)

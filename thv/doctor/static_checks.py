@@ -96,6 +96,9 @@ def check_entry(entry: Entry, file: ClientFile, environ: Mapping[str, str], shel
     commands = [(entry.command, "")]
     if entry.state is State.WRAPPED:
         commands.append((own_command(entry)[0], ", behind the --"))
+        if Path(entry.command).is_absolute() and find(entry.command, environ) is None:
+            again = "thv client unwrap, and then thv client wrap"
+            return [Finding(f"{entry.command}, which stands before it, is not there any more", again)]
     found = [finding for command, where in commands for finding in _check_command(command, where, file, environ, shell)]
     return [*found, *_check_paths(entry)]
 
