@@ -300,6 +300,89 @@ def outcome_of(text: str) -> str:
         return str(error)
 
 
+NASTY = {
+    "TOML: all in one inline table": ("codex", 'mcp_servers = {a = {command = "x"}, b = {command="y",args=[]}}', 2),
+    "TOML: dotted from the root": ("codex", 'mcp_servers.a.command = "x"\nmcp_servers.a.args = ["y"]\n', 1),
+    "TOML: blanks in dotted keys": ("codex", '[mcp_servers]\na . "command" = "x"\n', 1),
+    "TOML: quoted header": ("codex", "['mcp_servers' . \"a.b\"]\n\tcommand='x'\n", 1),
+    "TOML: subtable before its table": ("codex", "[mcp_servers.a.env]\nX='1'\n[mcp_servers.a]\ncommand='x'", 1),
+    "TOML: strings over several lines": (
+        "codex",
+        '[mcp_servers.a]\ncommand = """\\\n  x"""\nargs = [\'\'\'\ny\'\'\', """z\n""", """"quoted"""" ]\n',
+        1,
+    ),
+    "TOML: brackets and number signs in strings": (
+        "codex",
+        "[mcp_servers.a]\ncommand = 'x#]'\nargs = ['[#', \"]\"]#]",
+        1,
+    ),
+    "TOML: dates and numbers around": (
+        "codex",
+        "d = 1979-05-27 07:32:00 # x\nn = [nan, inf]\nmcp_servers.a.command='x'",
+        1,
+    ),
+    "TOML: CRLF without a last line break": ("codex", "[mcp_servers.a]\r\ncommand = 'x'", 1),
+    "TOML: an empty array over lines": ("codex", "[mcp_servers.a]\nargs = [\n  # none\n]\ncommand = 'x'\n", 1),
+    "TOML: a list of inline tables": (
+        "vibe",
+        'mcp_servers = [ {name="a", command="x"}, {name="b", command=["y", "z"]} ]',
+        2,
+    ),
+    "JSON: all on one line": (
+        "cursor",
+        '{"mcpServers":{"a":{"command":"x","args":[]},"b":{"args":["-"],"command":"y"}}}',
+        2,
+    ),
+    "JSON: keys with escapes": (
+        "cursor",
+        '{"mcp\\u0053ervers":{"\\u0061":{"comm\\u0061nd":"x","\\u0061rgs":["y"]}}}',
+        1,
+    ),
+    "JSON: brackets and comments in strings": (
+        "vscode",
+        '{"s": "/* } // ]", "servers": {"a": {"command": "//x", "args": ["/*", "*/", "{[\\""]}}}',
+        1,
+    ),
+    "JSON: comments everywhere": (
+        "vscode",
+        '/**/{/**/"servers"/**/:/**/{"a"/**/:{/**/"command"/**/:/**/"x"/**/,/**/"args"/**/:/**/[/**/"y"/**/,/**/]/**/,}}}//',
+        1,
+    ),
+    "JSON: old line breaks": ("vscode", '{\r// c\r"servers": {\r"a": {\r"command": "x"\r}\r}\r}\r', 1),
+    "JSON: an empty name": ("cursor", '{"mcpServers": {"": {"command": "x"}}}', 1),
+    "JSON: other keys twice": ("cursor", '{"x": 1, "x": 2, "mcpServers": {"a": {"command": "x"}}}', 1),
+    "YAML: between document marks": ("goose", "%YAML 1.2\n---\nextensions:\n  a:\n    cmd: x\n...\n", 1),
+    "YAML: quoted keys": ("goose", "\"extensions\":\n  'a':\n    \"cmd\": x\n    'args': ['y']\n", 1),
+    "YAML: explicit keys": ("goose", "? extensions\n: ? a\n  : cmd: x\n    args: [y]\n", 1),
+    "YAML: brackets over several lines": ("goose", "extensions: {a: {cmd: x, args: [\n  y, # c\n  z ]}}\n", 1),
+    "YAML: a list as deep as its key": ("continue", "mcpServers:\n- name: a\n  command: x\n  args:\n  - y\n", 1),
+    "YAML: the command behind the dash": ("continue", "mcpServers:\n  - command: x\n    name: a\n", 1),
+    "YAML: dashes far from their items": (
+        "goose",
+        "extensions:\n  a:\n    args:\n      -    y\n      - # c\n        z\n    cmd: x",
+        1,
+    ),
+    "YAML: CRLF without a last line break": ("goose", "extensions:\r\n  a:\r\n    cmd: x", 1),
+    "YAML: a comment at the end of the command": (
+        "goose",
+        "extensions:\n  a:\n    cmd: x # c\n    # d\n    timeout: 1\n",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NASTY)
+def test_nasty_texts_go_there_and_back(case: str) -> None:
+    client, text, servers = NASTY[case]
+    before = {entry.keys: (entry.command, *(entry.args or ())) for entry in change.read(text, file_of(client))}
+    wrapped = change.wrap(text, file_of(client), THV)
+    assert len(wrapped.changed) == servers
+    for entry in change.read(wrapped.text, file_of(client)):
+        assert entry.state is State.WRAPPED
+        assert (entry.args or ())[(entry.args or ()).index("--") + 1 :] == before[entry.keys]
+    assert unwrap(wrapped.text, client) == text
+
+
 YAML_OBSTACLES = {
     "an alias as command": ("x: &c npx\nextensions:\n  a:\n    cmd: *c\n", "its command is an alias"),
     "an anchor at the command": ("extensions:\n  a:\n    cmd: &c npx\nx: *c\n", "its command has an anchor"),
