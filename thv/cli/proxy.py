@@ -95,7 +95,14 @@ def run_behind_proxy(request: RunRequest, spec: LaunchSpec, options: Instrumenta
         )
         backend = ProcessBackend(told_where_to_listen(spec, transport, port))
         return run_on_the_fastest_loop(
-            serve_with(made, backend, spec.name, warn=warn, client_disconnected=run.instrumentation.client_disconnected)
+            serve_with(
+                made,
+                backend,
+                spec.name,
+                is_legacy=transport == "sse",
+                warn=warn,
+                client_disconnected=run.instrumentation.client_disconnected,
+            )
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from thv.core.net import MAX_PORT, is_loopback, parse_port
 from thv.errors import UsageError
+from thv.http.proxy.local_server import find_server
 from thv.http.proxy.proxy_target import Target
 from thv.http.signals import install_signal_handlers
 
@@ -27,6 +28,9 @@ LOOPBACK = "127.0.0.1"
 
 READY_POLL = 0.05
 """Seconds between two looks whether the server listens already."""
+
+START_PATIENCE_S = 15.0
+"""After which it is said that the server does not listen: `npx` and `uvx` may download for longer, and go on."""
 
 PATHS = {"streamable-http": "/mcp", "sse": "/sse"}
 """Where the SDKs' servers have their endpoint by default. Every path passes: this one is shown and probed."""
@@ -102,6 +106,7 @@ async def serve_with(
     backend: ProcessBackend,
     name: str,
     *,
+    is_legacy: bool,
     warn: Callable[[str], None],
     client_disconnected: Callable[[], None],
 ) -> int:
@@ -111,6 +116,7 @@ async def serve_with(
         proxy: not started yet.
         backend: the server, not started yet.
         name: what people call the server.
+        is_legacy: the server speaks HTTP+SSE.
         warn: says a line to the user.
         client_disconnected: told when it begins to end.
 
@@ -129,7 +135,7 @@ async def serve_with(
         raise
     exited = asyncio.create_task(_drain(backend))
     asked = asyncio.create_task(told.wait())
-    announced = asyncio.create_task(_announce(proxy, name, warn))
+    announced = asyncio.create_task(_announce(proxy, name, warn, is_legacy=is_legacy))
     try:
         await asyncio.wait({exited, asked}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -156,17 +162,25 @@ async def _drain(backend: ProcessBackend) -> None:
     await backend.exited()
 
 
-async def _announce(proxy: ReverseProxy, name: str, warn: Callable[[str], None]) -> None:
-    """Say where the server is, once it is there."""
+async def _announce(proxy: ReverseProxy, name: str, warn: Callable[[str], None], *, is_legacy: bool) -> None:
+    """Find out how the server wants to be called, and say where it is served, once it listens."""
     target = proxy.pool.target
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(target.host, target.port)
-        except OSError:
-            await asyncio.sleep(READY_POLL)
-        else:
-            writer.transport.abort()
-            break
+    proxy.problem = f"{name} does not listen on port {target.port} yet"
+    loop = asyncio.get_running_loop()
+    patient_until: float | None = loop.time() + START_PATIENCE_S
+    while (found := await find_server(target.port, target.path, is_legacy=is_legacy)) is None:
+        if patient_until is not None and loop.time() > patient_until:
+            patient_until = None
+            warn(
+                f"{name} does not listen on port {target.port} after {START_PATIENCE_S:.0f} s; it was told the port by "
+                f"the variables PORT and MCP_PORT, and {PORT_IN_ARGUMENTS} in its arguments stands for it"
+            )
+        await asyncio.sleep(READY_POLL)
+    proxy.pool.target = found.target
+    proxy.problem = ""
+    if found.refusal is not None:
+        proxy.problem = f"{name} answers {found.refusal} to every name of this machine"
+        warn(f"{proxy.problem}: it wants to be called by another Host, or asks for credentials")
     warn(f"{name} is served at {proxy.url}; Ctrl-C ends it")
     _warn(proxy, warn)
 

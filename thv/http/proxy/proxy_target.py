@@ -32,13 +32,13 @@ class Target:
         origin: ``scheme://authority``.
     """
 
-    def __init__(self, scheme: str, host: str, port: int, path: str = "/") -> None:
+    def __init__(self, scheme: str, host: str, port: int, path: str = "/", *, authority: str | None = None) -> None:
         self.scheme = scheme
         self.host = host
         self.port = port
         self.path = path
         shown = f"[{host}]" if ":" in host else host
-        self.authority = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+        self.authority = authority or (shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}")
         self.origin = f"{scheme}://{self.authority}"
 
     def __str__(self) -> str:

@@ -10,10 +10,13 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from msgspec.json import encode
+
 from thv.errors import UsageError
 from thv.http.cors import is_preflight, preflight_headers
 from thv.http.host_policy import BAD_REQUEST, HostPolicy
 from thv.http.proxy.exchange_inspector import ExchangeInspector, inspector_for
+from thv.http.proxy.local_server import probe
 from thv.http.proxy.proxy_exchange import JSON, NOT_STORED, TEXT, ProxyExchange
 from thv.http.proxy.proxy_sessions import Sessions
 from thv.http.proxy.upstream import Pool
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
     from thv.http.server.request import HttpRequest
 
 HEALTH = b"/health"
-
-PROBE_TIMEOUT = 3.0
-"""Seconds the server has for a probe: under the 5 that orchestrators usually wait."""
 
 SWEEP_INTERVAL_S = 1.0
 """Between two looks for connections and sessions that rested too long."""
@@ -73,6 +73,8 @@ class ReverseProxy:
         self.host = host
         self.passed = 0
         """Changes whenever a request passes."""
+        self.problem = ""
+        """What is known to keep the server from being used, for its health; empty for nothing."""
 
     @property
     def port(self) -> int:
@@ -110,21 +112,12 @@ class ReverseProxy:
                 while self.clients or self.pool.connections:  # noqa: ASYNC110  the end of each is an event of its own
                     await asyncio.sleep(0.01)
 
-    async def answers(self) -> bool:
-        """Whether the server answers a request, whatever it says: not every server knows a path for that."""
-        target = self.pool.target
-        writer = None
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls())
-                head = f"OPTIONS {target.path} HTTP/1.1\r\nHost: {target.authority}\r\nConnection: close\r\n\r\n"
-                writer.write(head.encode())
-                return (await reader.readexactly(len(b"HTTP/1."))) == b"HTTP/1."
-        except (OSError, EOFError):
-            return False
-        finally:
-            if writer is not None:
-                writer.transport.abort()
+    async def why_unhealthy(self) -> str:
+        """Why the server cannot be used; empty if it answers, whatever it says: few servers have a path for that."""
+        if self.problem:
+            return self.problem
+        status = await probe(self.pool.target, "OPTIONS")
+        return "" if status is not None else f"the server at {self.pool.target} does not answer"
 
     async def _handle(self, request: HttpRequest) -> None:
         """Answer one request of a client, or pass it on."""
@@ -160,9 +153,9 @@ class ReverseProxy:
             self._report(text)
 
     async def _answer_health(self, request: HttpRequest) -> None:
-        is_healthy = await self.answers()
-        body = b'{"status":"healthy"}\n' if is_healthy else b'{"status":"unhealthy"}\n'
-        request.respond(200 if is_healthy else 503, (JSON, NOT_STORED), body)
+        problem = await self.why_unhealthy()
+        body = b'{"status":"unhealthy","reason":%b}\n' % encode(problem) if problem else b'{"status":"healthy"}\n'
+        request.respond(503 if problem else 200, (JSON, NOT_STORED), body)
 
     async def _sweep(self) -> None:
         while True:
