@@ -1,8 +1,9 @@
-"""Our words on stderr: written where they can be, given up where nobody reads, and never on stdout."""
+"""Messages on stderr: written where they can be, dropped where stderr is not read, and never on stdout."""
 
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from contextlib import contextmanager
@@ -42,22 +43,23 @@ def full_stderr() -> Iterator[int]:
         os.close(read)
 
 
-def test_a_stderr_that_nobody_reads_holds_nobody_up() -> None:
+def test_a_stderr_that_is_not_read_holds_nothing_up() -> None:
     with full_stderr():
         began = time.monotonic()
         console.warn("words")
-        with pytest.raises(OSError, match="nobody reads"):
+        with pytest.raises(OSError, match="stderr is not read"):
             console.warn_or_raise("words that must be read")
-        assert time.monotonic() - began >= console.PATIENCE  # it waited, and came back
+        assert time.monotonic() - began >= console.WRITE_TIMEOUT_S  # it waited, and came back
 
 
-def test_a_stderr_that_is_read_late_gets_every_byte() -> None:
+def test_a_stderr_that_is_read_late_gets_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "WRITE_TIMEOUT_S", 60.0)  # however busy the machine is
     text = "x" * 300_000
     got = bytearray()
     with full_stderr() as read:
         thread = Thread(target=console.warn, args=(text,))
         thread.start()
-        while not got.endswith(b"x\n"):
+        while not got.endswith(b"x\n") and select.select([read], [], [], 60.0)[0]:
             got += os.read(read, 65536)
         thread.join()
     assert got.lstrip(b"\0").decode() == f"thv: {text}\n"

@@ -1,6 +1,6 @@
-"""Our own words: one line at a time, on stderr, whatever state stderr is in. stdout belongs to answers and to MCP.
+"""Messages to the user: one line at a time, on stderr, whatever its state. stdout belongs to output and to MCP.
 
-A stderr that nobody reads holds nobody up: after `PATIENCE` the words are given up.
+A stderr that is not read holds nothing up: after `WRITE_TIMEOUT_S` a message is dropped.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from thv.errors import ThvError
 
 
-PATIENCE = 1.0
-"""Seconds that words wait for a reader. A client that never drains stderr must still see its session end."""
+WRITE_TIMEOUT_S = 1.0
+"""How long a message waits for a reader. A client that never drains stderr must still see its session end."""
 
 PIECE = getattr(select, "PIPE_BUF", 1 << 20)
-"""Bytes that a pipe surely takes at once when it is said to take any (POSIX.1-2024, `write`)."""
+"""Bytes that a pipe takes at once whenever it is writable (POSIX.1-2024, `write`)."""
 
 
 def warn(text: str) -> None:
     """Write ``thv: text`` to stderr in one piece, so that it does not mix with a server's lines.
 
-    A closed or broken stderr is no reason to fail: then nobody is there to be told.
+    A closed or broken stderr is no reason to fail: the message is dropped.
     """
     try:
         warn_or_raise(text)
@@ -34,39 +34,39 @@ def warn(text: str) -> None:
 
 
 def report(error: ThvError, debug: bool) -> int:
-    """Tell the user of an error, with its traceback if asked for; returns its exit code."""
+    """Print an error, with its traceback if `debug` is set; returns its exit code."""
     if debug:
-        _say_traceback(error)
+        _print_traceback(error)
     warn(str(error))
     return error.exit_code
 
 
 def report_unexpected(error: Exception, *, debug: bool) -> int:
-    """The same for an error that nobody foresaw."""
+    """Print an error that should not occur; returns its exit code."""
     if debug:
-        _say_traceback(error)
+        _print_traceback(error)
     warn(f"internal error: {error!r}; run it again with --debug and report what it shows")
     return 1
 
 
-def _say_traceback(error: Exception) -> None:
+def _print_traceback(error: Exception) -> None:
     import traceback
 
     warn("".join(traceback.format_exception(error)).rstrip())
 
 
 def warn_or_raise(text: str) -> None:
-    """The same, for words that must have been said before something else happens.
+    """Do what `warn` does, where a message must have been printed before something else happens.
 
     Raises:
-        OSError: they could not be written.
+        OSError: it could not be written.
     """
     data = f"thv: {text}\n".encode("utf-8", "replace")
     while data:
-        _await_room()
+        _wait_writable()
         try:
             data = data[os.write(2, data[:PIECE]) :]
-        except BlockingIOError:  # somebody else took the room
+        except BlockingIOError:  # another process filled the pipe
             time.sleep(0)
 
 
@@ -80,6 +80,6 @@ def stderr_is_discarded() -> bool:
         return True
 
 
-def _await_room() -> None:
-    if sys.platform != "win32" and not select.select([], [2], [], PATIENCE)[1]:
-        raise TimeoutError("nobody reads stderr")
+def _wait_writable() -> None:
+    if sys.platform != "win32" and not select.select([], [2], [], WRITE_TIMEOUT_S)[1]:
+        raise TimeoutError("stderr is not read")

@@ -416,7 +416,7 @@ def _reader(model: type[Struct], name: str, kind: Any) -> Callable[[Raw], Any]:
         return _read_id
     decoder = Decoder(Union[tuple(kinds)])  # noqa: UP007  a union of a list that is known at run time only
     if model is Message and name == "method":
-        # A method that is no string still makes it a request or a notification: of a method nobody knows.
+        # A method that is no string still makes it a request or a notification: of an unknown method.
         return lambda part: None if part == _NULL else _read_part(decoder, part) or ""
     return lambda part: _read_part(decoder, part)
 

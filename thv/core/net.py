@@ -237,7 +237,7 @@ def create_tls_context(
 
 
 _CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Where OpenSSL is told of other authorities than the system's."""
+"""Variables that name other authorities than the system's (OpenSSL)."""
 
 
 def _load_system_authorities(context: ssl.SSLContext, *, environment: bool) -> None:

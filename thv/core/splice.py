@@ -32,7 +32,7 @@ MAX_PIECES: Final = 20_000
 _PIECE: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
 _VALUE: Final = rb'[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]|\\.)*+"|-?[0-9][0-9.eE+-]*+)'
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
-"""A letter that somebody escaped without need: the name of a member may be written so."""
+"""A letter that is escaped without need: the name of a member may be written so."""
 
 _DEPTH: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _name = Decoder(str).decode

@@ -1,9 +1,9 @@
 """Connects the tool-call ledger to its consumers: usage analytics, the user's telemetry and journal, the debug tally.
 
-Usage analytics are handed outcomes and nothing else; consent is asked before anything of that pipeline is imported. The
-user's own telemetry and journal are handed requests and replies, and neither side knows of the other. A tally is shown
-where that was asked for. Every command that carries MCP traffic uses this, so that the same is counted everywhere.
-Imports msgspec: `thv run` imports it once its server runs.
+Usage analytics get outcomes and nothing else; consent is checked before anything of that pipeline is imported. The
+user's own telemetry and journal get requests and replies, and neither side knows of the other. Every command that
+carries MCP traffic uses this, so that the same is counted everywhere. Transports pass chunks or decoded messages; see
+`SessionInstrumentation`. Imports msgspec: `thv run` imports this once its server runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CLOSE_BUDGET = 0.9
 
 
 class Tally:
-    """Counts outcomes, to be shown to the user of this process and to nobody else."""
+    """Counts outcomes, for the user of this process only."""
 
     def __init__(self) -> None:
         self.success = 0
@@ -98,11 +98,6 @@ class SessionInstrumentation(TrafficInspector):
         if journal is not None:
             journal.open_requests = ledger.open_requests
             journal.stray_lines = self.stray_lines
-
-    @property
-    def rewrites(self) -> bool:
-        """Whether trace context is written into requests: then `rewrite_client_data` says what to forward."""
-        return self._propagation is not None
 
     def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
         """The client sent a message, decoded already; returns what to forward: nearly always the line itself."""
@@ -167,22 +162,21 @@ class SessionInstrumentation(TrafficInspector):
 
 
 class Instrumentation:
-    """What one thv process owes to those who count.
+    """Per-process instrumentation: decides what is on, makes one `SessionInstrumentation` a session.
 
-    Import `threading` on the main thread before constructing it elsewhere. Nothing here says anything before
-    `emit_warnings`, which may find nobody to listen.
+    Import `threading` on the main thread before constructing it elsewhere. Nothing is printed before `emit_warnings`.
 
     Args:
         activity: a number that changes whenever traffic passes; heavy imports wait until it rests.
-        is_demo: the server is thv's own demo, whose calls are no real usage: they are shown, never sent.
-        debug: say what is decided and counted, and every analytics payload, on stderr.
-        usage_analytics: what the command line says of usage analytics; None where it is silent.
-        server_environ: the environment that the server is given: a no to usage analytics in it is one, too.
-        telemetry: what the user's own telemetry is to do; None for nothing.
+        is_demo: the server is thv's own demo, whose calls are no real usage: they are counted and printed, never sent.
+        debug: print decisions, counts and every analytics payload on stderr.
+        usage_analytics: the command line switch for usage analytics; None if it was not given.
+        server_environ: the environment of the server; opting out of usage analytics there counts, too.
+        telemetry: the settings of the user's own telemetry; None if it is off.
         transport: how clients reach the server, for that telemetry: `stdio`, `streamable-http` or `sse`.
-        journal: what the user's journal calls the server, and whether it keeps arguments and results; None for none.
-        warnings: lines for `emit_warnings`, to be said before its own.
-        make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
+        journal: the server's name in the user's journal, and whether to keep arguments and results; None if it is off.
+        warnings: further lines for `emit_warnings`.
+        make_analytics: used in place of `UsageAnalytics`, in tests.
     """
 
     def __init__(
@@ -201,7 +195,7 @@ class Instrumentation:
     ) -> None:
         self._debug = debug
         self._is_demo = is_demo
-        self._remarks: list[str] = list(warnings)
+        self._warnings: list[str] = list(warnings)
         self._observers: list[CallObserver] = []
         self._tally = Tally() if debug or is_demo else None
         if self._tally is not None:
@@ -228,13 +222,13 @@ class Instrumentation:
         self._journal = self._make_journal(activity) if journal is not None else None
 
     def emit_warnings(self) -> None:
-        """Say what was noticed while this was made."""
-        warnings, self._remarks = self._remarks, []
+        """Print what was noticed during construction."""
+        warnings, self._warnings = self._warnings, []
         try:
-            for remark in warnings:
-                warn_or_raise(remark)
+            for warning in warnings:
+                warn_or_raise(warning)
         except OSError:
-            pass  # nobody is there to be told
+            pass  # stderr is closed
 
     def open_session(self, session_id: str | None = None, *, started_ns: int | None = None) -> SessionInstrumentation:
         """Instrumentation for a session that begins now, or began at `started_ns`, by `time.time_ns`.
@@ -252,7 +246,7 @@ class Instrumentation:
         )
 
     def client_disconnected(self) -> None:
-        """The last client left, or thv was told to stop: what is counted may be sent now. Returns at once."""
+        """The last client left, or thv was stopped: what is counted may be sent now. Returns at once."""
         if self._analytics is not None:
             self._analytics.client_disconnected()
         if self._telemetry is not None:
@@ -261,7 +255,7 @@ class Instrumentation:
             self._journal.hurry()
 
     def close(self) -> None:
-        """Send what is left, within a second in all, and say what was counted where that was asked for."""
+        """Send what is left, within a second in all, and print the tally where that was asked for."""
         deadline = monotonic() + CLOSE_BUDGET
         if self._telemetry is not None:
             self._telemetry.end()
@@ -283,9 +277,9 @@ class Instrumentation:
         from thv.journal.journal_settings import journal_path, resolve
 
         settings = resolve(os.environ, config_path(os.environ))
-        self._remarks.extend(settings.warnings)
+        self._warnings.extend(settings.warnings)
         if self._debug:
-            self._remarks.append(f"the journal is {'on' if settings.enabled else 'off'} ({settings.source})")
+            self._warnings.append(f"the journal is {'on' if settings.enabled else 'off'} ({settings.source})")
         if not settings.enabled:
             return None
         from thv.journal.writer import JournalWriter
@@ -293,7 +287,7 @@ class Instrumentation:
         try:
             path = journal_path()
         except (RuntimeError, OSError) as error:
-            self._remarks.append(f"journal: there is no state directory, so nothing is journalled: {error}")
+            self._warnings.append(f"journal: there is no state directory, so nothing is journalled: {error}")
             return None
         return JournalWriter(
             path,
@@ -317,11 +311,11 @@ class Instrumentation:
         consent = usage_consent.decide()
         usage_consent.settle()
         if consent.enabled or consent.kind == "file":  # else the file need not have been read
-            self._remarks.extend(usage_consent.warnings())
+            self._warnings.extend(usage_consent.warnings())
         if consent.warning is not None:
-            self._remarks.append(consent.warning)
+            self._warnings.append(consent.warning)
         if self._debug:
-            self._remarks.append(f"usage analytics are {'on' if consent.enabled else 'off'} ({consent.source})")
+            self._warnings.append(f"usage analytics are {'on' if consent.enabled else 'off'} ({consent.source})")
         return consent
 
 
@@ -332,7 +326,7 @@ def _redact(text: str) -> str:
 
 
 def _show_demo(tally: Tally, consent: Consent) -> None:
-    """Tell what a real session like this one would have sent. The demo's calls are no real usage and stay here."""
+    """Print what a real session like this one would have sent. The demo's calls are no real usage, and are not sent."""
     warn(f"the demo server's tool calls: {tally}. They are counted and shown, never sent.")
     if not consent.enabled:
         warn(f"usage analytics are off ({consent.source}): a real server's calls would not be sent either.")
@@ -342,6 +336,7 @@ def _show_demo(tally: Tally, consent: Consent) -> None:
         request = request_for(tally.success, tally.error)
         headers = "\n".join(f"{name}: {value}" for name, value in request.headers)
         warn(
-            f"a real server's calls would be sent so, and nothing else:\n{request.method} {request.url}\n{headers}\n\n"
+            f"a real server's calls would be sent like this, and nothing else:\n"
+            f"{request.method} {request.url}\n{headers}\n\n"
             f"{request.readable_body()}"
         )

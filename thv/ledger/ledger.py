@@ -112,7 +112,7 @@ class ToolCallLedger:
     def awaiting_reply(self) -> int:
         """How many requests that can bring an outcome still wait for the server's reply.
 
-        A call whose task runs is not among them: once the client is gone nobody asks for its result.
+        A call whose task runs is not among them: once the client is gone its result is not asked for.
         """
         return self._open.awaited
 
