@@ -6,6 +6,7 @@ The shell sits in a terminal of its own, the one the tests use. No thv is needed
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = shlex.quote(str(ROOT / "completions"))
 
 AIM_MS = 60
 """More than the floor, in milliseconds."""
@@ -27,14 +29,14 @@ PLAIN_SCREEN = "bind 'set enable-bracketed-paste off'"
 SHELLS = {
     "bash": (
         ["bash", "--norc", "--noprofile", "-i"],
-        [PLAIN_SCREEN, f"complete -W {WORD}{REST} floor", f". {ROOT}/completions/thv.bash"],
+        [PLAIN_SCREEN, f"complete -W {WORD}{REST} floor", f". {SCRIPTS}/thv.bash"],
     ),
     "zsh": (
         ["zsh", "-f", "-i"],
         [
             "autoload -U compinit && compinit -u -D",
             f"_floor() {{ compadd {WORD}{REST} }}; compdef _floor floor",
-            f". {ROOT}/completions/_thv",
+            f". {SCRIPTS}/_thv",
         ],
     ),
     "fish": (
@@ -42,7 +44,7 @@ SHELLS = {
         [
             "set -g fish_autosuggestion_enabled 0",
             f"complete -c floor -f -a {WORD}{REST}",
-            f"source {ROOT}/completions/thv.fish",
+            f"source {SCRIPTS}/thv.fish",
         ],
     ),
 }

@@ -7,6 +7,7 @@ shell ever started it.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ import pytest
 
 from tests.terminal import Shell
 
-SCRIPTS = Path(__file__).parents[2] / "completions"
+SCRIPTS = shlex.quote(str(Path(__file__).parents[2] / "completions"))
+"""As a shell takes it: a checkout may stand in a folder with blanks in its name."""
+
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 
 MARK = "started"
