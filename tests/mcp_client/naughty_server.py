@@ -23,6 +23,7 @@ BEFORE_READING: dict[str, Callable[[], object]] = {
     "writes JSON that is no message": lambda: write(
         b'null\n[]\n1\n"x"\n[[]]\n{"level":"info"}\n' + b"[" * 5000 + b"\n"
     ),
+    "closes its output": lambda: close_output(),
     "floods": lambda: write(b"log line\n" * 2_000_000),
     "ends at discover": lambda: None,
 }
@@ -97,6 +98,11 @@ RAW_CALLS: dict[str, bytes] = {
     "another id": b'{"jsonrpc":"2.0","id":9%d,"result":{"content":[]}}',
     "no reply": b"",
 }
+
+
+def close_output() -> None:
+    os.close(1)
+    time.sleep(600)
 
 
 def write(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ def naughty(*words: str, timeout: float | None = LONG, callbacks: Callbacks | No
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for what will not come."""
+    monkeypatch.setattr("thv.process.shutdown.REPLY_GRACE", 0.2)
     monkeypatch.setattr(session_module, "STRAY_REPLY_GRACE_S", 0.2)
     monkeypatch.setattr(session_module, "DISCOVER_TIMEOUT_S", 2.0)
 
@@ -233,3 +235,10 @@ def test_progress_is_handed_on() -> None:
         with pytest.raises(ReplyTimeoutError):
             session.call_tool("ok", {})
     assert seen[0] == ("notifications/progress", {"progressToken": 1, "progress": 1})
+
+
+def test_a_server_that_closes_its_output_and_stays_is_ended() -> None:
+    session = naughty("closes its output")
+    with pytest.raises(ServerEndedError), session:
+        session.connect()
+    assert session.close() == 128 + signal.SIGTERM

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from thv.core.lines import LineSplitter
 from thv.mcp_client.protocol import ProtocolViolationError, ServerEndedError
 from thv.process.server_process import ServerProcess
+from thv.process.shutdown import ShutdownLadder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,15 +27,8 @@ CHUNK: Final = 65536
 MAX_WAITING: Final = 64
 """Chunks that wait to be read: 4 MiB."""
 
-SHUTDOWN_TIMEOUT_S: Final = 25.0
-"""Seconds from the end of input to SIGTERM: what `thv run` needs for its own whole ladder, and a server to save."""
-
-TERMINATE_TIMEOUT_S: Final = 12.0
-"""Seconds from SIGTERM to SIGKILL, the second rung: thv's own ladder takes 10."""
-
-
 JOIN_TIMEOUT_S: Final = 1.0
-"""Seconds for the two threads to notice that the process is gone."""
+"""Seconds for a thread to write what is waiting, or to notice that the process is gone."""
 
 
 class Connection(Protocol):
@@ -85,9 +80,10 @@ class ProcessConnection:
         self._splitter = LineSplitter()
         self._at_end = False
         self._exit_code: int | None = None
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._write)]
-        for thread in self._threads:
-            thread.start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._reader.start()
+        self._writer.start()
 
     def send(self, line: bytes) -> None:
         """Hand on one line, with its newline."""
@@ -103,20 +99,22 @@ class ProcessConnection:
         return self._lines.pop()
 
     def close(self, *, at_once: bool = False) -> int | None:
-        """End the process: its input is closed, then it is asked by SIGTERM, then killed."""
+        """End the process by the ladder that ends every server."""
         if self._exit_code is None:
             self._outgoing.put(None)
-            steps = [(SHUTDOWN_TIMEOUT_S, self._process.terminate), (TERMINATE_TIMEOUT_S, self._process.kill)]
+            self._writer.join(JOIN_TIMEOUT_S)
+            ladder = ShutdownLadder(self._process)
+            ladder.close_input()
             if at_once:
-                self._process.terminate()
-                del steps[0]
-            for seconds, escalate in steps:
-                if self._drain(seconds):
-                    break
-                escalate()
-            else:
-                self._drain(None)
-            self._process.wait()
+                ladder.hand_on(signal.SIGTERM)
+            waiter = threading.Thread(target=self._process.wait, daemon=True)
+            waiter.start()
+            while waiter.is_alive():
+                wait = ladder.advance(calls_are_open=True)  # it may be a relay, which has a server to wait for
+                if wait is None:
+                    return None  # not even SIGKILL ended it
+                if self._drain(wait):
+                    waiter.join(wait)
             self._exit_code = self._process.close()
             self._release()
         return self._exit_code
@@ -124,9 +122,10 @@ class ProcessConnection:
     def _release(self) -> None:
         if self._process.has_live_descendants():
             self._process.kill()
-        for thread in self._threads:
+        threads = (self._reader, self._writer)
+        for thread in threads:
             thread.join(JOIN_TIMEOUT_S)
-        if not any(thread.is_alive() for thread in self._threads):  # else something still holds its pipe
+        if not any(thread.is_alive() for thread in threads):  # else something still holds its pipe
             self._process.release()
 
     def _describe_end(self) -> str:
