@@ -12,6 +12,7 @@ import pytest
 from thv.cli.resolve_telemetry import resolve_telemetry
 from thv.cli.run import _introduction
 from thv.cli.run_options import parse
+from thv.core.installation import install_command
 from thv.errors import ThvError
 from thv.servers.resolve import resolve
 
@@ -150,8 +151,8 @@ def test_variables_without_effect_are_named_in_one_line_where_there_is_telemetry
 @pytest.mark.parametrize(
     ("words", "package", "remedy"),
     [
-        ("--otel-endpoint=otel-collector:4317", "grpc", "pip install 'thv[grpc]'"),
-        ("--otel-enable-prometheus-metrics-path", "prometheus_client", "pip install 'thv[prometheus]'"),
+        ("--otel-endpoint=otel-collector:4317", "grpc", install_command("grpc")),
+        ("--otel-enable-prometheus-metrics-path", "prometheus_client", install_command("prometheus")),
     ],
 )
 def test_an_extra_that_is_missing_is_named_before_a_server_starts(

@@ -17,13 +17,19 @@ OUT = sys.stdout.buffer
 TOOL = {"name": "ok", "inputSchema": {"type": "object"}}
 SERVER = {"capabilities": {"tools": {}}, "serverInfo": {"name": "naughty", "version": "1"}}
 
+
+def close_output() -> None:
+    os.close(1)
+    time.sleep(600)
+
+
 BEFORE_READING: dict[str, Callable[[], object]] = {
     "exits": lambda: sys.exit(7),
     "logs": lambda: write(b"\xff\xfe\x00 log line\n\n\r\n" * 1000),
     "writes JSON that is no message": lambda: write(
         b'null\n[]\n1\n"x"\n[[]]\n{"level":"info"}\n' + b"[" * 5000 + b"\n"
     ),
-    "closes its output": lambda: close_output(),
+    "closes its output": close_output,
     "floods": lambda: write(b"log line\n" * 2_000_000),
     "ends at discover": lambda: None,
 }
@@ -98,11 +104,6 @@ RAW_CALLS: dict[str, bytes] = {
     "another id": b'{"jsonrpc":"2.0","id":9%d,"result":{"content":[]}}',
     "no reply": b"",
 }
-
-
-def close_output() -> None:
-    os.close(1)
-    time.sleep(600)
 
 
 def write(data: bytes) -> None:

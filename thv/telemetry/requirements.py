@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from thv.core.installation import install_command
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,10 +21,10 @@ def missing(agent: Mapping[str, Any]) -> str | None:
     for name in ("traces", "metrics"):
         signal = agent.get(name)
         if signal and signal.get("protocol") == "grpc" and not _are_installed("grpc", GRPC_EXPORTER):
-            remedy = "pip install 'thv[grpc]', or set `protocol` to http/protobuf (port 4318)"
-            return f"telemetry by gRPC to an endpoint like host:4317 needs an extra: {remedy}"
+            remedy = f"{install_command('grpc')}, or set `protocol` to http/protobuf (port 4318)"
+            return f"telemetry by gRPC to an endpoint like host:4317 needs packages that are not installed: {remedy}"
     if agent.get("prometheus_port") is not None and not _are_installed("prometheus_client", PROMETHEUS_EXPORTER):
-        return "Prometheus metrics need an extra: pip install 'thv[prometheus]'"
+        return f"Prometheus metrics need packages that are not installed: {install_command('prometheus')}"
     return None
 
 
