@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from msgspec import UNSET, Raw, Struct, field
 from msgspec.json import Decoder, encode
 
-from thv.core.jsonrpc import NAMED_BY, encode_header
-from thv.core.message import UNREADABLE, read_line
+from thv.core import jsonrpc
+from thv.core.jsonrpc import CONNECTION_CLOSED, NAMED_BY, encode_header
+from thv.core.message import UNREADABLE, is_batch, read_line, read_message
+from thv.core.splice import ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +24,6 @@ Key: TypeAlias = int | float | str
 """A request id as it is compared: `1` and `1.0` are one, `1` and `"1"` are two."""
 
 T = TypeVar("T")
-
-REMOTE_FAILED: Final = -32000
-"""The code of our own error replies: the one that the SDKs use for a connection that is gone."""
-
-PARSE_ERROR: Final = -32700
-
-HEADER_MISMATCH: Final = -32020
-"""What a server of 2026-07-28 says when it misses a header (Streamable HTTP, "Server Validation")."""
 
 LISTEN: Final = "subscriptions/listen"
 
@@ -59,7 +53,6 @@ class Sent(Struct, frozen=True):
         name: what `Mcp-Name` is to repeat.
         cancels: the id that `notifications/cancelled` names.
         arguments: `params.arguments`, raw.
-        meta: `params._meta`, raw.
     """
 
     line: bytes
@@ -69,7 +62,6 @@ class Sent(Struct, frozen=True):
     name: str | None = None
     cancels: Key | None = None
     arguments: Raw = _ABSENT
-    meta: Raw = _ABSENT
 
     @property
     def is_modern(self) -> bool:
@@ -89,91 +81,58 @@ class Sent(Struct, frozen=True):
         return headers
 
 
-class _Message(Struct, frozen=True):
-    id: Raw = _ABSENT
-    method: Raw = _ABSENT
-    params: Raw = _ABSENT
-
-
 class _Params(Struct, frozen=True):
-    name: Raw = _ABSENT
-    uri: Raw = _ABSENT
-    task_id: Raw = field(default=_ABSENT, name="taskId")
-    request_id: Raw = field(default=_ABSENT, name="requestId")
-    arguments: Raw = _ABSENT
     meta: Raw = field(default=_ABSENT, name="_meta")
 
 
-class _Meta(Struct, frozen=True):
-    version: Raw = field(default=_ABSENT, name="io.modelcontextprotocol/protocolVersion")
-
-
-class _Initialized(Struct, frozen=True):
-    version: str | None = field(default=None, name="protocolVersion")
-
-
-class _InitializeReply(Struct, frozen=True):
-    result: _Initialized | None = None
-
-
-class _Page(Struct, frozen=True):
-    cursor: str | None = field(default=None, name="nextCursor")
-
-
-class _PageReply(Struct, frozen=True):
-    result: _Page | None = None
+class _Request(Struct, frozen=True):
+    params: _Params = _Params()
 
 
 class _ErrorReply(Struct, frozen=True):
     error: Raw = _ABSENT
 
 
-_MESSAGE = Decoder(_Message)
-_PARAMS = Decoder(_Params)
-_META = Decoder(_Meta)
-_KEY = Decoder(int | float | str)
-_TEXT = Decoder(str)
-_INITIALIZE = Decoder(_InitializeReply)
 _ERROR_REPLY = Decoder(_ErrorReply)
-_PAGE_REPLY = Decoder(_PageReply)
+_REQUEST = Decoder(_Request)
 
 
-def _read(decoder: Decoder[T], part: Raw | bytes) -> T | None:
+def _read(decoder: Decoder[T], text: bytes) -> T | None:
     try:
-        return decoder.decode(part)
+        return decoder.decode(text)
     except (ValueError, RecursionError):
         return None
 
 
-def read_client(line: bytes) -> Sent:
-    """What one line of the client is; its newline and the white space around it are dropped."""
+def read_client(line: bytes, messages: Sequence[Message] | None = None) -> Sent:
+    """What one line of the client is; its newline and the white space around it are dropped.
+
+    Args:
+        line: the line.
+        messages: what it says, if it was decoded already.
+    """
     line = line.removeprefix(_BOM).strip()
-    message = _read(_MESSAGE, line)
-    if message is None:
-        # A batch, or something that only a tolerant reader understands.
-        seen = read_line(line)
+    seen = read_line(line) if messages is None else messages
+    if len(seen) != 1 or is_batch(line):
         asks = tuple(
             PendingRequest(encode(each.key), each.key, each.method)
             for each in seen
             if each.key is not None and each.method is not None
         )
         return Sent(line, asks, seen[0].method if len(seen) == 1 else None)
-    method, key = _read(_TEXT, message.method), _read(_KEY, message.id)
+    message = seen[0]
+    method, key, params = message.method, message.key, message.params
     if method is None:
         return Sent(line)
-    asks = () if key is None else (PendingRequest(bytes(message.id), key, method),)
-    params = _read(_PARAMS, message.params) or _Params()
-    meta = _read(_META, params.meta) or _Meta()
     named_by = NAMED_BY.get(method)
     return Sent(
         line,
-        asks,
+        () if key is None else (PendingRequest(ID.raw(line, message) or encode(key), key, method),),
         method,
-        version=_read(_TEXT, meta.version),
-        name=None if named_by is None else _read(_TEXT, getattr(params, named_by)),
-        cancels=_read(_KEY, params.request_id) if method == "notifications/cancelled" and key is None else None,
-        arguments=params.arguments,
-        meta=params.meta,
+        version=None if message.meta is None else message.meta.protocol_version,
+        name=None if named_by is None or params is None else getattr(params, named_by),
+        cancels=params.request_id if params and method == "notifications/cancelled" and key is None else None,
+        arguments=params.arguments if params else _ABSENT,
     )
 
 
@@ -202,15 +161,15 @@ def answers(key: Key | None, ask: PendingRequest) -> bool:
     )
 
 
-def negotiated_version(line: bytes) -> str | None:
+def negotiated_version(messages: Sequence[Message]) -> str | None:
     """`result.protocolVersion` of the reply to `initialize`."""
-    reply = _read(_INITIALIZE, line)
-    return None if reply is None or reply.result is None else reply.result.version
+    return next((message.result.protocol_version for message in messages if message.result), None)
 
 
 def list_tools(call: Sent, cursor: str | None) -> Sent:
     """A `tools/list` of our own, asked as the client asked for `call`."""
-    params: dict[str, Any] = {"_meta": call.meta}
+    request = _read(_REQUEST, call.line) or _Request()
+    params: dict[str, Any] = {"_meta": request.params.meta or {}}
     if cursor is not None:
         params["cursor"] = cursor
     return read_client(encode({"jsonrpc": "2.0", "id": OWN_ID, "method": "tools/list", "params": params}))
@@ -218,8 +177,8 @@ def list_tools(call: Sent, cursor: str | None) -> Sent:
 
 def next_cursor(line: bytes) -> str | None:
     """Where the list goes on, if it does."""
-    reply = _read(_PAGE_REPLY, line)
-    return None if reply is None or reply.result is None else reply.result.cursor
+    reply = read_message(line)
+    return reply.result.next_cursor if reply is not None and reply.result else None
 
 
 def one_line(body: bytes) -> bytes:
@@ -249,7 +208,7 @@ def error_code(body: bytes) -> int | float | None:
     return None
 
 
-def error_reply(id_: bytes, sentence: str, *, code: int = REMOTE_FAILED, status: int | None = None) -> bytes:
+def error_reply(id_: bytes, sentence: str, *, code: int = CONNECTION_CLOSED, status: int | None = None) -> bytes:
     """An error reply of our own, in one line without its newline.
 
     Args:
@@ -258,7 +217,5 @@ def error_reply(id_: bytes, sentence: str, *, code: int = REMOTE_FAILED, status:
         code: the JSON-RPC code.
         status: the HTTP status, if there was one.
     """
-    error: dict[str, Any] = {"code": code, "message": sentence}
-    if status is not None:
-        error["data"] = {"httpStatus": status}
-    return encode({"jsonrpc": "2.0", "id": Raw(id_), "error": error})
+    data = None if status is None else {"httpStatus": status}
+    return jsonrpc.error_reply(code, sentence, raw_id=id_, data=data)

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Final
 from thv.http.client.client_messages import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from thv.core.message import Message
     from thv.http.client.client_messages import Key, Sent
     from thv.http.sse import Event
 
-    Deliver = Callable[[bytes], Awaitable[None]]
+    Deliver = Callable[[bytes, Sequence[Message]], Awaitable[None]]
+    """Hands on a line of the server, with the messages in it."""
+
     Tell = Callable[[str], None]
 
 FIRST_DELAY: Final = 1.0

@@ -177,13 +177,14 @@ class HttpSse:
         return url
 
     async def _take(self, line: bytes) -> None:
-        keys = answered(read_server(line))
+        messages = read_server(line)
+        keys = answered(messages)
         exchange = next(
             (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in keys)),
             None,
         )
         if exchange is None or not exchange.silent:
-            await self._deliver(line)
+            await self._deliver(line, messages)
         if exchange is not None:
             exchange.settle(keys)
             async with self._changed:

@@ -11,9 +11,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from thv.core.jsonrpc import PARSE_ERROR
 from thv.core.lines import MAX_MESSAGE
+from thv.core.message import is_batch, read_line
 from thv.errors import ThvError
-from thv.http.client.client_messages import LISTEN, PARSE_ERROR, error_reply, read_client
+from thv.http.client.client_messages import LISTEN, error_reply, read_client
 from thv.http.client.client_state import Exchange
 from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
@@ -21,9 +23,10 @@ from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, L
 from thv.http.client.streamable_http import NotStreamableError, StreamableHttp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from thv.core.interfaces import SessionInstrumentation
+    from thv.core.message import Message
     from thv.http.client.client_messages import Key, Sent
     from thv.http.client.client_state import Tell
     from thv.servers.remote_spec import RemoteSpec
@@ -106,7 +109,7 @@ class RemoteClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._account.abandon()
+        self._account.close()
         try:
             async with asyncio.timeout(CLOSE_GRACE):
                 await self._server.close()
@@ -162,7 +165,7 @@ class RemoteClient:
                     self._say(sentence)
                     await self._deliver(error_reply(b"null", sentence, code=PARSE_ERROR))
                 continue
-            sent = read_client(self._account.outgoing(line if line.endswith(b"\n") else line + b"\n"))
+            sent = self._inspected(line if line.endswith(b"\n") else line + b"\n")
             if sent.cancels is not None and await self._cancel(sent.cancels):
                 self._input.done(line)
             elif sent.asks:
@@ -174,6 +177,13 @@ class RemoteClient:
                 self._tasks[task] = Exchange(sent)
                 task.add_done_callback(self._forget)
                 await asyncio.wait({task}, timeout=NOTIFY_PATIENCE)
+
+    def _inspected(self, line: bytes) -> Sent:
+        """What a line of the client is, decoded once and inspected; with our trace context, if that is passed on."""
+        messages = read_line(line)
+        if len(messages) == 1 and not is_batch(line):
+            return read_client(self._account.on_client_message(line, messages[0]), messages)
+        return read_client(self._account.rewrite_client_data(line), messages)
 
     def _begin(self, sent: Sent, line: bytes) -> asyncio.Task[None]:
         exchange = Exchange(sent)
@@ -254,7 +264,7 @@ class RemoteClient:
 
     # To the client, and to the user.
 
-    async def _deliver(self, line: bytes) -> None:
+    async def _deliver(self, line: bytes, messages: Sequence[Message] | None = None) -> None:
         whole = line + b"\n"
         try:
             await self._output.write(whole)
@@ -265,7 +275,8 @@ class RemoteClient:
             self._end.set()
             await asyncio.get_running_loop().create_future()  # until we are cancelled: there is nobody to tell
         self.passed += 1
-        self._account.from_server(whole)
+        for message in read_line(whole) if messages is None else messages:
+            self._account.on_server_message(whole, message)
 
     def _say(self, sentence: str) -> None:
         """Tell the user, unless it is what they were told last."""

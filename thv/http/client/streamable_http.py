@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from msgspec import UNSET, Struct
 
-from thv.core.jsonrpc import encode_header
+from thv.core.jsonrpc import HEADER_MISMATCH, encode_header
 from thv.http.client.client_messages import (
-    HEADER_MISMATCH,
     addressed,
     answered,
     error_code,
@@ -284,7 +283,7 @@ class StreamableHttp:
                 return
         if exchange is not None and keys:
             if exchange.sent.method == "initialize" and session is not None and session.version is None:
-                session.version = negotiated_version(line)
+                session.version = negotiated_version(messages)
             elif exchange.sent.method == "tools/list" and exchange.sent.is_modern:
                 line = self._learn_tools(line, messages)
             if exchange.silent:
@@ -293,7 +292,8 @@ class StreamableHttp:
                 return
             if None in keys and exchange.waiting:
                 line = addressed(line, exchange.waiting[0]) or line
-        await self._deliver(line)
+                messages = read_server(line)
+        await self._deliver(line, messages)
         if exchange is not None:
             exchange.settle(keys)
 
