@@ -1,4 +1,4 @@
-"""What was sent is remembered for its user: whole lines, bounded, by many at once, at nobody's cost."""
+"""What was sent is remembered for its user: whole lines, bounded, by many at once, without delaying anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a session: the last counts go out, and nobody waits for an endpoint that does not take them."""
+"""The end of a session: the last counts go out, and nothing waits for an endpoint that does not take them."""
 
 from __future__ import annotations
 

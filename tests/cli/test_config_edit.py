@@ -1,4 +1,4 @@
-"""`thv config edit`: the editor of the user's choice, run by nobody's shell, and a file that stays as they left it."""
+"""`thv config edit`: the editor of the user's choice, run without a shell, and a file that stays as it was left."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def script(path: Path, body: str) -> Path:
 
 
 def writes(path: Path, text: str) -> Path:
-    """An editor with which somebody writes `text`."""
+    """An editor that writes `text`."""
     return script(path, f"cat > \"$1\" <<'END'\n{text}END")
 
 

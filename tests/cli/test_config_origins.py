@@ -1,4 +1,4 @@
-"""What `get` and `list` say of a setting: what is configured, what counts, and who says so."""
+"""What `get` and `list` say of a setting: what is configured, the effective value, and its source."""
 
 from __future__ import annotations
 

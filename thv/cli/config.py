@@ -91,8 +91,8 @@ def path() -> None:
 def edit() -> None:
     """Open the config file in your editor, and check it afterwards.
 
-    The editor is $VISUAL, else $EDITOR, else one that the system has. A file that is not there yet is made. What is
-    wrong with it afterwards is said with line and column, and ends with exit code 1; the file stays as you wrote it.
+    The editor is $VISUAL, else $EDITOR, else one that the system has. A missing file is created. Each mistake in it is
+    reported with line and column, and the exit code is then 1; the file stays as you wrote it.
     """
     from thv.cli.editor import edit as wait_for_editor
 

@@ -65,7 +65,7 @@ def _make_directory(path: Path, target: Path) -> None:
     if target.parent.is_dir():
         return
     if path.is_symlink():
-        # Whoever made the link meant a place that is away just now; making it up would hide that.
+        # The link names a place that is not mounted, perhaps; creating it here would hide that.
         raise FileNotFoundError(
             None, "the file is a link into this directory, which does not exist", str(target.parent)
         )

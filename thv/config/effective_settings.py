@@ -26,7 +26,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 METRICS_EXPORTER = "OTEL_METRICS_EXPORTER"
 
 NO_TELEMETRY = frozenset({"usage-analytics-enabled"})
-"""Flags that have nothing to do with telemetry. One that changes nothing without it is told of, and so asks."""
+"""Flags that have nothing to do with telemetry. One that has no effect without telemetry gets a warning, so it asks."""
 
 PARENT_BASED = "parent-based"
 """The value that says whether a parent's decision to record a trace is followed."""
@@ -43,7 +43,7 @@ def may_ask(flags: Iterable[str], environ: Mapping[str, str], path: str) -> bool
         return True
     try:
         text = reader.read_text(path) or ""
-    except ConfigError:  # nobody knows what it asks for; `read` says what is wrong with it
+    except ConfigError:  # it may ask for anything; `read` reports what is wrong with it
         return True
     return any(word in text for word in MENTIONS)
 
@@ -73,7 +73,7 @@ def known_flag(name: str) -> Setting:
 def read(
     path: str, flags: Mapping[str, Value], environ: Mapping[str, str]
 ) -> tuple[dict[str, Value | None], list[str]]:
-    """Every value of the user's telemetry, None for one that nobody gives, and remarks on variables that are ignored.
+    """Every value of the user's telemetry, None for one that has no source, and warnings about ignored variables.
 
     Besides the keys under `otel:` these are what `thv.config.otlp_env.VARIABLES` names, `PARENT_BASED` and `SILENCED`.
 

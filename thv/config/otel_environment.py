@@ -43,7 +43,7 @@ DEFAULT_RATIO = 1.0
 def read(setting: Setting, environ: Mapping[str, str], warnings: list[str] | None = None) -> tuple[str, Value] | None:
     """The first variable of `setting.env` that decides, and the value it gives; None where none does.
 
-    What is ignored is told in `warnings`, one line each.
+    `warnings` gets one line for each variable that is ignored.
     """
     said: list[str] = [] if warnings is None else warnings
     for variable in setting.env:

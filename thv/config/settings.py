@@ -187,7 +187,7 @@ SWITCHES: Final = {
         Setting("propagate", BOOLEAN, "false", "Pass our trace context to the server: changes params._meta."),
     )
 }
-"""What only a flag of `thv run` can ask for: it touches what is said between client and server."""
+"""Options of `thv run` without a key in the file, because they touch the content of messages."""
 
 
 class Section:

@@ -15,7 +15,7 @@ from thv.config.settings import OTEL
 from thv.config.yaml.document import get_scalar
 from thv.config.yaml.excerpt import LONG, excerpt
 from thv.config.yaml.splice import set_value, unset
-from thv.config.yaml.tree import meaning, parse
+from thv.config.yaml.tree import canonical, parse
 from thv.errors import ConfigError
 
 KEYS = ("otel", "sampling-rate")
@@ -54,8 +54,8 @@ def test_tabs_where_yaml_allows_them_are_read_and_kept(text: str) -> None:
 @pytest.mark.parametrize("text", list(ALLOWED.values()), ids=list(ALLOWED))
 def test_a_tab_means_what_a_space_would(text: str) -> None:
     """Outside of scalars, whose content a tab is."""
-    spaces = [meaning(document.root) for document in parse(text.replace("\t", " "), "f")]
-    tabs = [meaning(document.root) for document in parse(text, "f")]
+    spaces = [canonical(document.root) for document in parse(text.replace("\t", " "), "f")]
+    tabs = [canonical(document.root) for document in parse(text, "f")]
     assert str(tabs).replace("\\t", " ") == str(spaces)
 
 

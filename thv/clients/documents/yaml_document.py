@@ -161,7 +161,7 @@ class YamlDocument:
 
     def without(self, leaves: Sequence[Keys]) -> Any:
         """The meaning of all the rest."""
-        data = None if self._root is None else tree.meaning(self._root)
+        data = None if self._root is None else tree.canonical(self._root)
         for keys in leaves:
             data = _cut(data, keys)
         return data

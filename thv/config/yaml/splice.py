@@ -22,7 +22,7 @@ from thv.config.yaml.tree import (
     Scalar,
     Sequence,
     anchors,
-    meaning,
+    canonical,
     parse,
     skip_blank,
 )
@@ -32,7 +32,7 @@ EDIT_S = 60.0
 """Seconds that reading a text may take where a person waits for an edit, and nothing else does."""
 
 _NOTHING = ("plain", (None, None), "")
-"""The meaning of a value that is not written."""
+"""The canonical form of a value that is not written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def set_value(text: str, keys: tuple[str, ...], value: Value, *, path: str) -> s
     documents = parse(text, path, seconds=EDIT_S)
     if not documents:
         lines = layout.nested_lines(keys, value, 0, layout.INDENT)
-        edit = _append(text, len(text), lines, apart=layout.ends_in_comment(text))
-        return _checked(text, edit, [_put(_NOTHING, keys, _meaning_of(value))], path, None)
+        edit = _append(text, len(text), lines, blank_line_before=layout.ends_in_comment(text))
+        return _checked(text, edit, [_put(_NOTHING, keys, _canonical_value(value))], path, None)
     place = _walk(documents[0], keys, path)
     if place.depth == len(keys):
         edit = _replace(text, place, value, path)
@@ -83,8 +83,8 @@ def set_value(text: str, keys: tuple[str, ...], value: Value, *, path: str) -> s
         edit = _insert(text, place, value)
     else:
         edit = _fill(text, place, value, path)
-    expected = [meaning(document.root) for document in documents]
-    expected[0] = _put(expected[0], keys, _meaning_of(value))
+    expected = [canonical(document.root) for document in documents]
+    expected[0] = _put(expected[0], keys, _canonical_value(value))
     return _checked(text, edit, expected, path, place.node)
 
 
@@ -102,7 +102,7 @@ def unset(text: str, keys: tuple[str, ...], *, path: str) -> str:
         return text
     _refuse_shared(place, path)
     edit = _cut_flow(text, place, path) if place.parents[-1].flow else _cut_lines(text, place, path)
-    expected = [meaning(document.root) for document in documents]
+    expected = [canonical(document.root) for document in documents]
     expected[0] = _drop(expected[0], keys, flow=place.parents[-1].flow)
     return _checked(text, edit, expected, path, place.node)
 
@@ -216,8 +216,8 @@ def _insert(text: str, place: _Place, value: Value) -> _Edit:
     end = section.entries[-1].end
     at = layout.behind_entry(text, end, column)
     # Behind a block scalar that keeps its empty lines, one more would be one more of them.
-    apart = len(missing) > 1 and layout.spaced(text, section) and not layout.ends_line(text[:end])
-    return _append(text, at, lines, apart=apart)
+    blank_line_before = len(missing) > 1 and layout.spaced(text, section) and not layout.ends_line(text[:end])
+    return _append(text, at, lines, blank_line_before=blank_line_before)
 
 
 def _fill(text: str, place: _Place, value: Value, path: str) -> _Edit:
@@ -232,19 +232,19 @@ def _fill(text: str, place: _Place, value: Value, path: str) -> _Edit:
     if place.entry is None:
         if node.anchor is not None:
             raise place.refusal("has no place for a value; write one by hand", path)
-        return _append(text, place.document.end, layout.nested_lines(missing, value, 0, unit), apart=False)
+        return _append(text, place.document.end, layout.nested_lines(missing, value, 0, unit), blank_line_before=False)
     if place.flow or place.entry.colon is None or place.entry.explicit:
         return _fill_empty(place, layout.nested_flow(missing, value), path)
     own = layout.column(text, place.parents[-1].content)
     at, comments = layout.behind_comments(text, place.entry.end, own)
     column = own + unit if comments is None else comments
-    return _append(text, at, layout.nested_lines(missing, value, column, unit), apart=False)
+    return _append(text, at, layout.nested_lines(missing, value, column, unit), blank_line_before=False)
 
 
-def _append(text: str, at: int, lines: list[str], *, apart: bool) -> _Edit:
+def _append(text: str, at: int, lines: list[str], *, blank_line_before: bool) -> _Edit:
     """Puts whole lines at the start of a line, or at the end of a text whose last line is not ended."""
     newline = layout.newline(text)
-    written = newline.join(([""] if apart else []) + lines)
+    written = newline.join(([""] if blank_line_before else []) + lines)
     if at == len(text) and text.strip("\ufeff") and not layout.ends_line(text):
         return _Edit(at, at, newline + written)
     return _Edit(at, at, written + newline)
@@ -282,7 +282,7 @@ def _cut_flow(text: str, place: _Place, path: str) -> _Edit:
 
 
 def _put(tree: Any, keys: tuple[str, ...], value: Any) -> Any:
-    """The meaning that a document must have after the edit; worked out without looking at the text."""
+    """The canonical form that a document must have after the edit, worked out without looking at the text."""
     kind, about, content = tree
     if not keys:
         return (value[0], (about[0], None if kind in {"plain", "string"} else about[1]), value[2])
@@ -308,15 +308,15 @@ def _drop(tree: Any, keys: tuple[str, ...], *, flow: bool) -> Any:
     return (kind, about, left) if left or flow else ("plain", about, "")
 
 
-def _meaning_of(value: Value) -> Any:
-    return meaning(parse(flow_text(value), "")[0].root)
+def _canonical_value(value: Value) -> Any:
+    return canonical(parse(flow_text(value), "")[0].root)
 
 
 def _checked(text: str, edit: _Edit, expected: list[Any], path: str, node: Node | None) -> str:
     """The edited text, if it means what it must mean."""
     result = text[: edit.start] + edit.text + text[edit.end :]
     try:
-        found = [meaning(document.root) for document in parse(result, path, seconds=EDIT_S)]
+        found = [canonical(document.root) for document in parse(result, path, seconds=EDIT_S)]
     except ConfigError:
         found = None
     if found == [] and expected == [_NOTHING]:

@@ -145,16 +145,16 @@ def key_text(node: Node) -> str | None:
     return node.value
 
 
-def meaning(node: Node) -> Any:
+def canonical(node: Node) -> Any:
     """What a node says, without where and how it is written: equal for two texts that mean the same to every reader."""
     about = (node.anchor, node.tag)
     if isinstance(node, Scalar):
         plain = node.style is None and not _STRING_LIKE.match(node.value)
         return ("plain" if plain else "string", about, node.value)
     if isinstance(node, Mapping):
-        return ("mapping", about, [(meaning(entry.key), meaning(entry.value)) for entry in node.entries])
+        return ("mapping", about, [(canonical(entry.key), canonical(entry.value)) for entry in node.entries])
     if isinstance(node, Sequence):
-        return ("sequence", about, [meaning(item) for item in node.items])
+        return ("sequence", about, [canonical(item) for item in node.items])
     return ("alias", about, None)
 
 
