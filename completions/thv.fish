@@ -51,6 +51,8 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
                 '--bearer-token-file=file'\t'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
                 '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
+                '--restart=nothing'\t'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default' \
+                '--call-timeout=nothing'\t'Cancel a tool call after SECONDS without reply or progress; its client gets an error' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
                 '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \

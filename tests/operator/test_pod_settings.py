@@ -16,7 +16,7 @@ from thv.analytics.consent import decide
 from thv.config.settings import KEYS, OTEL, SECTION
 from thv.core.interfaces import BooleanReading
 from thv.operator import names
-from thv.operator.pod_settings import Options, config, usage_analytics, variables
+from thv.operator.pod_settings import JOURNAL, Options, config, usage_analytics, variables
 from thv.operator.resources import manifests
 from thv.operator.status import Observed, status
 
@@ -110,7 +110,12 @@ def test_nothing_of_telemetry_is_told_where_there_is_none() -> None:
         }
     )
     assert yaml.safe_load(config(asked)) == {SECTION: {}}
-    assert {entry["name"] for entry in variables(asked, OPTIONS)} == {names.CONFIG_VARIABLE, names.USAGE_ANALYTICS}
+    told = {entry["name"] for entry in variables(asked, OPTIONS)}
+    assert told == {names.CONFIG_VARIABLE, names.USAGE_ANALYTICS, JOURNAL}
+
+
+def test_no_journal_is_kept_in_a_pod() -> None:
+    assert {"name": "TOOLHIVE_JOURNAL", "value": "off"} in variables(server(), OPTIONS)
 
 
 def test_the_users_telemetry_is_what_the_spec_says() -> None:

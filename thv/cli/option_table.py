@@ -23,12 +23,13 @@ class Option:
         help: one line for ``--help``.
         metavar: the name of its value, or None for a switch.
         choices: the values it can have; empty if any.
+        bare: what it means without a value, which then only ``=`` can give; None if it needs one.
         multiple: may be given several times.
         heading: what it stands under in ``--help``, or None for the heading of all the rest.
         setting: the setting of the user's telemetry that it gives for this run, or None.
     """
 
-    __slots__ = ("choices", "flags", "heading", "help", "metavar", "multiple", "setting")
+    __slots__ = ("bare", "choices", "flags", "heading", "help", "metavar", "multiple", "setting")
 
     def __init__(
         self,
@@ -39,7 +40,9 @@ class Option:
         heading: str | None = None,
         setting: str | None = None,
         choices: tuple[str, ...] = (),
+        bare: str | None = None,
     ) -> None:
+        self.bare = bare
         self.choices = choices
         self.setting = setting
         self.flags = flags
@@ -112,7 +115,9 @@ class WordParser:
                 parsed.places.append(word)
         return parsed
 
-    def _take(self, parsed: ParsedWords, words: Sequence[str], position: int) -> int:
+    def _take(  # noqa: C901  one option, and each kind of it has its branch
+        self, parsed: ParsedWords, words: Sequence[str], position: int
+    ) -> int:
         """Read the option before `position`; returns the position after its value."""
         word = words[position - 1]
         flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
@@ -128,7 +133,9 @@ class WordParser:
             else:
                 parsed.values[option.name] = True
             return position
-        if not given:
+        if not given and option.bare is not None:
+            value = option.bare
+        elif not given:
             if position == len(words) or words[position] == "--":
                 raise UsageError(f"option {flag} needs a value: {flag} {option.metavar}")
             value = words[position]

@@ -65,6 +65,7 @@ def run(
         options = request.resolve_options(
             spec.name, is_demo=spec.is_demo, server_environ=spec.env, make_analytics=make_analytics
         )
+        _refuse_supervision(request)
         if request.transport not in {None, "stdio"} or request.target_port is not None:
             from thv.cli.proxy import run_behind_proxy
 
@@ -76,6 +77,10 @@ def run(
         _refuse_http_options(request)
         if os.isatty(0):
             warn(_introduction(spec, request))
+        if request.restart is not None or request.call_timeout is not None:
+            from thv.cli.run_supervised import run_supervised
+
+            return run_supervised(request, spec, options)
         return Session(
             spec,
             debug=options.debug,
@@ -142,6 +147,17 @@ def _journal_failure(request: RunRequest, error: ThvError) -> None:
     from thv.journal import failed_launch
 
     failed_launch.keep(request.display_name(), error)
+
+
+def _refuse_supervision(request: RunRequest) -> None:
+    """Refuse to watch a server that has no client on stdio: nothing would do it."""
+    over_http = request.proxy_port is not None or request.transport not in {None, "stdio"}
+    if over_http and (request.restart is not None or request.call_timeout is not None):
+        from thv.errors import UsageError
+
+        raise UsageError(
+            "--restart and --call-timeout are for a client on stdio; leave --proxy-port and --transport out"
+        )
 
 
 def _refuse_http_options(request: RunRequest) -> None:

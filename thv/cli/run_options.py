@@ -25,6 +25,9 @@ OVER_HTTP = "Over HTTP"
 TRANSPORTS = ("stdio", "streamable-http", "sse")
 """What a server can speak."""
 
+DEFAULT_RESTARTS = "5"
+"""Restarts within a minute, after which a server is taken for broken."""
+
 OPTIONS = (
     Option(
         "--env",
@@ -126,6 +129,19 @@ OPTIONS = (
         heading=A_REMOTE_SERVER,
         text="Also trust the certificate authorities in FILE.",
     ),
+    Option(
+        "--restart",
+        metavar="[=N]",
+        bare=DEFAULT_RESTARTS,
+        heading=THE_SERVER,
+        text="Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default.",
+    ),
+    Option(
+        "--call-timeout",
+        metavar="SECONDS",
+        heading=THE_SERVER,
+        text="Cancel a tool call after SECONDS without reply or progress; its client gets an error.",
+    ),
     Option("--no-journal", text="Keep no local journal of this session; see thv log --help."),
     Option("--journal-capture", text="Keep arguments and results in it, too: redacted, cut, on this machine only."),
     Option("--debug", text="Log what thv does to stderr, and show each usage analytics payload."),
@@ -180,8 +196,8 @@ class RunRequest(Frozen):
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, network, volume, transport, target_port, proxy_port, host, shared, max_sessions,
-            session_ttl, allowed_origins, allowed_hosts, auth_token_file, no_auth, no_journal, journal_capture, debug:
-            the options of the table.
+            session_ttl, allowed_origins, allowed_hosts, auth_token_file, no_auth, restart, call_timeout, no_journal,
+            journal_capture, debug: the options of the table.
         wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
@@ -210,6 +226,8 @@ class RunRequest(Frozen):
     header_file: Sequence[str] = ()
     bearer_token_file: str | None = None
     ca_file: str | None = None
+    restart: str | None = None
+    call_timeout: str | None = None
     no_journal: bool = False
     journal_capture: bool = False
     debug: bool = False

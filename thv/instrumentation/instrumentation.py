@@ -147,6 +147,11 @@ class SessionInstrumentation(TrafficInspector):
         if self._journal is not None:
             self._journal.set_end(ended_by, exit_code, detail)
 
+    def note_restart(self) -> None:
+        """For the user's journal: the server was started again."""
+        if self._journal is not None:
+            self._journal.note_restart()
+
     @property
     def is_unanswered(self) -> bool:
         """Whether the journal, if there is one, knows of no request that the server answered."""

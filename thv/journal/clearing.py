@@ -51,7 +51,7 @@ def _empty(connection: sqlite3.Connection, running: RunningSessions) -> None:
         if not running.is_running(session):
             connection.execute("DELETE FROM sessions WHERE id = ?", (session,))
     connection.execute("COMMIT")
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.executescript("PRAGMA incremental_vacuum")  # execute() would free a single page
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 

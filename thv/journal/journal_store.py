@@ -136,8 +136,9 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
             connection = sqlite3.connect(
                 f"file:{quote(path)}?{mode}", uri=True, timeout=READ_WAIT_S, isolation_level=None
             )
-            _check_format(path, connection)
-            connection.execute("SELECT count(*) FROM sessions").fetchone()
+            if not _check_format(path, connection):  # it is being made just now
+                connection.close()
+                return None
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()

@@ -108,8 +108,9 @@ class JournalReader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._running = RunningSessions(os.path.dirname(path))  # noqa: PTH120  as in `journal_store`
-        self._identity = identity(path)
+        found = identity(path)
         self._connection = open_for_reading(path)
+        self._identity = None if self._connection is None else found
         self._labels: dict[int, tuple[str, str | None]] = {}
 
     @property
@@ -122,11 +123,12 @@ class JournalReader:
         found = identity(self._path)
         if found == self._identity:
             return False
+        was_open = self._connection is not None
         self.close()
-        self._identity = found
         self._connection = open_for_reading(self._path)
+        self._identity = None if self._connection is None else found  # one that is being made is tried again
         self._labels.clear()
-        return True
+        return was_open or self._connection is not None
 
     def close(self) -> None:
         """Close it."""
@@ -155,6 +157,8 @@ class JournalReader:
 
     def last_calls(self, wanted: CallFilter, count: int) -> list[LoggedCall]:
         """The last `count` requests that are wanted, in the order in which they ended."""
+        if count <= 0:
+            return []
         newest: list[tuple[int, int, LoggedCall]] = []
         serial = 0
         for _, session_id, last_us, data in self._batches_backwards():
@@ -169,7 +173,7 @@ class JournalReader:
                 item = (call.ended_us, serial, call)
                 if len(newest) < count:
                     heapq.heappush(newest, item)
-                elif newest:
+                else:
                     heapq.heappushpop(newest, item)
         return [call for *_, call in sorted(newest)]
 

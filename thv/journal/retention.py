@@ -44,7 +44,8 @@ def shrink(connection: sqlite3.Connection, max_bytes: int) -> None:
     """Give back the pages that a lower bound makes superfluous. Outside of a transaction."""
     over = _pragma(connection, "page_count") - file_bytes(max_bytes) // PAGE_BYTES
     if over > 0:
-        connection.execute(f"PRAGMA incremental_vacuum({over})").fetchall()
+        connection.executescript(f"PRAGMA incremental_vacuum({over})")  # execute() would free a single page
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # until then the file is as large as before
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -235,6 +235,12 @@ class SessionJournal:
         self.changed = True
         self._notify()
 
+    def note_restart(self) -> None:
+        """The server was started again."""
+        self.restarts += 1
+        self.changed = True
+        self._notify()
+
     # Called by the writer, `encode_pending` by others, too.
 
     def encode_pending(self, steps: int = 1 << 30) -> bool:

@@ -41,6 +41,9 @@ GRPC = "grpc"
 GRPC_ENDPOINT = re.compile(r":4317(/|$)")
 """4317 means gRPC where nothing else says which protocol ("OTLP Specification")."""
 
+JOURNAL = "TOOLHIVE_JOURNAL"
+"""Off in pods: `thv log` reads the journal of the machine it runs on, and nothing runs it there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -107,6 +110,7 @@ def variables(server: Server, options: Options) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": CONFIG_VARIABLE, "value": f"{CONFIG_DIR}/{CONFIG_FILE}"},
         {"name": USAGE_ANALYTICS, "value": "true" if usage_analytics(server, options) else "false"},
+        {"name": JOURNAL, "value": "off"},
     ]
     if server.telemetry.prometheus:
         found.append({"name": PROMETHEUS_HOST, "value": EVERYWHERE})

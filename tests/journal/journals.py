@@ -1,0 +1,64 @@
+"""A writer with a store of its own, calls to append to it, and what a test reads back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.e2e.harness import until
+from thv.journal.reader import CallFilter, JournalReader
+from thv.journal.writer import JournalWriter
+from thv.ledger.open_requests import OpenRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thv.journal.reader import LoggedCall
+    from thv.journal.session_journal import SessionJournal
+
+MIB = 1 << 20
+
+
+class Journal:
+    """One store, as one thv process writes it."""
+
+    def __init__(self, directory: Path, *, max_bytes: int = 64 * MIB, max_age_s: float = 1e6) -> None:
+        self.path = directory / "journal" / "journal.db"
+        self.warnings: list[str] = []
+        self.writer = JournalWriter(
+            str(self.path), max_bytes=max_bytes, max_age_s=max_age_s, activity=lambda: 0, warn=self.warnings.append
+        )
+
+    def session(self, server: str = "s") -> SessionJournal:
+        """A session that begins now."""
+        return self.writer.open_session(server, "stdio")
+
+    def close(self) -> None:
+        """Write everything."""
+        self.writer.close(60)
+
+    def reader(self) -> JournalReader:
+        """The store, opened as the commands open it."""
+        return JournalReader(str(self.path))
+
+    def calls(self, **wanted: object) -> list[LoggedCall]:
+        """Every call there is."""
+        return self.reader().last_calls(CallFilter(**wanted), 1 << 40)  # type: ignore[arg-type]  # the test's own words
+
+    def size(self) -> int:
+        """Bytes of everything the journal keeps."""
+        return sum(file.stat().st_size for file in self.path.parent.iterdir())
+
+    def until_stored(self, calls: int) -> None:
+        """Wait for so many calls."""
+        until(lambda: len(self.calls()) >= calls, f"{calls} calls in the store")
+
+
+def call(name: str = "t", *, ms: float = 1.0) -> OpenRequest:
+    """A call that began a moment ago."""
+    return OpenRequest(0, 0, name=name, started_ns=time.perf_counter_ns() - int(ms * 1e6), request_bytes=10)
+
+
+def end(session: SessionJournal, *names: str, outcome: str = "success", size: int = 20) -> None:
+    """End one call of each name now, all of them in one chunk."""
+    session.calls_ended([(outcome, call(name), None, size) for name in names], time.perf_counter_ns())

@@ -1,0 +1,316 @@
+"""What sessions gathered is soon in the store, within its bound, whatever happens to the store; never in the way."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.harness import until
+from tests.journal.journals import MIB, Journal, call, end
+from thv.journal.journal_store import DAMAGED, file_system_type
+from thv.journal.reader import CallFilter
+from thv.journal.retention import file_bytes
+
+if TYPE_CHECKING:
+    from thv.core.interfaces import LoggedRequest
+
+
+def test_a_call_is_stored_without_the_session_ending(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    session = journal.session("github")
+    end(session, "search", outcome="error", size=33)
+    journal.until_stored(1)
+    (found,) = journal.calls()
+    assert (found.server, found.record.name, found.outcome, found.record.response_bytes) == (
+        "github",
+        "search",
+        "error",
+        33,
+    )
+    assert found.record.duration_us >= 1000
+    journal.close()
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    end(journal.session(), "t")
+    journal.until_stored(1)
+    assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in journal.path.parent.iterdir()} == {0o600}
+    journal.close()
+
+
+def test_a_flood_is_counted_to_the_last_call(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, max_bytes=256 * MIB)
+    session = journal.session()
+    for _ in range(400):
+        end(session, *["echo"] * 500)
+    session.closed("client")
+    journal.close()
+    (row,) = journal.reader().sessions()
+    assert (row.calls, row.requests, row.errors, row.lost) == (200_000, 200_000, 0, 0)
+    assert sum(1 for _ in journal.reader().calls_since(0)) == 200_000
+
+
+def test_the_store_keeps_its_bound_and_loses_the_oldest_first(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, max_bytes=MIB)
+    session = journal.session()
+    largest = 0
+    for number in range(300):
+        end(session, *[f"tool-{number:03}"] * 500)
+        if number % 20 == 0:
+            until(lambda: not session.has_news, "the write")
+            largest = max(largest, journal.size())
+    session.closed("client")
+    journal.close()
+    names = [found.record.name for found in journal.calls()]
+    assert max(largest, journal.size()) <= MIB
+    assert 10_000 < len(names) < 150_000
+    assert names[-1] == "tool-299"
+    assert names == sorted(names, key=str)
+    assert journal.reader().sessions()[0].calls == 150_000
+
+
+def test_a_lower_bound_shrinks_a_store_that_is_too_large(tmp_path: Path) -> None:
+    first = Journal(tmp_path, max_bytes=8 * MIB)
+    session = first.session()
+    for _ in range(300):
+        end(session, *["a-tool-with-a-name"] * 500)
+    session.closed("client")
+    first.close()
+    assert first.size() > 2 * MIB
+    second = Journal(tmp_path, max_bytes=MIB)
+    later = second.session()
+    for _ in range(3):
+        end(later, *["new"] * 5000)
+        until(lambda: not later.has_news, "the write")
+    later.closed("client")
+    second.close()
+    third = Journal(tmp_path, max_bytes=MIB)
+    end(third.session(), "last")
+    third.until_stored(1)
+    third.close()
+    assert third.path.stat().st_size <= file_bytes(MIB) + 64 * 1024
+    assert third.calls()[-1].record.name == "last"
+
+
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    first = Journal(tmp_path)
+    old = first.session("old")
+    end(old, "t")
+    old.closed("client")
+    first.close()
+    time.sleep(0.01)
+    second = Journal(tmp_path, max_age_s=0.005)
+    end(second.session("new"), "t")
+    second.until_stored(1)
+    second.close()
+    assert {found.server for found in second.calls()} == {"new"}
+    assert {row.server for row in second.reader().sessions()} == {"new"}
+
+
+def test_a_locked_store_is_reported_once_and_written_when_it_is_free(tmp_path: Path) -> None:
+    first = Journal(tmp_path)
+    first.session().closed("client")
+    first.close()
+    holder = sqlite3.connect(first.path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    journal = Journal(tmp_path)
+    session = journal.session()
+    end(session, "early")
+    until(lambda: len(journal.warnings) > 0, "the warning")
+    began = time.perf_counter()
+    for _ in range(1000):
+        end(session, "t")
+    assert time.perf_counter() - began < 5  # thousands of times what it takes: it waits for no lock
+    holder.execute("ROLLBACK")
+    session.closed("client")
+    journal.until_stored(1001)
+    journal.close()
+    assert [warning for warning in journal.warnings if "locked" not in warning] == []
+    assert len(journal.warnings) == 1
+
+
+def test_calls_that_a_locked_store_cannot_take_are_counted_as_lost_and_memory_stays_flat(tmp_path: Path) -> None:
+    first = Journal(tmp_path)
+    first.session().closed("client")
+    first.close()
+    holder = sqlite3.connect(first.path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    journal = Journal(tmp_path)
+    session = journal.session()
+    for _ in range(400):
+        end(session, *["echo"] * 500)
+    assert session.lost > 0
+    holder.execute("ROLLBACK")
+    session.closed("client")
+    journal.close()
+    (row,) = (row for row in journal.reader().sessions() if row.calls)
+    assert row.calls == 200_000
+    assert row.calls - row.lost == len(journal.calls())
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 1000, b"SQLite format 3\0" + b"\xff" * 8000])
+def test_a_damaged_store_is_set_aside_and_a_new_one_begun(tmp_path: Path, damage: bytes) -> None:
+    journal = Journal(tmp_path)
+    journal.path.parent.mkdir()
+    journal.path.write_bytes(damage)
+    end(journal.session(), "t")
+    aside = journal.path.parent / DAMAGED
+    until(aside.exists, "the damaged one aside")
+    journal.until_stored(1)
+    assert aside.read_bytes() == damage
+    assert len(journal.warnings) == 1
+    journal.close()
+
+
+def test_a_store_that_is_damaged_while_it_is_written_costs_one_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    session = journal.session()
+    end(session, *["t"] * 3000)
+    journal.until_stored(3000)
+    sqlite3.connect(journal.path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with journal.path.open("r+b") as file:
+        file.seek(0)
+        file.write(b"\0" * journal.path.stat().st_size)
+    end(session, "after")
+    until(lambda: bool(journal.warnings), "the warning")
+    journal.close()
+    assert len(journal.warnings) == 1
+
+
+def test_a_place_where_nothing_can_be_made_is_reported_once(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file stands where the directory should")
+    journal = Journal(tmp_path)
+    session = journal.session()
+    for _ in range(20):
+        end(session, "t")
+    until(lambda: journal.writer.broken, "the writer's end")
+    journal.close()
+    (warning,) = journal.warnings
+    assert str(journal.path) in warning
+    assert "\n" not in warning
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_read_only_directory_is_reported_once(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir(0o500)
+    journal = Journal(tmp_path)
+    end(journal.session(), "t")
+    until(lambda: journal.writer.broken, "the writer's end")
+    journal.close()
+    assert len(journal.warnings) == 1
+
+
+def test_a_store_that_is_removed_meanwhile_is_begun_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    session = journal.session("s")
+    end(session, "before")
+    journal.until_stored(1)
+    for file in journal.path.parent.iterdir():
+        file.unlink()
+    end(session, "after")
+    journal.until_stored(1)
+    assert [found.record.name for found in journal.calls()] == ["after"]
+    assert journal.reader().sessions()[0].server == "s"
+    journal.close()
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from tests.journal.journals import Journal, end
+journal = Journal(Path(sys.argv[1]))
+end(journal.session("killed"), "t")
+journal.until_stored(1)
+print("stored", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_session_that_runs_is_told_from_one_whose_thv_was_killed(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"stored\n"
+        reader = Journal(tmp_path).reader()
+        (row,) = reader.running_sessions()
+        assert (row.server, row.is_running, row.calls) == ("killed", True, 1)
+        process.kill()
+        process.wait()
+        (row,) = reader.sessions()
+    assert not row.is_running
+    assert row.ended_by == "killed"
+    assert reader.running_sessions() == []
+
+
+def test_an_open_call_is_seen_while_it_is_open(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    session = journal.session()
+    waiting = call("slow", ms=3000)
+    found: list[LoggedRequest] = [waiting]
+    session.open_requests = lambda limit: (1, found[:limit])
+    journal.writer.notify()
+    until(lambda: bool(journal.path.exists() and journal.reader().sessions()), "the session")
+    until(lambda: journal.reader().sessions()[0].open_count == 1, "the open call")
+    (shown,) = journal.reader().sessions()[0].open_requests
+    assert shown.name == "slow"
+    session.open_requests = lambda _limit: (0, [])
+    end(session, "slow")
+    until(lambda: journal.reader().sessions()[0].open_count == 0, "its end")
+    journal.close()
+
+
+def test_many_sessions_of_many_threads_write_at_once(tmp_path: Path) -> None:
+    journals = [Journal(tmp_path) for _ in range(8)]
+
+    def run(journal: Journal) -> None:
+        session = journal.session()
+        for _ in range(50):
+            end(session, *["t"] * 20)
+        session.closed("client")
+        journal.close()
+
+    threads = [threading.Thread(target=run, args=(journal,)) for journal in journals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reader = journals[0].reader()
+    assert len(reader.last_calls(CallFilter(), 1 << 40)) == 8 * 1000
+    assert [row.calls for row in reader.sessions()] == [1000] * 8
+    assert [warning for journal in journals for warning in journal.warnings] == []
+
+
+def test_an_error_message_is_redacted_and_cut(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    session = journal.writer.open_session("s", "stdio", redact=lambda text: text.replace("hunter2", "[redacted]"))
+    session.calls_ended([("error", call(), (-32000, "password hunter2 " + "x" * 500), 0)], time.perf_counter_ns())
+    session.closed("client")
+    journal.close()
+    (found,) = journal.calls()
+    assert found.record.code == -32000
+    assert found.record.message is not None
+    assert found.record.message.startswith("password [redacted] x")
+    assert len(found.record.message) == 200
+
+
+def test_a_network_file_system_gets_no_wal() -> None:
+    mounts = [
+        "25 30 0:23 / / rw - ext4 /dev/sda1 rw",
+        "26 25 0:24 / /home rw,nosuid shared:1 - nfs4 server:/home rw",
+        r"27 26 0:25 / /home/a\040b rw - tmpfs tmpfs rw",
+    ]
+    assert file_system_type("/var/lib", mounts) == "ext4"
+    assert file_system_type("/home/u/.local/state", mounts) == "nfs4"
+    assert file_system_type("/homework", mounts) == "ext4"
+    assert file_system_type("/home/a b/c", mounts) == "tmpfs"
