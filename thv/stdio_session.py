@@ -93,12 +93,14 @@ class Session:
                 rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
             )
             relay.start()
-        except BaseException:  # no thread or descriptor left
-            server.kill()
-            raise
-        import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
+            import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread
 
-        _thread.start_new_thread(self._load, (relay,))
+            _thread.start_new_thread(self._load, (relay,))
+        except BaseException as error:
+            server.kill()
+            if isinstance(error, RuntimeError):
+                raise ThvError(f"the system refuses a thread that a session needs: {error}") from None
+            raise
         exit_code = relay.run()
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
             self._account.set_end(relay.ended_by, exit_code)

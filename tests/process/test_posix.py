@@ -95,6 +95,18 @@ def test_a_server_that_cannot_start_is_told_and_leaks_nothing(
         ServerProcess.spawn(str(path), (str(path),), {}, None)
 
 
+@pytest.mark.parametrize(
+    "content", [b"echo $0 $1; exit 3\n", b"# a comment\necho $0 $1; exit 3", b"echo $0 $1; exit 3\n\0"]
+)
+def test_a_script_that_names_no_interpreter_is_run_by_a_shell(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "server"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    server = ServerProcess.spawn(str(path), ("./server", "one word"), dict(os.environ), None)
+    assert read_all(server).decode() == f"{path} one word\n"
+    assert release(server) == 3
+
+
 def test_a_directory_that_cannot_be_entered_is_told_and_leaks_nothing(tmp_path: Path) -> None:
     with pytest.raises(ThvError, match="working directory"):
         shell("exit 0", cwd=str(tmp_path / "nowhere"))

@@ -9,6 +9,7 @@ from thv.cli.run_over_http import HTTP_EXTRA
 from thv.core.console import warn
 from thv.core.installation import missing_extra
 from thv.errors import UsageError
+from thv.process.server_process import ensure_standard_descriptors
 
 if TYPE_CHECKING:
     from thv.cli.instrumented_run import InstrumentationOptions
@@ -31,6 +32,7 @@ def proxy(request: ProxyRequest, *, make_analytics: MakeAnalytics | None = None)
         ThvError: it cannot run.
     """
     _require_http()
+    ensure_standard_descriptors()  # now, or what is opened first takes the place of a closed one
     from thv.http.event_loop import run_on_the_fastest_loop
     from thv.http.proxy.proxy_service import checked_port, serve
     from thv.http.proxy.proxy_target import parse_target

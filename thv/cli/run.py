@@ -10,6 +10,7 @@ import sys
 
 from thv.core.console import report, report_unexpected, warn
 from thv.errors import ThvError
+from thv.process.server_process import ensure_standard_descriptors
 from thv.servers.executable_lookup import find, has_separator
 from thv.servers.resolve import resolve
 from thv.stdio_session import Session
@@ -47,6 +48,7 @@ def run(
     try:
         if request.proxy_port is None and request.transport in {None, "stdio"}:
             _require_stdout()
+        ensure_standard_descriptors()  # now, or what is opened first takes the place of a closed one
         if _is_remote(request):
             from thv.cli.run_remote import run_remote
 

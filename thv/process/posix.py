@@ -34,6 +34,15 @@ SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ = 9, 13, 15, 25
 RESTORED = (SIGPIPE, SIGXFSZ)
 """Ignored by Python and inherited through exec, so given back to the server."""
 
+SHELL = "/bin/sh"
+"""Runs the scripts that do not name their interpreter (POSIX.1-2024, `execvp`; Shell, 2.9.1.4)."""
+
+ENOEXEC = 8
+"""The system does not know the format of an executable file. (The `errno` module is not loaded yet.)"""
+
+READ_FOR_TYPE = 256
+"""Bytes of a file in which its first line is looked for."""
+
 DETACHED = "the container is detached (-d), so it does not end with this session"
 
 
@@ -250,7 +259,18 @@ def _spawn(executable: str, argv: Sequence[str], env: Mapping[str, str], ends: t
     except BlockingIOError:
         raise
     except OSError as error:
+        if error.errno == ENOEXEC and _is_text(executable):
+            return _spawn(SHELL, (SHELL, executable, *argv[1:]), env, ends)
         raise NotExecutableError(f"{executable}: cannot be executed: {error.strerror}") from None
+
+
+def _is_text(path: str) -> bool:
+    """Whether a file without `#!` is a script: shells ask whether its first line holds a NUL byte."""
+    try:
+        with open(path, "rb") as file:
+            return b"\0" not in file.read(READ_FOR_TYPE).partition(b"\n")[0]
+    except OSError:
+        return False
 
 
 def _posix_spawn(

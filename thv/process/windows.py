@@ -163,3 +163,6 @@ if sys.platform == "win32":
 
     def grow_pipe(_fd: int) -> None:
         """Windows gives a pipe what it needs."""
+
+    def ensure_standard_descriptors() -> None:
+        """Windows does not give a standard descriptor's number away."""

@@ -12,7 +12,6 @@ import _thread
 import os
 import time
 
-from thv.errors import ThvError
 from thv.process import shutdown
 from thv.process.events import (
     CLIENT_EOF,
@@ -107,13 +106,10 @@ class Relay:
         """Begin to relay. Returns at once; nothing slow happens before.
 
         Raises:
-            ThvError: the system has no thread left.
+            RuntimeError: the system has no thread left.
         """
-        try:
-            for task in (self._pump_client_to_server, self._pump_server_to_client, self._await_exit):
-                _thread.start_new_thread(task, ())
-        except RuntimeError as error:
-            raise ThvError(f"the system refuses a thread that a session needs: {error}") from None
+        for task in (self._pump_client_to_server, self._pump_server_to_client, self._await_exit):
+            _thread.start_new_thread(task, ())
 
     def observe(self, observer: TrafficObserver) -> None:
         """Give the observer the session's traffic, from its first byte on; call it once."""
