@@ -83,7 +83,7 @@ def test_a_killed_thv_leaves_nothing_behind(tmp_path: Path) -> None:
 
 LEAVING = """\
 import signal, subprocess, sys
-stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+stubborn = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'1'); time.sleep(600)"
 left = subprocess.Popen([sys.executable, "-c", stubborn], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 left.stdout.read(1)
 subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
@@ -95,13 +95,15 @@ import asyncio, os, sys
 from thv.http.process_backend import ProcessBackend
 from thv.servers.launch_spec import LaunchSpec
 
+async def serve():
+    argv = (sys.executable, "-c", sys.argv[1])
+    backend = ProcessBackend(LaunchSpec(executable=sys.executable, argv=argv, env=dict(os.environ), name="x"))
+    await backend.start()
+    assert await backend.receive() == b""
+    await backend.terminate()
+
 async def main():
-    for _ in range(2):
-        argv = (sys.executable, "-c", sys.argv[1])
-        backend = ProcessBackend(LaunchSpec(executable=sys.executable, argv=argv, env=dict(os.environ), name="x"))
-        await backend.start()
-        assert await backend.receive() == b""
-        await backend.close()
+    await asyncio.gather(serve(), serve())
     assert os.getpid() == 1
     try:
         print(os.waitpid(-1, os.WNOHANG))
@@ -116,3 +118,46 @@ def test_servers_that_come_and_go_leave_no_zombies() -> None:
     command = [*CONTAINER, "/bin/sh", "-c", WITHOUT_SHELL, sys.executable, "-c", SERVING, LEAVING]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.stdout, done.stderr) == ("no child is left\n", "")
+
+
+INHERITED = """\
+for n in 1 2 3; do (sleep 1 &); done
+setsid sh -c '(sleep 1 &)' &
+exec cat
+"""
+"""Leaves four orphans, one of them outside its process group, that end in their time."""
+
+ORPHANS_AND_OURS = 6
+"""What thv has at least had as its children then: watchdog and server, too."""
+
+
+@pytest.mark.parametrize("options", [[], ["--proxy-port", "0"]], ids=["stdio", "http"])
+def test_what_thv_inherits_is_reaped_while_it_runs(options: list[str]) -> None:
+    thv = [sys.executable, "-I", "-m", "thv", "run", *options, "--", "sh", "-c", INHERITED]
+    environ = {**os.environ, "DO_NOT_TRACK": "1"}
+    with subprocess.Popen([*CONTAINER, *thv], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environ) as outer:
+        try:
+            assert outer.stdin is not None
+            assert outer.stderr is not None
+            if options:
+                assert b"served" in outer.stderr.readline()  # and a server is tried for its health
+            namespace = psutil.Process(outer.pid)
+            until(lambda: bool(namespace.children()), "thv")
+            thv_itself = namespace.children()[0]
+            seen: set[psutil.Process] = set()
+
+            def see() -> int:
+                seen.update(thv_itself.children())
+                return len(seen)
+
+            until(lambda: see() >= ORPHANS_AND_OURS, "the orphans")
+            until(lambda: not any(map(is_zombie, thv_itself.children())), "the end of the zombies")
+        finally:
+            outer.kill()
+
+
+def is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

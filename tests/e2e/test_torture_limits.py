@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ def initialize(port: int, thv: subprocess.Popen[bytes]) -> dict[str, dict[str, d
     )
     deadline = time.monotonic() + PATIENCE
     while True:
-        with suppress(ConnectionRefusedError, urllib.request.URLError), urllib.request.urlopen(request) as reply:
+        with suppress(ConnectionRefusedError, urllib.error.URLError), urllib.request.urlopen(request) as reply:
             text = reply.read().decode()
             return dict(json.loads(text[text.index("{") :]))
         assert thv.poll() is None

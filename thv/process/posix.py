@@ -18,6 +18,7 @@ from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
 assert sys.platform != "win32"  # noqa: S101  tells the type checker, too
 
 from thv.process import containers  # noqa: E402  beside the next one
+from thv.process.orphans import start_reaper  # noqa: E402
 from thv.process.watchdog import Watchdog, reap_watchdogs  # noqa: E402  its module is empty on Windows
 
 TYPE_CHECKING = False
@@ -122,6 +123,7 @@ class ServerProcess:
             if come_back is not None:
                 os.fchdir(come_back)
                 os.close(come_back)
+        start_reaper()
         os.set_blocking(stdin, False)  # ours alone: whoever waits for the server to read can watch the client, too
         return cls(pid, stdin, stdout, watchdog)
 
