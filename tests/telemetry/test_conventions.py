@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.telemetry.test_recorder import INITIALIZE, INITIALIZED, OK, PARENT, Run, call, last_metrics
+from thv.core.current_request import CURRENT_REQUEST
 from thv.telemetry.frames import HistogramPoint, Spans
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -21,8 +25,20 @@ def failed(code: int, message: str = "") -> str:
     return f'<{{"id":7,"error":{{"code":{code},"message":"{message}"}}}}'
 
 
-def posted(run: Run, **head: Any) -> None:
-    run.recorder.set_peer(**({"traceparent": None, "tracestate": None, "address": None, "port": None} | head))
+@dataclass(frozen=True)
+class Head:
+    """An HTTP request that is being handled."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    peer: str = "127.0.0.1"
+    peer_port: int | None = 5000
+
+
+@contextmanager
+def posted(**headers: str) -> Iterator[None]:
+    token = CURRENT_REQUEST.set(Head({name.encode(): value.encode() for name, value in headers.items()}))
+    yield
+    CURRENT_REQUEST.reset(token)
 
 
 @pytest.mark.parametrize("code", [-32700, -32600, -32601, -32602, -32002])
@@ -66,9 +82,9 @@ def test_the_id_of_an_http_session_is_both_unless_the_protocol_has_no_sessions(t
 
 
 def test_a_traceparent_header_is_the_parent_where_meta_names_none(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    posted(run, traceparent=HEADER, tracestate="a=b")
-    span = run.span(call(), OK)
+    run = Run(tmp_path, transport="streamable-http")
+    with posted(traceparent=HEADER, tracestate="a=b"):
+        span = run.span(call(), OK)
     assert (span.trace_id.hex(), span.parent_span_id, span.trace_state) == (
         HEADER[3:35],
         bytes.fromhex(HEADER[36:52]),
@@ -78,31 +94,31 @@ def test_a_traceparent_header_is_the_parent_where_meta_names_none(tmp_path: Path
 
 
 def test_a_traceparent_header_is_a_link_where_meta_names_another_span(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    posted(run, traceparent=HEADER, tracestate="a=b")
-    span = run.span(call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}"}}'), OK)
+    run = Run(tmp_path, transport="streamable-http")
+    with posted(traceparent=HEADER, tracestate="a=b"):
+        span = run.span(call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}"}}'), OK)
     assert span.trace_id.hex() == PARENT[3:35]
     [link] = span.links
     assert (link.trace_id.hex(), link.span_id.hex(), link.trace_state) == (HEADER[3:35], HEADER[36:52], "a=b")
 
 
 def test_the_same_span_in_both_places_is_no_link(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    posted(run, traceparent=PARENT)
-    assert run.span(call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}"}}'), OK).links == []
+    run = Run(tmp_path, transport="streamable-http")
+    with posted(traceparent=PARENT):
+        assert run.span(call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}"}}'), OK).links == []
 
 
 def test_without_the_propagator_no_context_is_read(tmp_path: Path) -> None:
-    run = Run(tmp_path, extract=False)
-    posted(run, traceparent=HEADER)
-    span = run.span(call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}"}}'), OK)
+    run = Run(tmp_path, transport="streamable-http", extract=False)
+    with posted(traceparent=HEADER):
+        span = run.span(call(f'"name":"echo","_meta":{{"traceparent":"{PARENT}"}}'), OK)
     assert (span.parent_span_id, span.links, span.trace_state) == (None, [], "")
 
 
 def test_the_address_of_an_http_client_stands_on_its_spans(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    posted(run, address="127.0.0.1", port=5000)
-    span = run.span(call(), OK)
+    run = Run(tmp_path, transport="streamable-http")
+    with posted():
+        span = run.span(call(), OK)
     assert (span.attributes["client.address"], span.attributes["client.port"]) == ("127.0.0.1", 5000)
 
 

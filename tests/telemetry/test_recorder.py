@@ -70,9 +70,9 @@ class Run:
             "capture_arguments": False,
         }
         choices |= {"propagate": False} | changes
-        session_id = choices.pop("session_id", None)
+        session_id, transport = choices.pop("session_id", None), choices.pop("transport", "stdio")
         self.settings = TelemetrySettings(agent, **choices)
-        self.telemetry = Telemetry(self.settings, transport="stdio", warn=self.words.append, launch=self._launch)
+        self.telemetry = Telemetry(self.settings, transport=transport, warn=self.words.append, launch=self._launch)
         self.telemetry.start()
         self.recorder = self.telemetry.open_session(session_id)
         self.outcomes: list[str] = []

@@ -162,11 +162,6 @@ if TYPE_CHECKING:
         ) -> None:
             """The server sent one message, decoded already; `UNREADABLE` for a line that could not be."""
 
-        def on_http_request(
-            self, *, traceparent: str | None, tracestate: str | None, address: str | None, port: int | None
-        ) -> None:
-            """The client messages that come next were brought by an HTTP request with these headers, from there."""
-
         def on_request_cancelled(self, id_: Id, *, scope: Hashable = None) -> None:
             """The client waits for this request no longer, without having said so in a message."""
 

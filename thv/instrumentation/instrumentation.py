@@ -89,7 +89,6 @@ class SessionInstrumentation(TrafficInspector):
             is_sized=journal is not None,
         )
         self._journal = journal
-        self._recorder = recorder
         self._propagation: Propagation | None = None
         if recorder is not None and propagates:
             from thv.instrumentation.propagation import Propagation
@@ -103,13 +102,6 @@ class SessionInstrumentation(TrafficInspector):
         """The client sent a message, decoded already; returns what to forward: nearly always the line itself."""
         super().on_client_message(line, message, scope=scope, at_ns=at_ns)
         return line if self._propagation is None else self._propagation.rewrite_message(line)
-
-    def on_http_request(
-        self, *, traceparent: str | None, tracestate: str | None, address: str | None, port: int | None
-    ) -> None:
-        """The client messages that come next were brought by an HTTP request with these headers, from this address."""
-        if self._recorder is not None:
-            self._recorder.set_peer(traceparent=traceparent, tracestate=tracestate, address=address, port=port)
 
     def rewrite_client_data(self, chunk: bytes) -> bytes:
         """Does what `on_client_data` does; returns what to forward in place of the chunk.

@@ -24,6 +24,7 @@ from collections import OrderedDict, deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from thv.core.current_request import CURRENT_REQUEST
 from thv.core.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
@@ -35,6 +36,7 @@ from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanConte
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from thv.core.current_request import RequestHead
     from thv.core.interfaces import EndReason, Outcome
     from thv.core.message import ErrorObject, Message
     from thv.telemetry.frames import SpanRecord
@@ -93,6 +95,7 @@ class Telemetry:
         launch: Callable[[], Any] = start_agent,
     ) -> None:
         self._settings = settings
+        self._over_http = transport != "stdio"
         self._aggregates = Aggregates(settings.server, transport) if settings.metrics else None
         self._sampler = (
             Sampler(settings.ratio, parent_based=settings.parent_based, propagate=settings.propagate)
@@ -108,7 +111,9 @@ class Telemetry:
 
     def open_session(self, session_id: str | None = None) -> SessionRecorder:
         """The `RequestObserver` of a session that begins now; `session_id` is its transport's name for it, if any."""
-        return SessionRecorder(self._aggregates, self._sampler, self._client, session_id, self._settings)
+        return SessionRecorder(
+            self._aggregates, self._sampler, self._client, session_id, self._settings, over_http=self._over_http
+        )
 
     def client_disconnected(self) -> None:
         """The last client left: what is recorded may be exported now. Returns at once."""
@@ -138,30 +143,26 @@ class SessionRecorder:
         client: AgentClient,
         session_id: str | None,
         settings: TelemetrySettings,
+        *,
+        over_http: bool,
     ) -> None:
         self._aggregates = aggregates
         self._sampler = sampler
         self._agent = client
         self._session_id = session_id or os.urandom(16).hex()
         self._http_session = session_id is not None
+        self._over_http = over_http
         self._capture = settings.capture_arguments
         self._propagate = settings.propagate
         self._extract = settings.extract
         self._contexts: deque[tuple[int | float | str | None, str]] = deque(maxlen=MAX_CONTEXTS)
         self._server_requests: OrderedDict[Hashable, OpenRequest] = OrderedDict()
-        self._peer: Peer | None = None
         self._version: str | None = None
         self._client: str | None = None
         self._began = perf_counter_ns()
         self._is_open = True
         if aggregates is not None:
             aggregates.session_opened()
-
-    def set_peer(
-        self, *, traceparent: str | None, tracestate: str | None, address: str | None, port: int | None
-    ) -> None:
-        """The requests that follow come in an HTTP request with these headers, from this address."""
-        self._peer = Peer(traceparent, tracestate, address, port)
 
     def on_request_started(  # noqa: C901, PLR0912 - the hot path: another function would cost it a tenth
         self, request: Message, at_ns: int
@@ -190,8 +191,10 @@ class SessionRecorder:
         if sampler is None or self._agent.broken:
             return OpenRequest(began, method, target, version, None)
         link = None
-        if (traceparent is not None or self._peer is not None) and self._extract:
-            span, tracestate, link = self._continue(sampler, traceparent, tracestate)
+        head = CURRENT_REQUEST.get() if self._over_http else None
+        header = None if head is None else head.headers.get(b"traceparent")
+        if (traceparent is not None or header is not None) and self._extract:
+            span, tracestate, link = self._continue(sampler, traceparent, tracestate, header)
         elif sampler.passed_over > 0:  # as `decide` does, without the call
             sampler.passed_over -= 1
             return OpenRequest(began, method, target, version, None)
@@ -205,19 +208,20 @@ class SessionRecorder:
             return OpenRequest(began, method, target, version, None)
         arguments = _start_of(params.arguments) if self._capture and params is not None else None
         return SampledRequest(
-            began, method, target, version, None, client, request.key, span, tracestate, arguments, self._peer, link
+            began, method, target, version, None, client, request.key, span, tracestate, arguments, _peer(head), link
         )
 
     def _continue(
-        self, sampler: Sampler, traceparent: str | None, tracestate: str | None
+        self, sampler: Sampler, traceparent: str | None, tracestate: str | None, header: bytes | None
     ) -> tuple[SpanContext | None, str | None, Parent | None]:
-        """The span of a request for which somebody named another one, its `tracestate`, and what it links to."""
-        peer = self._peer
+        """The span of a request for which a parent is named, its `tracestate`, and what it links to."""
         parent = None if traceparent is None else parse_traceparent(traceparent)
-        by_header = None if peer is None or peer.traceparent is None else parse_traceparent(peer.traceparent)
+        by_header = None if header is None else parse_traceparent(header.decode("latin-1"))
         link = None
         if parent is None:
-            parent, tracestate = by_header, None if peer is None else peer.tracestate
+            head = CURRENT_REQUEST.get()
+            parent = by_header
+            tracestate = None if head is None else _text(head.headers.get(b"tracestate"))
         elif by_header is not None and by_header.span_id != parent.span_id:
             link = by_header
         span = sampler.decide(parent)
@@ -344,6 +348,16 @@ def _failure(error: ErrorObject, *, faults: bool = True) -> tuple[str | None, st
         return None, code, None
     message = None if error.message is None else cut(error.message, MESSAGE_BYTES)
     return code or "_OTHER", code, message
+
+
+def _peer(head: RequestHead | None) -> Peer | None:
+    if head is None:
+        return None
+    return Peer(_text(head.headers.get(b"tracestate")), head.peer, head.peer_port)
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
 
 
 def _code(code: float | None) -> str | None:

@@ -29,12 +29,11 @@ MESSAGE_CHARACTERS: Final = 256
 
 
 class Peer(Struct, frozen=True, gc=False):
-    """The HTTP request that brought a message: its trace context, and the address it came from."""
+    """The HTTP request that brought a message: its `tracestate`, and the address it came from."""
 
-    traceparent: str | None = None
-    tracestate: str | None = None
-    address: str | None = None
-    port: int | None = None
+    tracestate: str | None
+    address: str
+    port: int | None
 
 
 class OpenRequest(Struct, gc=False, eq=False):
@@ -150,7 +149,7 @@ class SpanRecords:
             attributes["gen_ai.operation.name"] = EXECUTE_TOOL
         if request.arguments is not None:
             attributes["gen_ai.tool.call.arguments"] = redact_structure(request.arguments)
-        if request.peer is not None and request.peer.address is not None:
+        if request.peer is not None:
             attributes["client.address"] = request.peer.address
             if request.peer.port is not None:
                 attributes["client.port"] = request.peer.port

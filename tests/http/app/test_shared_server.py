@@ -67,9 +67,6 @@ class Nobody:
     def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
         pass
 
-    def on_http_request(self, **_: object) -> None:
-        pass
-
     def on_client_message(self, line: bytes, _message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
         return line
 

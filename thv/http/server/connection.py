@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from thv.core.current_request import CURRENT_REQUEST
 from thv.http.server.request import STATUS_LINES, HttpRequest
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self.deadline = FAR_FUTURE
         self.peer = "unknown"
+        self.peer_port: int | None = None
 
     # For requests.
 
@@ -161,7 +163,7 @@ class HttpConnection(asyncio.Protocol):
         self.deadline = self._loop.time() + HEAD_TIMEOUT_S
         address = transport.get_extra_info("peername")
         if address:
-            self.peer = str(address[0])
+            self.peer, self.peer_port = str(address[0]), int(address[1])
         keep_alive(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
@@ -346,6 +348,7 @@ class HttpConnection(asyncio.Protocol):
 
     async def _handle(self, request: HttpRequest) -> None:
         try:
+            CURRENT_REQUEST.set(request)
             await self._owner.handler(request)
         except ConnectionError:
             pass  # the client left

@@ -43,6 +43,10 @@ class Carrier(Protocol):
     def peer(self) -> str:
         """The client's address."""
 
+    @property
+    def peer_port(self) -> int | None:
+        """The client's port."""
+
 
 class HttpRequest:
     """One request.
@@ -122,6 +126,11 @@ class HttpRequest:
     def peer(self) -> str:
         """The client's address."""
         return self._connection.peer
+
+    @property
+    def peer_port(self) -> int | None:
+        """The client's port."""
+        return self._connection.peer_port
 
     @property
     def has_begun(self) -> bool:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def main() -> None:
         os.nice(NICENESS)
     stdout, stderr = _take_descriptors()
     configure_logging(stderr)
+    warnings.simplefilter("ignore")  # PYTHONWARNINGS is for the user's programs; no library's warning may end this one
     sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None: it cannot be imported
     code = 0
     try:
