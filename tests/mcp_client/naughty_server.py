@@ -34,6 +34,16 @@ BEFORE_READING: dict[str, Callable[[], object]] = {
     "ends at discover": lambda: None,
 }
 
+ORDER = {
+    "type": "object",
+    "properties": {
+        "size": {"type": "integer", "title": "How large\x1b[31m"},
+        "topping": {"enum": ["none", "cheese"], "default": "none"},
+        "note": {"type": "string"},
+    },
+    "required": ["size"],
+}
+
 INITIALIZE: dict[str, Any] = {
     "has no version": {"nope": 1},
     "speaks another version": {"protocolVersion": "1999-01-01", **SERVER},
@@ -157,7 +167,9 @@ def list_tools(number: int, params: dict[str, Any], kind: str, what: str) -> Non
 
 
 def ask_for_input(number: int, params: dict[str, Any]) -> None:
-    requests = {"size": {"method": "elicitation/create", "params": {"message": "size?"}}}
+    requests = {
+        "size": {"method": "elicitation/create", "params": {"message": "Size?\x1b[2J", "requestedSchema": ORDER}}
+    }
     asked = {"resultType": "input_required", "requestState": "s1", "inputRequests": requests}
     done = {"content": [{"type": "text", "text": json.dumps(params)}], "resultType": "complete"}
     send({"id": number, "result": done if "inputResponses" in params else asked})
