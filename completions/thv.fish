@@ -154,6 +154,10 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
                 '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
+                '+--header=nothing'\t'Send a header with every request. Command lines are visible to others: put secrets in a file' \
+                '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
+                '--bearer-token-file=file'\t'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
+                '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \
@@ -185,6 +189,10 @@ function __thv_look -S # COMMAND: what may follow it
                 '--cwd=directory'\t'Start the server in DIR' \
                 '--network=nothing'\t'Attach a docker:// server to NETWORK, or none' \
                 '+--volume=file'\t'Mount HOST_PATH:PATH[:ro] into a docker:// server' \
+                '+--header=nothing'\t'Send a header with every request. Command lines are visible to others: put secrets in a file' \
+                '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
+                '--bearer-token-file=file'\t'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
+                '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--debug'\t'Log what thv does to stderr, and show each usage analytics payload' \
                 '--otel-usage-analytics-enabled=?true/false'\t'=false: no anonymous usage analytics. It cannot turn them on' \

@@ -1,4 +1,4 @@
-"""A question of a server is asked on the terminal and answered as the user agrees; without a terminal it is declined."""
+"""A question of a server is asked on the terminal and answered as the user agrees; without one it is declined."""
 
 from __future__ import annotations
 

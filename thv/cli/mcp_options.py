@@ -23,7 +23,11 @@ TEXT, JSON = FORMATS = ("text", "json")
 REPLY_TIMEOUT_S = 60.0
 """Seconds a server has for each reply: official clients give the same."""
 
-SHARED_FLAGS = ("--env", "--env-file", "--name", "--cwd", "--network", "--volume", "--no-journal", "--debug")
+SHARED_FLAGS = (
+    *("--env", "--env-file", "--name", "--cwd", "--network", "--volume"),
+    *("--header", "--header-file", "--bearer-token-file", "--ca-file"),
+    *("--no-journal", "--debug"),
+)
 SHARED_OPTIONS = tuple(BY_FLAG[flag] for flag in SHARED_FLAGS)
 """What `thv run` takes, too."""
 
