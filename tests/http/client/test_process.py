@@ -141,12 +141,12 @@ def test_a_signal_ends_it_at_once_with_its_number(number: signal.Signals, tmp_pa
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["https://"], 1, "not a URL of a server"),
-        (["--header", "oops", "https://a.example/"], 1, "expected NAME=VALUE"),
-        (["-e", "A=1", "https://a.example/"], 1, "--env is for a server that thv starts"),
-        (["https://a.example/?SECRET", "--", "x"], 1, "it takes no arguments after --"),
-        (["--proxy-port", "1", "https://a.example/"], 1, "thv proxy NAME --target-uri"),
-        (["--header", "A=1", "demo"], 1, "--header is for a remote server"),
+        (["https://"], 2, "not a URL of a server"),
+        (["--header", "oops", "https://a.example/"], 2, "expected NAME=VALUE"),
+        (["-e", "A=1", "https://a.example/"], 2, "--env is for a server that thv starts"),
+        (["https://a.example/?SECRET", "--", "x"], 2, "it takes no arguments after --"),
+        (["--proxy-port", "1", "https://a.example/"], 2, "thv proxy NAME --target-uri"),
+        (["--header", "A=1", "demo"], 2, "--header is for a remote server"),
         (["--bearer-token-file", "/no/such", "https://a.example/"], 1, "cannot read --bearer-token-file"),
     ],
 )
