@@ -1,5 +1,6 @@
-"""The user's own telemetry: what they asked for, to where they asked, and never a word to anyone else.
+"""The user's own telemetry: recorded in the relay's process, exported by another one, to where the user said.
 
-In the relay's process: `settings`, `recorder` and what they need. In a process of its own: `agent`, with everything of
-OpenTelemetry. `frames` is what the two say to each other. Nothing here knows that usage analytics exist.
+In the relay's process: `telemetry_settings`, `recorder` and what they need, none of which imports OpenTelemetry. In a
+process of its own: `agent`, with the SDK and its exporters. `frames` is the protocol between the two. Nothing here
+knows that usage analytics exist.
 """

@@ -213,10 +213,10 @@ class Aggregates:
         self._versions = _Values(MAX_VERSIONS)
         self._errors = _Values(MAX_ERRORS)
         self.changed = False
-        """Set whenever something is counted; whoever takes a snapshot unsets it before."""
+        """Set whenever something is counted; to be unset before a snapshot is taken."""
 
     def request(self, kind: Key, duration: int) -> Combination:
-        """Count a request that ended, after so many nanoseconds; returns what `call` wants to know of it."""
+        """Count a request that ended, after so many nanoseconds; returns what `call` needs."""
         found = self._short_cuts.get(kind)
         if found is None:
             with self._lock:
@@ -344,7 +344,7 @@ def target_kind(method: str) -> str | None:
 
 
 def network_attributes(transport: str) -> dict[str, str]:
-    """What the semantic conventions say of the transport."""
+    """The attributes of the transport (semantic conventions, "network")."""
     if transport == "stdio":
         return {"network.transport": "pipe"}
     return {"network.transport": "tcp", "network.protocol.name": "http", "network.protocol.version": "1.1"}

@@ -1,4 +1,4 @@
-"""What the recorder says to the agent: frames on a pipe, each a length and a MessagePack body.
+"""The protocol between recorder and agent: frames on a pipe, each a length and a MessagePack body.
 
 A frame is four bytes of length, little-endian, and one of `Configure`, `Spans`, `Metrics` or `Flush`. The pipe goes one
 way, `Configure` comes first, and its end of file is the end of the session. Both sides are of one version: the recorder

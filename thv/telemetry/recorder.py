@@ -14,7 +14,7 @@ What the semantic conventions for MCP (status: development) leave open is decide
   error. The call's own outcome, whenever it comes, is counted in `toolhive_mcp_tool_calls`.
 - The parent is the span that `_meta` names. The one that an HTTP header names is linked to, and the parent where
   `_meta` names none.
-- `mcp.protocol.version` is what the request says (2026-07-28), else what `initialize` settled.
+- `mcp.protocol.version` is the request's own (2026-07-28), else that of `initialize`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Telemetry:
     Args:
         settings: what the user wants.
         transport: how clients reach the server: `stdio`, `streamable-http` or `sse`.
-        warn: tells the user something; may raise OSError.
+        warn: writes a line for the user; may raise OSError.
         launch: starts the agent; another one in tests.
     """
 

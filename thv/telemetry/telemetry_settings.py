@@ -74,7 +74,7 @@ class TelemetrySettings:
     """What the user's telemetry is to do in one run.
 
     Attributes:
-        agent: what the exporting process is told, by the names of `thv.telemetry.frames.AgentSettings`; its `traces`
+        agent: the settings of the exporting process, by the names of `thv.telemetry.frames.AgentSettings`; its `traces`
             and `metrics` are None, or a dict by the names of `Signal`.
         parent_based: the client's decision to record a trace is followed where there is one.
         ratio: the share of all other traces that is recorded, from 0 to 1.
@@ -141,7 +141,7 @@ def resolve(
     Args:
         values: what counts, as `thv.config.effective_settings.read` gives it.
         environ: where the variables that the user wants on spans are looked up.
-        server: what the server is called; the service is ``thv-SERVER`` unless the user calls it otherwise.
+        server: the server's name; the service is ``thv-SERVER`` unless the user names it otherwise.
         capture_arguments: put arguments and results on spans.
         propagate: pass our trace context on to the server.
         debug: the agent reports each export.
@@ -189,7 +189,7 @@ def resolve(
 
 
 def _limits(values: Mapping[str, Any], warnings: list[str]) -> dict[str, Any]:
-    """What `OTEL_BSP_*` and the limits of spans say, where they say something."""
+    """`OTEL_BSP_*` and the limits of spans, as far as they are set."""
     found = {}
     for name in ("queue-size", "batch-size", "attribute-count-limit", "attribute-length-limit", "link-count-limit"):
         if values.get(name) is not None:
@@ -302,7 +302,7 @@ def _random_uuid() -> str:
 
 
 def _file(path: str | None) -> str | None:
-    """The whole path: whoever opens it may stand elsewhere."""
+    """The absolute path: the agent may have another working directory."""
     return None if path is None else os.path.abspath(path)  # noqa: PTH100  pathlib costs 6 ms before the spawn
 
 

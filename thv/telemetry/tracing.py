@@ -17,7 +17,7 @@ from msgspec import Struct
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED: Final = 1
-"""The flag that says: recorded by who calls."""
+"""The flag `sampled`: the caller records its span."""
 
 _MEMBER = re.compile(
     r"([a-z0-9][a-z0-9_\-*/]{0,255}(?:@[a-z][a-z0-9_\-*/]{0,13})?)=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{1,256})"
@@ -35,7 +35,7 @@ _FOREVER: Final = 1 << 62
 
 
 class Parent(Struct, frozen=True, gc=False):
-    """What a valid `traceparent` says."""
+    """The contents of a valid `traceparent`."""
 
     trace_id: bytes
     span_id: bytes
@@ -57,7 +57,7 @@ class SpanContext(Struct, frozen=True, gc=False):
 
 
 def parse_traceparent(header: str) -> Parent | None:
-    """What the header says, or None if it is not valid (W3C Trace Context, 3.2): upper case is not, nor are zeros."""
+    """Parse the header; None if it is not valid (W3C Trace Context, 3.2): upper case is not, nor are zeros."""
     match = _TRACEPARENT.fullmatch(header)
     if match is None:
         return None

@@ -1,6 +1,6 @@
-"""The agent: a process of its own that takes frames on its stdin and hands telemetry to the user's collector.
+"""The agent: a process that takes frames on its stdin and exports them with OpenTelemetry's SDK.
 
-What it exports it encodes straight into OTLP's protobuf messages. It reads no `OTEL_*` variable, logs nothing, and
-never writes to stdout; a stalled collector costs spans, which are counted, never memory. At the end of its stdin it
-has `service.FAREWELL_S` to deliver what is left.
+The SDK does the queueing, the intervals, the encoding and the requests. Own code stands where it cannot keep a promise:
+`delivery` holds what a collector does not take, `http_export` and `grpc_export` find out why, `diagnostics` reports it,
+and `__main__` bounds the end. It reads no `OTEL_*` variable and never writes to stdout.
 """

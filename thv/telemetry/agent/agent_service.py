@@ -39,7 +39,7 @@ SDK = {"telemetry.sdk.name": "opentelemetry", "telemetry.sdk.language": "python"
 
 
 class Agent:
-    """Exports what it is handed, as `settings` say."""
+    """Exports what it is handed, according to `settings`."""
 
     def __init__(self, settings: AgentSettings, diagnostics: Diagnostics) -> None:
         self.linger_s = settings.linger_s

@@ -48,7 +48,7 @@ class Delivery(Struct, frozen=True):
 
     `cause` is None if it was taken; `rejected` is then how many spans or points the collector refused, and `warning`
     what it remarked ("Partial Success"). `retryable` means that another attempt may help, after `retry_after_s` if the
-    collector says so. `unknown` means that the request was sent, and that nothing tells whether it was taken.
+    collector names a time. `unknown` means that the request was sent, and that it may or may not have been taken.
     """
 
     cause: Cause | None = None

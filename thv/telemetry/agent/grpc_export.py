@@ -38,7 +38,7 @@ DEFAULT_PORT = 4317
 
 RETRY_INFO = "google.rpc.retryinfo-bin"
 STATUS_DETAILS = "grpc-status-details-bin"
-"""Trailers in which servers say when to come back; the second is gRPC's rich error model."""
+"""Trailers that name the time of the next attempt; the second is gRPC's rich error model."""
 
 
 class GrpcAttempts:
@@ -146,7 +146,7 @@ def _credentials(signal: Signal) -> Any:
 
 
 def _retry_delay(error: Any) -> float | None:
-    """Seconds after which the server wants to be asked again, if it says."""
+    """Seconds until the next attempt, if the server names them."""
     trailers = dict(error.trailing_metadata() or ())
     info = RetryInfo()
     if RETRY_INFO in trailers:

@@ -95,7 +95,7 @@ class HttpAttempts:
 
 
 class _Session(requests.Session):
-    """Makes one request and keeps its result in `delivery`; every failure is raised as one that nobody repeats."""
+    """Makes one request and keeps its result in `delivery`; raises failures that the SDK does not retry."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ def _context(signal: Signal) -> ssl.SSLContext:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds that a `Retry-After` asks for (RFC 9110, 10.2.3: a number, or a date); None if it does not say."""
+    """Seconds that a `Retry-After` asks for (RFC 9110, 10.2.3: a number, or a date); None without one."""
     if value is None:
         return None
     try:

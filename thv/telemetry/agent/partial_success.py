@@ -1,4 +1,4 @@
-"""What a collector says of a request that it took: OTLP, "Partial Success". The messages of both signals look alike."""
+"""The answer to a request that was taken (OTLP, "Partial Success"). Both signals encode it alike."""
 
 from __future__ import annotations
 
