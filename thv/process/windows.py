@@ -19,6 +19,7 @@ if sys.platform == "win32":
     from typing import TYPE_CHECKING, ClassVar
 
     from thv.errors import CommandNotFoundError, NotExecutableError
+    from thv.process.batch_files import batch_command_line, is_batch_file
 
     if TYPE_CHECKING:
         from collections.abc import Mapping, Sequence
@@ -74,12 +75,13 @@ if sys.platform == "win32":
             Raises:
                 CommandNotFoundError: there is no such command.
                 NotExecutableError: the system refuses to execute it.
+                UsageError: an argument cannot be passed to a batch file.
             """
             for fd in (0, 1):
                 msvcrt.setmode(fd, os.O_BINARY)
             try:
                 process = subprocess.Popen(
-                    [executable, *argv[1:]],
+                    _command(executable, argv[1:]),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     bufsize=0,
@@ -142,6 +144,12 @@ if sys.platform == "win32":
             if self._job is not None:
                 ctypes.windll.kernel32.CloseHandle(wintypes.HANDLE(self._job))
                 self._job = None
+
+    def _command(executable: str, args: Sequence[str]) -> str | list[str]:
+        if not is_batch_file(executable):
+            return [executable, *args]
+        interpreter = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "cmd.exe")
+        return batch_command_line(interpreter, executable, args)
 
     def _join_new_job(process: subprocess.Popen[bytes]) -> int | None:
         """Put `process` into a job that dies with us; None where the system refuses (a job that forbids nesting)."""
