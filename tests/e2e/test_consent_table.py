@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 import trustme
 
-from tests.e2e.harness import Run, scripted
+from tests.e2e.harness import Run, scripted, until
 from tests.e2e.test_analytics_http import CLIENT, LAUNCH, served
 from tests.operator.fake_attach import Container, credentials, fake_attach
 from tests.sink import PATIENCE, Sink
@@ -48,6 +49,7 @@ class Case:
         env: variables for thv.
         words: options for thv.
         change: what the server runs when its tool is called.
+        shell: how thv is started, in the language of `sh`; its command is in the arguments.
     """
 
     def __init__(self, sink: Sink, folder: Path) -> None:
@@ -56,6 +58,7 @@ class Case:
         self.env: dict[str, str] = {}
         self.words: list[str] = []
         self.change: list[str] = []
+        self.shell = 'exec "$@"'
 
     @property
     def server(self) -> list[str]:
@@ -69,7 +72,7 @@ class Case:
     def running(self, *words: str, env: Mapping[str, str] | None = None) -> Iterator[Run]:
         """A verb of thv, ended by SIGTERM."""
         surroundings = {"DO_NOT_TRACK": "", "PYTHONPATH": str(LAUNCH.parents[1]), **self.env, **(env or {})}
-        with Run(self.launched(*words), self.folder, env=surroundings) as run:
+        with Run(["sh", "-c", self.shell, "sh", *self.launched(*words)], self.folder, env=surroundings) as run:
             yield run
             if run.process.poll() is None:
                 run.process.send_signal(signal.SIGTERM)
@@ -274,6 +277,39 @@ def test_a_variable_that_is_given_to_the_server_is_a_no(verb: Verb, how: str, ca
 
 
 WRITE = "import os, pathlib, sys; pathlib.Path(os.environ['HOME'], '.toolhive', 'config.yaml').write_text(sys.argv[1])"
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/null"])
+@pytest.mark.parametrize("verb", [run_stdio, run_url, mcp_call], ids=lambda verb: verb.__name__)
+def test_where_the_notice_cannot_be_read_nothing_is_sent_and_it_stays_due(
+    verb: Verb, redirection: str, case: Case
+) -> None:
+    case.shell = f'exec "$@" {redirection}'
+    assert_nothing_is_sent(case, verb)
+    case.shell = 'exec "$@"'
+    verb(case)
+    assert len(case.sink.wait_for(1)) == 1
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/null"])
+def test_a_server_for_http_clients_without_a_stderr_serves_and_sends_nothing(redirection: str, case: Case) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    case.shell = f'exec "$@" {redirection}'
+    with case.running("run", "--proxy-port", str(port), "--", *case.server):
+        until(lambda: answers(port), "the server")
+        call(f"http://127.0.0.1:{port}/mcp")
+    assert case.sink.connections == 0
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 DURING = {
     "set": [*THV, "config", "otel", "set", KEY, "false"],
     "by hand": [sys.executable, "-c", WRITE, f"otel:\n  {KEY}: false\n"],
