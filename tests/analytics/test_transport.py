@@ -258,11 +258,40 @@ def test_the_trust_is_that_of_the_default_context() -> None:
         assert getattr(ours, setting) == getattr(default, setting), setting
 
 
+ROOTS = """
+import pathlib
+loaded = set(context.get_ca_certs(binary_form=True))
+folder = pathlib.Path(ssl.get_default_verify_paths().openssl_capath)
+for path in folder.glob("????????.[0-9]*") if folder.is_dir() else ():
+    for text in path.read_text().split("-----BEGIN CERTIFICATE-----")[1:]:
+        loaded.add(ssl.PEM_cert_to_DER_cert("-----BEGIN CERTIFICATE-----" + text.partition("-----END")[0] +
+                                            "-----END CERTIFICATE-----"))
+import hashlib
+print(len(loaded), hashlib.sha256(b"".join(sorted(loaded))).hexdigest())
+"""
+"""What a context trusts: what it has loaded, and what OpenSSL finds in its folder when it is needed."""
+
+
 def test_the_roots_are_those_of_a_process_without_variables() -> None:
-    count = "print(len(context.get_ca_certs()))"
     bare = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
     unset = "import os; os.environ.pop('SSL_CERT_FILE'); os.environ.pop('SSL_CERT_DIR'); "
-    assert in_a_process(OURS + count, bare) == in_a_process(unset + STOCK + count, bare)
+    assert in_a_process("import ssl; " + OURS + ROOTS, bare) == in_a_process(unset + STOCK + ROOTS, bare)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has its authorities elsewhere")
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_bundle_is_loaded_unless_the_folder_has_all_of_it(hashed: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    authorities = [trustme.CA() for _ in range(2)]
+    bundle = b"".join(authority.cert_pem.bytes() for authority in authorities)
+    (tmp_path / "bundle.pem").write_bytes(bundle)
+    for number, authority in enumerate(authorities if hashed else authorities[:1]):
+        authority.cert_pem.write_to_path(str(folder / f"0123abc{number}.0"))
+    paths = f"openssl_cafile={str(tmp_path / 'bundle.pem')!r}, openssl_capath={str(folder)!r}"
+    replaced = f"import ssl; paths = ssl.get_default_verify_paths()._replace({paths}); "
+    replaced += "ssl.get_default_verify_paths = lambda: paths; "
+    assert in_a_process(replaced + OURS + "print(len(context.get_ca_certs()))", {}) == ("0" if hashed else "2")
 
 
 NOTHING = "import ssl; paths = ssl.get_default_verify_paths()._replace(openssl_cafile='/none', openssl_capath={!r}); "

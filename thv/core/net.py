@@ -252,15 +252,36 @@ def _load_system_authorities(context: ssl.SSLContext, *, environment: bool) -> N
     else:
         if sys.platform == "win32":
             _load_windows_store(context)
-        if os.path.isfile(paths.openssl_cafile):
-            context.load_verify_locations(cafile=paths.openssl_cafile)
         folder = paths.openssl_capath if os.path.isdir(paths.openssl_capath) else None
+        if os.path.isfile(paths.openssl_cafile) and not (folder and _covers(folder, paths.openssl_cafile)):
+            context.load_verify_locations(cafile=paths.openssl_cafile)
     has_folder = folder is not None and bool(os.listdir(folder))
     if has_folder and not environment:
         context.load_verify_locations(capath=folder)
     # A folder is read as certificates are needed, so it is not in the count.
     if not has_folder and context.cert_store_stats()["x509_ca"] == before:
         _load_bundled(context)
+
+
+def _covers(folder: str, file: str) -> bool:
+    """Whether a folder of certificates makes the file with all of them superfluous: 1 to 3 MiB that need not be loaded.
+
+    Systems make both from one store. In the folder OpenSSL finds a certificate when it needs it, under the hash of its
+    subject (``1e09d511.0``); so there have to be as many of these names as the file has certificates.
+    """
+    try:
+        names = [name.partition(".") for name in os.listdir(folder)]
+        with open(file, "rb") as bundle:
+            listed = bundle.read().count(b"-----BEGIN CERTIFICATE-----")
+    except OSError:
+        return False
+    hashed = sum(1 for head, _, number in names if len(head) == _HASH and number.isdigit() and _HEX.issuperset(head))
+    return hashed >= listed > 0
+
+
+_HASH = 8
+_HEX = frozenset("0123456789abcdef")
+"""How OpenSSL names a certificate in a folder (`openssl rehash`)."""
 
 
 def _load_windows_store(context: ssl.SSLContext) -> None:
