@@ -171,21 +171,6 @@ if TYPE_CHECKING:
         def rewrite_client_data(self, chunk: bytes) -> bytes:
             """Does what `on_client_data` does; returns what to forward, which may wait for the end of a line."""
 
-        def from_client(self, chunk: bytes) -> None:
-            """Until HTTP has moved."""
-
-        def from_server(self, chunk: bytes) -> None:
-            """Until HTTP has moved."""
-
-        def from_response(self, lines: bytes, status: int) -> None:
-            """Until HTTP has moved."""
-
-        def outgoing(self, chunk: bytes) -> bytes:
-            """Until HTTP has moved."""
-
-        def abandon(self) -> None:
-            """Until HTTP has moved."""
-
         @property
         def awaiting_reply(self) -> int:
             """How many requests that can bring an outcome still wait for the server's reply."""

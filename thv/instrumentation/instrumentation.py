@@ -113,19 +113,6 @@ class SessionInstrumentation(TrafficInspector):
         self.on_client_data(chunk)
         return chunk
 
-    # The names that the HTTP parts still use.
-    from_client = TrafficInspector.on_client_data
-    from_server = TrafficInspector.on_server_data
-    outgoing = rewrite_client_data
-
-    def from_response(self, lines: bytes, status: int) -> None:
-        """`on_server_data` with a status."""
-        self.on_server_data(lines, http_status=status)
-
-    def abandon(self) -> None:
-        """`close`."""
-        self.close()
-
     @property
     def awaiting_reply(self) -> int:
         """How many requests that can bring an outcome still wait for the server's reply."""

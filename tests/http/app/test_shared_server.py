@@ -84,12 +84,6 @@ class Nobody:
     def rewrite_client_data(self, chunk: bytes) -> bytes:
         return chunk
 
-    def from_client(self, chunk: bytes) -> None:
-        pass
-
-    from_server = from_client
-    outgoing = rewrite_client_data
-
     def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
         pass
 
@@ -101,8 +95,6 @@ class Nobody:
 
     def server_exited(self) -> None:
         pass
-
-    abandon = server_exited
 
 
 def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:

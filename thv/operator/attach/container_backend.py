@@ -11,8 +11,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from thv.core.message import read_message
 from thv.errors import ThvError
-from thv.http import wire
 from thv.http.pipes import LineTooLongError
 from thv.operator.attach.partial_lines import Lines
 from thv.operator.attach.process_session import ProcessSession
@@ -130,7 +130,7 @@ class AttachedServer:
         Raises:
             OSError: the process has ended, or thv is stopping.
         """
-        message = wire.read(line)
+        message = read_message(line)
         if life.ended is None and life.answered_here(inbox, message):
             return
         while True:

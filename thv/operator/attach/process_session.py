@@ -11,13 +11,17 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from thv.http import wire
+from msgspec.json import encode
+
+from thv.core.jsonrpc import INTERNAL_ERROR, error_reply
+from thv.core.message import is_batch, read_message, split_batch
+from thv.core.splice import ID
 from thv.http.pipes import QUEUE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.http.wire import Id, Message
+    from thv.core.message import Id, Message
 
 LOST = (
     "the connection to the server dropped while this request was open: it may have been carried out, "
@@ -128,7 +132,7 @@ class ProcessSession:
         if message is None or self._greeting is None:
             return False
         if message.method == "initialize" and isinstance(message.id, int | float | str):
-            inbox.put(wire.ID.replaced(self._greeting, wire.encoded(message.id)) or self._greeting)
+            inbox.put(ID.replaced(self._greeting, encode(message.id)) or self._greeting)
             return True
         if message.method == "notifications/initialized":
             again, self._is_greeted = self._is_greeted, True
@@ -148,15 +152,15 @@ class ProcessSession:
     def refuse(self, inbox: LineQueue, message: Message | None, problem: str) -> None:
         """A line cannot be sent: a request is answered, anything else is lost."""
         if message is not None and message.is_request:
-            inbox.put(wire.error_reply(wire.INTERNAL_ERROR, NOT_SENT.format(problem), message.id) + b"\n")
+            inbox.put(error_reply(INTERNAL_ERROR, NOT_SENT.format(problem), message.id) + b"\n")
         else:
             self._say(f"a message for the server is lost: {problem}")
 
     async def received(self, line: bytes) -> None:
         """A line of the server; waits for a reader that is slow."""
-        elements = wire.split_batch(line) if wire.is_batch(line) else None
+        elements = split_batch(line) if is_batch(line) else None
         for each in [line] if elements is None else [element + b"\n" for element in elements]:
-            message = wire.read(each)
+            message = read_message(each)
             for inbox in self._readers(each, message):
                 inbox.put(each)
         for inbox in list(self._inboxes):
@@ -203,7 +207,7 @@ class ProcessSession:
                 self._given_up[id_] = None
                 if len(self._given_up) > MOST_OPEN:
                     del self._given_up[next(iter(self._given_up))]
-                request.inbox.put(wire.error_reply(wire.INTERNAL_ERROR, LOST, id_) + b"\n")
+                request.inbox.put(error_reply(INTERNAL_ERROR, LOST, id_) + b"\n")
 
     def end(self, reason: str, exit_code: int) -> None:
         """The process is gone."""
