@@ -13,7 +13,7 @@ from tests.operator.openapi import complaint
 from tests.operator.servers import IMAGE, OPTIONS, SPECS, server
 from thv.operator import names
 from thv.operator.mcpserver_spec import SpecError
-from thv.operator.names import TOKEN_DIR
+from thv.operator.names import PROXY_TOKEN_VARIABLE, TOKEN_DIR
 from thv.operator.pod_settings import Options
 from thv.operator.resources import leftovers, manifests, workload
 
@@ -272,3 +272,30 @@ def test_thvs_image_and_origins_are_the_operators() -> None:
         assert said.count("--allowed-origins") == 2
         assert said[said.index("--allowed-origins") + 1] == "https://a.example"
         assert IMAGE in {each["image"] for each in pod["initContainers"]}
+
+
+def test_an_attached_pod_drains_and_ends_in_six_seconds_unless_its_template_says_otherwise() -> None:
+    pod = workload(server(), OPTIONS)["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 6
+    (thv,) = pod["initContainers"]
+    assert thv["lifecycle"]["preStop"]["exec"]["command"][-2:] == ["thv.operator.drain", "8080"]
+    longer = server(podTemplateSpec={"spec": {"terminationGracePeriodSeconds": 60}})
+    assert workload(longer, OPTIONS)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+
+
+@pytest.mark.parametrize("shape", ["attach", "wrap"])
+def test_clients_need_a_token_where_the_user_gives_thv_one_and_the_server_does_not_see_it(shape: str) -> None:
+    token = [{"name": "token", "key": "value", "targetEnvName": PROXY_TOKEN_VARIABLE}]
+    pod = workload(server(**{**SPECS[shape], "secrets": token}), OPTIONS)["spec"]["template"]["spec"]
+    containers = {each["name"]: each for each in (*pod["initContainers"], *pod["containers"])}
+    names_in = {name: [entry["name"] for entry in each.get("env", [])] for name, each in containers.items()}
+    if shape == "attach":
+        assert PROXY_TOKEN_VARIABLE in names_in["thv"]
+        assert PROXY_TOKEN_VARIABLE not in names_in["mcp"]
+    else:  # thv takes it out of what it gives its server
+        assert PROXY_TOKEN_VARIABLE in names_in["mcp"]
+        assert "--no-auth" not in containers["mcp"]["args"]
+        assert (
+            "--no-auth"
+            in workload(server(**SPECS[shape]), OPTIONS)["spec"]["template"]["spec"]["containers"][0]["args"]
+        )

@@ -154,7 +154,15 @@ WRAPPED_BY_CLIENT = Option(
 )
 """For programs alone: it is not in `OPTIONS`, so neither help nor completion shows it."""
 
-BY_FLAG = {flag: option for option in (*OPTIONS, WRAPPED_BY_CLIENT) for flag in option.flags}
+EXIT_WITH_SERVER = Option(
+    "--exit-with-server",
+    text="With --proxy-port: end with the server's exit code if it ends before it ever answered.",
+)
+"""What the operator says in a pod, where the exit code of a container is how a failure is told."""
+
+FOR_PROGRAMS = (WRAPPED_BY_CLIENT, EXIT_WITH_SERVER)
+
+BY_FLAG = {flag: option for option in (*OPTIONS, *FOR_PROGRAMS) for flag in option.flags}
 
 OTEL = "--otel-"
 """What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
@@ -199,6 +207,7 @@ class RunRequest(Frozen):
             session_ttl, allowed_origins, allowed_hosts, auth_token_file, no_auth, restart, call_timeout, no_journal,
             journal_capture, debug: the options of the table.
         wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
+        exit_with_server: end if the server ends before it ever answered.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
     """
 
@@ -232,6 +241,7 @@ class RunRequest(Frozen):
     journal_capture: bool = False
     debug: bool = False
     wrapped_by_thv_client: str | None = None
+    exit_with_server: bool = False
     otel: Mapping[str, str] = NO_SETTINGS
 
     def display_name(self) -> str:

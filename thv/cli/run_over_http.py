@@ -46,6 +46,7 @@ def serve(request: RunRequest, spec: LaunchSpec, options: InstrumentationOptions
         allowed_hosts=request.allowed_hosts,
         auth_token_file=request.auth_token_file,
         no_auth=request.no_auth,
+        exit_with_server=request.exit_with_server,
     )
     return serve_backends(front, lambda: ProcessBackend(spec), options)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from thv.operator import install_tree, names
 from thv.operator.mcpserver_spec import DeploymentMode
+from thv.operator.names import PROXY_TOKEN_VARIABLE
 from thv.operator.pod_settings import config, exports_by_grpc, secret_variables, variables
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ TREE_LIMIT = "256Mi"
 
 LOADING = ("LD_", "GLIBC_TUNABLES", "GCONV_PATH", "OPENSSL_")
 """Beginnings of variables that the dynamic loader, the C library and OpenSSL obey. thv has all three of its own."""
+
+ATTACH_GRACE_SECONDS = 6
+"""For a pod whose server thv attaches to: the server is the first process of its container, has no handler for SIGTERM
+and cannot be given an end of file, so whatever this is, it passes in full. thv finishes open calls in 5 s at most."""
 
 PROBE_SECONDS = 5
 LIVENESS_FAILURES = 6
@@ -82,6 +87,8 @@ def template(server: Server, options: Options, labels: Mapping[str, str]) -> Man
             *volumes,
         ],
     }
+    if server.shape is DeploymentMode.ATTACH:
+        spec.setdefault("terminationGracePeriodSeconds", ATTACH_GRACE_SECONDS)
     if not spec["initContainers"]:
         del spec["initContainers"]
     meta: Mapping[str, Any] = server.pod_template.get("metadata") or {}
@@ -135,7 +142,19 @@ def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, 
         words = ["proxy", server.name, "--target-uri", f"http://127.0.0.1:{server.mcp_port}"]
         words += ["--port", str(server.port)]
     volumes.append({"name": "thv-tmp", "emptyDir": {}})
-    return [_sidecar(server, options, words, mounts)], container, volumes
+    sidecar = _sidecar(server, options, words, mounts)
+    if server.shape is DeploymentMode.ATTACH:
+        drain = [names.TREE_PYTHON, "-I", "-m", "thv.operator.drain", str(server.port)]
+        sidecar["lifecycle"] = {"preStop": {"exec": {"command": drain}}}
+        _move_token(container, sidecar)
+    return [sidecar], container, volumes
+
+
+def _move_token(container: Manifest, sidecar: Manifest) -> None:
+    """Give the token that clients present to thv, and not to the server."""
+    token = [entry for entry in container["env"] if entry["name"] == PROXY_TOKEN_VARIABLE]
+    container["env"] = [entry for entry in container["env"] if entry["name"] != PROXY_TOKEN_VARIABLE]
+    sidecar["env"] = [*sidecar["env"], *token]
 
 
 def _sidecar(server: Server, options: Options, words: list[str], mounts: list[Manifest]) -> Manifest:
@@ -180,7 +199,9 @@ def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
     hidden = [word for name in secret_variables(server) for word in ("-e", f"{name}=")]
     theirs = [entry for entry in container["env"] if _is_of_programs(entry)]
     given = [word for entry in theirs for word in ("-e", f"{entry['name']}={entry.get('value', '')}")]
-    words = ["run", "--name", server.name, "--proxy-port", str(server.port), *_listening(options), *hidden, *given]
+    words = ["run", "--name", server.name, "--proxy-port", str(server.port), "--exit-with-server"]
+    words += [] if _has_token(server) else ["--no-auth"]  # who may reach a pod is the cluster's affair
+    words += [*_listening(options), *hidden, *given]
     # Ours last, and once: Kubernetes expands in a value only what stands before it, such as a header's secret.
     taken = {entry["name"] for entry in (*ours, *theirs)}
     return {
@@ -218,6 +239,11 @@ def _served(server: Server) -> Manifest:
             "failureThreshold": LIVENESS_FAILURES,
         },
     }
+
+
+def _has_token(server: Server) -> bool:
+    """Whether clients have to present a token: the user gave thv one, by a Secret or a variable."""
+    return PROXY_TOKEN_VARIABLE in {*dict(server.env), *(secret.variable for secret in server.secrets)}
 
 
 def _listening(options: Options) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.json import encode
 
@@ -123,6 +123,7 @@ class StreamableHttpApp:
 
     Attributes:
         passed: a number that changes whenever a message passes.
+        drain_state: whether thv is about to stop; then nothing new is begun.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class StreamableHttpApp:
         self._deadlines = JsonDeadlines()
         self._background_tasks: set[asyncio.Task[None]] = set()
         self.passed = 0
+        self.drain_state: Literal["", "draining", "drained"] = ""
 
     async def __call__(self, request: HttpRequest) -> None:
         """Answer one request."""
@@ -182,9 +184,18 @@ class StreamableHttpApp:
         elif method == "OPTIONS" and origin is not None:
             answer.headers = []
             answer.empty(204, *preflight_headers(headers))
-        elif self._auth is not None and not self._auth.allows(headers.get(b"authorization")):
+        else:
+            await self._call(request, answer)
+
+    async def _call(self, request: HttpRequest, answer: ResponseWriter) -> None:
+        """Answer a request to the MCP endpoint itself."""
+        headers, method = request.headers, request.method
+        if self._auth is not None and not self._auth.allows(headers.get(b"authorization")):
             raise RefusalError(401, "a bearer token is required", headers=(CHALLENGE,))
-        elif method == "POST":
+        if self.drain_state and method in {"POST", "GET"}:
+            # 404 makes a client begin a session anew (MCP, "Session Management"), with the next pod.
+            raise RefusalError(404 if SESSION_ID in headers else 503, "thv is about to stop; begin anew")
+        if method == "POST":
             await self._post(McpHeaders(headers), answer)
         elif method == "GET":
             await self._get(McpHeaders(headers), answer)
@@ -194,7 +205,9 @@ class StreamableHttpApp:
             raise RefusalError(405, "the MCP endpoint takes POST, GET and DELETE", headers=(ALLOW,))
 
     def _answer_health(self, answer: ResponseWriter) -> None:
-        if self._health.look():
+        if self.drain_state:
+            answer.json(503, b'{"status":%b}' % encode(self.drain_state))
+        elif self._health.look():
             answer.json(200, b'{"status":"ready"}')
         else:
             reason = encode(self._health.problem)

@@ -31,6 +31,18 @@ GREETING = (
 """Any reply will do: a server without sessions refuses this, and has answered."""
 
 
+class EndedEarlyError(ConnectionError):
+    """The server ended before it answered.
+
+    Attributes:
+        exit_code: its own.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"it ended with exit code {exit_code} before it answered")
+        self.exit_code = exit_code
+
+
 class HealthCheck(Protocol):
     """Whether a server can be used."""
 
@@ -54,9 +66,17 @@ class Health:
     Args:
         make_backend: makes what reaches a new server.
         warn: told once of each new reason why it does not.
+        on_failed_start: called with the exit code of a server that ended before one ever answered.
     """
 
-    def __init__(self, make_backend: Callable[[], StoppableBackend], *, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        make_backend: Callable[[], StoppableBackend],
+        *,
+        warn: Callable[[str], None],
+        on_failed_start: Callable[[int], None] | None = None,
+    ) -> None:
+        self._on_failed_start = on_failed_start
         self._make_backend = make_backend
         self._say = warn
         self._probing: asyncio.Task[None] | None = None
@@ -91,12 +111,17 @@ class Health:
                 async with asyncio.timeout(PROBE_PATIENCE):
                     await self._greet(backend)
                 self.is_ready, self.problem = True, ""
+                self._on_failed_start = None
             finally:
                 await backend.terminate()
         except TimeoutError:
             self.failed(f"the server did not answer within {PROBE_PATIENCE:g} seconds")
         except ThvError as error:
             self.failed(str(error))
+            self._fail_start(error.exit_code)
+        except EndedEarlyError as error:
+            self.failed(f"the server does not answer: {error}")
+            self._fail_start(error.exit_code)
         except OSError as error:
             self.failed(f"the server does not answer: {error}")
         finally:
@@ -110,4 +135,8 @@ class Health:
             message = read_message(line)
             if message is not None and message.is_response:
                 return
-        raise ConnectionError(f"it ended with exit code {await backend.close()} before it answered")
+        raise EndedEarlyError(await backend.close())
+
+    def _fail_start(self, exit_code: int) -> None:
+        if self._on_failed_start is not None:
+            self._on_failed_start(exit_code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -37,6 +38,13 @@ MAX_SESSIONS = 256
 SESSION_TTL = 1800.0
 """Seconds: longer than a pause for thought, shorter than lunch."""
 
+DRAIN_TIMEOUT_S = 5.0
+"""For calls that are open when a pod begins to end; the clients' own patience is longer."""
+
+DRAIN_POLL_S = 0.02
+
+DRAINING = "thv is about to stop"
+
 DESCRIPTORS_PER_SESSION = 8
 """Two pipes to its server, one to its watchdog, one that tells of its exit, and the connections of its client."""
 
@@ -55,6 +63,7 @@ class FrontOptions:
         allowed_origins, allowed_hosts: see `HostPolicy`.
         auth_token_file: the file that holds the bearer token which clients have to present.
         no_auth: serve without a token on any address.
+        exit_with_server: end with the server's exit code if it ends before it ever answered.
         environ: where the token may stand, too.
 
     Raises:
@@ -73,6 +82,7 @@ class FrontOptions:
         allowed_hosts: Sequence[str] = (),
         auth_token_file: str | None = None,
         no_auth: bool = False,
+        exit_with_server: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         number = parse_port(port, lowest=0)
@@ -85,6 +95,7 @@ class FrontOptions:
         self.host = host or "127.0.0.1"
         self.allowed_origins = tuple(allowed_origins)
         self.allowed_hosts = tuple(allowed_hosts)
+        self.exit_with_server = exit_with_server
         self.limits = Limits(int(count), _seconds(session_ttl), shared=shared)
         if no_auth and auth_token_file is not None:
             raise UsageError("--no-auth and --auth-token-file exclude each other")
@@ -153,7 +164,14 @@ class Service:
         asked_to_end = install_signal_handlers()
         options = self._options
         policy = HostPolicy(options.host, options.port, options.allowed_origins, options.allowed_hosts)
-        health = self._health or Health(self._make_backend, warn=self._warn)
+        failed_start: list[int] = []
+
+        def end_with_server(exit_code: int) -> None:
+            failed_start.append(exit_code)
+            asked_to_end.set()
+
+        on_failed_start = end_with_server if options.exit_with_server else None
+        health = self._health or Health(self._make_backend, warn=self._warn, on_failed_start=on_failed_start)
         sessions = SessionManager(
             self._make_backend, self._instrumentation, options.limits, warn=self._debug, on_failure=health.failed
         )
@@ -164,6 +182,7 @@ class Service:
         if options.auth is None and not is_loopback(options.host):
             self._warn(f"listening on {options.host} without authentication; put an authenticating proxy in front")
         health.look()
+        draining = _drain_when_asked(self._app, sessions, listener)
         try:
             await asked_to_end.wait()
         finally:
@@ -172,7 +191,40 @@ class Service:
             listener.stop_listening()
             await asyncio.gather(sessions.close(), health.close())
             await listener.close()
-        return 0
+            if draining is not None:
+                draining()
+        return failed_start[0] if failed_start else 0
+
+
+def _drain_when_asked(
+    app: StreamableHttpApp, sessions: SessionManager, listener: Listener
+) -> Callable[[], None] | None:
+    """Let `DRAIN_SIGNAL` begin to drain: what a pod does before it ends. Returns what undoes that."""
+    if sys.platform == "win32":
+        return None
+    loop = asyncio.get_running_loop()
+    begun: list[asyncio.Task[None]] = []
+
+    async def drain() -> None:
+        app.drain_state = "draining"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                while listener.has_open_post:  # noqa: ASYNC110  the end of each is an event of its own
+                    await asyncio.sleep(DRAIN_POLL_S)
+        sessions.end_all(DRAINING)
+        app.drain_state = "drained"
+
+    def begin() -> None:
+        if not begun:
+            begun.append(loop.create_task(drain()))
+
+    def undo() -> None:
+        loop.remove_signal_handler(signal.SIGUSR1)
+        for task in begun:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGUSR1, begin)
+    return undo
 
 
 def _discard(_text: str) -> None:

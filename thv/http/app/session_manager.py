@@ -174,6 +174,11 @@ class SessionManager:
             found = self._stateless = StatelessServer(server, self._instrumentation.open_session())
         return found
 
+    def end_all(self, reason: str) -> None:
+        """End every session; their clients are answered 404 from now on, and begin anew elsewhere."""
+        for session in list(self._sessions.values()):
+            session.end(reason)
+
     async def close(self) -> None:
         """End every session and every server, at once."""
         self._sweeper.cancel()

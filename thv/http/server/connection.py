@@ -139,6 +139,11 @@ class HttpConnection(asyncio.Protocol):
 
     # For the listener.
 
+    @property
+    def open_method(self) -> str | None:
+        """The method of the request that is not answered yet, if there is one."""
+        return None if self._current is None else self._current.method
+
     def shut_down(self) -> None:
         """End once the current request is answered."""
         if self._current is None:

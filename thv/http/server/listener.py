@@ -70,6 +70,11 @@ class Listener:
         self._sweeper = loop.create_task(self._sweep())
 
     @property
+    def has_open_post(self) -> bool:
+        """Whether a POST is not answered yet."""
+        return any(connection.open_method == "POST" for connection in self.connections)
+
+    @property
     def url(self) -> str:
         """Where it can be reached."""
         host = f"[{self.host}]" if ":" in self.host else self.host
