@@ -211,7 +211,7 @@ if TYPE_CHECKING:
         async def receive(self) -> bytes:
             """The next line with its newline; empty once the server has ended."""
 
-        async def close(self) -> int:
+        async def close(self) -> int | None:
             """End the server in an orderly way (stdin closed, then SIGTERM, then SIGKILL); returns its exit code."""
 
 

@@ -35,11 +35,12 @@ class EndedEarlyError(ConnectionError):
     """The server ended before it answered.
 
     Attributes:
-        exit_code: its own.
+        exit_code: its own; None where that is not known.
     """
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"it ended with exit code {exit_code} before it answered")
+    def __init__(self, exit_code: int | None) -> None:
+        ending = "" if exit_code is None else f" with exit code {exit_code}"
+        super().__init__(f"it ended{ending} before it answered")
         self.exit_code = exit_code
 
 
@@ -137,6 +138,6 @@ class Health:
                 return
         raise EndedEarlyError(await backend.close())
 
-    def _fail_start(self, exit_code: int) -> None:
+    def _fail_start(self, exit_code: int | None) -> None:
         if self._on_failed_start is not None:
-            self._on_failed_start(exit_code)
+            self._on_failed_start(1 if exit_code is None else exit_code)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     class StoppableBackend(Backend, Protocol):
         """A backend that can be ended at once."""
 
-        async def terminate(self) -> int:
+        async def terminate(self) -> int | None:
             """End the server without waiting for it to notice the end of its input."""
 
 
@@ -127,7 +127,8 @@ class ServerConnection:
             return
         exit_code = await self._backend.close()
         if not self._closing:
-            self._on_end(f"the server ended with exit code {exit_code}{problem}")
+            ending = "" if exit_code is None else f" with exit code {exit_code}"
+            self._on_end(f"the server ended{ending}{problem}")
 
     async def _next_line(self) -> bytes:
         """The next line that `_on_lines` has not passed on; empty at the end."""

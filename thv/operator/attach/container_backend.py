@@ -246,7 +246,7 @@ class AttachedServer:
         timer = loop.call_later(self._doubt, give_up)
         self._timers.add(timer)
 
-    def _over(self, life: ProcessSession, reason: str, exit_code: int) -> None:
+    def _over(self, life: ProcessSession, reason: str, exit_code: int | None) -> None:
         self._cancel_timers()
         self._life = None
         self.problem = f"{self._what}: {reason}"
@@ -293,11 +293,11 @@ class AttachBackend:
         """The next line with its newline; empty once the process has ended, or `close` was called."""
         return b"" if self._used is None else await self._used[1].take()
 
-    async def close(self) -> int:
+    async def close(self) -> int | None:
         """Use it no more. The process goes on: it is the container's.
 
         Returns:
-            Its exit code if it has ended and that is known; else 0.
+            Its exit code if it has ended and that is known.
         """
         if self._used is None:
             return 0
@@ -305,6 +305,6 @@ class AttachBackend:
         life.leave(inbox)
         return life.exit_code
 
-    async def terminate(self) -> int:
+    async def terminate(self) -> int | None:
         """The same: there is nothing to wait for."""
         return await self.close()

@@ -94,7 +94,7 @@ class ProcessSession:
 
     Attributes:
         ended: why it is over, or None.
-        exit_code: what it ended with.
+        exit_code: what it ended with; None while it runs, or where that is not known.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
@@ -107,7 +107,7 @@ class ProcessSession:
         self._sent = 0
         self._confirmed = 0
         self.ended: str | None = None
-        self.exit_code = 0
+        self.exit_code: int | None = None
 
     @property
     def is_in_doubt(self) -> bool:
@@ -209,7 +209,7 @@ class ProcessSession:
                     del self._given_up[next(iter(self._given_up))]
                 request.inbox.put(error_reply(INTERNAL_ERROR, LOST, id_) + b"\n")
 
-    def end(self, reason: str, exit_code: int) -> None:
+    def end(self, reason: str, exit_code: int | None) -> None:
         """The process is gone."""
         if self.ended is None:
             self.ended, self.exit_code = reason, exit_code

@@ -78,10 +78,10 @@ class ContainerEndedError(Exception):
     """The container's process ended.
 
     Attributes:
-        exit_code: what it ended with, as far as that is told; else 0 or 1.
+        exit_code: what it ended with; None where that is not known, as nearly always.
     """
 
-    def __init__(self, reason: str, exit_code: int) -> None:
+    def __init__(self, reason: str, exit_code: int | None = None) -> None:
         super().__init__(reason)
         self.exit_code = exit_code
 
@@ -202,11 +202,11 @@ class Link:
             return
         ended = _ending(self._status)
         if ended is not None or len(self._status) > LARGEST_REFUSAL:
-            raise ended or ContainerEndedError("the container ended with a status that nobody can read", 1)
+            raise ended or ContainerEndedError("the container ended with a status that cannot be read")
 
     def _end(self, message: Any) -> NoReturn:
         if self._status.strip():
-            raise ContainerEndedError(f"the container ended: {self._status[:200].decode('utf-8', 'replace')}", 1)
+            raise ContainerEndedError(f"the container ended: {self._status[:200].decode('utf-8', 'replace')}")
         if message.type is WSMsgType.TEXT:
             raise LinkDroppedError("the API server sent text where bytes belong")
         if message.type is WSMsgType.ERROR:
@@ -313,20 +313,21 @@ def _ending(status: bytes) -> ContainerEndedError | None:
     except ValueError:
         return None
     if not isinstance(said, dict):
-        return ContainerEndedError(f"the container ended: {_line(said)}", 1)
+        return ContainerEndedError(f"the container ended: {_line(said)}")
     if said.get("status") == "Success":
-        return ContainerEndedError("the container ended", 0)
+        # The attaching was a success: what the container ended with is not said there.
+        return ContainerEndedError("the container ended")
     return ContainerEndedError(f"the container ended: {_line(said.get('message') or said)}", _exit_code(said))
 
 
-def _exit_code(said: dict[str, Any]) -> int:
+def _exit_code(said: dict[str, Any]) -> int | None:
     details = said.get("details")
     causes = details.get("causes") if isinstance(details, dict) else None
     for cause in causes if isinstance(causes, list) else ():
         if isinstance(cause, dict) and cause.get("reason") == "ExitCode":
             with suppress(ValueError, TypeError):
                 return int(cause["message"])
-    return 1
+    return None
 
 
 def _object(text: bytes) -> dict[str, Any]:
