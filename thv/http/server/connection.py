@@ -18,6 +18,7 @@ import httptools
 
 from thv.core.current_request import CURRENT_REQUEST
 from thv.http.server.request import STATUS_LINES, HttpRequest
+from thv.http.server.request_framing import BAD_REQUEST, framing_problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,8 +42,7 @@ and the client could lose the answer."""
 
 FAR_FUTURE: Final = float("inf")
 
-BAD_REQUEST, CONTENT_TOO_LARGE, HEAD_TOO_LARGE = 400, 413, 431
-EXPECTATION_FAILED, NOT_IMPLEMENTED, VERSION_NOT_SUPPORTED = 417, 501, 505
+CONTENT_TOO_LARGE, HEAD_TOO_LARGE = 413, 431
 
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)([^?#]*)(?:\?([^#]*))?")
 
@@ -290,7 +290,7 @@ class HttpConnection(asyncio.Protocol):
                 return
             # Whatever Host says, this is the name that the client used (RFC 9112, 3.2.2).
             headers[b"host"], path, query = absolute[1], absolute[2] or b"/", absolute[3] or b""
-        problem = _problem(version, headers)
+        problem = framing_problem(version, headers)
         if problem is not None:
             self._refuse(*problem)
             return
@@ -435,18 +435,3 @@ def keep_alive(transport: asyncio.BaseTransport) -> None:
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def _problem(version: str, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
-    """Why a request with this head cannot be served: a status and a sentence. llhttp has checked its syntax."""
-    if version not in {"1.1", "1.0"}:
-        return VERSION_NOT_SUPPORTED, "only HTTP/1.1 and 1.0 are spoken here"
-    coding = headers.get(b"transfer-encoding")
-    if coding is not None:
-        if coding.lower() != b"chunked":
-            return NOT_IMPLEMENTED, "the only Transfer-Encoding that is understood is chunked"
-        if version == "1.0" or b"content-length" in headers:
-            return BAD_REQUEST, "the length of the body is ambiguous"
-    if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
-        return EXPECTATION_FAILED, "the only expectation that can be met is 100-continue"
-    return None

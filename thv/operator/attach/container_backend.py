@@ -300,7 +300,7 @@ class AttachBackend:
             Its exit code if it has ended and that is known.
         """
         if self._used is None:
-            return 0
+            return None
         life, inbox = self._used
         life.leave(inbox)
         return life.exit_code

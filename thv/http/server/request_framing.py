@@ -1,0 +1,25 @@
+"""Which requests have a head that cannot be served, or a body whose end two readers would see in two places. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BAD_REQUEST, EXPECTATION_FAILED, NOT_IMPLEMENTED, VERSION_NOT_SUPPORTED = 400, 417, 501, 505
+
+
+def framing_problem(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
+    """Why a request with this head cannot be served: a status and a sentence. llhttp has checked its syntax."""
+    if version not in {"1.1", "1.0"}:
+        return VERSION_NOT_SUPPORTED, "only HTTP/1.1 and 1.0 are spoken here"
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None:
+        if coding.lower() != b"chunked":
+            return NOT_IMPLEMENTED, "the only Transfer-Encoding that is understood is chunked"
+        if version == "1.0" or b"content-length" in headers:
+            return BAD_REQUEST, "the length of the body is ambiguous"
+    if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+        return EXPECTATION_FAILED, "the only expectation that can be met is 100-continue"
+    return None
