@@ -228,6 +228,27 @@ def test_what_has_no_room_is_dropped_and_counted() -> None:
         assert ended.lines[-1].endswith("; 9488 spans were lost; 512 spans may be lost")
 
 
+PARTLY = Answer(body=b"\x0a\x02\x08\x01")  # of field 1, field 1: one rejected
+
+
+def test_what_a_collector_rejects_of_either_signal_is_told() -> None:
+    with Backend([PARTLY]) as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(3))
+        assert agent.end().lines == [
+            f"thv: telemetry: {backend.url} rejected 1 of the spans that it was sent; 1 span was lost"
+        ]
+    with Backend([PARTLY]) as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(snapshot(calls(1), durations(0.1)))
+        assert agent.end().lines == [f"thv: telemetry: {backend.url} rejected 1 of the points that it was sent"]
+
+
+def test_a_remark_on_what_was_taken_is_told() -> None:
+    remark = Answer(body=b"\x0a\x06\x12\x04slow")  # of field 1, field 2: the message
+    with Backend([remark]) as backend, AgentProcess(to(backend.url)) as agent:
+        agent.send(spans(3))
+        assert agent.end().lines == [f"thv: telemetry: {backend.url} remarks: slow"]
+
+
 def test_spans_the_recorder_dropped_are_counted_too() -> None:
     with Backend() as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(Spans([span()], dropped=41))

@@ -17,7 +17,7 @@ from msgspec import Struct
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from thv.telemetry.agent.export_errors import PARTLY_REJECTED, Cause, internal, remark
+from thv.telemetry.agent.export_errors import Cause, internal, rejected, remark
 from thv.telemetry.agent.metric_builder import delta_since
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ JITTER = 0.2
 
 LONGEST_HOLD_OFF_S = 60.0
 """The longest `Retry-After` that is obeyed: one more request costs a collector less than lost spans cost its user."""
+
+
+METRICS = "metrics"
+"""What a request with metrics is called."""
 
 
 class Delivery(Struct, frozen=True):
@@ -107,14 +111,15 @@ class _Holder:
                 time.sleep(wait)
             else:
                 self._ending.wait(wait)
-        self._report(delivery)
+        self._report(what, delivery)
         return Delivery(delivery.cause, unknown=unknown and delivery.cause is not None, rejected=delivery.rejected)
 
-    def _report(self, delivery: Delivery) -> None:
+    def _report(self, what: str, delivery: Delivery) -> None:
         if delivery.cause is not None:
             self._diagnostics.failed(self._attempts.endpoint, delivery.cause)
         if delivery.rejected:
-            self._diagnostics.failed(self._attempts.endpoint, PARTLY_REJECTED)
+            unit = "points" if what == METRICS else "spans"
+            self._diagnostics.failed(self._attempts.endpoint, rejected(delivery.rejected, unit))
         if delivery.warning:
             self._diagnostics.failed(self._attempts.endpoint, remark(delivery.warning))
 
@@ -204,7 +209,7 @@ class MetricDelivery(MetricExporter):
         if known and (self._delta or self._ending.is_set() or snapshot.version < self.version):
             return MetricExportResult.SUCCESS
         data = delta_since(self._delivered, snapshot) if self._delta else snapshot
-        delivery = self._holder.deliver("metrics", data, patience_s=self._interval_s)
+        delivery = self._holder.deliver(METRICS, data, patience_s=self._interval_s)
         self.unknown = delivery.unknown
         # A delta that may have been taken is not sent again: counted twice is worse than counted late.
         if delivery.cause is None or (self._delta and delivery.unknown):

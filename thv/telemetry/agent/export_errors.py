@@ -54,7 +54,6 @@ NO_CLIENT_CERTIFICATE = Cause(
     "demands a client certificate: name its files in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and "
     "OTEL_EXPORTER_OTLP_CLIENT_KEY",
 )
-PARTLY_REJECTED = Cause("partly rejected", "rejected a part of what it was sent")
 
 NOT_A_RECORD = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}
 """What OpenSSL calls an answer that is no TLS record."""
@@ -98,6 +97,11 @@ class BadFileError(Exception):
 def internal(name: str) -> Cause:
     """An exception of this type, which means a bug."""
     return Cause("internal", f"was not sent a batch: internal error, {name}")
+
+
+def rejected(count: int, unit: str) -> Cause:
+    """A partial success: so many spans or points were not accepted."""
+    return Cause("rejected", f"rejected {count} of the {unit} that it was sent")
 
 
 def remark(warning: str) -> Cause:
