@@ -165,14 +165,18 @@ class Sink:
 
     def __exit__(self, *_: object) -> None:
         self.stop_listening()
+        self.close_connections()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        self._directory.cleanup()
+
+    def close_connections(self) -> None:
+        """End every connection there is."""
         with self._changed:
             left = list(self._open)
         for connection in left:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        self._directory.cleanup()
 
     def stop_listening(self) -> None:
         """From now on connections are refused."""

@@ -83,10 +83,16 @@ def test_a_request_without_an_answer_may_have_been_taken() -> None:
 
 
 def test_a_request_on_its_way_may_be_taken() -> None:
-    with Sink(mode="blackhole") as sink, delivering_to(sink) as sending:
-        Thread(target=sending.export, args=(readable(4),), daemon=True).start()
+    ending = Event()
+    with Sink(mode="blackhole") as sink, delivering_to(sink, ending) as sending:
+        thread = Thread(target=sending.export, args=(readable(4),))
+        thread.start()
         sink.wait_for(1)
         assert sending.totals() == (0, 4)
+        ending.set()
+        sink.close_connections()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 def test_the_end_of_the_session_ends_a_pause_with_one_last_attempt() -> None:
