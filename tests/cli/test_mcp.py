@@ -194,7 +194,7 @@ def test_what_cannot_be_started_is_one_line_and_the_right_code(words: list[str],
 @posix_only
 def test_a_file_the_system_refuses_to_execute_is_one_line_and_1(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    broken.write_bytes(b"\x7fELF nonsense")
+    broken.write_bytes(b"#!/no/such/interpreter\n")
     broken.chmod(0o755)
     seen = thv("mcp", "list", str(broken))
     assert (seen.returncode, seen.stdout) == (1, "")
