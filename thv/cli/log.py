@@ -30,8 +30,8 @@ LAST = 50
 CLEAR = "clear"
 """In the place of SERVER: empty the journal."""
 
-SERVER_WIDTH, NAME_WIDTH, MAX_NAME_WIDTH = 8, 16, 40
-"""Columns that names have at least, so that lines stand below each other with -f, too; and at most."""
+SERVER_WIDTH, NAME_WIDTH = 8, 16
+"""Minimum columns of names, so that lines are aligned with -f, too."""
 
 EPILOG = listed(
     "Examples:",

@@ -37,8 +37,6 @@ DOWNLOADERS = {"npx", "uvx", "bunx", "pnpx", "pipx", "uv", "docker", "podman"}
 PATIENCE_OF_CLIENT = {"claude-code": 30.0, "codex": 10.0, "vibe": 10.0}
 """Seconds that clients wait for a server by default, as far as they say (MCP_TIMEOUT, `startup_timeout_sec`)."""
 
-STARTED = {State.DIRECT, State.WRAPPED, State.BY_HAND}
-
 
 def examine(files: Sequence[ClientFile]) -> list[FileFindings]:
     """Everything that can be seen without starting anything."""

@@ -28,7 +28,6 @@ LONGEST_NAME: Final = 52
 
 STDIO: Final = "stdio"
 DEFAULT_PORT: Final = 8080
-DEFAULT_IMAGE: Final = "ghcr.io/stacklok/thv"
 
 SERVER_CONTAINER: Final = "mcp"
 PROXY_CONTAINER: Final = "thv"
