@@ -27,13 +27,16 @@ MCP_PROXY = "mcp-proxy==0.13.0"
 
 SWITCHES = ("CI", "DO_NOT_TRACK")
 """Variables that turn analytics off: the benchmark wants them on, against its own sink."""
+CONSENT = "otel:\n  usage-analytics-enabled: true\n"
+"""A config file with which a no in one peer's environment is not remembered for the next."""
 OURS = {report.THV_ON, report.THV_NO_JOURNAL, report.THV_OFF, report.THV_OTEL, report.THV_OTEL_TENTH}
 OFF = {"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "false"}
 
 
 def clean_environment(home: Path) -> dict[str, str]:
     """The machine's environment without what would configure a peer, and with a HOME that is thrown away."""
-    home.mkdir(exist_ok=True)
+    (home / ".toolhive").mkdir(parents=True, exist_ok=True)
+    (home / ".toolhive" / "config.yaml").write_text(CONSENT, encoding="utf-8")
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -81,7 +84,7 @@ def thv_on(
 ) -> Peer:
     """Runs thv with the whole analytics pipeline against `endpoint`, with or without the user's journal.
 
-    Its start, and its memory before OpenTelemetry is loaded, are measured on the installed thv, without a network.
+    Its start, and its memory before the TLS library is loaded, are measured on the installed thv, without a network.
     """
     words = ("run", *(() if journal else ("--no-journal",)), "--", str(server))
     return Peer(
@@ -92,7 +95,7 @@ def thv_on(
         environment,
         effort,
         installed=((*thv, *words),),
-        loads_opentelemetry=True,
+        loads_tls=True,
     )
 
 

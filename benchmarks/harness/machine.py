@@ -25,8 +25,8 @@ GUEST_TIMES = 8
 CLONE_NEWNET = 0x40000000
 """From <linux/sched.h>; Python has `os.unshare` from 3.12 on."""
 
-OPENTELEMETRY_LIBRARY = "google/_upb/"
-"""The compiled protobuf runtime: mapped in a process exactly when it can encode OpenTelemetry's messages."""
+TLS_LIBRARY = "libssl"
+"""Mapped in a process of ours exactly when it has loaded what a report needs."""
 
 
 def line() -> str:
@@ -161,10 +161,10 @@ def descriptors(pid: int) -> int:
         return 0
 
 
-def has_opentelemetry(pid: int) -> bool:
-    """Whether OpenTelemetry's encoder is loaded in that process."""
+def has_tls(pid: int) -> bool:
+    """Whether the TLS library is loaded in that process."""
     try:
-        return OPENTELEMETRY_LIBRARY in (PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
+        return TLS_LIBRARY in (PROC / str(pid) / "maps").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
 

@@ -34,7 +34,7 @@ WARMUP_SHARE = 10
 LARGEST_MIB = 16
 KIB_PER_MIB = 1024
 LOADED_LIMIT_S = 15.0
-"""thv loads OpenTelemetry 0.25 s after the first outcome; an import takes well under a second."""
+"""thv loads the TLS library 0.25 s after the first outcome; an import takes well under a second."""
 EXPORT_LIMIT_S = 90.0
 """Three times the 30 s between two exports."""
 SETTLE_S = 1.0
@@ -59,9 +59,9 @@ class Memory:
     """Peak memory of all relay processes, in MiB."""
 
     before: float
-    """After traffic, OpenTelemetry not loaded."""
+    """After traffic, the TLS library not loaded."""
     after: float | None
-    """After more traffic with OpenTelemetry loaded; None for a peer that never loads it."""
+    """After more traffic with the TLS library loaded; None for a peer that never loads it."""
     at_exit: float
     """Up to the end: the last export included."""
 
@@ -160,10 +160,10 @@ def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
             traffic(session)
             relays = session.relays()
             peak = sum(map(machine.peak_kib, relays)) / KIB_PER_MIB
-            loaded = not peer.has_agent and any(map(machine.has_opentelemetry, relays))
+            loaded = not peer.has_agent and any(map(machine.has_tls, relays))
             session.kill()  # an orderly end would try to export
         if loaded:
-            raise PeerFailedError("OpenTelemetry was loaded beside traffic")
+            raise PeerFailedError("the TLS library was loaded beside traffic")
         return peak
 
     before = _as_installed(peer, before_loading)
@@ -180,8 +180,8 @@ def memory(bench: Bench, peer: Peer, *, large: bool) -> Memory:
         traffic(session)
         relays = session.relays()  # a helper process may have started with the first call
         peak()
-        if peer.loads_opentelemetry:
-            wait_until(lambda: any(map(machine.has_opentelemetry, relays)), LOADED_LIMIT_S, "OpenTelemetry")
+        if peer.loads_tls:
+            wait_until(lambda: any(map(machine.has_tls, relays)), LOADED_LIMIT_S, "the TLS library")
             time.sleep(SETTLE_S)
             traffic(session)
             after = peak()
@@ -217,7 +217,7 @@ def idle_switches(
                     with tolerating(peer):
                         sessions[peer.name].drive("roundtrip", 0, 1, calls=1)
             for peer in peers:
-                if peer.loads_opentelemetry and peer.name in sessions:
+                if peer.loads_tls and peer.name in sessions:
                     with tolerating(peer):
                         wait_until(exported, EXPORT_LIMIT_S, "the first export")
             later = _switches_over(sessions, seconds)

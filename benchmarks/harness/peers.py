@@ -84,7 +84,7 @@ class Peer:
     """Started first; must listen on PORT before the chain is started."""
     installed: tuple[tuple[str, ...], ...] = ()
     """The chain as a user has it, where `stages` needs a launcher: run without a network, and never to an export."""
-    loads_opentelemetry: bool = False
+    loads_tls: bool = False
     has_agent: bool = False
     """Whether a helper process with OpenTelemetry belongs to it from the first call on."""
 
