@@ -34,7 +34,14 @@ SESSION = (
 )
 COUNTS = {"success": 4, "error": 2}
 
-VARYING = {"mcp.session.id", "server.port", "client.port", "jsonrpc.request.id", "network.peer.port"}
+VARYING = {
+    "mcp.session.id",
+    "toolhive.session.id",
+    "server.port",
+    "client.port",
+    "jsonrpc.request.id",
+    "network.peer.port",
+}
 """Attributes that differ from run to run."""
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ended by signals, as POSIX does")
