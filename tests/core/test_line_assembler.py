@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thv.core import line_assembler
 from thv.core.line_assembler import GIANT, LineAssembler
 
 if TYPE_CHECKING:
@@ -175,14 +175,18 @@ def test_a_line_given_up_is_an_empty_block_in_its_place() -> None:
 
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 300])
-def test_time_is_linear_in_the_length_of_a_line_however_small_the_chunks(chunk_size: int) -> None:
-    def seconds(size: int) -> float:
-        chunks = cut(b"[" + b'"x",' * (size // 4) + b'""]\n', [chunk_size])
-        assembler = LineAssembler(elide_after=1_000, giant=200)
-        start = time.perf_counter()
-        lines_of(assembler, chunks)
-        return time.perf_counter() - start
+def test_each_byte_of_a_line_is_lexed_a_few_times_however_small_the_chunks(
+    chunk_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lexed = 0
+    original = line_assembler._end_of_whole_strings
 
-    small = min(seconds(50_000) for _ in range(3))
-    # Quadratic work would take 64 times as long for 8 times the bytes.
-    assert min(seconds(400_000) for _ in range(3)) < 32 * small
+    def counting(text: bytearray, start: int) -> int:
+        nonlocal lexed
+        lexed += len(text) - start
+        return original(text, start)
+
+    monkeypatch.setattr(line_assembler, "_end_of_whole_strings", counting)
+    line = b"[" + b'"x",' * 50_000 + b'""]\n'
+    assert lines_of(LineAssembler(elide_after=1_000, giant=200), cut(line, [chunk_size])) == [line]
+    assert lexed < 4 * len(line), "lexing from the start each time would be hundreds of times the line"

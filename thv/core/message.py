@@ -10,12 +10,10 @@ Reading never raises on bad input. This module knows shapes, not what they mean 
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, defstruct, field
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
-from msgspec.structs import fields
 
 from thv.core.json_repair import MAX_REPAIRS, JsonRepair, decode_deep, flatten
 
@@ -36,11 +34,10 @@ SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
 MAX_ID_DIGITS: Final = 19
 """Digits of an id that is also looked for as the other type: as many as 64 bits have."""
 
-_ABSENT: Final = Raw()
+ABSENT: Final = Raw()
 _BLANK: Final = b" \t\r\n"
 
 _BOM: Final = b"\xef\xbb\xbf"
-_NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*+")
 _START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 """How a line begins that can hold a message; some servers write a byte order mark."""
 
@@ -113,7 +110,7 @@ class Params(Struct, frozen=True, gc=False, rename="camel"):
     """`params` of a request or a notification, of either side. `task` is there if the call is to become one."""
 
     name: str | None = None
-    arguments: Raw = _ABSENT
+    arguments: Raw = ABSENT
     meta: Meta | None = field(default=None, name="_meta")
     uri: str | None = None
     task_id: str | None = None
@@ -131,7 +128,7 @@ class Params(Struct, frozen=True, gc=False, rename="camel"):
 class Result(Struct, frozen=True, gc=False, rename="camel"):
     """`result` of a response: a `CallToolResult`, a task handle of either era, a task, a page, or what was agreed."""
 
-    content: Raw = _ABSENT
+    content: Raw = ABSENT
     is_error: bool | None = None
     meta: Meta | None = field(default=None, name="_meta")
     result_type: str | None = None
@@ -142,7 +139,7 @@ class Result(Struct, frozen=True, gc=False, rename="camel"):
     task: Task | None = None
     protocol_version: str | None = None
     next_cursor: str | None = None
-    tools: Raw = _ABSENT
+    tools: Raw = ABSENT
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -181,15 +178,12 @@ class Message(Struct, frozen=True, gc=False):
 UNREADABLE: Final = Message()
 """Stands, by identity, for a line that was too large or too deep to be read at all."""
 
-T = TypeVar("T")
 
 _STRICT = Decoder(Message)
 decode_strictly = _STRICT.decode
 """Decodes one message, or raises what `read_line` is there to mend: ValueError, RecursionError."""
-_ID: Decoder[Id] = Decoder(int | float | str)
 _RAW = Decoder(Raw)
 _BATCH = Decoder(list[Raw])
-_NULL: Final = Raw(b"null")
 
 
 def read_lines(block: bytes | bytearray, on_stray: OnStray | None = None) -> Sequence[Message]:
@@ -366,68 +360,10 @@ def _object(part: Raw) -> Message:
     try:
         return _STRICT.decode(part)
     except (ValueError, RecursionError):
-        found: Message = _loose(Message).read(part) or Message()
-        return found
+        from thv.core.loose_reader import read_loosely  # late: few messages need it
+
+        return read_loosely(part)
 
 
 def _first_byte(part: Raw) -> bytes:
     return bytes(memoryview(part)[:1])
-
-
-def _read_part(decoder: Decoder[T], part: Raw) -> T | None:
-    """The part as the decoder's type, or None when it is null or of another type."""
-    try:
-        return decoder.decode(part)
-    except (ValueError, RecursionError):
-        return None
-
-
-class _Loose:
-    """Reads an object member by member: what has the wrong type is left out, and hides nothing else."""
-
-    def __init__(self, model: type[Struct]) -> None:
-        members = fields(model)
-        names = {member.name: member.encode_name for member in members}
-        raw = defstruct("Raw" + model.__name__, [(name, Raw, _ABSENT) for name in names], rename=names, gc=False)
-        self._model = model
-        self._members: Decoder[Any] = Decoder(raw)
-        self._readers = {member.name: _reader(model, member.name, member.type) for member in members}
-
-    def read(self, part: Raw) -> Any:
-        """The object, or None if it is none."""
-        seen = _read_part(self._members, part)
-        if seen is None:
-            return None
-        parts = {name: getattr(seen, name) for name in self._readers}
-        return self._model(**{name: self._readers[name](each) for name, each in parts.items() if each})
-
-
-def _reader(model: type[Struct], name: str, kind: Any) -> Callable[[Raw], Any]:
-    """What reads one member."""
-    kinds = [each for each in get_args(kind) if each not in {type(None), UnsetType}]
-    if kind is Raw:
-        return lambda part: part
-    if kinds == [ErrorObject]:
-        # Whatever is there is an error.
-        return lambda part: None if part == _NULL else _loose(ErrorObject).read(part) or ErrorObject()
-    if len(kinds) == 1 and issubclass(kinds[0], Struct):
-        return lambda part: _loose(kinds[0]).read(part)
-    if kinds == [int, float, str]:
-        return _read_id
-    decoder = Decoder(Union[tuple(kinds)])  # noqa: UP007  a union of a list that is known at run time only
-    if model is Message and name == "method":
-        # A method that is no string still makes it a request or a notification: of an unknown method.
-        return lambda part: None if part == _NULL else _read_part(decoder, part) or ""
-    return lambda part: _read_part(decoder, part)
-
-
-def _read_id(part: Raw) -> Id | None:
-    id_ = _read_part(_ID, part)
-    if id_ is None and _NUMBER.fullmatch(part):
-        return float("inf")  # out of range, and still an id
-    return id_
-
-
-@cache
-def _loose(model: type[Struct]) -> _Loose:
-    return _Loose(model)
