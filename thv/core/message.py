@@ -16,6 +16,7 @@ from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 from thv.core.json_repair import MAX_REPAIRS, JsonRepair, decode_deep, flatten
+from thv.core.loose_reader import read_loosely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
 MAX_ID_DIGITS: Final = 19
 """Digits of an id that is also looked for as the other type: as many as 64 bits have."""
 
-ABSENT: Final = Raw()
+_ABSENT: Final = Raw()
 _BLANK: Final = b" \t\r\n"
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -110,7 +111,7 @@ class Params(Struct, frozen=True, gc=False, rename="camel"):
     """`params` of a request or a notification, of either side. `task` is there if the call is to become one."""
 
     name: str | None = None
-    arguments: Raw = ABSENT
+    arguments: Raw = _ABSENT
     meta: Meta | None = field(default=None, name="_meta")
     uri: str | None = None
     task_id: str | None = None
@@ -128,7 +129,7 @@ class Params(Struct, frozen=True, gc=False, rename="camel"):
 class Result(Struct, frozen=True, gc=False, rename="camel"):
     """`result` of a response: a `CallToolResult`, a task handle of either era, a task, a page, or what was agreed."""
 
-    content: Raw = ABSENT
+    content: Raw = _ABSENT
     is_error: bool | None = None
     meta: Meta | None = field(default=None, name="_meta")
     result_type: str | None = None
@@ -139,7 +140,7 @@ class Result(Struct, frozen=True, gc=False, rename="camel"):
     task: Task | None = None
     protocol_version: str | None = None
     next_cursor: str | None = None
-    tools: Raw = ABSENT
+    tools: Raw = _ABSENT
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -360,9 +361,7 @@ def _object(part: Raw) -> Message:
     try:
         return _STRICT.decode(part)
     except (ValueError, RecursionError):
-        from thv.core.loose_reader import read_loosely  # late: few messages need it
-
-        return read_loosely(part)
+        return read_loosely(Message, part)
 
 
 def _first_byte(part: Raw) -> bytes:
