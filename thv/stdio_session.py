@@ -127,7 +127,7 @@ class Session:
             self._accounting.client_disconnected()
 
     def _rewrite(self, chunk: bytes) -> bytes:
-        """What is to be forwarded to the server in place of `chunk`; it waits until somebody can tell."""
+        """The bytes to forward to the server in place of `chunk`; waits until the instrumentation is loaded."""
         self._listening.acquire()
         self._listening.release()
         return chunk if self._account is None else self._account.rewrite_client_data(chunk)
@@ -151,7 +151,7 @@ class Session:
                 make_analytics=self._make_analytics,
             )
             observer = self._account = self._accounting.open_session(started_ns=self._started_ns)
-        except Exception as error:  # noqa: BLE001  a session nobody counts is better than a broken one
+        except Exception as error:  # noqa: BLE001  a session that is not counted is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
         relay.observe(observer)
         self._listening.release()

@@ -2,7 +2,7 @@
 
 Where the system lets a loop wait for a pipe, the loop does, with nothing between it and the pipe: a thread a server
 would cost a hand-over at each line. On Windows, where it cannot, threads do the waiting. Backpressure holds both ways:
-lines that nobody takes stop the reading, and a server that does not read makes its writer wait.
+while lines wait to be taken, reading stops, and a server that does not read makes its writer wait.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class LineSink:
         """Write one whole line; lines of several callers do not mix.
 
         Raises:
-            OSError: nobody reads any more.
+            OSError: the reading end is closed.
         """
         if sys.platform != "win32" and not self._queued:
             # Nobody writes or is about to: most lines go at once, and what is left of one keeps its place below.
@@ -230,7 +230,7 @@ class LineSink:
             self._queued -= 1
 
     def close(self) -> None:
-        """Write no more; whoever waits to write fails."""
+        """Write no more; writers that wait fail."""
         self._closed = True
         self._go_on()
 

@@ -182,7 +182,7 @@ class ProcessBackend:
 
     def _wait(self, process: ServerProcess, loop: asyncio.AbstractEventLoop) -> None:
         process.wait()
-        with suppress(RuntimeError):  # the loop is closed; nobody asks any more
+        with suppress(RuntimeError):  # the loop is closed; the result is not needed
             loop.call_soon_threadsafe(self._note_exit)
 
     def _note_exit(self) -> None:

@@ -1,4 +1,4 @@
-"""What wakes the main thread of a session: things that ended, and signals to thv.
+"""The events that wake the main thread of a session: something ended, or a signal to thv.
 
 On POSIX both arrive through one pipe. A signal's number is written there by the C handler at once, whichever thread
 the system chose to interrupt and whatever the main thread was about to do; a lock or a queue would miss the signal
@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-CLIENT_EOF, CLIENT_HUNG_UP, CLIENT_GONE, SERVER_EOF, SERVER_STDIN_CLOSED, EXITED = range(250, 256)
-"""Our stdin ended; it will end once the server has read what stands before; our stdout refused; the server's stdout
-ended; its stdin refused; it exited. Bytes above every signal number: an event below them is a signal to thv."""
+# Above every signal number: a smaller event is the number of a signal to thv.
+CLIENT_EOF = 250
+"""Our stdin ended."""
+CLIENT_HUNG_UP = 251
+"""Our stdin will end once the server has read what stands before the end."""
+CLIENT_GONE = 252
+"""Our stdout was refused: its reader is gone."""
+SERVER_EOF = 253
+"""The server's stdout ended."""
+SERVER_STDIN_CLOSED = 254
+"""The server's stdin was refused: it reads no more."""
+EXITED = 255
+"""The server exited."""
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
-"""The ways to ask a program to end, where the system has them."""
+"""The signals that ask a program to end, where the system has them."""
 
 
 def _install(act: Callable[[int, FrameType | None], None]) -> None:
@@ -54,7 +64,7 @@ if sys.platform != "win32":
             _install(_already_written)
 
         def watch_reader(self, fd: int) -> None:
-            """From now on it is an event, `CLIENT_GONE`, that nobody can read what is written to `fd` any more."""
+            """From now on `CLIENT_GONE` is put when the reading end of `fd` is closed."""
             self._poll.register(fd, 0)
 
         def put(self, event: int) -> None:
@@ -94,7 +104,7 @@ else:
             _install(lambda number, _frame: self._queue.put(number))
 
         def watch_reader(self, fd: int) -> None:
-            """Nothing here tells that a reader is gone, short of writing."""
+            """On Windows only a write shows that a reader is gone."""
 
         def put(self, event: int) -> None:
             """Add an event."""

@@ -124,7 +124,7 @@ class ServerProcess:
                 os.fchdir(come_back)
                 os.close(come_back)
         start_reaper()
-        os.set_blocking(stdin, False)  # ours alone: whoever waits for the server to read can watch the client, too
+        os.set_blocking(stdin, False)  # ours alone: a wait for the server to read can watch the client, too
         return cls(pid, stdin, stdout, watchdog)
 
     def close_stdin(self) -> None:
@@ -141,7 +141,7 @@ class ServerProcess:
             self._reap()
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the server's process alone, as somebody who started it would."""
+        """Send a signal to the server's process alone, as the program that started it would."""
         if self._reaped is None:
             try:
                 os.kill(self.pid, number)

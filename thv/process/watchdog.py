@@ -8,7 +8,7 @@ one end of a pipe. What it reads there:
     exited      the server has exited, others of its group live on: give them the time that a server has, then end them
     terminated  the same, and they have been sent SIGTERM
     killed      the same, and they have been sent SIGKILL: again, for some may have been born meanwhile
-    (the end)   thv is gone, whatever ended it: end the server now. That is what the one who killed thv meant
+    (the end)   thv is gone, whatever ended it: end the server now. A client that kills thv means the server
 
 A server that is a container is ended by its id, since its command line tool leaves it running.
 
@@ -113,7 +113,7 @@ end of it. A container is ended where its command was started, for its options m
 
 
 TAKE_OVER = {None: b"exited\n", 15: b"terminated\n", 9: b"killed\n"}
-"""What the watchdog is told of a group that was sent nothing, SIGTERM, or SIGKILL."""
+"""The line to the watchdog for a group that was sent nothing, SIGTERM, or SIGKILL."""
 
 
 def _arguments(container: ContainerRun | None) -> tuple[str, ...]:
@@ -221,7 +221,7 @@ class Watchdog:
         if self._pid >= 0:
             try:
                 os.write(self._pipe, line)
-            except OSError:  # somebody killed it
+            except OSError:  # it was killed
                 pass
 
     def _let_go(self) -> None:

@@ -137,7 +137,7 @@ if sys.platform == "win32":
             return False
 
         def release(self) -> None:
-            """Let go of every handle: for whoever runs many servers. The job's last one ends what is left in it."""
+            """Close every handle: for a program that runs many servers. The job's last one ends what is left in it."""
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     stream.close()

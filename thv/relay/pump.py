@@ -51,7 +51,7 @@ def wait_writable_watching(fd: int, source: int) -> tuple[bool, bool]:
 
 
 def is_idle(fd: int) -> bool:
-    """Whether the pipe `fd` is open and holds nothing to read. Windows cannot tell: there it is said to be."""
+    """Whether the pipe `fd` is open and holds nothing to read. Windows cannot tell, so there it is assumed."""
     ready: list[tuple[int, int]] = []
     if sys.platform != "win32":
         poller = select.poll()

@@ -1,6 +1,6 @@
 """The relay: a client on our stdin and stdout, a server process behind, and an orderly end whatever happens.
 
-How a server is ended is told by `thv.process.shutdown`. Here: what counts as the client's leaving, which signals are
+`thv.process.shutdown` says how a server is ended. Here: what counts as the client's leaving, which signals are
 handed on, and that the server's last output is delivered before `run` returns.
 
 The main thread only waits: it wakes when something ended, never in between.
@@ -43,11 +43,11 @@ class Relay:
 
     Args:
         server: the running server.
-        events: where what ends is told, and signals to thv.
+        events: what ended, and signals to thv.
         awaiting_reply: how many calls the server still has to answer.
         client_disconnected: called once, at the client's EOF or a signal to thv, before anything is ended.
         rewrite: gives what is forwarded to the server in place of each chunk of the client's, an empty one being the
-            end; it looks at the chunk itself, so nobody else is shown it.
+            end; it inspects the chunk itself, so no other inspector is given it.
 
     Attributes:
         ended_by_server: once `run` has returned, whether the server ended while the client was there.
