@@ -35,14 +35,20 @@ QUIET_S: Final = 0.25
 LOAD_S: Final = 0.75
 """Seconds after which it is loaded all the same: with a write that makes the second that `kill -9` may cost."""
 
-LOCK_WAIT_S: Final = 0.25
+LOCK_WAIT_S: Final = 0.5
 """Seconds a write waits for those of other sessions, which take a millisecond each. Then it is tried again later."""
 
 MAX_RETRY_S: Final = 30.0
 """Seconds between two tries at most, while the store is locked or full; each wait is twice the one before."""
 
-CLOSE_S: Final = 0.3
-"""Seconds the end of a session may wait for the last write."""
+LOCKED_S: Final = 2.0
+"""Seconds after which a lock is not taken for another session's write any more, and is reported."""
+
+CLOSE_S: Final = 0.9
+"""Seconds the end of a session may wait for the last write; it takes milliseconds, unless others write, too."""
+
+CLOSE_PAUSE_S: Final = 0.02
+"""Seconds between two tries at the end: making the store's file, for one, does not wait for a lock."""
 
 TIDY_S: Final = 3600.0
 """Seconds between two removals of what is too old."""
@@ -119,6 +125,7 @@ class JournalWriter:
         self._awake = False
         self._thread: threading.Thread | None = None
         self._warned = False
+        self._locked_since = 0.0
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._running: RunningSessions | None = None
@@ -196,10 +203,13 @@ class JournalWriter:
                 if self._flush():
                     self._wait_s = FLUSH_S
                 else:  # what could not be written is tried again
-                    self._wait_s = min(2 * self._wait_s, MAX_RETRY_S)
+                    if not self._locked_since or time.monotonic() - self._locked_since > LOCKED_S:
+                        self._wait_s = min(2 * self._wait_s, MAX_RETRY_S)
                     self._awake = True
                     self._wake.set()
-            self._flush()
+            deadline = time.monotonic() + CLOSE_S
+            while not self._flush() and time.monotonic() < deadline:
+                time.sleep(CLOSE_PAUSE_S)
         except Exception as error:  # noqa: BLE001  the session must go on; the error may quote what it must not
             self._give_up(f"internal error ({type(error).__name__})")
         finally:
@@ -247,6 +257,7 @@ class JournalWriter:
         except sqlite3.Error as error:
             self._handle(error)
         else:
+            self._locked_since = 0.0
             return True
         return False
 
@@ -254,6 +265,9 @@ class JournalWriter:
         from thv.journal.journal_store import is_damaged, is_full, is_locked
 
         if is_locked(error):
+            self._locked_since = self._locked_since or time.monotonic()
+            if time.monotonic() - self._locked_since < LOCKED_S:
+                return
             self._warn_once(f"{self._path} is locked by another process; writing is tried again")
         elif is_full(error):
             if self._unchecked:  # others have filled it meanwhile
