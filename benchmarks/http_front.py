@@ -3,8 +3,10 @@
     python benchmarks/http_front.py [--quick] [--rounds N] [--peers LIST] [--json FILE]
 
 The server behind each is the C echo server, so that the bridge is what is measured. Rounds are interleaved. *1, 16,
-64*: so many clients at once, each with a session of its own, each calling as soon as it is answered. *Memory*: the
-share (PSS) of every process of the bridge, the servers themselves left out, with one session and for each further one.
+64*: so many clients at once, each with a session of its own, each calling as soon as it is answered; `thv 2026` is the
+same front with clients of 2026-07-28, which have none. A call that is lost fails the run.
+*Memory*: the share (PSS) of every process of the bridge, the servers themselves left out, with one session and for each
+further one.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from harness import machine
-from harness.http_load import greeted, load
+from harness.http_load import Client, StatelessClient, greeted, load
 from harness.lineup import OFF, clean_environment, install_mcp_proxy, installed_thv
 from harness.native import SOURCES, compile_c
 from harness.peers import MARKER, PORT, PeerFailedError
@@ -45,6 +47,7 @@ class Bridge:
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
+    kind: type[Client] = Client
     rates: dict[int, list[float]] = field(default_factory=dict)
     p50: dict[int, list[float]] = field(default_factory=dict)
     p99: dict[int, list[float]] = field(default_factory=dict)
@@ -66,6 +69,8 @@ def bridges(wanted: list[str], server: Path, workspace: Path) -> list[Bridge]:
     for name in wanted:
         if name == "thv":
             found.append(Bridge("thv", (*thv, "--", str(server)), environment | OFF))
+        elif name == "thv-2026":
+            found.append(Bridge("thv 2026", (*thv, "--", str(server)), environment | OFF, StatelessClient))
         elif name == "thv-shared":
             found.append(Bridge("thv --shared", (*thv, "--shared", "--", str(server)), environment | OFF))
         elif name == "mcp-proxy":
@@ -117,13 +122,13 @@ async def until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
 async def measure(bridge: Bridge, port: int, process: subprocess.Popen[bytes], marker: str, args: Any) -> None:
     server: Path = args.server
     await until_it_listens(port, process)
-    await load(warm := await greeted(port, 1), args.seconds / 2)
+    await load(warm := await greeted(port, 1, bridge.kind), args.seconds / 2)
     await asyncio.sleep(0.3)
     before = memory_mib(marker, server)
     bridge.base.append(before)
     opened = warm
     for count in args.clients:
-        opened += await greeted(port, count - len(opened))
+        opened += await greeted(port, count - len(opened), bridge.kind)
         took = await load(opened, args.seconds)
         bridge.rates.setdefault(count, []).append(len(took) / args.seconds)
         bridge.p50.setdefault(count, []).append(1000 * median(took))
@@ -180,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of load for each figure")
     parser.add_argument("--clients", default=",".join(map(str, CLIENTS)))
-    parser.add_argument("--peers", default="thv,thv-shared,mcp-proxy,supergateway")
+    parser.add_argument("--peers", default="thv,thv-shared,thv-2026,mcp-proxy,supergateway")
     parser.add_argument("--json", type=Path, help="write every figure there")
     args = parser.parse_args()
     args.clients = [int(count) for count in args.clients.split(",")]
@@ -199,7 +204,7 @@ def main() -> None:
     show(found, args.clients)
     if args.json is not None:
         figures = {
-            bridge.name: {name: value for name, value in vars(bridge).items() if name != "environment"}
+            bridge.name: {name: value for name, value in vars(bridge).items() if name not in {"environment", "kind"}}
             for bridge in found
         }
         args.json.write_text(json.dumps(figures, indent=2))

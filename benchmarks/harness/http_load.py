@@ -18,6 +18,13 @@ REPLY_LIMIT_S = 60.0
 CALL = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "hello"}}}
 
 
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "load", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
 class Connection(asyncio.Protocol):
     """One keep-alive connection: a request, its whole response, the next one."""
 
@@ -101,7 +108,7 @@ class Client:
         while began < until:
             self._last_id += 1
             response = await self._connection.ask_fast(self._request(CALL | {"id": self._last_id}))
-            if b'"content"' not in response:
+            if b'"content"' not in response or b'"id":%d' % self._last_id not in response.replace(b" ", b""):
                 raise PeerFailedError(f"no result: {response[-500:]!r}")
             now = time.perf_counter()
             took.append(now - began)
@@ -121,9 +128,28 @@ class Client:
         )
 
 
-async def greeted(port: int, count: int) -> list[Client]:
-    """That many clients, each with a session."""
-    clients = [Client(port) for _ in range(count)]
+class StatelessClient(Client):
+    """One client of 2026-07-28: every request stands for itself, and its headers repeat what it says."""
+
+    async def begin(self) -> None:
+        """Connect."""
+        loop = asyncio.get_running_loop()
+        _, self._connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+
+    def _request(self, message: dict[str, Any]) -> bytes:
+        params = message["params"] | {"_meta": META}
+        body = json.dumps(message | {"params": params}, separators=(",", ":")).encode()
+        return (
+            b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: application/json, text/event-stream\r\n"
+            b"Content-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: %b\r\n"
+            b"Mcp-Name: %b\r\nContent-Length: %d\r\n\r\n%b"
+            % (self._port, message["method"].encode(), params["name"].encode(), len(body), body)
+        )
+
+
+async def greeted(port: int, count: int, kind: type[Client] = Client) -> list[Client]:
+    """That many clients, each with a session where its kind has one."""
+    clients = [kind(port) for _ in range(count)]
     for client in clients:
         await client.begin()
     return clients

@@ -79,7 +79,9 @@ def test_the_start_benchmark_measures_every_command(tmp_path: Path) -> None:
 
 def test_the_http_benchmark_measures_every_figure_of_its_peers(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    done = run("http_front.py", "--quick", "--clients", "1,4", "--peers", "thv,thv-shared", "--json", str(file))
+    done = run(
+        "http_front.py", "--quick", "--clients", "1,4", "--peers", "thv,thv-shared,thv-2026", "--json", str(file)
+    )
     assert done.returncode == 0, done.stderr
     for figures in json.loads(file.read_text()).values():
         assert all(figures[name][count][0] > 0 for name in ("rates", "p50", "p99") for count in ("1", "4"))
