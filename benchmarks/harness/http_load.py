@@ -54,7 +54,8 @@ class Connection(asyncio.Protocol):
                 return
             head = bytes(self._data[: self._head]).lower()
             start = head.find(b"content-length:")
-            self._length = int(head[start + 15 : head.find(b"\r", start)]) if start >= 0 else None
+            has_body = not head.startswith(b"http/1.1 204")
+            self._length = int(head[start + 15 : head.find(b"\r", start)]) if start >= 0 else None if has_body else 0
         whole = (
             self._data.endswith(b"0\r\n\r\n") if self._length is None else len(self._data) >= self._head + self._length
         )

@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML, section 9.2): bytes cut anywhere become events, and events become bytes.
+"""Server-sent events (WHATWG HTML, section 9.2): bytes cut anywhere become events.
 
 Promises: the time spent is linear in the bytes seen; no event grows beyond a limit; the payload's bytes are kept as
 they are. It knows nothing of MCP or HTTP.
@@ -123,24 +123,3 @@ class EventParser:
 
 MAX_DIGITS = 18
 """Digits of a delay that are read: a longer one is as good as for ever, and Python refuses to read thousands."""
-
-
-def format_event(data: bytes, *, event: str | None = None, id_: str | None = None, retry: int | None = None) -> bytes:
-    r"""The bytes of one event. Neither `event` nor `id_` may hold a line end.
-
-    A line end in `data` starts a new `data` line, so it arrives as ``\n``: in JSON it is white space between tokens.
-    """
-    lines = []
-    if id_ is not None:
-        lines.append(b"id: " + id_.encode())
-    if event is not None:
-        lines.append(b"event: " + event.encode())
-    if retry is not None:
-        lines.append(b"retry: %d" % retry)
-    plain = b"\n" not in data and b"\r" not in data
-    lines += [b"data: " + line for line in ([data] if plain else _split(data))]
-    return b"\n".join(lines) + b"\n\n"
-
-
-def _split(data: bytes) -> list[bytes]:
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")

@@ -299,7 +299,7 @@ def test_an_endpoint_of_another_origin_gets_nothing(endpoint: str) -> None:
 
 
 def test_a_stream_that_names_no_endpoint_is_no_server_of_the_older_transport(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_legacy, "ENDPOINT_PATIENCE", 0.1)
+    monkeypatch.setattr(remote_legacy, "ENDPOINT_TIMEOUT_S", 0.1)
 
     async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if got.line.startswith("GET"):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.http.proxied import event
 from thv.http.proxy import body_reader as proxy_bodies
 from thv.http.proxy.body_reader import Body, Reply
-from thv.http.sse import format_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def read(kind: str, coding: str, data: Sequence[bytes]) -> list[bytes]:
 
 @given(messages, st.sampled_from(list(CODINGS)), st.lists(st.integers(0, 400), max_size=8))
 def test_events_are_the_same_however_they_arrive(sent: list[dict[str, object]], coding: str, cuts: list[int]) -> None:
-    data = CODINGS[coding](b"".join(format_event(json.dumps(each).encode()) for each in sent))
+    data = CODINGS[coding](b"".join(event(each) for each in sent))
     assert [json.loads(line) for line in read("text/event-stream", coding, pieces(data, cuts))] == sent
 
 

@@ -337,7 +337,7 @@ class StreamableHttpApp:
             elif not pending.left:
                 answer.json(_status_of(pending.error_code, status_of or {}), pending.body())
             ended(pending)
-        except Exception as error:  # noqa: BLE001  whoever delivers a reply must not suffer from it
+        except Exception as error:  # noqa: BLE001  the server's other clients must not suffer
             self._warn(f"internal error while answering a POST: {error!r}")
 
     async def _stream_post(

@@ -1,7 +1,7 @@
-"""Whether the server answers: proven once by a server of its own that greets and goes, and again after a failure.
+"""Whether the server answers: found out once with a process of its own, and again after a failure.
 
-An orchestrator that asks `/health` every few seconds must not start a process each time: a server that answered is
-taken to be well until one fails.
+An orchestrator that probes `/health` every few seconds must not start a process each time: a server that has answered
+counts as healthy until one fails.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from thv.http.app.server_connection import StoppableBackend
 
-PROBE_PATIENCE = 60.0
+PROBE_TIMEOUT_S = 60.0
 """Seconds a server has to answer for the first time: a runner may have to fetch it."""
 
-PROBE_AGAIN = 5.0
+PROBE_INTERVAL_S = 5.0
 """Seconds between two attempts."""
 
-GREETING = (
+INITIALIZE = (
     b'{"jsonrpc":"2.0","id":"thv-health","method":"initialize","params":{"protocolVersion":"2025-11-25",'
     b'"capabilities":{},"clientInfo":{"name":"thv-health","version":"1"}}}\n'
 )
@@ -55,7 +55,7 @@ class HealthCheck(Protocol):
         """Whether it can, as far as is known; finds out if it is not known."""
 
     def failed(self, problem: str) -> None:
-        """Somebody could not use it."""
+        """The server could not be used."""
 
     async def close(self) -> None:
         """Stop finding out."""
@@ -66,7 +66,7 @@ class Health:
 
     Args:
         make_backend: makes what reaches a new server.
-        warn: told once of each new reason why it does not.
+        warn: called once with each new reason why it does not.
         on_failed_start: called with the exit code of a server that ended before one ever answered.
     """
 
@@ -79,7 +79,7 @@ class Health:
     ) -> None:
         self._on_failed_start = on_failed_start
         self._make_backend = make_backend
-        self._say = warn
+        self._warn = warn
         self._probing: asyncio.Task[None] | None = None
         self._next_probe = 0.0
         self.is_ready = False
@@ -95,7 +95,7 @@ class Health:
     def failed(self, problem: str) -> None:
         """A server failed: it has to be proven again."""
         if self.problem != problem:
-            self._say(problem)
+            self._warn(problem)
         self.is_ready, self.problem = False, problem
 
     async def close(self) -> None:
@@ -109,14 +109,14 @@ class Health:
         try:
             await backend.start()
             try:
-                async with asyncio.timeout(PROBE_PATIENCE):
-                    await self._greet(backend)
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    await self._initialize(backend)
                 self.is_ready, self.problem = True, ""
                 self._on_failed_start = None
             finally:
                 await backend.terminate()
         except TimeoutError:
-            self.failed(f"the server did not answer within {PROBE_PATIENCE:g} seconds")
+            self.failed(f"the server did not answer within {PROBE_TIMEOUT_S:g} seconds")
         except ThvError as error:
             self.failed(str(error))
             self._fail_start(error.exit_code)
@@ -126,12 +126,12 @@ class Health:
         except OSError as error:
             self.failed(f"the server does not answer: {error}")
         finally:
-            self._next_probe = asyncio.get_running_loop().time() + PROBE_AGAIN
+            self._next_probe = asyncio.get_running_loop().time() + PROBE_INTERVAL_S
             self._probing = None
 
-    async def _greet(self, backend: StoppableBackend) -> None:
-        with suppress(OSError):  # it ended at once, which is told below
-            await backend.send(GREETING)
+    async def _initialize(self, backend: StoppableBackend) -> None:
+        with suppress(OSError):  # it ended at once, which is reported below
+            await backend.send(INITIALIZE)
         while line := await backend.receive():
             message = read_message(line)
             if message is not None and message.is_response:

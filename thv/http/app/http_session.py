@@ -34,7 +34,7 @@ PRIMES_SINCE = "2025-11-25"
 """The first revision in which a stream begins with an event without data; older clients take it for bad JSON."""
 
 
-class Link(Protocol):
+class SessionLink(Protocol):
     """A session's way to its server."""
 
     async def send(self, line: bytes, message: Message) -> None:
@@ -59,7 +59,7 @@ class HttpSession:
         ended: why the session is over, or None.
     """
 
-    link: Link | None = None
+    link: SessionLink | None = None
     server_failed = False
 
     def __init__(self, session_id: str, on_end: Callable[[HttpSession], None]) -> None:
@@ -125,7 +125,7 @@ class HttpSession:
             if message.method == "notifications/cancelled" and message.params is not None:
                 self._cancelled(message.params.request_id)
 
-    def status_of(self, message: Message) -> int:  # noqa: ARG002  the signature is Member's
+    def status_of(self, message: Message) -> int:  # noqa: ARG002  the signature is SharedClient's
         """The HTTP status of a reply: in a session always the same one."""
         return OK
 

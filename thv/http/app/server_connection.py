@@ -49,7 +49,7 @@ MAX_SHOWN = 200
 """Characters shown of a line that is not a message."""
 
 
-class ServerConnection:
+class BackendConnection:
     """Reads one server to its end.
 
     Args:
@@ -199,7 +199,7 @@ class DedicatedServer:
         self._instrumentation = instrumentation
         self._on_server_message = instrumentation.on_server_message
         self._loop = asyncio.get_running_loop()
-        self._connection = ServerConnection(backend, self._deliver, self._ended, warn=warn)
+        self._connection = BackendConnection(backend, self._deliver, self._ended, warn=warn)
 
     async def start(self) -> None:
         """Start the server.

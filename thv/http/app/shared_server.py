@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from thv.core.jsonrpc import INTERNAL_ERROR, cancellation, error_reply
 from thv.core.message import read_message, twin
 from thv.core.splice import CANCELLED_ID, ID, PROGRESS_TOKEN, REQUEST_TOKEN, RESULT_SUBSCRIPTION, SUBSCRIPTION
-from thv.http.app.server_connection import ServerConnection
+from thv.http.app.server_connection import BackendConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -46,7 +46,7 @@ ROUTE_GRACE_S = 5.0
 """How long a reply to a cancelled request is still recognised: longer than its client is made to wait for one."""
 
 
-class Member(Protocol):
+class SharedClient(Protocol):
     """A client of the shared server, with ids of its own: a session, or a POST without one."""
 
     def reply(self, id_: Id, line: bytes, message: Message) -> EventStream | None:
@@ -81,7 +81,7 @@ class _Route:
 
     __slots__ = ("cancelled", "id", "member", "membership", "method", "raw_id", "raw_token")
 
-    def __init__(self, member: Member, line: bytes, message: Message, membership: _Membership | None) -> None:
+    def __init__(self, member: SharedClient, line: bytes, message: Message, membership: _Membership | None) -> None:
         token = None if message.meta is None else message.meta.progress_token
         self.member = member
         self.membership = membership
@@ -113,20 +113,20 @@ class SharedServer:
         on_end: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
-        self._connection = ServerConnection(backend, self._deliver, self._ended, write_timeout=0, warn=warn)
+        self._connection = BackendConnection(backend, self._deliver, self._ended, write_timeout=0, warn=warn)
         self._loop = asyncio.get_running_loop()
         self.has_sessions = has_sessions
         self.on_tools: Callable[[Message | None], None] | None = None
         self._on_end = on_end
-        self._members: dict[Member, _Membership] = {}
+        self._members: dict[SharedClient, _Membership] = {}
         self._routes: dict[int, _Route] = {}
-        self._asked: dict[Id, Member] = {}
+        self._asked: dict[Id, SharedClient] = {}
         self._initializing: asyncio.Future[bytes] | None = None
         self._is_initialized = False
         self._background_tasks: set[asyncio.Task[None]] = set()
         self.last_used = self._loop.time()
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[SharedClient]:
         """Its clients, and thv itself while it waits for an answer."""
         return list(dict.fromkeys((*self._members, *(route.member for route in self._routes.values()))))
 
@@ -149,7 +149,7 @@ class SharedServer:
             instrumentation.close()
         await self._connection.close(hurry=hurry)
 
-    def join(self, member: Member, instrumentation: SessionInstrumentation, *, scope: Hashable = None) -> None:
+    def join(self, member: SharedClient, instrumentation: SessionInstrumentation, *, scope: Hashable = None) -> None:
         """A client comes.
 
         Args:
@@ -159,7 +159,7 @@ class SharedServer:
         """
         self._members[member] = _Membership(instrumentation, scope)
 
-    def leave_answered(self, member: Member) -> bool:
+    def leave_answered(self, member: SharedClient) -> bool:
         """A client goes that waits for nothing any more; False, and nothing happens, if it does wait."""
         membership = self._members.get(member)
         if membership is None:
@@ -170,7 +170,7 @@ class SharedServer:
         self.last_used = self._loop.time()
         return True
 
-    async def leave(self, member: Member) -> None:
+    async def leave(self, member: SharedClient) -> None:
         """A client goes: its open requests are cancelled."""
         membership = self._members.pop(member, None)
         self.last_used = self._loop.time()
@@ -180,7 +180,7 @@ class SharedServer:
         for ours in list(membership.open) if membership is not None else []:
             await self._cancel(ours, membership)
 
-    async def withdraw(self, member: Member) -> None:
+    async def withdraw(self, member: SharedClient) -> None:
         """Cancel thv's own requests."""
         for ours in [ours for ours, route in self._routes.items() if route.member is member]:
             await self._cancel(ours, None)
@@ -198,7 +198,7 @@ class SharedServer:
             membership.instrumentation.on_request_cancelled(route.id, scope=membership.scope)
         await self._send_or_forget(cancellation(ours))
 
-    async def send(self, member: Member, line: bytes, message: Message) -> None:
+    async def send(self, member: SharedClient, line: bytes, message: Message) -> None:
         """Hand on one line of a client.
 
         Raises:
@@ -232,7 +232,7 @@ class SharedServer:
                 await self._connection.send(CANCELLED_ID.replaced(line, b"%d" % ours, message))
                 return
 
-    async def ask(self, member: Member, line: bytes, message: Message) -> None:
+    async def ask(self, member: SharedClient, line: bytes, message: Message) -> None:
         """Send a request of thv's own, which is not instrumented; `withdraw` cancels it.
 
         Raises:
@@ -242,7 +242,7 @@ class SharedServer:
         self._routes[ours] = _Route(member, line, message, None)
         await self._connection.send(ID.replaced(line, b"%d" % ours, message))
 
-    async def _send_request(self, member: Member, line: bytes, message: Message, membership: _Membership) -> None:
+    async def _send_request(self, member: SharedClient, line: bytes, message: Message, membership: _Membership) -> None:
         ours = next(_ids)
         route = _Route(member, line, message, membership)
         line = _inspected(membership, line, message)

@@ -72,7 +72,7 @@ class ResumptionState:
         return max(first, min(first * 2.0 ** min(failures, MAX_DOUBLINGS), longest) * random.uniform(0.5, 1.0))  # noqa: S311  no secret
 
 
-class Exchange:
+class PostExchange:
     """One POST, and everything it is answered with.
 
     Attributes:

@@ -134,7 +134,7 @@ class HttpClient:
             on_sent: called once the request was handed to the system.
 
         Raises:
-            RemoteProblem: there was no response, or a redirect that is not followed.
+            RemoteError: there was no response, or a redirect that is not followed.
         """
         url = url or self.url
         renewed = False
@@ -209,7 +209,7 @@ class HttpClient:
         """The whole body, decoded.
 
         Raises:
-            RemoteProblem: it is too large, or broke off.
+            RemoteError: it is too large, or broke off.
         """
         pieces = []
         size = 0

@@ -13,7 +13,7 @@ import httpx
 
 from thv.core.net import redact_url
 from thv.http.client.client_messages import answered, answers, one_line, read_server
-from thv.http.client.client_state import Exchange
+from thv.http.client.client_state import PostExchange
 from thv.http.client.http_client import RemoteError
 from thv.http.client.server_stream import EVENTS, media_type
 from thv.http.sse import EventParser, EventTooLargeError
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from thv.http.client.client_state import Deliver, Tell
     from thv.http.client.http_client import HttpClient
 
-ENDPOINT_PATIENCE: Final = 5.0
+ENDPOINT_TIMEOUT_S: Final = 5.0
 """Seconds to wait for the stream's first event, which names the place for our messages."""
 
 
 class HttpSse:
     """The client's side of one connection to a server of HTTP+SSE. `StreamableHttp` says what the arguments are."""
 
-    def __init__(self, wire: HttpClient, deliver: Deliver, *, warn: Tell, debug: Tell) -> None:
-        self._wire = wire
+    def __init__(self, http: HttpClient, deliver: Deliver, *, warn: Tell, debug: Tell) -> None:
+        self._http = http
         self._deliver = deliver
-        self._say = warn
+        self._warn = warn
         self._debug = debug
         self._endpoint: httpx.URL | None = None
         self._reader: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
-        self._waiting: list[Exchange] = []
+        self._waiting: list[PostExchange] = []
         self._changed = asyncio.Condition()
         self._initialize: Sent | None = None
         self._initialized: Sent | None = None
@@ -48,32 +48,32 @@ class HttpSse:
         """Open the stream and learn where messages go.
 
         Raises:
-            RemoteProblem: this is no server of that transport, or it cannot be reached.
+            RemoteError: this is no server of that transport, or it cannot be reached.
         """
         found: asyncio.Future[httpx.URL] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(found))
         try:
-            async with asyncio.timeout(ENDPOINT_PATIENCE):
+            async with asyncio.timeout(ENDPOINT_TIMEOUT_S):
                 self._endpoint = await found
         except TimeoutError:
             await self.close()
-            raise RemoteError(f"{self._wire.place} opens an event stream and names no endpoint") from None
+            raise RemoteError(f"{self._http.place} opens an event stream and names no endpoint") from None
 
-    async def initialize(self, exchange: Exchange) -> None:
+    async def initialize(self, exchange: PostExchange) -> None:
         """Bring `initialize` to its end.
 
         Raises:
-            RemoteProblem: it failed.
+            RemoteError: it failed.
         """
         self._initialize, self._initialized = exchange.sent, None
         self.has_session = True
         await self._exchange(exchange)
 
-    async def request(self, exchange: Exchange) -> None:
+    async def request(self, exchange: PostExchange) -> None:
         """Bring requests to their end: every reply was handed on.
 
         Raises:
-            RemoteProblem: those that still wait will get no reply.
+            RemoteError: those that still wait will get no reply.
         """
         await self._reopen()
         await self._exchange(exchange)
@@ -82,10 +82,10 @@ class HttpSse:
         """Hand on a notification or a reply.
 
         Raises:
-            RemoteProblem: the server did not take it.
+            RemoteError: the server did not take it.
         """
         await self._reopen()
-        await self._post(Exchange(sent))
+        await self._post(PostExchange(sent))
         if sent.method == "notifications/initialized":
             self._initialized = sent
 
@@ -102,12 +102,12 @@ class HttpSse:
                 return
             await self.open()
             if self._initialize is not None:
-                await self._exchange(Exchange(self._initialize, silent=True))
-                self._say(f"{self._wire.place} ended the session; a new one was begun")
+                await self._exchange(PostExchange(self._initialize, silent=True))
+                self._warn(f"{self._http.place} ended the session; a new one was begun")
                 if self._initialized is not None:
-                    await self._post(Exchange(self._initialized))
+                    await self._post(PostExchange(self._initialized))
 
-    async def _exchange(self, exchange: Exchange) -> None:
+    async def _exchange(self, exchange: PostExchange) -> None:
         reader = self._reader
         self._waiting.append(exchange)
         try:
@@ -117,34 +117,34 @@ class HttpSse:
         finally:
             self._waiting.remove(exchange)
         if exchange.waiting:
-            raise RemoteError(f"{self._wire.place} ended its stream before the reply came")
+            raise RemoteError(f"{self._http.place} ended its stream before the reply came")
 
-    async def _post(self, exchange: Exchange) -> None:
+    async def _post(self, exchange: PostExchange) -> None:
         endpoint = self._endpoint
         if endpoint is None:
-            raise RemoteError(f"{self._wire.place} ended its stream")
+            raise RemoteError(f"{self._http.place} ended its stream")
         headers = {"Accept": "*/*", "Content-Type": "application/json"}
-        async with self._wire.stream(
+        async with self._http.stream(
             "POST", headers, exchange.sent.line, url=endpoint, on_sent=exchange.on_its_way.set
         ) as response:
             self._debug(f"POST {exchange.sent.method or 'a reply'}: {response.status_code}")
             if not response.is_success:
-                raise RemoteError(self._wire.refusal(response.status_code), status=response.status_code)
+                raise RemoteError(self._http.refusal(response.status_code), status=response.status_code)
 
     async def _read(self, found: asyncio.Future[httpx.URL]) -> None:
         """Read the stream to its end; `found` gets the endpoint, or the reason why there is none."""
-        problem = RemoteError(f"{self._wire.place} ended its stream")
+        problem = RemoteError(f"{self._http.place} ended its stream")
         try:
-            async with self._wire.stream("GET", {"Accept": EVENTS}) as response:
+            async with self._http.stream("GET", {"Accept": EVENTS}) as response:
                 self._debug(f"GET: {response.status_code} {media_type(response)}".rstrip())
                 if response.is_success and media_type(response) == EVENTS:
                     await self._follow(response, found)
                 else:
-                    problem = RemoteError(self._wire.refusal(response.status_code), status=response.status_code)
+                    problem = RemoteError(self._http.refusal(response.status_code), status=response.status_code)
         except RemoteError as failure:
             problem = failure
         except EventTooLargeError as error:
-            problem = RemoteError(f"{self._wire.place} sends {error}")
+            problem = RemoteError(f"{self._http.place} sends {error}")
         self._debug(problem.sentence)
         if not found.done():
             found.set_exception(problem)
@@ -170,10 +170,10 @@ class HttpSse:
         try:
             url = response.url.join(data.decode().strip())
         except (httpx.InvalidURL, ValueError):
-            raise RemoteError(f"{self._wire.place} names an endpoint that is no URL") from None
+            raise RemoteError(f"{self._http.place} names an endpoint that is no URL") from None
         ours = response.url
         if (url.scheme, url.host, url.port) != (ours.scheme, ours.host, ours.port):
-            raise RemoteError(f"{self._wire.place} names an endpoint of another origin: {redact_url(str(url))}")
+            raise RemoteError(f"{self._http.place} names an endpoint of another origin: {redact_url(str(url))}")
         return url
 
     async def _take(self, line: bytes) -> None:

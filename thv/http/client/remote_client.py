@@ -16,7 +16,7 @@ from thv.core.lines import MAX_MESSAGE
 from thv.core.message import is_batch, read_line
 from thv.errors import ThvError
 from thv.http.client.client_messages import LISTEN, error_reply, read_client
-from thv.http.client.client_state import Exchange
+from thv.http.client.client_state import PostExchange
 from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
 from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, LineOutput
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from thv.http.client.client_state import Tell
     from thv.servers.remote_spec import RemoteSpec
 
-REPLY_GRACE: Final = 10.0
+REPLY_GRACE_S: Final = 10.0
 """Seconds to wait, after the client's end of file, for replies on their way; as for a local server."""
 
-CLOSE_GRACE: Final = 1.0
+CLOSE_TIMEOUT_S: Final = 1.0
 """Seconds that the server has to take note of the end."""
 
-NOTIFY_PATIENCE: Final = 5.0
+NOTIFY_TIMEOUT_S: Final = 5.0
 """Seconds that later messages wait for a notification to be taken, so that the order is kept."""
 
 POLL: Final = 0.05
@@ -49,10 +49,10 @@ class RemoteClient:
 
     Args:
         spec: the server.
-        account: shown what passes.
+        instrumentation: passed all traffic.
         environ: where proxies are named.
-        warn: tells the user a sentence.
-        debug: whether to tell what is done, too.
+        warn: called with lines for the user.
+        debug: report what is done, too.
         client_disconnected: called once, when the client left or `stop` was called.
         stdin, stdout: the client's descriptors.
 
@@ -63,7 +63,7 @@ class RemoteClient:
     def __init__(
         self,
         spec: RemoteSpec,
-        account: SessionInstrumentation,
+        instrumentation: SessionInstrumentation,
         *,
         environ: Mapping[str, str],
         warn: Tell,
@@ -72,15 +72,15 @@ class RemoteClient:
         stdin: int = 0,
         stdout: int = 1,
     ) -> None:
-        self._wire = HttpClient(spec, environ)
-        self._account = account
-        self._tell = warn
+        self._http = HttpClient(spec, environ)
+        self._instrumentation = instrumentation
+        self._report = warn
         self._debug: Tell = warn if debug else _ignore
         self._client_gone = client_disconnected
         self._stdin, self._stdout = stdin, stdout
         self._last_complaint = ""
-        self._open: dict[Key, tuple[asyncio.Task[None], Exchange]] = {}
-        self._tasks: dict[asyncio.Task[None], Exchange] = {}
+        self._open: dict[Key, tuple[asyncio.Task[None], PostExchange]] = {}
+        self._tasks: dict[asyncio.Task[None], PostExchange] = {}
         self._stopped: int | None = None
         self._lost_output = False
         self.passed = 0
@@ -92,12 +92,12 @@ class RemoteClient:
             0, 128 + N if `stop` was called with N, or 1 if messages could not be written to stdout.
         """
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._end = asyncio.Event()  # at once: nobody waits for anything any more
+        self._end = asyncio.Event()  # at once: there is nothing left to wait for
         self._eof = asyncio.Event()
         self._output = LineOutput(self._stdout)
         self._input = LineInput(self._stdin, self._lines.put_nowait, self._at_eof)
         self._server: StreamableHttp | HttpSse = StreamableHttp(
-            self._wire, self._deliver, warn=self._say, debug=self._debug
+            self._http, self._deliver, warn=self._warn, debug=self._debug
         )
         self._input.start()
         dispatcher = asyncio.create_task(self._dispatch())
@@ -109,11 +109,11 @@ class RemoteClient:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._account.close()
+        self._instrumentation.close()
         try:
-            async with asyncio.timeout(CLOSE_GRACE):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._server.close()
-                await self._wire.close()
+                await self._http.close()
         except TimeoutError:
             self._debug("the server took no note of the end in time")
         if dispatcher.done() and not dispatcher.cancelled():
@@ -137,7 +137,7 @@ class RemoteClient:
 
     async def _last_replies(self, dispatcher: asyncio.Task[None], ended: asyncio.Task[bool]) -> None:
         """Wait for the replies on their way, and for a client that is slow to take them."""
-        deadline = time.monotonic() + REPLY_GRACE
+        deadline = time.monotonic() + REPLY_GRACE_S
         given = self._output.given
         while not ended.done():
             waiting = {task for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN}
@@ -145,7 +145,7 @@ class RemoteClient:
             in_hand = self._output.taken != self._output.given
             now = time.monotonic()
             if self._output.given != given:
-                given, deadline = self._output.given, now + REPLY_GRACE
+                given, deadline = self._output.given, now + REPLY_GRACE_S
             if (not waiting and not in_hand) or now >= deadline:
                 return
             await asyncio.wait(
@@ -162,7 +162,7 @@ class RemoteClient:
                 self._input.done(line)
                 if line is TOO_LONG:
                     sentence = f"a message of more than {MAX_MESSAGE >> 20} MiB was not sent"
-                    self._say(sentence)
+                    self._warn(sentence)
                     await self._deliver(error_reply(b"null", sentence, code=PARSE_ERROR))
                 continue
             sent = self._inspected(line if line.endswith(b"\n") else line + b"\n")
@@ -174,19 +174,19 @@ class RemoteClient:
                     await asyncio.wait({task})  # everything else depends on what it brings
             else:
                 task = asyncio.create_task(self._notify(sent, line))
-                self._tasks[task] = Exchange(sent)
+                self._tasks[task] = PostExchange(sent)
                 task.add_done_callback(self._forget)
-                await asyncio.wait({task}, timeout=NOTIFY_PATIENCE)
+                await asyncio.wait({task}, timeout=NOTIFY_TIMEOUT_S)
 
     def _inspected(self, line: bytes) -> Sent:
         """What a line of the client is, decoded once and inspected; with our trace context, if that is passed on."""
         messages = read_line(line)
         if len(messages) == 1 and not is_batch(line):
-            return read_client(self._account.on_client_message(line, messages[0]), messages)
-        return read_client(self._account.rewrite_client_data(line), messages)
+            return read_client(self._instrumentation.on_client_message(line, messages[0]), messages)
+        return read_client(self._instrumentation.rewrite_client_data(line), messages)
 
     def _begin(self, sent: Sent, line: bytes) -> asyncio.Task[None]:
-        exchange = Exchange(sent)
+        exchange = PostExchange(sent)
         task = asyncio.create_task(self._request(exchange, line))
         self._tasks[task] = exchange
         for ask in sent.asks:
@@ -200,24 +200,24 @@ class RemoteClient:
             if self._open.get(ask.key, (None,))[0] is task:
                 del self._open[ask.key]
         if not task.cancelled():
-            task.exception()  # it was told where it happened
+            task.exception()  # it was reported where it happened
 
     async def _cancel(self, key: Key) -> bool:
         """Heed a cancellation before it is sent; whether it needs not be sent."""
         task, exchange = self._open.get(key, (None, None))
         if task is None or exchange is None:
-            return not self._server.has_session  # nobody could make anything of it
+            return not self._server.has_session  # the server could make nothing of it
         if exchange.sent.is_modern and isinstance(self._server, StreamableHttp):
             task.cancel()  # closing the response is how 2026-07-28 cancels over HTTP
             return True
         try:
-            async with asyncio.timeout(NOTIFY_PATIENCE):
+            async with asyncio.timeout(NOTIFY_TIMEOUT_S):
                 await exchange.on_its_way.wait()  # or it would come before what it cancels
         except TimeoutError:
             pass
         return False
 
-    async def _request(self, exchange: Exchange, line: bytes) -> None:
+    async def _request(self, exchange: PostExchange, line: bytes) -> None:
         try:
             if exchange.sent.method == "initialize":
                 await self._initialize(exchange)
@@ -232,18 +232,18 @@ class RemoteClient:
             exchange.on_its_way.set()
             self._input.done(line)
 
-    async def _fail(self, exchange: Exchange, sentence: str, status: int | None) -> None:
-        self._say(sentence)
+    async def _fail(self, exchange: PostExchange, sentence: str, status: int | None) -> None:
+        self._warn(sentence)
         while exchange.waiting:
             await self._deliver(error_reply(exchange.waiting[0].id, sentence, status=status))
             del exchange.waiting[0]
 
-    async def _initialize(self, exchange: Exchange) -> None:
+    async def _initialize(self, exchange: PostExchange) -> None:
         server = self._server
         try:
             await server.initialize(exchange)
         except NotStreamableError as error:
-            older = HttpSse(self._wire, self._deliver, warn=self._say, debug=self._debug)
+            older = HttpSse(self._http, self._deliver, warn=self._warn, debug=self._debug)
             try:
                 await older.open()
             except RemoteError:
@@ -258,7 +258,7 @@ class RemoteClient:
         try:
             await self._server.notify(sent)
         except RemoteError as problem:
-            self._say(problem.sentence)
+            self._warn(problem.sentence)
         finally:
             self._input.done(line)
 
@@ -271,19 +271,19 @@ class RemoteClient:
         except ClientGoneError as gone:
             if not isinstance(gone.__cause__, BrokenPipeError | ConnectionResetError):
                 self._lost_output = True
-                self._say(f"messages of the server are lost: stdout cannot be written: {gone.__cause__}")
+                self._warn(f"messages of the server are lost: stdout cannot be written: {gone.__cause__}")
             self._end.set()
-            await asyncio.get_running_loop().create_future()  # until we are cancelled: there is nobody to tell
+            await asyncio.get_running_loop().create_future()  # until we are cancelled: the client is gone
         self.passed += 1
         for message in read_line(whole) if messages is None else messages:
-            self._account.on_server_message(whole, message)
+            self._instrumentation.on_server_message(whole, message)
 
-    def _say(self, sentence: str) -> None:
-        """Tell the user, unless it is what they were told last."""
+    def _warn(self, sentence: str) -> None:
+        """Report it to the user, unless it is what was reported last."""
         if sentence != self._last_complaint:
             self._last_complaint = sentence
-            self._tell(sentence)
+            self._report(sentence)
 
 
 def _ignore(_sentence: str) -> None:
-    """Tell nobody."""
+    """Discard it."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from thv.http.client.client_messages import Key
-    from thv.http.client.client_state import Exchange, McpSession, Tell
+    from thv.http.client.client_state import McpSession, PostExchange, Tell
     from thv.http.client.http_client import HttpClient
 
     Follow = Callable[[httpx.Response, ResumptionState, McpSession, None], Awaitable[None]]
@@ -60,7 +60,7 @@ class ServerStream:
         self._renew = renew
         self._debug = debug
         self._task: asyncio.Task[None] | None = None
-        self._waiting: list[Exchange] = []
+        self._waiting: list[PostExchange] = []
         self._given_up: deque[Key] = deque(maxlen=MAX_GIVEN_UP)
 
     def start(self, session: McpSession) -> None:
@@ -75,7 +75,7 @@ class ServerStream:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    async def wait_for(self, exchange: Exchange, seconds: float | None) -> None:
+    async def wait_for(self, exchange: PostExchange, seconds: float | None) -> None:
         """Wait until the replies have come here, the time is over, or the server turns out to have no such stream."""
         if self._task is None or self._task.done() or exchange.silent:
             return
@@ -88,7 +88,7 @@ class ServerStream:
         finally:
             self._waiting.remove(exchange)
 
-    def give_up(self, exchange: Exchange) -> None:
+    def give_up(self, exchange: PostExchange) -> None:
         """The requests that still wait get an error: a reply that comes later would be a second one."""
         self._given_up.extend(ask.key for ask in exchange.waiting)
 
@@ -96,7 +96,7 @@ class ServerStream:
         """Whether these replies come after the error."""
         return bool(self._given_up) and all(key in self._given_up for key in keys)
 
-    def waiting_for(self, keys: Sequence[Key | None]) -> Exchange | None:
+    def waiting_for(self, keys: Sequence[Key | None]) -> PostExchange | None:
         """The exchange that waits here for one of these replies."""
         named = [key for key in keys if key is not None]
         return next(

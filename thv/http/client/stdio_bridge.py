@@ -28,14 +28,14 @@ LINE_COST = 4096
 """What each line counts besides its bytes: the objects that follow it around."""
 
 AT_ONCE = getattr(select, "PIPE_BUF", 0)
-"""Bytes that a pipe takes at once when it is said to take any (POSIX.1-2024, `write`): no thread is needed for them."""
+"""Bytes that a writable pipe takes at once (POSIX.1-2024, `write`): no thread is needed for them."""
 
 TOO_LONG = b""
 """Stands for a line that was too long and is lost; see `LineSplitter`."""
 
 
 class ClientGoneError(Exception):
-    """Nobody reads our output any more."""
+    """The client no longer reads our output."""
 
 
 class LineInput:
@@ -122,7 +122,7 @@ class LineOutput:
         Cancelling the wait does not take the line back.
 
         Raises:
-            ClientGoneError: nobody reads any more.
+            ClientGoneError: the client no longer reads.
         """
         self.taken += 1
         try:
@@ -175,4 +175,4 @@ class LineOutput:
             written.set_result(None)
         else:
             written.set_exception(outcome)
-            written.exception()  # whoever waited may have been cancelled
+            written.exception()  # the writer may have been cancelled

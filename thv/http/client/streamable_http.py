@@ -24,7 +24,7 @@ from thv.http.client.client_messages import (
     one_line,
     read_server,
 )
-from thv.http.client.client_state import Exchange, McpSession, ResumptionState, is_visible
+from thv.http.client.client_state import McpSession, PostExchange, ResumptionState, is_visible
 from thv.http.client.http_client import RemoteError
 from thv.http.client.server_stream import ERROR_BODY, EVENTS, ServerStream, is_expired, media_type, stream_headers
 from thv.http.sse import EventParser, EventTooLargeError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from thv.http.client.client_state import Deliver, Tell
     from thv.http.client.http_client import HttpClient
 
-LINGER: Final = 1.0
+LINGER_S: Final = 1.0
 """Seconds a stream is read on after its reply: it ends by then, and its connection can be used again."""
 
 MAX_RESUMES: Final = 4
@@ -85,23 +85,23 @@ class StreamableHttp:
     """The client's side of one connection to a server of streamable HTTP.
 
     Args:
-        wire: the HTTP client.
+        http: the HTTP client.
         deliver: hands one line, without its newline, to our client; returns once it was taken.
         warn: tells the user a sentence.
         debug: tells what is done, when that was asked for.
     """
 
-    def __init__(self, wire: HttpClient, deliver: Deliver, *, warn: Tell, debug: Tell) -> None:
-        self._wire = wire
+    def __init__(self, http: HttpClient, deliver: Deliver, *, warn: Tell, debug: Tell) -> None:
+        self._http = http
         self._deliver = deliver
-        self._say = warn
+        self._warn = warn
         self._debug = debug
         self._session: McpSession | None = None
         self._initialize: Sent | None = None
         self._initialized: Sent | None = None
         self._renewing = asyncio.Lock()
         self._server_stream = ServerStream(
-            wire,
+            http,
             self._follow,
             is_current=lambda session: session is self._session,
             renew=self._renewed,
@@ -115,11 +115,11 @@ class StreamableHttp:
         """Whether `initialize` was answered."""
         return self._session is not None
 
-    async def initialize(self, exchange: Exchange) -> None:
+    async def initialize(self, exchange: PostExchange) -> None:
         """Bring `initialize` to its end.
 
         Raises:
-            RemoteProblem: it failed.
+            RemoteError: it failed.
             NotStreamableError: the server may be one of the older transport.
         """
         self._server_stream.stop()
@@ -128,11 +128,11 @@ class StreamableHttp:
         await self._post(exchange, session)
         self._session = session if session.version is not None else None
 
-    async def request(self, exchange: Exchange) -> None:
+    async def request(self, exchange: PostExchange) -> None:
         """Bring requests to their end: every reply was handed on.
 
         Raises:
-            RemoteProblem: those that still wait will get no reply.
+            RemoteError: those that still wait will get no reply.
         """
         sent = exchange.sent
         session = None if sent.is_modern else self._session
@@ -144,7 +144,7 @@ class StreamableHttp:
         if session is not None:
             session = await self._renewed(session)
             if await self._post(exchange, session) is not None:
-                raise RemoteError(f"{self._wire.place} forgets each session at once")
+                raise RemoteError(f"{self._http.place} forgets each session at once")
         else:
             if await self._learn_headers(exchange.sent):
                 rejected = await self._post(exchange, None)
@@ -155,12 +155,12 @@ class StreamableHttp:
         """Hand on a notification or a reply.
 
         Raises:
-            RemoteProblem: the server did not take it.
+            RemoteError: the server did not take it.
         """
         session = None if sent.is_modern else self._session
-        if await self._post(Exchange(sent), session) is not None and session is not None:
+        if await self._post(PostExchange(sent), session) is not None and session is not None:
             session = await self._renewed(session)
-            await self._post(Exchange(sent), session)
+            await self._post(PostExchange(sent), session)
         if sent.method == "notifications/initialized" and session is not None:
             self._initialized = sent
             self._server_stream.start(session)
@@ -171,7 +171,7 @@ class StreamableHttp:
         session, self._session = self._session, None
         if session is not None and session.id is not None:
             try:
-                async with self._wire.stream("DELETE", session.headers) as response:
+                async with self._http.stream("DELETE", session.headers) as response:
                     self._debug(f"DELETE: {response.status_code}")
             except RemoteError as problem:
                 self._debug(f"DELETE: {problem.sentence}")
@@ -196,14 +196,14 @@ class StreamableHttp:
             }
         return headers
 
-    async def _post(self, exchange: Exchange, session: McpSession | None) -> Rejected | None:
+    async def _post(self, exchange: PostExchange, session: McpSession | None) -> Rejected | None:
         """Post it and hand on what comes.
 
         Raises:
-            RemoteProblem: it failed.
+            RemoteError: it failed.
         """
         sent = exchange.sent
-        async with self._wire.stream(
+        async with self._http.stream(
             "POST", self._headers(sent, session), sent.line, on_sent=exchange.on_its_way.set
         ) as response:
             exchange.on_its_way.set()
@@ -215,7 +215,7 @@ class StreamableHttp:
                 session.id = response.headers.get("Mcp-Session-Id") or None
                 if session.id is not None and not is_visible(session.id):
                     session.id = None
-                    raise RemoteError(f"{self._wire.place} names a session by an id that no header can carry")
+                    raise RemoteError(f"{self._http.place} names a session by an id that no header can carry")
             if kind == EVENTS:
                 await self._follow(response, exchange.cursor, session, exchange)
             elif exchange.waiting and response.status_code not in ACCEPTED_STATUSES:
@@ -228,27 +228,27 @@ class StreamableHttp:
             if exchange.waiting:
                 self._server_stream.give_up(exchange)
                 how = f"takes the request and answers nothing ({response.status_code})" if accepted else NO_REPLY
-                raise RemoteError(f"{self._wire.place} {how}")
+                raise RemoteError(f"{self._http.place} {how}")
         return None
 
     async def _take_body(
-        self, exchange: Exchange, response: httpx.Response, kind: str, session: McpSession | None
+        self, exchange: PostExchange, response: httpx.Response, kind: str, session: McpSession | None
     ) -> None:
-        place = self._wire.place
+        place = self._http.place
         if kind != "application/json":
             raise RemoteError(f"{place} answers with {kind or 'no media type'}, where MCP wants JSON or events")
-        line = one_line(await self._wire.body(response))
+        line = one_line(await self._http.body(response))
         if not line:
             raise RemoteError(f"{place} answers with a body that is no JSON-RPC message")
         await self._take(exchange, line, session)
 
     async def _refused(
-        self, exchange: Exchange, session: McpSession | None, response: httpx.Response
+        self, exchange: PostExchange, session: McpSession | None, response: httpx.Response
     ) -> Rejected | None:
         """Deal with a status that is no success."""
         sent, status = exchange.sent, response.status_code
-        body = one_line(await self._wire.body(response, ERROR_BODY))
-        problem = RemoteError(self._wire.refusal(status), status=status)
+        body = one_line(await self._http.body(response, ERROR_BODY))
+        problem = RemoteError(self._http.refusal(status), status=status)
         code = error_code(body) if body else None
         if sent.method == "initialize":
             if status in LEGACY_STATUSES and not exchange.silent and not is_modern_error(code):
@@ -259,18 +259,18 @@ class StreamableHttp:
             return Rejected(body, is_expired=False)
         if await self.explained(exchange, body):
             if status in TOLD_STATUSES:
-                self._say(problem.sentence)
+                self._warn(problem.sentence)
             return None
         raise problem
 
-    async def explained(self, exchange: Exchange, body: bytes) -> bool:
+    async def explained(self, exchange: PostExchange, body: bytes) -> bool:
         """Hand on the server's own error, if the body is one: it says more than a status. Whether it is the reply."""
         if not body or error_code(body) is None or not exchange.waiting:
             return False
         await self._take(exchange, body, None)
         return not exchange.waiting
 
-    async def _take(self, exchange: Exchange | None, line: bytes, session: McpSession | None) -> None:
+    async def _take(self, exchange: PostExchange | None, line: bytes, session: McpSession | None) -> None:
         """Hand on one line of the server, and take note of what it settles."""
         messages = read_server(line)
         if not messages:
@@ -300,19 +300,23 @@ class StreamableHttp:
     # Event streams.
 
     async def _follow(
-        self, response: httpx.Response, cursor: ResumptionState, session: McpSession | None, exchange: Exchange | None
+        self,
+        response: httpx.Response,
+        cursor: ResumptionState,
+        session: McpSession | None,
+        exchange: PostExchange | None,
     ) -> None:
         """Hand on what an event stream brings, until it ends or breaks.
 
         Raises:
-            RemoteProblem: it cannot be read any further, so resuming it would not help.
+            RemoteError: it cannot be read any further, so resuming it would not help.
         """
         parser = EventParser()
         chunks = response.aiter_bytes()
         try:
             while True:
                 is_over = exchange is not None and not exchange.waiting
-                async with asyncio.timeout(LINGER if is_over else None):
+                async with asyncio.timeout(LINGER_S if is_over else None):
                     chunk = await anext(chunks, None)
                 if chunk is None:
                     return
@@ -324,11 +328,11 @@ class StreamableHttp:
         except TimeoutError:
             return  # the reply came, and the server keeps the stream open for no reason
         except EventTooLargeError as error:
-            raise RemoteError(f"{self._wire.place} sends {error}") from error
+            raise RemoteError(f"{self._http.place} sends {error}") from error
         except httpx.HTTPError as error:
-            self._debug(self._wire.explain(error))
+            self._debug(self._http.explain(error))
 
-    async def _resume(self, exchange: Exchange, session: McpSession | None) -> None:
+    async def _resume(self, exchange: PostExchange, session: McpSession | None) -> None:
         """Ask for the rest of a broken stream until its replies have come (2025-11-25, "Resumability")."""
         cursor = exchange.cursor
         failures = 0
@@ -339,11 +343,11 @@ class StreamableHttp:
                     return
             if session is None or cursor.last_id is None or failures > MAX_RESUMES:
                 self._server_stream.give_up(exchange)
-                raise RemoteError(f"{self._wire.place} ended its stream before the reply came")
+                raise RemoteError(f"{self._http.place} ended its stream before the reply came")
             await asyncio.sleep(cursor.delay(failures))
             events = cursor.events
             try:
-                async with self._wire.stream("GET", stream_headers(session, cursor)) as response:
+                async with self._http.stream("GET", stream_headers(session, cursor)) as response:
                     self._debug(f"GET to resume: {response.status_code}")
                     if response.is_success and media_type(response) == EVENTS:
                         await self._follow(response, cursor, session, exchange)
@@ -359,7 +363,9 @@ class StreamableHttp:
         invalid = [name for result in results if result is not None for name in self._tools.learn(result.tools)]
         if not invalid:
             return line
-        self._say(f"{self._wire.place}: not listed, for its x-mcp-header annotations are invalid: {', '.join(invalid)}")
+        self._warn(
+            f"{self._http.place}: not listed, for its x-mcp-header annotations are invalid: {', '.join(invalid)}"
+        )
         return without_tools(line, invalid)
 
     # A session that the server forgot, and headers that it misses.
@@ -368,25 +374,25 @@ class StreamableHttp:
         """A session in place of one that the server does not know any more: begun as our client began the first.
 
         Raises:
-            RemoteProblem: the server refuses, or speaks another revision now.
+            RemoteError: the server refuses, or speaks another revision now.
         """
         async with self._renewing:
             if self._session is not None and self._session is not stale:
                 return self._session
-            place = self._wire.place
+            place = self._http.place
             if self._initialize is None:
                 raise RemoteError(f"{place} forgot the session")
             session = McpSession()
-            exchange = Exchange(self._initialize, silent=True)
+            exchange = PostExchange(self._initialize, silent=True)
             await self._post(exchange, session)
             if session.version is None:
                 raise RemoteError(f"{place} forgot the session and refuses a new one")
             if session.version != stale.version:
                 raise RemoteError(f"{place} forgot the session and speaks another revision of MCP now: start anew")
             self._session = session
-            self._say(f"{place} forgot the session; a new one was begun")
+            self._warn(f"{place} forgot the session; a new one was begun")
             if self._initialized is not None:
-                await self._post(Exchange(self._initialized), session)
+                await self._post(PostExchange(self._initialized), session)
                 self._server_stream.start(session)
             return session
 
@@ -395,7 +401,7 @@ class StreamableHttp:
         before = self._tool_headers(call)
         cursor: str | None = None
         for _ in range(MAX_PAGES):
-            exchange = Exchange(list_tools(call, cursor), silent=True)
+            exchange = PostExchange(list_tools(call, cursor), silent=True)
             await self._post(exchange, None)
             cursor = None if exchange.reply is None else next_cursor(exchange.reply)
             if cursor is None:

@@ -63,7 +63,7 @@ class HttpRequest:
             caught up.
         is_disconnected: the client has left.
         is_answered: the response is whole, or can never be.
-        is_deferred: set by a handler that returns before the response, which somebody else will send.
+        is_deferred: set by a handler that returns before the response, which is sent later.
     """
 
     __slots__ = (
