@@ -35,6 +35,12 @@ def test_a_small_soak_counts_every_outcome_and_finds_no_growth() -> None:
     assert "counted {'success': 18270, 'error': 2030}" in done.stdout
 
 
+def test_no_server_is_left_when_thv_is_killed_at_its_birth() -> None:
+    done = run("orphans.py", "--tries", "3", "--delays", "0", "5")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == [["0", "of", "3"]] * 2
+
+
 @pytest.mark.slow
 def test_the_benchmark_measures_every_figure_of_its_peers(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
