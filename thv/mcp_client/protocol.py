@@ -138,6 +138,7 @@ def to_json(value: Any, *, indent: str | None = None, start: str = "\n") -> str:
     return f"{brackets[0]}{inner}{body}{'' if indent is None else start}{brackets[1]}"
 
 
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _CONTROLS: Final = re.compile("[\x7f-\x9f]")
 
 
@@ -335,3 +336,30 @@ def _object(value: Any) -> JsonObject:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def request_number(request_id: Any) -> int | None:
+    """The number of the request that an id means: servers are met that send `"1"` or `1.0` for `1`."""
+    if isinstance(request_id, bool):
+        return None
+    if isinstance(request_id, str):
+        return int(request_id) if _NUMBER.fullmatch(request_id) else None
+    if isinstance(request_id, float):
+        return int(request_id) if request_id.is_integer() else None
+    return request_id if isinstance(request_id, int) else None
+
+
+def checked_result(result: JsonObject) -> JsonObject:
+    """The result of a tool call, with a list of content.
+
+    Raises:
+        ProtocolViolationError: it is none, or a task.
+    """
+    if isinstance(result.get("task"), dict) or result.get("resultType") == "task":
+        raise ProtocolViolationError("the server answered with a task, which was not asked for")
+    content = result.get("content")
+    if content is None and result.get("structuredContent") is not None:
+        return {**result, "content": []}
+    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
+        raise ProtocolViolationError(f"the server's result has no list of content: {shorten(to_json(result))}")
+    return result

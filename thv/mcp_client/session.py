@@ -6,7 +6,6 @@ Nothing a server does raises anything but `McpClientError`. Requests of the serv
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -22,11 +21,13 @@ from thv.mcp_client.protocol import (
     Request,
     ServerEndedError,
     ServerIdentity,
+    checked_result,
     encode,
     negotiate,
     read_line,
     reply_ids,
     request_meta,
+    request_number,
     shorten,
     to_json,
 )
@@ -56,8 +57,6 @@ PROGRESS_TOKEN: Final = 1
 
 MAX_LINE_SHOWN: Final = 800
 """Bytes looked at for what an error message shows of a line."""
-
-_NUMBER: Final = re.compile("[0-9]{1,9}")
 
 INPUT_RETRY_DELAY_S: Final = 0.1
 """Seconds before a call is repeated for a server that asked for time rather than input."""
@@ -107,7 +106,7 @@ class ClientSession:
         self._connection: Connection | None = None
         self._timeout = timeout
         self._callbacks = callbacks or Callbacks()
-        self._capabilities: JsonObject = {"elicitation": {}} if self._callbacks.elicit else {}
+        self._capabilities: JsonObject = {"elicitation": {"form": {}, "url": {}}} if self._callbacks.elicit else {}
         self._last_id = 0
         self._open: dict[int, str] = {}  # the method of each request that has no reply yet
         self._stray: McpClientError | None = None  # what a wrong reply means if the right one does not follow
@@ -219,7 +218,7 @@ class ClientSession:
             if not isinstance(result, dict):
                 raise ProtocolViolationError(f"the server answered tools/call with {shorten(to_json(result))}")
             if result.get("resultType") != "input_required":
-                return _checked_result(result)
+                return checked_result(result)
             params.update(self._requested_input(result))
         raise ProtocolViolationError(f"the server asked for input {MAX_INPUT_ROUNDS} times and did not finish the call")
 
@@ -303,7 +302,7 @@ class ClientSession:
     def _take(self, line: bytes) -> Reply | None:
         messages = read_line(line)
         if messages is None:
-            if any(_request_number(number) in self._open for number in reply_ids(line)):
+            if any(request_number(number) in self._open for number in reply_ids(line)):
                 raise ProtocolViolationError("the server's reply cannot be read: it nests too deeply, or is not JSON")
             start = shorten(line[:MAX_LINE_SHOWN].decode("utf-8", "replace"))
             self._suspect(ProtocolViolationError(f"the server sent JSON-RPC that cannot be read: {start}"))
@@ -318,7 +317,7 @@ class ClientSession:
         return first
 
     def _match(self, message: JsonObject) -> Reply | None:
-        number = _request_number(message.get("id"))
+        number = request_number(message.get("id"))
         method = self._open.pop(number, None) if number is not None else None
         error = JsonRpcError(message["error"]) if message.get("error") is not None else None
         if method is not None:
@@ -385,25 +384,3 @@ class ClientSession:
 
 def _timed_out(limit: float | None) -> ReplyTimeoutError:
     return ReplyTimeoutError(f"the server did not answer within {limit:g} seconds")
-
-
-def _request_number(request_id: Any) -> int | None:
-    """The number of the request that an id means: servers are met that send `"1"` or `1.0` for `1`."""
-    if isinstance(request_id, bool):
-        return None
-    if isinstance(request_id, str):
-        return int(request_id) if _NUMBER.fullmatch(request_id) else None
-    if isinstance(request_id, float):
-        return int(request_id) if request_id.is_integer() else None
-    return request_id if isinstance(request_id, int) else None
-
-
-def _checked_result(result: JsonObject) -> JsonObject:
-    if isinstance(result.get("task"), dict) or result.get("resultType") == "task":
-        raise ProtocolViolationError("the server answered with a task, which was not asked for")
-    content = result.get("content")
-    if content is None and result.get("structuredContent") is not None:
-        return {**result, "content": []}
-    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        raise ProtocolViolationError(f"the server's result has no list of content: {shorten(to_json(result))}")
-    return result
