@@ -208,7 +208,7 @@ def test_what_is_remembered_is_the_users_own_no_and_not_that_of_a_build(
 def test_a_decision_cannot_be_changed() -> None:
     consent = decided({})
     with pytest.raises(AttributeError):
-        consent.enabled = False
+        consent.enabled = False  # type: ignore[misc]  # refused at run time, too
     assert "enabled=True" in repr(consent)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from thv.analytics.constants import CI, DO_NOT_TRACK, FLAG, SDK_DISABLED, SETTING, SWITCH, SWITCHES
 from thv.core.booleans import BOOLEANS
+from thv.core.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     Kind: TypeAlias = Literal["flag", "environment", "server-environment", "file", "remembered", "default"]
 
 
-class Consent:
+class Consent(Frozen):
     """Whether usage analytics are on, which source decided, and what to tell the user about it.
 
     Attributes:
@@ -29,25 +30,10 @@ class Consent:
         warning: one line for stderr when a source could not be understood and analytics are off because of it.
     """
 
-    __slots__ = ("enabled", "kind", "source", "warning")
-
     enabled: bool
     kind: Kind
     source: str
-    warning: str | None
-
-    def __init__(self, *, enabled: bool, kind: Kind, source: str, warning: str | None = None) -> None:
-        set_once = object.__setattr__
-        set_once(self, "enabled", enabled)
-        set_once(self, "kind", kind)
-        set_once(self, "source", source)
-        set_once(self, "warning", warning)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a decision is final: {name} cannot be changed")
-
-    def __repr__(self) -> str:
-        return f"Consent(enabled={self.enabled}, source={self.source!r}, warning={self.warning!r})"
+    warning: str | None = None
 
 
 def decide(
