@@ -5,11 +5,11 @@ _thv_look() { # COMMAND: what may follow it
     verbs='' flags='' places='' tail=''
     case $1 in
     '')
-        verbs='run proxy doctor log top report why mcp client config analytics operator version help completion'
+        verbs='run proxy doctor log top report why mcp client auth config analytics operator version help completion'
         flags='--version,-V --debug --help,-h'
         ;;
     'run')
-        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --network=nothing +--volume=file --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --restart=nothing --call-timeout=nothing --no-journal --journal-capture --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
+        flags='+--env,-e=nothing +--env-file=file --name=nothing --cwd=directory --network=nothing +--volume=file --transport=stdio/streamable-http/sse --target-port=nothing --proxy-port=nothing --host=nothing --shared --max-sessions=nothing --session-ttl=nothing +--allowed-origins=nothing +--allowed-hosts=nothing --auth-token-file=file --no-auth +--header=nothing +--header-file=file --bearer-token-file=file --ca-file=file --client-id=nothing --restart=nothing --call-timeout=nothing --no-journal --journal-capture --debug --otel-usage-analytics-enabled=?true/false --otel-endpoint=nothing --otel-protocol=protocol +--otel-headers=nothing --otel-insecure=?true/false --otel-tracing-enabled=?true/false --otel-metrics-enabled=?true/false --otel-sampling-rate=nothing --otel-service-name=nothing +--otel-env-vars=nothing +--otel-custom-attributes=nothing --otel-use-legacy-attributes=?true/false --otel-enable-prometheus-metrics-path=?true/false --otel-capture-arguments=?true/false --otel-propagate=?true/false --help,-h'
         places='server'
         tail='command'
         ;;
@@ -65,6 +65,21 @@ _thv_look() { # COMMAND: what may follow it
     'client unwrap')
         flags='+--server=client-server --project=directory --dry-run --format=text/json --help,-h'
         places='client ...'
+        ;;
+    'auth')
+        verbs='login list logout'
+        flags='--help,-h'
+        ;;
+    'auth login')
+        flags='--client-id=nothing --scope=nothing --callback-port=nothing --timeout=nothing --ca-file=file --no-browser --help,-h'
+        places='nothing'
+        ;;
+    'auth list')
+        flags='--format=text/json --help,-h'
+        ;;
+    'auth logout')
+        flags='--all --help,-h'
+        places='nothing'
         ;;
     'config')
         verbs='path edit otel journal'
@@ -169,7 +184,7 @@ _thv_words() { # KIND: the words of it
     'stdio/streamable-http/sse') found='stdio streamable-http sse' ;;
     'text/json') found='text json' ;;
     'server/uptime/calls/errors/in-flight/p95/rate') found='server uptime calls errors in-flight p95 rate' ;;
-    'verb') found='run proxy doctor log top report why mcp client config analytics operator version help completion' ;;
+    'verb') found='run proxy doctor log top report why mcp client auth config analytics operator version help completion' ;;
     *) found='' ;;
     esac
 }

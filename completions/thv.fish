@@ -18,6 +18,7 @@ function __thv_look -S # COMMAND: what may follow it
                 'why'\t'Show how sessions ended' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'client'\t'Put thv in front of your MCP clients\' servers' \
+                'auth'\t'Log in to remote MCP servers, and out again' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
                 'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each' \
@@ -51,6 +52,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '+--header-file=file'\t'Read headers from FILE, one NAME: VALUE a line' \
                 '--bearer-token-file=file'\t'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
                 '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
+                '--client-id=nothing'\t'Log in as client ID, or with the URL of a client metadata document; by default thv registers itself' \
                 '--restart=nothing'\t'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default' \
                 '--call-timeout=nothing'\t'Cancel a tool call after SECONDS without reply or progress; its client gets an error' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
@@ -242,6 +244,32 @@ function __thv_look -S # COMMAND: what may follow it
                 '--format=text/json'\t'How to print the answer' \
                 '--help,-h'\t'Show this message and exit'
             set places client ...
+        case 'auth'
+            set verbs \
+                'login'\t'Log in to a remote server with your browser' \
+                'list'\t'List the servers that you are logged in to' \
+                'logout'\t'Forget a log-in, and tell the server\'s issuer so where it takes that'
+            set flags \
+                '--help,-h'\t'Show this message and exit'
+        case 'auth login'
+            set flags \
+                '--client-id=nothing'\t'Use ID, or the URL of a client metadata document; by default thv registers itself' \
+                '--scope=nothing'\t'Ask for SCOPES; by default for what the server says' \
+                '--callback-port=nothing'\t'Let the browser come back to PORT; by default a free one' \
+                '--timeout=nothing'\t'Wait at most SECONDS for the browser; by default 300' \
+                '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
+                '--no-browser'\t'Show the address to open, and open no browser' \
+                '--help,-h'\t'Show this message and exit'
+            set places nothing
+        case 'auth list'
+            set flags \
+                '--format=text/json'\t'How to print the answer' \
+                '--help,-h'\t'Show this message and exit'
+        case 'auth logout'
+            set flags \
+                '--all'\t'Log out of every server' \
+                '--help,-h'\t'Show this message and exit'
+            set places nothing
         case 'config'
             set verbs \
                 'path'\t'Print where the config file is, whether or not it exists' \
@@ -496,6 +524,7 @@ function __thv_words -S # KIND: the words of it
                 'why'\t'Show how sessions ended' \
                 'mcp'\t'Try an MCP server by hand, through the same relay as a client' \
                 'client'\t'Put thv in front of your MCP clients\' servers' \
+                'auth'\t'Log in to remote MCP servers, and out again' \
                 'config'\t'Read and change the config file' \
                 'analytics'\t'See whether usage analytics are on, and what is sent' \
                 'operator'\t'Run MCP servers on Kubernetes: one MCPServer resource each' \

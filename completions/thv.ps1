@@ -16,6 +16,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('why', 'Show how sessions ended'),
             @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
             @('client', 'Put thv in front of your MCP clients'' servers'),
+            @('auth', 'Log in to remote MCP servers, and out again'),
             @('config', 'Read and change the config file'),
             @('analytics', 'See whether usage analytics are on, and what is sent'),
             @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each'),
@@ -55,6 +56,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('+--header-file=file', 'Read headers from FILE, one NAME: VALUE a line'),
             @('--bearer-token-file=file', 'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN'),
             @('--ca-file=file', 'Also trust the certificate authorities in FILE'),
+            @('--client-id=nothing', 'Log in as client ID, or with the URL of a client metadata document; by default thv registers itself'),
             @('--restart=nothing', 'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default'),
             @('--call-timeout=nothing', 'Cancel a tool call after SECONDS without reply or progress; its client gets an error'),
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
@@ -295,6 +297,48 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--help,-h', 'Show this message and exit')
         )
         places = @('client', '...')
+        tail = ''
+    }
+    $commands['auth'] = @{
+        verbs = @(
+            @('login', 'Log in to a remote server with your browser'),
+            @('list', 'List the servers that you are logged in to'),
+            @('logout', 'Forget a log-in, and tell the server''s issuer so where it takes that')
+        )
+        flags = @(, @('--help,-h', 'Show this message and exit'))
+        places = @()
+        tail = ''
+    }
+    $commands['auth login'] = @{
+        verbs = @()
+        flags = @(
+            @('--client-id=nothing', 'Use ID, or the URL of a client metadata document; by default thv registers itself'),
+            @('--scope=nothing', 'Ask for SCOPES; by default for what the server says'),
+            @('--callback-port=nothing', 'Let the browser come back to PORT; by default a free one'),
+            @('--timeout=nothing', 'Wait at most SECONDS for the browser; by default 300'),
+            @('--ca-file=file', 'Also trust the certificate authorities in FILE'),
+            @('--no-browser', 'Show the address to open, and open no browser'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('nothing')
+        tail = ''
+    }
+    $commands['auth list'] = @{
+        verbs = @()
+        flags = @(
+            @('--format=text/json', 'How to print the answer'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @()
+        tail = ''
+    }
+    $commands['auth logout'] = @{
+        verbs = @()
+        flags = @(
+            @('--all', 'Log out of every server'),
+            @('--help,-h', 'Show this message and exit')
+        )
+        places = @('nothing')
         tail = ''
     }
     $commands['config'] = @{
@@ -616,6 +660,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         @('why', 'Show how sessions ended'),
         @('mcp', 'Try an MCP server by hand, through the same relay as a client'),
         @('client', 'Put thv in front of your MCP clients'' servers'),
+        @('auth', 'Log in to remote MCP servers, and out again'),
         @('config', 'Read and change the config file'),
         @('analytics', 'See whether usage analytics are on, and what is sent'),
         @('operator', 'Run MCP servers on Kubernetes: one MCPServer resource each'),

@@ -6,6 +6,8 @@ What the user sees, in one line, and the exit code that `thv run` ends with (oth
     ├── ConfigError                     1   the config file cannot be read or changed (file, line, column)
     ├── SettingError                    1   a setting thv does not have, or a value it cannot take
     ├── JournalError                    1   the journal's store cannot be opened, read or cleared
+    ├── LoginError                      1   logging in to a remote server failed
+    │   └── OAuthError                  1   an authorization server answered with an error
     ├── UnknownServerError              1   a name the registry does not have
     ├── UsageError                      2   the command line is wrong
     ├── CommandNotFoundError          127   the command, or its runner, is not there
@@ -83,6 +85,10 @@ class SettingError(ThvError):
 
 class JournalError(ThvError):
     """The journal's store cannot be opened, read or cleared."""
+
+
+class LoginError(ThvError):
+    """Logging in to a remote server failed, or is needed and cannot be done here."""
 
 
 class UnknownServerError(ThvError):

@@ -59,6 +59,8 @@ KIND_OF = {
     "NAMESPACE": NOTHING,
     "IMAGE": NOTHING,
     "URL": NOTHING,
+    "ID": NOTHING,
+    "SCOPES": NOTHING,
     "ORIGIN": NOTHING,
     "HOST": NOTHING,
     "N": NOTHING,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, client, commands, config, log, mcp_commands, operator, report, top, why
+from thv.cli import analytics, auth, client, commands, config, log, mcp_commands, operator, report, top, why
 from thv.cli.help_text import Command, Group, format_usage_error, listed
 from thv.cli.output import INTERRUPTED, run_to_exit_code
 from thv.cli.proxy_options import OPTIONS as PROXY_OPTIONS
@@ -155,6 +155,7 @@ add_table_command(
 
 app.add_typer(mcp_commands.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(client.app, name="client", context_settings=HELP_NAMES)
+app.add_typer(auth.app, name="auth", context_settings=HELP_NAMES)
 app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 app.add_typer(operator.app, name="operator", context_settings=HELP_NAMES)

@@ -130,6 +130,12 @@ OPTIONS = (
         text="Also trust the certificate authorities in FILE.",
     ),
     Option(
+        "--client-id",
+        metavar="ID",
+        heading=A_REMOTE_SERVER,
+        text="Log in as client ID, or with the URL of a client metadata document; by default thv registers itself.",
+    ),
+    Option(
         "--restart",
         metavar="[=N]",
         bare=DEFAULT_RESTARTS,
@@ -235,6 +241,7 @@ class RunRequest(Frozen):
     header_file: Sequence[str] = ()
     bearer_token_file: str | None = None
     ca_file: str | None = None
+    client_id: str | None = None
     restart: str | None = None
     call_timeout: str | None = None
     no_journal: bool = False

@@ -64,6 +64,7 @@ def resolve_remote_request(request: RunRequest) -> RemoteSpec:
         header_file=request.header_file,
         bearer_token_file=request.bearer_token_file,
         ca_file=request.ca_file,
+        client_id=request.client_id,
         name=request.name,
     )
 

@@ -57,6 +57,7 @@ class RemoteSpec(Frozen):
         headers: what to send with every request, in order.
         token_file: the file whose content is the bearer token; read anew when the server refuses the token.
         ca_file: certificates of authorities to trust on top of the system's.
+        client_id: how thv is known where the user logs in, if they said so.
     """
 
     name: str
@@ -64,6 +65,7 @@ class RemoteSpec(Frozen):
     headers: tuple[tuple[str, str], ...] = ()
     token_file: str | None = None
     ca_file: str | None = None
+    client_id: str | None = None
 
     @property
     def place(self) -> str:
@@ -93,6 +95,7 @@ def resolve_remote(
     header_file: Sequence[str] = (),
     bearer_token_file: str | None = None,
     ca_file: str | None = None,
+    client_id: str | None = None,
     name: str | None = None,
 ) -> RemoteSpec:
     """What the user typed, as a value. Files are read here once, so that a mistake is reported before a client waits.
@@ -104,6 +107,7 @@ def resolve_remote(
         header_file: each ``--header-file``, a file of such lines. ``--header`` wins.
         bearer_token_file: ``--bearer-token-file``.
         ca_file: ``--ca-file``.
+        client_id: ``--client-id``.
         name: ``--name``.
 
     Raises:
@@ -128,13 +132,24 @@ def resolve_remote(
     if ca_file is not None:
         ca_file = os.path.abspath(os.path.expanduser(ca_file))
         _lines(ca_file, "--ca-file")
+    has_credentials = token_file is not None or "authorization" in headers or parts.username is not None
+    if client_id is not None and has_credentials:
+        raise UsageError("--client-id is for logging in, and credentials are given: give one of the two")
     return RemoteSpec(
         name=name or str(parts.hostname),
         url=server,
         headers=tuple(headers.values()),
         token_file=token_file,
         ca_file=ca_file,
+        client_id=client_id,
     )
+
+
+def may_log_in(spec: RemoteSpec) -> bool:
+    """Whether tokens of a log-in may be sent: no credentials are given, and nobody on the way can read them."""
+    parts = _split(spec.url)
+    has_credentials = spec.has_authorization or parts.username is not None
+    return not has_credentials and (parts.scheme == "https" or is_loopback(parts.hostname))
 
 
 def read_token(path: str) -> str:

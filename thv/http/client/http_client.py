@@ -17,12 +17,13 @@ import httpx
 
 from thv import __version__
 from thv.core.net import create_tls_context, proxy_for, redact_url
-from thv.errors import ThvError
+from thv.errors import LoginError, ThvError
 from thv.servers.remote_spec import TOKEN_VARIABLE, read_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+    from thv.auth.authorizer import Authorizer
     from thv.servers.remote_spec import RemoteSpec
 
 CONNECT_TIMEOUT: Final = 20.0
@@ -41,6 +42,9 @@ CODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 FOLLOWED: Final = {"POST": (307, 308), "GET": (301, 302, 303, 307, 308), "DELETE": (307, 308)}
 """The redirects that keep a method. For POST the others would turn it into GET."""
+
+REFUSED: Final = frozenset({401, 403})
+"""The statuses that other credentials may change."""
 
 KEEPALIVE: Final = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -69,13 +73,15 @@ class HttpClient:
     Args:
         spec: where it is, and what to say with every request.
         environ: where proxies are named.
+        authorizer: has the header of a log-in; None where the user gave credentials.
 
     Raises:
         ThvError: the proxy or the file of authorities cannot be used.
     """
 
-    def __init__(self, spec: RemoteSpec, environ: Mapping[str, str]) -> None:
+    def __init__(self, spec: RemoteSpec, environ: Mapping[str, str], authorizer: Authorizer | None = None) -> None:
         self._spec = spec
+        self._authorizer = authorizer
         try:
             self.url = httpx.URL(spec.url)
         except (httpx.InvalidURL, ValueError) as error:
@@ -112,6 +118,8 @@ class HttpClient:
 
     async def close(self) -> None:
         """End every connection."""
+        if self._authorizer is not None:
+            await self._authorizer.close()
         await self._client.aclose()
 
     @asynccontextmanager
@@ -137,15 +145,17 @@ class HttpClient:
             RemoteError: there was no response, or a redirect that is not followed.
         """
         url = url or self.url
-        renewed = False
+        renewals = 0
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._send(method, headers, content, url, on_sent)
+            authorization = None if self._authorizer is None else await self._authorizer.authorization()
+            sent_headers = headers if authorization is None else {**headers, "Authorization": authorization}
+            response = await self._send(method, sent_headers, content, url, on_sent)
             try:
                 if response.status_code in FOLLOWED[method] or response.has_redirect_location:
                     url = self._redirected(response, method)
                     continue
-                if response.status_code == httpx.codes.UNAUTHORIZED and not renewed and self._renew_token():
-                    renewed = True
+                if response.status_code in REFUSED and await self._renew(response, method, authorization, renewals):
+                    renewals += 1
                     continue
                 if response.headers.get("Content-Encoding", "").strip().lower() not in CODINGS:
                     raise RemoteError(f"{self.place} answers in a Content-Encoding that was not asked for")
@@ -193,7 +203,26 @@ class HttpClient:
             )
         return url
 
-    def _renew_token(self) -> bool:
+    async def _renew(self, response: httpx.Response, method: str, used: str | None, attempt: int) -> bool:
+        """Whether there are other credentials than those that were refused.
+
+        Raises:
+            RemoteError: the user has to log in first.
+        """
+        if self._authorizer is None:
+            return attempt == 0 and response.status_code == httpx.codes.UNAUTHORIZED and self._reread_token()
+        try:
+            return await self._authorizer.renew(
+                response.status_code,
+                response.headers.get_list("WWW-Authenticate"),
+                used,
+                attempt=attempt,
+                may_log_in=method == "POST",  # no browser opens for a stream, or for the end of a session
+            )
+        except LoginError as error:
+            raise RemoteError(str(error), status=response.status_code) from error
+
+    def _reread_token(self) -> bool:
         """Read the token's file again; whether it holds another one now."""
         if self._spec.token_file is None:
             return False
@@ -227,6 +256,8 @@ class HttpClient:
         """What an HTTP status means for the user, in a sentence."""
         place = self.place
         if status == httpx.codes.UNAUTHORIZED:
+            if self._authorizer is not None and self._authorizer.is_logged_in:
+                return f"{place} does not accept the log-in (401); to log in again: thv auth login {place}"
             if self._spec.has_authorization:
                 return f"{place} does not accept the credentials (401): they are wrong or have expired"
             return f"{place} asks for credentials (401): give --bearer-token-file FILE, or set {TOKEN_VARIABLE}"

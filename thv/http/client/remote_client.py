@@ -11,6 +11,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from thv.auth.authorizer import Authorizer
+from thv.auth.login_options import LoginOptions
 from thv.core.jsonrpc import PARSE_ERROR
 from thv.core.lines import MAX_MESSAGE
 from thv.core.message import is_batch, read_line
@@ -21,6 +23,7 @@ from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
 from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, LineOutput
 from thv.http.client.streamable_http import NotStreamableError, StreamableHttp
+from thv.servers.remote_spec import may_log_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +75,7 @@ class RemoteClient:
         stdin: int = 0,
         stdout: int = 1,
     ) -> None:
-        self._http = HttpClient(spec, environ)
+        self._http = HttpClient(spec, environ, _authorizer(spec, environ, warn))
         self._instrumentation = instrumentation
         self._report = warn
         self._debug: Tell = warn if debug else _ignore
@@ -283,6 +286,14 @@ class RemoteClient:
         if sentence != self._last_complaint:
             self._last_complaint = sentence
             self._report(sentence)
+
+
+def _authorizer(spec: RemoteSpec, environ: Mapping[str, str], warn: Tell) -> Authorizer | None:
+    """What logs the user in; None where that is not to be."""
+    if not may_log_in(spec):
+        return None
+    options = LoginOptions(client_id=spec.client_id)
+    return Authorizer(spec.url, options, environ=environ, ca_file=spec.ca_file, warn=warn)
 
 
 def _ignore(_sentence: str) -> None:

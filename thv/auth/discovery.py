@@ -1,0 +1,135 @@
+"""Finds out who gives tokens for a server (RFC 9728, RFC 8414, OpenID Connect Discovery; MCP 2025-11-25, "Discovery").
+
+Promises: an authorization server's metadata is used only if it names itself as the issuer that was asked, and every
+endpoint in it passed `check_endpoint` before anything is sent there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+from msgspec import Struct
+
+from thv.auth.metadata import (
+    AUTHORIZATION_SERVER,
+    PROTECTED_RESOURCE,
+    canonical_url,
+    check_endpoint,
+    covers,
+    decode,
+    is_near,
+    origin_of,
+    quoted,
+    resource_metadata_urls,
+    same_issuer,
+    server_metadata_urls,
+)
+from thv.core.net import redact_url
+from thv.errors import LoginError
+
+if TYPE_CHECKING:
+    from thv.auth.metadata import AuthorizationServer, Challenge, ProtectedResource
+    from thv.auth.oauth_http import OAuthHttp, Reply
+
+
+class Discovered(Struct, frozen=True):
+    """Who gives tokens, and for what.
+
+    Attributes:
+        resource: the resource indicator (RFC 8707).
+        scopes: what the resource knows; None if it does not say.
+        issuer: the authorization server, as its metadata names it.
+        server: its metadata.
+    """
+
+    resource: str
+    scopes: list[str] | None
+    issuer: str
+    server: AuthorizationServer
+
+
+async def discover(http: OAuthHttp, server_url: str, challenge: Challenge) -> Discovered | None:
+    """Find out who gives tokens for the MCP server at `server_url`; None if it says nowhere how to log in.
+
+    Raises:
+        LoginError: it cannot be found out, or what was found must not be used.
+    """
+    near = is_near(server_url)
+    resource = await _protected_resource(http, server_url, challenge)
+    issuers = [] if resource is None else resource.authorization_servers or []
+    if issuers:
+        issuer = check_endpoint(issuers[0], "authorization server", near=near)
+        server = await _authorization_server(http, issuer)
+        if server is None:
+            raise LoginError(f"{redact_url(issuer)} says nowhere how to log in (RFC 8414)")
+    else:
+        # MCP 2025-03-26: the server's own origin is the authorization server.
+        server = await _authorization_server(http, origin_of(server_url))
+        if server is None:
+            return None
+    _check_server(server, near=near)
+    return Discovered(
+        resource=canonical_url(server_url) if resource is None else resource.resource,
+        scopes=None if resource is None else resource.scopes_supported,
+        issuer=server.issuer,
+        server=server,
+    )
+
+
+async def _protected_resource(http: OAuthHttp, server_url: str, challenge: Challenge) -> ProtectedResource | None:
+    failed = None
+    for url in resource_metadata_urls(server_url, challenge.resource_metadata):
+        reply = await http.get(url)
+        failed = failed or _failure(reply, url)
+        resource = decode(PROTECTED_RESOURCE, reply.body) if reply.is_success else None
+        if resource is None:
+            continue
+        if not covers(resource.resource, server_url):
+            raise LoginError(
+                f"{redact_url(server_url)} says that it is {quoted(redact_url(resource.resource))}; "
+                "the log-in was stopped, for its tokens could be used there"
+            )
+        return resource
+    if failed is not None:
+        raise failed
+    return None
+
+
+async def _authorization_server(http: OAuthHttp, issuer: str) -> AuthorizationServer | None:
+    failed = None
+    for url in server_metadata_urls(issuer):
+        reply = await http.get(url)
+        failed = failed or _failure(reply, url)
+        server = decode(AUTHORIZATION_SERVER, reply.body) if reply.is_success else None
+        if server is None:
+            continue
+        if not same_issuer(server.issuer, issuer):
+            raise LoginError(
+                f"{redact_url(url)} names another issuer, {quoted(redact_url(server.issuer))}; the log-in was stopped"
+            )
+        return server
+    if failed is not None:
+        raise failed
+    return None
+
+
+def _failure(reply: Reply, url: str) -> LoginError | None:
+    """The error of a server that fails: it says nothing about whether there is metadata, so nothing else is assumed."""
+    if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.TOO_MANY_REQUESTS:
+        return LoginError(f"{redact_url(url)} fails ({reply.status}): try again later")
+    return None
+
+
+def _check_server(server: AuthorizationServer, *, near: bool) -> None:
+    check_endpoint(server.authorization_endpoint, "authorization endpoint", near=near)
+    check_endpoint(server.token_endpoint, "token endpoint", near=near)
+    if server.registration_endpoint is not None:
+        check_endpoint(server.registration_endpoint, "registration endpoint", near=near)
+    if server.revocation_endpoint is not None:
+        check_endpoint(server.revocation_endpoint, "revocation endpoint", near=near)
+    if "S256" not in (server.code_challenge_methods_supported or ()):
+        # "MCP clients MUST refuse to proceed" (MCP 2025-11-25, "Authorization Code Protection").
+        raise LoginError(
+            f"{redact_url(server.issuer)} does not say that it supports PKCE with S256, which MCP requires"
+        )
