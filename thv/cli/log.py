@@ -167,11 +167,11 @@ def _clear() -> None:
 
 def _reader_has_left() -> bool:
     """Whether nothing reads our stdout any more; a pipe tells without being written to."""
-    if sys.platform == "win32" or sys.stdout is None:
-        return False
-    try:
-        poller = select.poll()
-        poller.register(sys.stdout.fileno(), 0)
-        return any(flags & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, flags in poller.poll(0))
-    except (OSError, ValueError):
-        return False
+    if sys.platform != "win32" and sys.stdout is not None:
+        try:
+            poller = select.poll()
+            poller.register(sys.stdout.fileno(), 0)
+            return any(flags & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, flags in poller.poll(0))
+        except (OSError, ValueError):
+            return False
+    return False

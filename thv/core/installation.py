@@ -74,8 +74,8 @@ def _requirement(extras: set[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    if sys.platform == "win32":
-        return f'"{text}"' if any(character in text for character in " []@") else text
-    import shlex
+    if os.name != "nt":
+        import shlex
 
-    return shlex.quote(text)
+        return shlex.quote(text)
+    return f'"{text}"' if any(character in text for character in " []@") else text

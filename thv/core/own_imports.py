@@ -25,6 +25,9 @@ FOREIGN = (
 """What changes where modules come from, or how importing one ends."""
 
 
+_IS_WINDOWS = os.name == "nt"
+
+
 def keep_own_imports() -> None:
     """Start this program again without foreign variables, if there are any. Call it before importing anything else."""
     if sys.flags.ignore_environment or not any(map(os.environ.get, FOREIGN)):
@@ -34,7 +37,7 @@ def keep_own_imports() -> None:
     base = os.environ.get("PYTHONUSERBASE")
     is_found_by_them = root in foreign or (base and root.startswith(os.path.join(os.path.abspath(base), "")))
     is_run_from_here = not sys.flags.safe_path and os.path.abspath(sys.path[0]) == root
-    if is_found_by_them or is_run_from_here or sys.platform == "win32" or not sys.executable:
+    if is_found_by_them or is_run_from_here or _IS_WINDOWS or not sys.executable:
         # Without them thv itself would not be found; and Windows cannot replace a process.
         sys.path[:] = [path for path in sys.path if path == root or os.path.abspath(path) not in foreign]
         return

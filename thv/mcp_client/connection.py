@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -73,7 +74,8 @@ class ProcessConnection:
         self, executable: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None
     ) -> None:
         self._process = ServerProcess.spawn(executable, argv, os.environ if env is None else env, cwd)
-        os.set_blocking(self._process.stdin, True)
+        if sys.platform != "win32":
+            os.set_blocking(self._process.stdin, True)
         self._chunks: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lines: list[bytes] = []  # complete ones, the last first

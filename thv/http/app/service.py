@@ -199,8 +199,9 @@ class Service:
 def _drain_when_asked(
     app: StreamableHttpApp, sessions: SessionManager, listener: Listener
 ) -> Callable[[], None] | None:
-    """Let `DRAIN_SIGNAL` begin to drain: what a pod does before it ends. Returns what undoes that."""
-    if sys.platform == "win32":
+    """Let SIGUSR1 begin to drain: what a pod does before it ends. Returns what undoes that."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None:  # Windows has none, and no pods
         return None
     loop = asyncio.get_running_loop()
     begun: list[asyncio.Task[None]] = []
@@ -219,11 +220,11 @@ def _drain_when_asked(
             begun.append(loop.create_task(drain()))
 
     def undo() -> None:
-        loop.remove_signal_handler(signal.SIGUSR1)
+        loop.remove_signal_handler(number)
         for task in begun:
             task.cancel()
 
-    loop.add_signal_handler(signal.SIGUSR1, begin)
+    loop.add_signal_handler(number, begin)
     return undo
 
 
