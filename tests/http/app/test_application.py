@@ -474,7 +474,9 @@ def test_two_hundred_sessions_at_once(tmp_path: Path) -> None:
 
 
 def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_path: Path) -> None:
-    with FrontRun(["--otel-enable-prometheus-metrics-path", *CHATTY], tmp_path) as front:
+    # The agent stays scrapable for one interval after the end.
+    soon = {"OTEL_METRIC_EXPORT_INTERVAL": "500"}
+    with FrontRun(["--otel-enable-prometheus-metrics-path", *CHATTY], tmp_path, env=soon) as front:
         session = front.begin()
         assert front.post(call(1, "anything", {}), Mcp_Session_Id=session).status == 200
         message, headers = stateless(call(1, "anything", {}))
