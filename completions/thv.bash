@@ -71,7 +71,7 @@ _thv_look() { # COMMAND: what may follow it
         flags='--help,-h'
         ;;
     'auth login')
-        flags='--client-id=nothing --scope=nothing --callback-port=nothing --timeout=nothing --ca-file=file --no-browser --help,-h'
+        flags='--client-id=nothing --client-secret-file=file --scope=nothing --callback-port=nothing --timeout=nothing --ca-file=file --no-browser --help,-h'
         places='nothing'
         ;;
     'auth list')

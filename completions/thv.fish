@@ -254,6 +254,7 @@ function __thv_look -S # COMMAND: what may follow it
         case 'auth login'
             set flags \
                 '--client-id=nothing'\t'Use ID, or the URL of a client metadata document; by default thv registers itself' \
+                '--client-secret-file=file'\t'Read the secret that goes with --client-id' \
                 '--scope=nothing'\t'Ask for SCOPES; by default for what the server says' \
                 '--callback-port=nothing'\t'Let the browser come back to PORT; by default a free one' \
                 '--timeout=nothing'\t'Wait at most SECONDS for the browser; by default 300' \

@@ -313,6 +313,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @()
         flags = @(
             @('--client-id=nothing', 'Use ID, or the URL of a client metadata document; by default thv registers itself'),
+            @('--client-secret-file=file', 'Read the secret that goes with --client-id'),
             @('--scope=nothing', 'Ask for SCOPES; by default for what the server says'),
             @('--callback-port=nothing', 'Let the browser come back to PORT; by default a free one'),
             @('--timeout=nothing', 'Wait at most SECONDS for the browser; by default 300'),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -173,6 +174,7 @@ async def log_in(
     """One log-in; raises what it raises."""
     http = OAuthHttp({}, timeout=options.pop("request_timeout", PATIENCE))
     granted = options.pop("granted", None)
+    clock = options.pop("clock", time.time)
     store = TokenStore(folder)
     challenge = challenge or Challenge()
     found = await discover(http, at.url, challenge)
@@ -183,6 +185,7 @@ async def log_in(
         LoginOptions(**{"timeout": PATIENCE, **options}),
         announce=lambda line, url: None,
         open_url=browser,
+        clock=clock,
     )
     login = await flow.log_in(at.url, found, challenge, granted=granted)
     store.put(login)

@@ -33,6 +33,9 @@ MAX_RENEWALS: Final = 2
 LOGIN_PAUSE_S: Final = 300.0
 """Seconds after a log-in in which a 401 opens no browser: a server that refuses what it gave would open one a call."""
 
+MAX_ISSUERS: Final = 3
+"""Authorization servers that one may move to in a session without that pause."""
+
 MAX_STEP_UPS: Final = 10
 """Times that a server may ask for more scopes in one session."""
 
@@ -52,6 +55,7 @@ class Authorizer:
         ca_file: certificates of authorities to trust, too.
         warn: shows the user a line.
         store: None for the user's.
+        open_url: opens a browser; None for the user's.
         clock: Unix time.
     """
 
@@ -64,6 +68,7 @@ class Authorizer:
         ca_file: str | None = None,
         warn: Callable[[str], None],
         store: TokenStore | None = None,
+        open_url: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = canonical_url(server_url)
@@ -73,6 +78,7 @@ class Authorizer:
         self._ca_file = ca_file
         self._warn = warn
         self._chosen_store = store
+        self._open_url = open_url
         self._clock = clock
         self._login: Login | None = None
         self._was_read = False
@@ -80,6 +86,7 @@ class Authorizer:
         self._knows_login = True
         self._refusal: str | None = None
         self._logged_in_at: float | None = None
+        self._issuers: set[str] = set()
         self._stepped_up: set[str] = set()
 
     @property
@@ -90,8 +97,7 @@ class Authorizer:
     async def authorization(self) -> str | None:
         """The header's value for a request now; None without a log-in."""
         if not self._was_read:
-            self._was_read = True
-            self._login = await asyncio.to_thread(self._store().find, self._url)
+            await self._run_or_join(self._read_store)
         login = self._login
         if login is not None and login.refresh_at is not None and self._clock() >= login.refresh_at:
             try:
@@ -145,6 +151,10 @@ class Authorizer:
             self._work.add_done_callback(_retrieve)
         await asyncio.shield(self._work)
 
+    async def _read_store(self) -> None:
+        self._login = await asyncio.to_thread(self._store().find, self._url)
+        self._was_read = True
+
     async def _refresh_if_due(self) -> None:
         login = self._login
         if login is not None and login.secrets is not None and login.secrets.refresh_token is not None:
@@ -184,9 +194,7 @@ class Authorizer:
         async with self._store().locked(key_of(self._url)):
             if await self._adopt(used) is not None:
                 return
-            if self._logged_in_at is not None and self._clock() < self._logged_in_at + LOGIN_PAUSE_S:
-                return
-            await self._log_in(challenge, None)
+            await self._log_in(challenge)
 
     async def _step_up(self, challenge: Challenge, used: str | None) -> None:
         """Log in for more scopes than the tokens have (MCP 2025-11-25, "Step-Up Authorization Flow")."""
@@ -197,7 +205,7 @@ class Authorizer:
                 return
             if wanted not in self._stepped_up and len(self._stepped_up) < MAX_STEP_UPS:
                 self._stepped_up.add(wanted)
-                await self._log_in(challenge, granted)
+                await self._log_in(challenge, granted=granted, is_step_up=True)
 
     async def _adopt(self, used: str | None) -> Login | None:
         """What another process got by logging in meanwhile."""
@@ -207,8 +215,8 @@ class Authorizer:
         self._login, self._refusal = current, None
         return current
 
-    async def _log_in(self, challenge: Challenge, granted: str | None) -> None:
-        from thv.auth.browser import can_open
+    async def _log_in(self, challenge: Challenge, *, granted: str | None = None, is_step_up: bool = False) -> None:
+        from thv.auth.browser import can_open, open_browser
         from thv.auth.discovery import discover
         from thv.auth.login import LoginFlow, command
 
@@ -219,7 +227,9 @@ class Authorizer:
         if found is None:
             self._knows_login = False
             return
-        is_step_up = self._login is not None and granted is not None
+        is_pause = self._logged_in_at is not None and self._clock() < self._logged_in_at + LOGIN_PAUSE_S
+        if is_pause and not is_step_up and (found.issuer in self._issuers or len(self._issuers) >= MAX_ISSUERS):
+            return
         if not (self._options.may_open_browser and can_open(self._environ)):
             why = "asks for more permissions" if is_step_up else "asks you to log in"
             scope = join_scopes(granted, challenge.scope) if is_step_up else None
@@ -229,6 +239,7 @@ class Authorizer:
             self._store(),
             self._options,
             announce=lambda line, _url: self._warn(f"{line}; if none opens: {command(self._place)}"),
+            open_url=self._open_url or open_browser,
             clock=self._clock,
         )
         try:
@@ -238,6 +249,7 @@ class Authorizer:
             self._refusal = str(error)  # the next request must not open the browser again
             raise
         self._login, self._logged_in_at = login, self._clock()
+        self._issuers.add(login.issuer)
         self._warn(f"logged in at {self._place}")
 
     def _store(self) -> TokenStore:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from thv.auth.metadata import (
     AUTHORIZATION_SERVER,
     PROTECTED_RESOURCE,
+    AuthorizationServer,
     canonical_url,
     check_endpoint,
     covers,
@@ -29,7 +30,7 @@ from thv.core.net import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:
-    from thv.auth.metadata import AuthorizationServer, Challenge, ProtectedResource
+    from thv.auth.metadata import Challenge, ProtectedResource
     from thv.auth.oauth_http import OAuthHttp, Reply
 
 
@@ -49,8 +50,17 @@ class Discovered(Struct, frozen=True):
     server: AuthorizationServer
 
 
-async def discover(http: OAuthHttp, server_url: str, challenge: Challenge) -> Discovered | None:
+async def discover(
+    http: OAuthHttp, server_url: str, challenge: Challenge, *, may_assume: bool = False
+) -> Discovered | None:
     """Find out who gives tokens for the MCP server at `server_url`; None if it says nowhere how to log in.
+
+    Args:
+        http: for the requests.
+        server_url: its canonical URL.
+        challenge: what it refused a request with.
+        may_assume: take the endpoints that MCP 2025-03-26 gives a server without metadata. Only if the user says that
+            there is a log-in: a server that wants a token of another kind looks the same.
 
     Raises:
         LoginError: it cannot be found out, or what was found must not be used.
@@ -65,7 +75,8 @@ async def discover(http: OAuthHttp, server_url: str, challenge: Challenge) -> Di
             raise LoginError(f"{redact_url(issuer)} says nowhere how to log in (RFC 8414)")
     else:
         # MCP 2025-03-26: the server's own origin is the authorization server.
-        server = await _authorization_server(http, origin_of(server_url))
+        origin = origin_of(server_url)
+        server = await _authorization_server(http, origin) or (_default_endpoints(origin) if may_assume else None)
         if server is None:
             return None
     _check_server(server, near=near)
@@ -119,6 +130,17 @@ def _failure(reply: Reply, url: str) -> LoginError | None:
     if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.TOO_MANY_REQUESTS:
         return LoginError(f"{redact_url(url)} fails ({reply.status}): try again later")
     return None
+
+
+def _default_endpoints(origin: str) -> AuthorizationServer:
+    """MCP 2025-03-26, "Fallbacks for Servers without Metadata Discovery"."""
+    return AuthorizationServer(
+        issuer=origin,
+        authorization_endpoint=f"{origin}/authorize",
+        token_endpoint=f"{origin}/token",
+        registration_endpoint=f"{origin}/register",
+        code_challenge_methods_supported=["S256"],
+    )
 
 
 def _check_server(server: AuthorizationServer, *, near: bool) -> None:

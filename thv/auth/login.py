@@ -16,7 +16,6 @@ from urllib.parse import urlencode, urlsplit
 
 from msgspec.json import encode
 
-from thv.auth.browser import open_browser
 from thv.auth.callback import CallbackListener
 from thv.auth.metadata import REGISTRATION, check_endpoint, decode, is_near, join_scopes, quoted
 from thv.auth.token_store import ClientRegistration, Login, Secrets
@@ -60,7 +59,7 @@ class LoginFlow:
         options: LoginOptions,
         *,
         announce: Callable[[str, str], None],
-        open_url: Callable[[str], None] = open_browser,
+        open_url: Callable[[str], None],
         on_listening: Callable[[CallbackListener], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -169,7 +168,11 @@ class LoginFlow:
                     raise LoginError(
                         f"{redact_url(found.issuer)} does not take the URL of a client metadata document as --client-id"
                     )
-            return ClientRegistration(given, redirect_port=self._options.port, is_given=True), None
+            secret = self._options.client_secret
+            if secret is None and known is not None and known.client.id == given:
+                return known.client, None if known.secrets is None else known.secrets.client_secret
+            method = "none" if secret is None else _secret_method(found.server)
+            return ClientRegistration(given, method, redirect_port=self._options.port, is_given=True), secret
         if known is not None and self._is_usable(known.client, listener):
             return known.client, None if known.secrets is None else known.secrets.client_secret
         if found.server.registration_endpoint is None:
@@ -227,6 +230,13 @@ def command(place: str, scope: str | None = None) -> str:
     import shlex
 
     return shlex.join(["thv", "auth", "login", place, *([] if scope is None else ["--scope", scope])])
+
+
+def _secret_method(server: AuthorizationServer) -> str:
+    """How a secret is shown: as RFC 6749, section 2.3.1, prefers it, unless the server takes it only in the body."""
+    methods = server.token_endpoint_auth_methods_supported
+    basic, post = "client_secret_basic", "client_secret_post"
+    return post if methods is not None and post in methods and basic not in methods else basic
 
 
 def _authorization_url(

@@ -16,6 +16,7 @@ class LoginOptions(Struct, frozen=True):
     Attributes:
         client_id: an id that the authorization server knows, or the URL of a client metadata document; None to use
             the last one, or to register.
+        client_secret: what goes with the id, for a client that has one.
         scope: what to ask for; None for what the server says.
         port: to which port the browser comes back; None for any.
         timeout: seconds the user has.
@@ -23,7 +24,11 @@ class LoginOptions(Struct, frozen=True):
     """
 
     client_id: str | None = None
+    client_secret: str | None = None
     scope: str | None = None
     port: int | None = None
     timeout: float = LOGIN_TIMEOUT_S
     may_open_browser: bool = True
+
+    def __repr__(self) -> str:
+        return f"LoginOptions(client_id={self.client_id!r}, scope={self.scope!r})"

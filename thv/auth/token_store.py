@@ -163,18 +163,19 @@ class TokenStore:
         Raises:
             LoginError: it cannot be written.
         """
+        path = self._path(login.key)
+        old = self._read(path)
         in_keyring = False
         if self._keyring is not None and login.secrets is not None:
             in_keyring = self._keyring.set(login.key, encode(login.secrets).decode())
-            if not in_keyring and login.in_keyring:
-                self._keyring.delete(login.key)  # or an older token would come back
+            if not in_keyring and old is not None and old.in_keyring:
+                self._keyring.delete(login.key)
         kept = replace(
             login,
             in_keyring=in_keyring,
             is_refreshable=login.secrets is not None and login.secrets.refresh_token is not None,
             secrets=None if in_keyring else login.secrets,
         )
-        path = self._path(login.key)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             self._make_folder()

@@ -60,6 +60,10 @@ def login(
             help="Use ID, or the URL of a client metadata document; by default thv registers itself.",
         ),
     ] = None,
+    client_secret_file: Annotated[
+        str | None,
+        typer.Option("--client-secret-file", metavar="FILE", help="Read the secret that goes with --client-id."),
+    ] = None,
     scope: Annotated[
         str | None,
         typer.Option("--scope", metavar="SCOPES", help="Ask for SCOPES; by default for what the server says."),
@@ -98,13 +102,15 @@ def login(
     from thv.auth.browser import can_open
     from thv.auth.metadata import is_scope
     from thv.core.installation import missing_extra
-    from thv.servers.remote_spec import may_log_in, resolve_remote
+    from thv.servers.remote_spec import may_log_in, read_secret, resolve_remote
 
     spec = resolve_remote(url, environ={}, ca_file=ca_file)
     if not may_log_in(spec):
         raise ThvError(f"{spec.place} is not encrypted: log-ins are for https:// servers, and those on this machine")
     if scope is not None and not is_scope(scope):
         raise UsageError("--scope takes names that are separated by single blanks")
+    if client_secret_file is not None and client_id is None:
+        raise UsageError("--client-secret-file goes with --client-id")
     try:
         import httpx  # noqa: F401  is it there?
     except ImportError as error:
@@ -113,6 +119,7 @@ def login(
 
     options = LoginOptions(
         client_id=client_id,
+        client_secret=None if client_secret_file is None else read_secret(client_secret_file, "--client-secret-file"),
         scope=scope,
         port=port,
         timeout=LOGIN_TIMEOUT_S if timeout is None else timeout,
@@ -122,7 +129,10 @@ def login(
 
 
 async def _login(url: str, options: LoginOptions, ca_file: str | None) -> int:
+    import httpx
+
     from thv.auth.authorizer import keep
+    from thv.auth.browser import open_browser
     from thv.auth.discovery import discover
     from thv.auth.login import LoginFlow
     from thv.auth.metadata import canonical_url, read_challenge
@@ -146,13 +156,10 @@ async def _login(url: str, options: LoginOptions, ca_file: str | None) -> int:
             _read_pasted(listener)
 
     challenge = read_challenge(reply.headers.get_list("WWW-Authenticate"))
-    found = await discover(http, server_url, challenge)
+    found = await discover(http, server_url, challenge, may_assume=reply.status == httpx.codes.UNAUTHORIZED)
     if found is None:
-        raise LoginError(
-            f"{redact_url(url)} says nowhere how to log in ({reply.status}); "
-            "if you have a token, thv run --bearer-token-file FILE sends it"
-        )
-    flow = LoginFlow(http, store, options, announce=announce, on_listening=on_listening)
+        raise LoginError(f"{redact_url(url)} answers with status {reply.status} and says nowhere how to log in")
+    flow = LoginFlow(http, store, options, announce=announce, open_url=open_browser, on_listening=on_listening)
     await keep(store, await flow.log_in(server_url, found, challenge))
     warn(f"logged in at {redact_url(url)}; thv auth logout {redact_url(url)} forgets it")
     return 0

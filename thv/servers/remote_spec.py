@@ -158,7 +158,7 @@ def read_token(path: str) -> str:
     Raises:
         ThvError: the file cannot be read, or holds no token.
     """
-    return _bearer("\n".join(_lines(path, "--bearer-token-file")), f"--bearer-token-file {path}")
+    return f"Bearer {read_secret(path, '--bearer-token-file')}"
 
 
 def warning(spec: RemoteSpec) -> str | None:
@@ -210,12 +210,25 @@ def _all_token(text: Iterable[str]) -> bool:
     return all(character in _TOKEN_SYMBOLS or (character.isascii() and character.isalnum()) for character in text)
 
 
+def read_secret(path: str, flag: str) -> str:
+    """The one line of a file that the user named.
+
+    Raises:
+        ThvError: the file cannot be read, or holds nothing that a header can carry.
+    """
+    return _secret("\n".join(_lines(path, flag)), f"{flag} {path}")
+
+
 def _bearer(text: str, where: str) -> str:
-    token = text.strip()
-    if not token:
+    return f"Bearer {_secret(text, where)}"
+
+
+def _secret(text: str, where: str) -> str:
+    secret = text.strip()
+    if not secret:
         raise ThvError(f"{where} holds no token")
-    _check(token, f"{where}: the token", ThvError)
-    return f"Bearer {token}"
+    _check(secret, f"{where}: the token", ThvError)
+    return secret
 
 
 def _check(value: str, what: str, error: type[ThvError]) -> None:
