@@ -8,9 +8,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# A test fails because a promise is broken, never because the machine was slow.
+settings.register_profile("thv", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("thv")
 
 SWITCHES = (
     "CI",

@@ -31,6 +31,14 @@ ROOT = Path(__file__).parents[1]
 NOT_RUN = {
     "thv operator run --all-namespaces": "needs a cluster; tests/operator runs it against an API server of its own",
     "thv operator run --namespace team-a --usage-analytics-enabled false": "as above",
+    "thv auth login https://mcp.example.com/mcp": "needs that server; tests/auth logs in at one of its own",
+    "thv auth login https://mcp.example.com/mcp --no-browser": "as above",
+    "thv auth logout https://mcp.example.com/mcp": "as above",
+    "thv run docker://ghcr.io/org/server:1.2": "needs a registry of images; tests/e2e runs an image of its own",
+    "thv run -e TOKEN=secret --network none --volume ~/notes:/notes:ro docker://ghcr.io/org/server:1.2 -- --stdio": (
+        "as above"
+    ),
+    "thv log -f": "goes on until Ctrl-C; tests/cli follows a session",
     "thv completion powershell | Out-String | Invoke-Expression": "PowerShell is in no registry that tests may use",
 }
 """The examples that no test runs, and why."""
@@ -65,9 +73,11 @@ def in_helps() -> Iterator[str]:
     while todo:
         command = todo.pop()
         todo += getattr(command, "commands", {}).values()
-        _, _, rows = (command.epilog or "").partition("\n  ")
-        # A comment stands two spaces or more behind the command.
-        yield from (re.split(r" {2,}", row.strip())[0] for row in rows.split("\n  ") if row.strip())
+        for section in re.split(r"\n+(?=\S)", command.epilog or ""):
+            title, _, rows = section.partition("\n  ")
+            if title.strip() == "Examples:":
+                # A comment stands two spaces or more behind the command.
+                yield from (re.split(r" {2,}", row.strip())[0] for row in rows.split("\n  ") if row.strip())
 
 
 EXAMPLES = list(dict.fromkeys((*in_helps(), *in_pages())))
@@ -114,6 +124,11 @@ def place(tmp_path: Path, home: Path) -> Path:
         program.write_text("#!/bin/sh\ncat > /dev/null\n")
         program.chmod(0o755)
     (place / "my_server.py").write_text("import sys\nsys.stdin.read()\n")
+    demo = {"command": sys.executable, "args": ["-IS", str(ROOT / "thv" / "servers" / "demo.py")]}
+    configuration = json.dumps({"mcpServers": {"time": demo}}, indent=2)
+    (place / "mcp.json").write_text(configuration)
+    (home / ".cursor").mkdir()
+    (home / ".cursor" / "mcp.json").write_text(configuration)
     return place
 
 
