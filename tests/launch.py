@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thv.analytics.pipeline import UsageAnalytics
     from thv.instrumentation.instrumentation import MakeAnalytics
-    from thv.mcp_client.connection import ProcessConnection
+    from thv.mcp_client.process_connection import ProcessConnection
 
 
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.bind")
@@ -51,7 +51,7 @@ def guard(path: str) -> None:
 def relayed_here(options: list[str]) -> None:
     """Let `thv mcp` start its relay through this launcher, too."""
     from thv.cli import mcp_session
-    from thv.mcp_client.connection import ProcessConnection
+    from thv.mcp_client.process_connection import ProcessConnection
 
     def start_here(executable: str, argv: Sequence[str]) -> ProcessConnection:
         words = argv[list(argv).index("thv.cli.mcp_relay") + 1 :]

@@ -42,6 +42,8 @@ What ends inside the part that raises it:
     OSError
     ├── LineTooLongError                    http: a server wrote too much without a newline
     └── LinkDroppedError                    operator: the link to a container is gone
+    ConnectionError
+    └── EndedEarlyError                     http: a server ended before it ever answered
     ValueError
     ├── EventTooLargeError                  http: an event stream that cannot be read any further
     └── InvalidAnnotationError              http: a tool's `x-mcp-header` annotations break the rules

@@ -12,8 +12,8 @@ import pytest
 from tests.analytics.scripts import COUNT_ONE, OURS, run_alone
 from tests.sink import PATIENCE, Mode, Sink
 from thv.analytics import clean_process
-from thv.analytics.delivery import DeliveryStatus
-from thv.analytics.otlp import Counts, Request, request_for
+from thv.analytics.otlp import Counts, ReportRequest, request_for
+from thv.analytics.report_delivery import DeliveryStatus
 
 if TYPE_CHECKING:
     import subprocess
@@ -147,7 +147,7 @@ def post(sink: Sink) -> tuple[DeliveryStatus, list[subprocess.Popen[bytes]]]:
     return delivery.status, started
 
 
-def request(sink: Sink) -> Request:
+def request(sink: Sink) -> ReportRequest:
     return request_for(Counts(1, 0), endpoint=sink.endpoint, now_ns=1_790_000_000_000_000_000)
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sink import Mode, Sink
-from thv.analytics.delivery import DeliveryStatus
 from thv.analytics.exporter import Exporter
 from thv.analytics.otlp import Counts, encode
 from thv.analytics.provider import AnalyticsMeterProvider
+from thv.analytics.report_delivery import DeliveryStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

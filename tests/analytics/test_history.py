@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.analytics.conftest import PATIENT
 from tests.sink import PATIENCE
 from thv.analytics import history
-from thv.analytics.delivery import DeliveryStatus
 from thv.analytics.history import BEGUN, FULL, HISTORY, RESULTS, UNKNOWN, Export, append, clear, minute_of, read
+from thv.analytics.report_delivery import DeliveryStatus
 from thv.errors import ThvError
 
 if TYPE_CHECKING:

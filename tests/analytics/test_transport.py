@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tests.analytics.conftest import PATIENT
 from tests.sink import Mode, Sink
 from thv.analytics import transport
-from thv.analytics.delivery import Delivery, DeliveryStatus
-from thv.analytics.otlp import Counts, Request, request_for
+from thv.analytics.otlp import Counts, ReportRequest, request_for
+from thv.analytics.report_delivery import DeliveryStatus, ReportDelivery
 from thv.analytics.transport import absolute_name, create_ssl_context, final_status, post
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ GENEROUS = 20.0
 """Seconds by which even a slow machine has noticed a deadline of `SHORT`."""
 
 
-def to(sink: Sink) -> Request:
+def to(sink: Sink) -> ReportRequest:
     return request_for(Counts(2, 1), endpoint=sink.endpoint, now_ns=1_790_000_000_000_000_000)
 
 
-def send(sink: Sink, timeout: float = GENEROUS) -> Delivery:
+def send(sink: Sink, timeout: float = GENEROUS) -> ReportDelivery:
     return post(to(sink), sink.client_context(), timeout)
 
 

@@ -188,7 +188,7 @@ def test_a_file_is_parsed_once_however_many_settings_are_listed(thv: Command, mo
     thv.write("otel: {insecure: yes, 'env-vars': [A]}\n")
     parsed = []
 
-    def parse(text: str, path: str) -> list[tree.Document]:
+    def parse(text: str, path: str) -> list[tree.YamlDocument]:
         parsed.append(text)
         return really_parse(text, path)
 

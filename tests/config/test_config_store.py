@@ -31,7 +31,7 @@ NOBODY = 65534
 
 WRITER = """
 import sys
-from thv.config.yaml.splice import set_value
+from thv.config.yaml.yaml_splice import set_value
 from thv.config.config_store import update
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for number in range(count):

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from thv.config.boolean_reading import read_boolean
 from thv.config.reader import read_text
 from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED
-from thv.config.yaml.splice import set_value
+from thv.config.yaml.yaml_splice import set_value
 from thv.errors import ConfigError
 
 NASTY = Path(__file__).parent / "nasty"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.http.fronts import FrontRun, call, initialize
 from thv.errors import UsageError
-from thv.http.app.service import FrontOptions
+from thv.http.app.front_service import FrontOptions
 from thv.http.bearer_auth import BearerAuth, bearer_auth
 
 CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parent / "chatty.py")]

@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.e2e.harness import until
-from thv.journal.reader import CallFilter, JournalReader
+from thv.journal.journal_reader import CallFilter, JournalReader
 from thv.journal.writer import JournalWriter
 from thv.ledger.open_requests import OpenRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thv.journal.reader import LoggedCall
+    from thv.journal.journal_reader import LoggedCall
     from thv.journal.session_journal import SessionJournal
 
 MIB = 1 << 20

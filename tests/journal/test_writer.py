@@ -16,8 +16,8 @@ import pytest
 
 from tests.e2e.harness import until
 from tests.journal.journals import MIB, Journal, call, end
+from thv.journal.journal_reader import CallFilter
 from thv.journal.journal_store import DAMAGED, file_system_type
-from thv.journal.reader import CallFilter
 from thv.journal.retention import file_bytes
 
 if TYPE_CHECKING:

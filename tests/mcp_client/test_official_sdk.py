@@ -12,7 +12,7 @@ import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolRequestParams, DiscoverRequest, ElicitResult, InitializeRequest
 
-from thv.mcp_client.connection import ProcessConnection
+from thv.mcp_client.process_connection import ProcessConnection
 from thv.mcp_client.protocol import JsonRpcError, ReplyTimeoutError, negotiate
 from thv.mcp_client.session import Callbacks, ClientSession
 

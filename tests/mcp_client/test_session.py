@@ -12,7 +12,7 @@ import pytest
 
 from thv.core.lines import LineSplitter
 from thv.mcp_client import session as session_module
-from thv.mcp_client.connection import ProcessConnection
+from thv.mcp_client.process_connection import ProcessConnection
 from thv.mcp_client.protocol import (
     JsonRpcError,
     McpClientError,
@@ -169,7 +169,7 @@ def test_a_server_that_does_not_answer_is_given_up_after_the_timeout(mode: str, 
 
 
 def test_a_line_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thv.mcp_client.connection.LineSplitter", lambda: LineSplitter(1 << 20))
+    monkeypatch.setattr("thv.mcp_client.process_connection.LineSplitter", lambda: LineSplitter(1 << 20))
     with pytest.raises(ProtocolViolationError, match="a line of more than 1 MiB"):
         call("sends a line without end")
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
-from thv.operator.attach.attach_target import CA_FILE, TOKEN_FILE, ApiServer, Target
+from thv.operator.attach.attach_target import CA_FILE, TOKEN_FILE, ApiServer, AttachTarget
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-TARGET = Target("team-a", "files-0", "mcp")
+TARGET = AttachTarget("team-a", "files-0", "mcp")
 GENEROUS = 20.0
 """Seconds that no test waits unless something is broken."""
 

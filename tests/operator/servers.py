@@ -11,7 +11,7 @@ from thv.operator.pod_settings import Options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from thv.operator.mcpserver_spec import Server
+    from thv.operator.mcpserver_spec import McpServerSpec
 
 IMAGE = "registry.example/thv:1"
 
@@ -91,7 +91,7 @@ def body(name: str = "files", namespace: str = "default", **spec: Any) -> dict[s
     }
 
 
-def server(name: str = "files", **spec: Any) -> Server:
+def server(name: str = "files", **spec: Any) -> McpServerSpec:
     """The same as the operator reads it."""
     stored = body(name, **spec)
     stored["metadata"] |= {"uid": "11111111-2222-3333-4444-555555555555", "generation": 3}

@@ -11,13 +11,13 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thv.analytics.delivery import Delivery, DeliveryStatus
+from thv.analytics.report_delivery import DeliveryStatus, ReportDelivery
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
 
-    from thv.analytics.otlp import Request
+    from thv.analytics.otlp import ReportRequest
 
 PREFIX = "OPENSSL_"
 """OPENSSL_CONF, OPENSSL_CONF_INCLUDE, OPENSSL_MODULES, OPENSSL_ENGINES, OPENSSL_FORCE_FIPS_MODE, OPENSSL_ia32cap ..."""
@@ -37,12 +37,12 @@ def is_needed(environ: Mapping[str, str]) -> bool:
 
 
 def post(
-    request: Request,
+    request: ReportRequest,
     ca_file: str | None,
     timeout: float,
     environ: Mapping[str, str],
     started: Callable[[subprocess.Popen[bytes]], None],
-) -> Delivery:
+) -> ReportDelivery:
     """As `transport.post`, from a process of its own. Never raises.
 
     Args:
@@ -68,17 +68,17 @@ def post(
             start_new_session=True,
         )
     except OSError as error:
-        return Delivery(DeliveryStatus.NOT_TAKEN, f"no process: {error}")
+        return ReportDelivery(DeliveryStatus.NOT_TAKEN, f"no process: {error}")
     with process:
         started(process)
         try:
             answer, _ = process.communicate(order.encode(), timeout + START_S)
             status, reason = json.loads(answer)
-            return Delivery(DeliveryStatus(status), reason)
+            return ReportDelivery(DeliveryStatus(status), reason)
         except (subprocess.TimeoutExpired, OSError, ValueError) as error:
             with suppress(OSError):
                 process.kill()
-            return Delivery(DeliveryStatus.UNKNOWN, f"the process failed: {type(error).__name__}")
+            return ReportDelivery(DeliveryStatus.UNKNOWN, f"the process failed: {type(error).__name__}")
 
 
 def main() -> None:
@@ -86,9 +86,9 @@ def main() -> None:
     import json
 
     from thv.analytics import transport
-    from thv.analytics.otlp import Request
+    from thv.analytics.otlp import ReportRequest
 
     host, port, target, headers, method, body, ca_file, timeout = json.load(sys.stdin)
-    request = Request(host, port, target, tuple(map(tuple, headers)), bytes.fromhex(body), method)
+    request = ReportRequest(host, port, target, tuple(map(tuple, headers)), bytes.fromhex(body), method)
     status, reason = transport.post(request, transport.create_ssl_context(ca_file), timeout)
     json.dump([status.value, reason], sys.stdout)

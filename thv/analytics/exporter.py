@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from thv.analytics import clean_process
 from thv.analytics.constants import TIMEOUT
-from thv.analytics.delivery import DeliveryStatus
 from thv.analytics.history import BEGUN, Export, minute_of
+from thv.analytics.report_delivery import DeliveryStatus
 
 if TYPE_CHECKING:
     import ssl
     import subprocess
     from collections.abc import Callable
 
-    from thv.analytics.delivery import Delivery
-    from thv.analytics.otlp import Request
+    from thv.analytics.otlp import ReportRequest
     from thv.analytics.provider import AnalyticsMeterProvider
+    from thv.analytics.report_delivery import ReportDelivery
 
 
 class Exporter:
@@ -47,7 +47,7 @@ class Exporter:
         clock: Callable[[], int] = time_ns,
         timeout: float = TIMEOUT,
         remember: Callable[[Export], None] | None = None,
-        report: Callable[[Request, Delivery], None] | None = None,
+        report: Callable[[ReportRequest, ReportDelivery], None] | None = None,
     ) -> None:
         self._provider = provider
         self._endpoint = endpoint
@@ -95,7 +95,7 @@ class Exporter:
             self._report(request, delivery)
         return delivery.status
 
-    def _post(self, request: Request) -> Delivery:
+    def _post(self, request: ReportRequest) -> ReportDelivery:
         if self._in_clean_process:
             return clean_process.post(request, self._ca_file, self._timeout, os.environ, self._started)
         from thv.analytics.transport import post

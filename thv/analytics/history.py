@@ -14,7 +14,7 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING, NamedTuple
 
 from thv.analytics.constants import ERROR, SUCCESS
-from thv.analytics.delivery import DeliveryStatus
+from thv.analytics.report_delivery import DeliveryStatus
 from thv.core.state_dir import user_state_dir
 from thv.errors import ThvError
 

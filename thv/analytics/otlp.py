@@ -33,7 +33,7 @@ class Counts(NamedTuple):
         return self.success > 0 or self.error > 0
 
 
-class Request(NamedTuple):
+class ReportRequest(NamedTuple):
     """One HTTP/1.1 POST, whole: what is here is sent, and nothing else is."""
 
     host: str
@@ -62,7 +62,7 @@ class Request(NamedTuple):
         return json.dumps(to_json(self.body), indent=2)
 
 
-def request_for(counts: Counts, *, endpoint: str, now_ns: int) -> Request:
+def request_for(counts: Counts, *, endpoint: str, now_ns: int) -> ReportRequest:
     """The request that reports `counts` to `endpoint` at `now_ns` (nanoseconds since the epoch).
 
     Raises ValueError if the endpoint is not an https URL with a host.
@@ -81,7 +81,7 @@ def request_for(counts: Counts, *, endpoint: str, now_ns: int) -> Request:
         # RFC 9112, 9.6: a client that keeps no connection must say so.
         ("Connection", "close"),
     )
-    return Request(host, int(port or HTTPS_PORT), f"{slash or '/'}{path}", headers, body)
+    return ReportRequest(host, int(port or HTTPS_PORT), f"{slash or '/'}{path}", headers, body)
 
 
 def encode(counts: Counts, now_ns: int) -> bytes:

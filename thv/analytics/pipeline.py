@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from thv.analytics.delivery import Delivery
     from thv.analytics.exporter import Exporter
-    from thv.analytics.otlp import Request
+    from thv.analytics.otlp import ReportRequest
+    from thv.analytics.report_delivery import ReportDelivery
     from thv.core.interfaces import Outcome
 
 QUIET = 0.25
@@ -216,7 +216,7 @@ class UsageAnalytics:
     def _hurried(self) -> bool:
         return self._closing or self._client_is_gone
 
-    def _report(self, request: Request, delivery: Delivery) -> None:
+    def _report(self, request: ReportRequest, delivery: ReportDelivery) -> None:
         self._explain(
             f"usage analytics: {request.method} {request.url}, {len(request.body)} bytes: "
             f"{delivery.status.value} ({delivery.reason})\n{request.readable_body()}"

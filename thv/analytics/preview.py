@@ -8,11 +8,11 @@ from __future__ import annotations
 from time import time_ns
 
 from thv.analytics.constants import ENDPOINT
-from thv.analytics.otlp import Counts, Request
+from thv.analytics.otlp import Counts, ReportRequest
 from thv.analytics.otlp import request_for as _request_for
 
 
-def request_for(successes: int, errors: int, *, now_ns: int | None = None) -> Request:
+def request_for(successes: int, errors: int, *, now_ns: int | None = None) -> ReportRequest:
     """The POST that would report these counts: method, URL, headers, body bytes, and `readable_body()`.
 
     Args:

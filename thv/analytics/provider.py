@@ -10,7 +10,7 @@ from thv.analytics.constants import SUCCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.analytics.otlp import Counts, Request
+    from thv.analytics.otlp import Counts, ReportRequest
     from thv.core.interfaces import Outcome
 
 
@@ -59,7 +59,7 @@ class AnalyticsMeterProvider:
         self._kept = None
 
     @staticmethod
-    def message(counts: Counts, *, endpoint: str, now_ns: int) -> Request:
+    def message(counts: Counts, *, endpoint: str, now_ns: int) -> ReportRequest:
         """The request that reports these counts, see `otlp.request_for`."""
         from thv.analytics.otlp import request_for
 

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from thv.analytics.constants import TIMEOUT
-from thv.analytics.delivery import Delivery, DeliveryStatus
+from thv.analytics.report_delivery import DeliveryStatus, ReportDelivery
 from thv.core.net import create_tls_context, is_loopback
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TypeAlias
 
-    from thv.analytics.otlp import Request
+    from thv.analytics.otlp import ReportRequest
 
     Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
@@ -36,7 +36,7 @@ TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
 
-def post(request: Request, context: ssl.SSLContext, timeout: float = TIMEOUT) -> Delivery:
+def post(request: ReportRequest, context: ssl.SSLContext, timeout: float = TIMEOUT) -> ReportDelivery:
     """Send `request` and read the status of its answer, in at most `timeout` seconds after the name lookup.
 
     Never raises for anything the network does. `NOT_TAKEN` is only said when no byte of the request was written, or
@@ -50,15 +50,15 @@ def post(request: Request, context: ssl.SSLContext, timeout: float = TIMEOUT) ->
             connection.settimeout(_left(until))
             secure = context.wrap_socket(connection, server_hostname=request.host.removesuffix(".").encode("ascii"))
     except (OSError, ValueError) as error:
-        return Delivery(DeliveryStatus.NOT_TAKEN, f"no connection: {error}")
+        return ReportDelivery(DeliveryStatus.NOT_TAKEN, f"no connection: {error}")
     with secure:
         try:
             secure.settimeout(_left(until))
             secure.sendall(request.to_bytes())
             status = _read_status(secure, until)
         except (OSError, ValueError) as error:
-            return Delivery(DeliveryStatus.UNKNOWN, f"no answer: {error}")
-    return Delivery(_status_of(status), f"HTTP status {status}")
+            return ReportDelivery(DeliveryStatus.UNKNOWN, f"no answer: {error}")
+    return ReportDelivery(_status_of(status), f"HTTP status {status}")
 
 
 def create_ssl_context(ca_file: str | None = None) -> ssl.SSLContext:

@@ -31,7 +31,7 @@ from thv.errors import LoginError
 
 if TYPE_CHECKING:
     from thv.auth.metadata import Challenge, ProtectedResource
-    from thv.auth.oauth_http import OAuthHttp, Reply
+    from thv.auth.oauth_http import HttpReply, OAuthHttp
 
 
 class Discovered(Struct, frozen=True):
@@ -125,7 +125,7 @@ async def _authorization_server(http: OAuthHttp, issuer: str) -> AuthorizationSe
     return None
 
 
-def _failure(reply: Reply, url: str) -> LoginError | None:
+def _failure(reply: HttpReply, url: str) -> LoginError | None:
     """The error of a server that fails: it says nothing about whether there is metadata, so nothing else is assumed."""
     if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR or reply.status == httpx.codes.TOO_MANY_REQUESTS:
         return LoginError(f"{redact_url(url)} fails ({reply.status}): try again later")

@@ -46,7 +46,7 @@ class OAuthError(LoginError):
         self.code = code
 
 
-class Reply:
+class HttpReply:
     """One whole reply."""
 
     def __init__(self, status: int, headers: httpx.Headers, body: bytes) -> None:
@@ -77,7 +77,7 @@ class OAuthHttp:
         self._timeout = timeout
         self._tls: ssl.SSLContext | None = None
 
-    async def get(self, url: str) -> Reply:
+    async def get(self, url: str) -> HttpReply:
         """GET a document; a redirect is followed on the same origin, and one to another is the reply.
 
         Raises:
@@ -95,7 +95,9 @@ class OAuthHttp:
             url = target
         raise LoginError(f"{redact_url(url)} redirects without end")
 
-    async def post_form(self, url: str, fields: Mapping[str, str], *, basic: tuple[str, str] | None = None) -> Reply:
+    async def post_form(
+        self, url: str, fields: Mapping[str, str], *, basic: tuple[str, str] | None = None
+    ) -> HttpReply:
         """POST a form, as token endpoints want it.
 
         Raises:
@@ -113,7 +115,7 @@ class OAuthHttp:
             headers["Authorization"] = "Basic " + b2a_base64(pair, newline=False).decode()
         return self._checked(url, await self._send("POST", url, headers, urlencode(fields).encode()))
 
-    async def post_json(self, url: str, body: bytes) -> Reply:
+    async def post_json(self, url: str, body: bytes) -> HttpReply:
         """POST a document.
 
         Raises:
@@ -122,7 +124,7 @@ class OAuthHttp:
         """
         return self._checked(url, await self._send("POST", url, {"Content-Type": "application/json"}, body))
 
-    async def probe(self, url: str) -> Reply:
+    async def probe(self, url: str) -> HttpReply:
         """The status and the headers that an MCP server answers a first message with; the body is not read.
 
         Raises:
@@ -131,7 +133,7 @@ class OAuthHttp:
         accept = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
         return await self._send("POST", url, accept, INITIALIZE, wants_body=False)
 
-    def _checked(self, url: str, reply: Reply) -> Reply:
+    def _checked(self, url: str, reply: HttpReply) -> HttpReply:
         if reply.is_success:
             return reply
         place = redact_url(url)
@@ -143,7 +145,7 @@ class OAuthHttp:
 
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, wants_body: bool = True
-    ) -> Reply:
+    ) -> HttpReply:
         place = redact_url(url)
         try:
             async with asyncio.timeout(self._timeout), self._client(url) as client:
@@ -153,7 +155,7 @@ class OAuthHttp:
                     body = await self._read(response, place) if wants_body else b""
                 finally:
                     await response.aclose()
-                return Reply(response.status_code, response.headers, body)
+                return HttpReply(response.status_code, response.headers, body)
         except TimeoutError:
             raise LoginError(f"{place} did not answer in {self._timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

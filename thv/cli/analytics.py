@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from thv.analytics.consent import Consent
     from thv.analytics.explain import Field
     from thv.analytics.history import Export
-    from thv.analytics.otlp import Request
+    from thv.analytics.otlp import ReportRequest
 
 app = typer.Typer(
     cls=Group,
@@ -153,7 +153,7 @@ def _how_to_change(answers: list[Consent]) -> Iterator[tuple[str, str]]:
         yield "and" if number else "to turn on", step
 
 
-def _example(request: Request, parts: list[Field]) -> dict[str, Any]:
+def _example(request: ReportRequest, parts: list[Field]) -> dict[str, Any]:
     return {
         "request_line": _head(request)[0],
         "url": request.url,
@@ -191,7 +191,7 @@ def _state_lines(decision: Consent) -> Iterator[str]:
     yield ""
 
 
-def _example_lines(request: Request, parts: list[Field]) -> Iterator[str]:
+def _example_lines(request: ReportRequest, parts: list[Field]) -> Iterator[str]:
     success, error = EXAMPLE
     yield f"A report of {success} calls that succeeded and {error} that failed, if it were made now."
     yield from ("", f"To {request.host}, port {request.port}, inside TLS:", "")
@@ -224,7 +224,7 @@ def _history_lines(sent: list[Export], where: str) -> Iterator[str]:
         yield f"  {one.minute}  {one.success} success, {one.error} error: {one.result}"
 
 
-def _head(request: Request) -> list[str]:
+def _head(request: ReportRequest) -> list[str]:
     """The request line and the headers, taken from the very bytes that would be written."""
     return request.to_bytes().partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
 

@@ -58,8 +58,8 @@ def attach(
         from thv.operator.attach.websocket_link import open_link
     except ModuleNotFoundError:
         raise missing_extra("attaching", "operator", HTTP_EXTRA) from None
-    from thv.http.app.service import FrontOptions
-    from thv.operator.attach.attach_target import ApiServer, Target
+    from thv.http.app.front_service import FrontOptions
+    from thv.operator.attach.attach_target import ApiServer, AttachTarget
     from thv.operator.attach.container_backend import AttachedServer
 
     front = FrontOptions(
@@ -70,7 +70,7 @@ def attach(
         # Who may reach a pod is the cluster's affair, unless the pod was given a token.
         no_auth=not os.environ.get(PROXY_TOKEN_VARIABLE),
     )
-    target = Target(namespace, pod, container)
+    target = AttachTarget(namespace, pod, container)
     api = ApiServer.of_this_pod(os.environ, Path(credentials))
     options = resolve_options(name, {}, debug=debug, journal=(name, False), make_analytics=make_analytics)
     server = AttachedServer(

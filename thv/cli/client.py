@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from thv.clients.client_files import ClientFile
-    from thv.clients.entries import Entry
-    from thv.clients.service import FileChange, FileReport
+    from thv.clients.client_service import FileChange, FileReport
+    from thv.clients.entries import ServerEntry
 
 app = typer.Typer(
     cls=Group,
@@ -81,7 +81,7 @@ def list_(clients: Clients = None, *, project: Project = HERE, output: Format = 
 
     A file that cannot be read is listed with the reason, and ends with exit code 1.
     """
-    from thv.clients.service import survey
+    from thv.clients.client_service import survey
 
     reports = survey(files_of(clients, project))
     if output == "json":
@@ -122,10 +122,10 @@ def wrap(
     Only the command and the arguments change. Remote and disabled servers stay as they are, and so do those that go
     through thv already. Restart the client afterwards.
     """
-    from thv.clients import service
+    from thv.clients import client_service
     from thv.clients.own_program import own_program
 
-    changes = service.wrap(
+    changes = client_service.wrap(
         files_of(clients, project),
         own_program(),
         names=server or (),
@@ -152,9 +152,9 @@ def unwrap(
 
     The file is then as it was, byte for byte, whatever else has changed in it. Restart the client afterwards.
     """
-    from thv.clients import service
+    from thv.clients import client_service
 
-    changes = service.unwrap(files_of(clients, project), names=server or (), dry_run=dry_run)
+    changes = client_service.unwrap(files_of(clients, project), names=server or (), dry_run=dry_run)
     return _finish(changes, server or (), verb="unwrapped", dry_run=dry_run, output=output)
 
 
@@ -189,8 +189,8 @@ def heading_of(file: ClientFile) -> str:
 
 
 def _finish(changes: Sequence[FileChange], names: Sequence[str], *, verb: str, dry_run: bool, output: str) -> int:
+    from thv.clients.client_service import unknown_names
     from thv.clients.diff import unified
-    from thv.clients.service import unknown_names
 
     failed = False
     if output == "json":
@@ -214,7 +214,7 @@ def _finish(changes: Sequence[FileChange], names: Sequence[str], *, verb: str, d
 
 
 def _say_what_happened(done: FileChange, *, verb: str, dry_run: bool) -> None:
-    from thv.clients.service import THROUGH_THV
+    from thv.clients.client_service import THROUGH_THV
 
     where = short(done.file.path)
     if done.file.client is not None:
@@ -275,7 +275,7 @@ def _print_table(reports: Sequence[FileReport]) -> None:
             console.print(Padding(table, (0, 0, 0, 2), expand=False))
 
 
-def summary_of(entry: Entry) -> str:
+def summary_of(entry: ServerEntry) -> str:
     """What an entry starts, without arguments that may hold secrets."""
     from thv.clients.command_line import summary
 
@@ -304,8 +304,8 @@ def _file_as_json(file: ClientFile) -> dict[str, Any]:
     }
 
 
-def _entry_as_json(entry: Entry) -> dict[str, Any]:
-    from thv.clients.service import THROUGH_THV
+def _entry_as_json(entry: ServerEntry) -> dict[str, Any]:
+    from thv.clients.client_service import THROUGH_THV
 
     return {
         "name": entry.name,

@@ -53,7 +53,7 @@ def client_servers() -> None:
     from pathlib import Path
 
     from thv.clients.client_files import Machine, find
-    from thv.clients.service import survey
+    from thv.clients.client_service import survey
 
     names = {entry.name for report in survey(find(Machine.this(), Path())) for entry in report.entries}
     for name in sorted(names):

@@ -19,7 +19,7 @@ from thv.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thv.journal.reader import CallFilter, LoggedCall
+    from thv.journal.journal_reader import CallFilter, LoggedCall
 
 POLL_S = 0.1
 """Seconds between two looks with -f: with the writer's quarter of a second that stays below half a second."""
@@ -66,8 +66,8 @@ def log(
     They come from the local journal that thv keeps of every session: times, names, outcomes, sizes and the server's
     error messages. No arguments and no results are in it, unless --journal-capture asked for them.
     """
+    from thv.journal.journal_reader import CallFilter, JournalReader
     from thv.journal.journal_settings import journal_path
-    from thv.journal.reader import CallFilter, JournalReader
     from thv.journal.time_range import parse_since
 
     if server == CLEAR:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from thv.core.printable import one_line
 from thv.errors import ThvError
 from thv.mcp_client import RELAY_ERROR
-from thv.mcp_client.connection import ProcessConnection
+from thv.mcp_client.process_connection import ProcessConnection
 from thv.mcp_client.protocol import ServerEndedError
 from thv.mcp_client.session import Callbacks, ClientSession
 

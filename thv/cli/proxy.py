@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thv.cli.instrumented_run import InstrumentationOptions
     from thv.cli.proxy_options import ProxyRequest
     from thv.cli.run_options import RunRequest
-    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.proxy_target import ProxyTarget
     from thv.http.proxy.reverse_proxy import ReverseProxy
     from thv.instrumentation.instrumentation import MakeAnalytics
     from thv.servers.launch_spec import LaunchSpec
@@ -109,7 +109,7 @@ def run_behind_proxy(request: RunRequest, spec: LaunchSpec, options: Instrumenta
 
 
 def _make_proxy(
-    run: InstrumentedRun, target: Target, request: ProxyRequest | RunRequest, *, host: str, port: int
+    run: InstrumentedRun, target: ProxyTarget, request: ProxyRequest | RunRequest, *, host: str, port: int
 ) -> ReverseProxy:
     from thv.http.proxy.reverse_proxy import ReverseProxy
 

@@ -48,8 +48,8 @@ def report(
     How many, the share that failed, the median and 95th percentile of durations, the largest result, what the tools'
     definitions cost a client (tools/list), and the tools that were never called. The page needs no network.
     """
+    from thv.journal.journal_reader import JournalReader
     from thv.journal.journal_settings import journal_path
-    from thv.journal.reader import JournalReader
     from thv.journal.report_data import make_report
     from thv.journal.time_range import parse_since
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from thv.cli.instrumented_run import InstrumentationOptions
     from thv.cli.run_options import RunRequest
+    from thv.http.app.front_service import FrontOptions
     from thv.http.app.health import HealthCheck
     from thv.http.app.server_connection import StoppableBackend
-    from thv.http.app.service import FrontOptions
     from thv.servers.launch_spec import LaunchSpec
 
 HTTP_EXTRA = "http"
@@ -33,7 +33,7 @@ def serve(request: RunRequest, spec: LaunchSpec, options: InstrumentationOptions
         ThvError: it cannot run.
     """
     require_http()
-    from thv.http.app.service import FrontOptions
+    from thv.http.app.front_service import FrontOptions
     from thv.http.process_backend import ProcessBackend
 
     front = FrontOptions(
@@ -77,7 +77,7 @@ def serve_backends(
     Raises:
         ThvError: it cannot run.
     """
-    from thv.http.app.service import Service
+    from thv.http.app.front_service import Service
     from thv.http.event_loop import run_on_the_fastest_loop
 
     with InstrumentedRun(options, "streamable-http") as run:

@@ -77,9 +77,9 @@ def top(
     Over stdio, HTTP and remote ones: calls, errors, calls in flight with their age, the median and 95th percentile of
     the last calls' durations, and the calls a second of the last minute. On a pipe it prints one frame.
     """
+    from thv.journal.journal_reader import JournalReader
     from thv.journal.journal_settings import journal_path
     from thv.journal.live_sessions import LiveSessions, ordered
-    from thv.journal.reader import JournalReader
 
     live = LiveSessions(JournalReader(journal_path()))
     if output == "json":

@@ -12,7 +12,7 @@ from thv.cli.output import answer
 from thv.core.console import warn
 
 if TYPE_CHECKING:
-    from thv.journal.reader import SessionRow
+    from thv.journal.journal_reader import SessionRow
 
 LAST = 3
 """Sessions shown unless -n says otherwise."""
@@ -33,8 +33,8 @@ def why(
     Exit code or signal, who ended it, how long it ran, calls that were open, stray lines on stdout (how many; their
     text is not kept), and a hint where one is known.
     """
+    from thv.journal.journal_reader import JournalReader
     from thv.journal.journal_settings import journal_path
-    from thv.journal.reader import JournalReader
 
     reader = JournalReader(journal_path())
     ended = [session for session in reader.sessions(server=server) if not session.is_running]

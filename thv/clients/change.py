@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from thv.clients import entry_splice, mark
 from thv.clients.catalog import JSON, TOML
 from thv.clients.documents.json_document import JsonDocument
-from thv.clients.documents.nodes import Edit, apply, refusal
+from thv.clients.documents.nodes import TextEdit, apply, refusal
 from thv.clients.documents.toml_document import TomlDocument
 from thv.clients.documents.yaml_document import YamlDocument
-from thv.clients.entries import Entry, State, entries, layout_of
+from thv.clients.entries import ServerEntry, State, entries, layout_of
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thv.clients.catalog import Client
     from thv.clients.client_files import ClientFile
-    from thv.clients.documents.nodes import Document
+    from thv.clients.documents.nodes import ParsedDocument
 
 CANNOT = "cannot be changed without changing something else; change it by hand"
 
@@ -41,9 +41,9 @@ class Change:
     """
 
     text: str
-    edits: tuple[Edit, ...]
-    changed: tuple[Entry, ...]
-    others: tuple[Entry, ...]
+    edits: tuple[TextEdit, ...]
+    changed: tuple[ServerEntry, ...]
+    others: tuple[ServerEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class Source:
     """A parsed file: its document, and the client whose layout it has."""
 
     file: ClientFile
-    document: Document
+    document: ParsedDocument
     client: Client
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ServerEntry]:
         """The servers, in order.
 
         Raises:
@@ -92,7 +92,7 @@ def parse(text: str, file: ClientFile) -> Source | None:
     if not text.strip("\ufeff \t\r\n"):
         return None
     path = str(file.path)
-    document: Document
+    document: ParsedDocument
     if file.syntax == JSON:
         document = JsonDocument(text, path=path)
     elif file.syntax == TOML:
@@ -103,7 +103,7 @@ def parse(text: str, file: ClientFile) -> Source | None:
     return None if client is None else Source(file, document, client)
 
 
-def read(text: str, file: ClientFile) -> list[Entry]:
+def read(text: str, file: ClientFile) -> list[ServerEntry]:
     """The servers of a text.
 
     Raises:
@@ -162,22 +162,24 @@ def unwrap(text: str, file: ClientFile, *, names: Collection[str] = ()) -> Chang
     return Change(result, tuple(edits), chosen, others)
 
 
-def _split(asked: Sequence[Entry], state: State) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+def _split(asked: Sequence[ServerEntry], state: State) -> tuple[tuple[ServerEntry, ...], tuple[ServerEntry, ...]]:
     chosen = tuple(entry for entry in asked if entry.state is state)
     return chosen, tuple(entry for entry in asked if entry.state is not state)
 
 
-def _unwrapping(source: Source, chosen: Sequence[Entry]) -> list[Edit]:
+def _unwrapping(source: Source, chosen: Sequence[ServerEntry]) -> list[TextEdit]:
     return [edit for entry in chosen for edit in entry_splice.unwrap(source.document, entry, _mark(entry))]
 
 
-def _mark(entry: Entry) -> mark.Mark:
+def _mark(entry: ServerEntry) -> mark.Mark:
     found = mark.find_mark(entry.args or ())
     assert found is not None  # noqa: S101  that is what made it a wrapped one
     return found
 
 
-def _compared(source: Source, result: str, chosen: Sequence[Entry]) -> tuple[Source, list[tuple[Entry, Entry]]]:
+def _compared(
+    source: Source, result: str, chosen: Sequence[ServerEntry]
+) -> tuple[Source, list[tuple[ServerEntry, ServerEntry]]]:
     """The parsed result, and each chosen entry with what it is there.
 
     Raises:
@@ -196,6 +198,6 @@ def _compared(source: Source, result: str, chosen: Sequence[Entry]) -> tuple[Sou
     return after, [(entry, found[entry.keys]) for entry in chosen]
 
 
-def _refused(source: Source, entry: Entry) -> ConfigError:
+def _refused(source: Source, entry: ServerEntry) -> ConfigError:
     offset = entry.place.program.start if entry.place is not None else 0
     return refusal(source.document, offset, f"the server {entry.name} {CANNOT}")

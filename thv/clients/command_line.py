@@ -9,7 +9,7 @@ from thv.clients.entries import URL_KEYS
 from thv.clients.mark import find_mark
 
 if TYPE_CHECKING:
-    from thv.clients.entries import Entry
+    from thv.clients.entries import ServerEntry
 
 RUNNERS = {"npx", "uvx", "bunx", "pnpx", "pipx", "uv", "node", "python", "python3", "deno", "bun", "docker", "podman"}
 """Programs whose first argument says what they run."""
@@ -20,14 +20,14 @@ _CODE = {"-c", "-e", "-p", "--eval", "--print"}
 _SECRET = re.compile(r"://|@.*:|=")
 
 
-def own_command(entry: Entry) -> list[str]:
+def own_command(entry: ServerEntry) -> list[str]:
     """The command line of the server itself: what stands behind thv where `thv client` has put it."""
     args = list(entry.args or ())
     found = find_mark(args)
     return args[found.command :] if found is not None else [entry.command, *args]
 
 
-def summary(entry: Entry) -> str:
+def summary(entry: ServerEntry) -> str:
     """The command, and the package or script that a runner runs. Further arguments may hold secrets."""
     for key in URL_KEYS:
         url = entry.fields.get(key)

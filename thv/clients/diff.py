@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thv.clients.documents.nodes import Edit
+    from thv.clients.documents.nodes import TextEdit
 
 LONGEST = 500
 """Characters of one line that are shown. A file that its client writes without line breaks is one line."""
@@ -22,13 +22,13 @@ BEFORE = 60
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
-def unified(path: str, before: str, edits: Sequence[Edit]) -> list[str]:
+def unified(path: str, before: str, edits: Sequence[TextEdit]) -> list[str]:
     """The lines of the diff, without line breaks; none where nothing changes."""
     hunks = list(_hunks(before, sorted(edits, key=lambda edit: (edit.start, edit.end))))
     return [f"--- {path}", f"+++ {path}", *hunks] if hunks else []
 
 
-def _hunks(before: str, edits: Sequence[Edit]) -> Iterator[str]:
+def _hunks(before: str, edits: Sequence[TextEdit]) -> Iterator[str]:
     shift = counted = line = 0
     for start, end, group in _groups(before, edits):
         line += len(_LINE.findall(before[counted:start]))
@@ -48,9 +48,9 @@ def _hunks(before: str, edits: Sequence[Edit]) -> Iterator[str]:
         yield from (f"+{_shown(text, start_at)}" for text in new_lines)
 
 
-def _groups(before: str, edits: Sequence[Edit]) -> Iterator[tuple[int, int, list[Edit]]]:
+def _groups(before: str, edits: Sequence[TextEdit]) -> Iterator[tuple[int, int, list[TextEdit]]]:
     """Edits that touch the same lines, with the range of these lines."""
-    group: list[Edit] = []
+    group: list[TextEdit] = []
     start = end = -1
     for edit in edits:
         first = max(before.rfind("\n", 0, edit.start), before.rfind("\r", 0, edit.start)) + 1
@@ -67,7 +67,7 @@ def _groups(before: str, edits: Sequence[Edit]) -> Iterator[tuple[int, int, list
         yield start, end, group
 
 
-def _applied(before: str, start: int, end: int, edits: Sequence[Edit]) -> str:
+def _applied(before: str, start: int, end: int, edits: Sequence[TextEdit]) -> str:
     pieces, position = [], start
     for edit in edits:
         pieces += [before[position : edit.start], edit.text]

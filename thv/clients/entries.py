@@ -18,9 +18,9 @@ from thv.clients.documents.nodes import (
     OTHER,
     STRING,
     Keys,
-    Lines,
-    Member,
+    LineIndex,
     Node,
+    NodeMember,
     quote,
     refusal,
 )
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from thv.clients.client_files import ClientFile
-    from thv.clients.documents.nodes import Document
+    from thv.clients.documents.nodes import ParsedDocument
 
 URL_KEYS = ("url", "httpUrl", "serverUrl", "uri")
 """Keys that say where a remote server is; their spelling differs from client to client."""
@@ -58,7 +58,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class ServerEntry:
     """One server of a file.
 
     Attributes:
@@ -103,9 +103,9 @@ class Place:
     """
 
     holder: Keys
-    siblings: Sequence[Member]
-    program: Member
-    arguments: Member | None
+    siblings: Sequence[NodeMember]
+    program: NodeMember
+    arguments: NodeMember | None
 
     @property
     def is_list(self) -> bool:
@@ -118,7 +118,7 @@ class Place:
         return ((*self.holder, self.program.key), (*self.holder, "args"))
 
 
-def layout_of(file: ClientFile, document: Document) -> Client | None:
+def layout_of(file: ClientFile, document: ParsedDocument) -> Client | None:
     """The client whose layout the document has: the file's own, else the first whose key it holds."""
     if file.client is not None:
         return file.client
@@ -131,7 +131,7 @@ def layout_of(file: ClientFile, document: Document) -> Client | None:
     return None
 
 
-def entries(document: Document, client: Client) -> list[Entry]:
+def entries(document: ParsedDocument, client: Client) -> list[ServerEntry]:
     """Every server of the document, in order.
 
     Raises:
@@ -140,7 +140,7 @@ def entries(document: Document, client: Client) -> list[Entry]:
     for _, root in document.find(()):
         if root.kind != OBJECT:
             raise refusal(document, root.start, f"must hold an object for {client.title}, not a list or a single value")
-    lines = Lines(document.text)
+    lines = LineIndex(document.text)
     return [
         _entry(lines, client, keys, name, node)
         for pattern in client.servers
@@ -149,7 +149,9 @@ def entries(document: Document, client: Client) -> list[Entry]:
     ]
 
 
-def _named_nodes(document: Document, client: Client, where: Keys, servers: Node) -> Iterator[tuple[Keys, str, Node]]:
+def _named_nodes(
+    document: ParsedDocument, client: Client, where: Keys, servers: Node
+) -> Iterator[tuple[Keys, str, Node]]:
     if servers.value is None:
         return
     wanted = ARRAY if client.named_inside else OBJECT
@@ -171,7 +173,7 @@ def _named_nodes(document: Document, client: Client, where: Keys, servers: Node)
         yield (*where, member.key), member.key, member.node
 
 
-def _refuse_repeated(document: Document, node: Node) -> None:
+def _refuse_repeated(document: ParsedDocument, node: Node) -> None:
     """Which of two equal keys counts is for each reader to say; none is changed."""
     seen: set[str] = set()
     for member in node.members:
@@ -182,7 +184,7 @@ def _refuse_repeated(document: Document, node: Node) -> None:
             _refuse_repeated(document, member.node)
 
 
-def _entry(lines: Lines, client: Client, keys: Keys, name: str, node: Node) -> Entry:
+def _entry(lines: LineIndex, client: Client, keys: Keys, name: str, node: Node) -> ServerEntry:
     line, column = lines.position(node.start)
     fields = node.value if isinstance(node.value, dict) else {}
     found = _find_place(client, keys, node)
@@ -190,7 +192,7 @@ def _entry(lines: Lines, client: Client, keys: Keys, name: str, node: Node) -> E
     command, args = _words(place) if place else ("", None)
     state, reason = _judge(client, node, fields, [command, *(args or ())], problem)
     scope = str(keys[1]) if len(keys) > len(client.servers[0]) + 1 else ""
-    return Entry(name, scope, state, reason, line, column, fields, command, args, place, keys)
+    return ServerEntry(name, scope, state, reason, line, column, fields, command, args, place, keys)
 
 
 def _judge(client: Client, node: Node, fields: dict[str, Any], words: list[str], problem: str) -> tuple[State, str]:
@@ -297,5 +299,5 @@ def _text(node: Node) -> str:
     return value if isinstance(value, str) else str(value[1] if isinstance(value, tuple) else value)
 
 
-def _member(node: Node, key: str) -> Member | None:
+def _member(node: Node, key: str) -> NodeMember | None:
     return next((member for member in node.members if member.key == key), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from thv.clients import mark
 from thv.clients.documents.nodes import (
-    Edit,
+    TextEdit,
     indentation,
     line_break,
     line_start,
@@ -23,14 +23,14 @@ from thv.clients.documents.yaml_document import YamlDocument
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thv.clients.documents.nodes import Document, Member, Node
-    from thv.clients.entries import Entry, Place
+    from thv.clients.documents.nodes import Node, NodeMember, ParsedDocument
+    from thv.clients.entries import Place, ServerEntry
     from thv.clients.mark import Mark
 
 ARGS = "args"
 
 
-def wrap(document: Document, entry: Entry, thv: str, *, analytics_off: bool) -> list[Edit]:
+def wrap(document: ParsedDocument, entry: ServerEntry, thv: str, *, analytics_off: bool) -> list[TextEdit]:
     """The edits that make an entry start thv, which starts what it started before.
 
     Raises:
@@ -44,13 +44,13 @@ def wrap(document: Document, entry: Entry, thv: str, *, analytics_off: bool) -> 
     ours = [quote(word) for word in mark.inserted_words(entry.name, value, analytics_off=analytics_off)]
     if place.is_list:
         return [_insert_items(document, program, [quote(thv), *ours])]
-    edits = [Edit(program.start, program.end, quote(thv))]
+    edits = [TextEdit(program.start, program.end, quote(thv))]
     if place.arguments is None:
         return [*edits, _add_args(document, place.program, [*ours, raw])]
     return [*edits, _insert_items(document, place.arguments.node, [*ours, raw])]
 
 
-def unwrap(document: Document, entry: Entry, found: Mark) -> list[Edit]:
+def unwrap(document: ParsedDocument, entry: ServerEntry, found: Mark) -> list[TextEdit]:
     """The edits that make a wrapped entry start its own command again.
 
     Raises:
@@ -68,19 +68,19 @@ def unwrap(document: Document, entry: Entry, found: Mark) -> list[Edit]:
         raw = str(moved.value)
     elif isinstance(document, YamlDocument) and len(raw.splitlines()) > 1:
         raw = quote(str(moved.value))  # the client has folded it, and where it goes the lines would end elsewhere
-    edits = [Edit(program.start, program.end, raw)]
+    edits = [TextEdit(program.start, program.end, raw)]
     if found.had_args or len(arguments.items) > found.command + 1:
         return [*edits, *_cut_items(document, arguments, found.command + 1)]
     whole = _cut_member(document, place.siblings, place.arguments)
     return [*edits, *(whole or _cut_items(document, arguments, found.command + 1))]
 
 
-def _place(entry: Entry) -> Place:
+def _place(entry: ServerEntry) -> Place:
     assert entry.place is not None  # noqa: S101  only entries that are understood are changed
     return entry.place
 
 
-def _movable(document: Document, place: Place) -> tuple[str, bool]:
+def _movable(document: ParsedDocument, place: Place) -> tuple[str, bool]:
     """The command as it is to be written among the arguments, and whether that needed quotes it did not have."""
     program = place.program.node.items[0] if place.is_list else place.program.node
     raw = document.text[program.start : program.end]
@@ -95,28 +95,28 @@ def _movable(document: Document, place: Place) -> tuple[str, bool]:
     return raw, False
 
 
-def _insert_items(document: Document, array: Node, raws: Sequence[str]) -> Edit:
+def _insert_items(document: ParsedDocument, array: Node, raws: Sequence[str]) -> TextEdit:
     """Writes items before the first one."""
     if array.block and isinstance(document, YamlDocument):
         dash = document.dash(array.items[0], array.start)
         column = dash - line_start(document.text, dash)
         separator = line_break(document.text) + " " * column
-        return Edit(dash, dash, "".join(f"- {raw}{separator}" for raw in raws))
+        return TextEdit(dash, dash, "".join(f"- {raw}{separator}" for raw in raws))
     if not array.items:
-        return Edit(array.start + 1, array.start + 1, ", ".join(raws))
+        return TextEdit(array.start + 1, array.start + 1, ", ".join(raws))
     first = array.items[0].start
     own_line = indentation(document.text, first)
     gap = " " if own_line is None else line_break(document.text) + own_line
-    return Edit(first, first, ", ".join(raws) + "," + gap)
+    return TextEdit(first, first, ", ".join(raws) + "," + gap)
 
 
-def _add_args(document: Document, program: Member, raws: Sequence[str]) -> Edit:
+def _add_args(document: ParsedDocument, program: NodeMember, raws: Sequence[str]) -> TextEdit:
     """Writes `args` behind the command."""
     text, end = document.text, program.node.end
     if not program.on_line:
         own_line = indentation(text, program.start)
         gap = " " if own_line is None else line_break(text) + own_line
-        return Edit(end, end, "," + gap + document.member_text(ARGS, raws))
+        return TextEdit(end, end, "," + gap + document.member_text(ARGS, raws))
     at, ending = next_line(text, end)
     newline = ending or line_break(text)
     before = text[line_start(text, program.start) : program.start].lstrip("\ufeff")
@@ -126,10 +126,10 @@ def _add_args(document: Document, program: Member, raws: Sequence[str]) -> Edit:
     else:
         lines = [before + program.prefix + document.member_text(ARGS, raws)]
     written = newline.join(lines)
-    return Edit(at, at, written + newline if ending else newline + written)
+    return TextEdit(at, at, written + newline if ending else newline + written)
 
 
-def _cut_items(document: Document, array: Node, count: int) -> list[Edit]:
+def _cut_items(document: ParsedDocument, array: Node, count: int) -> list[TextEdit]:
     """Removes the first items; comments among them stay where they are."""
     items, text = array.items, document.text
     last = items[count - 1]
@@ -145,17 +145,17 @@ def _cut_items(document: Document, array: Node, count: int) -> list[Edit]:
         if document.blank.startswith(",", comma):
             end = comma + 1
     if text[start:end] == document.blank[start:end]:
-        return [Edit(start, end, "")]
+        return [TextEdit(start, end, "")]
     edits = []
     for item in items[:count]:
-        edits.append(Edit(item.start, item.end, ""))
+        edits.append(TextEdit(item.start, item.end, ""))
         comma = _skip_space(document.blank, item.end)
         if document.blank.startswith(",", comma):
-            edits.append(Edit(comma, comma + 1, ""))
+            edits.append(TextEdit(comma, comma + 1, ""))
     return edits
 
 
-def _cut_block_items(document: Document, array: Node, count: int) -> Edit:
+def _cut_block_items(document: ParsedDocument, array: Node, count: int) -> TextEdit:
     assert isinstance(document, YamlDocument)  # noqa: S101  TOML has lists of tables, which are no arguments
     items = array.items
     start = document.dash(items[0], array.start)
@@ -167,19 +167,19 @@ def _cut_block_items(document: Document, array: Node, count: int) -> Edit:
         start = len(document.blank[:start].rstrip())
     if document.text[start:end] != document.blank[start:end]:
         raise refusal(document, start, "has a comment among the arguments that thv inserted; remove it first")
-    return Edit(start, end, written)
+    return TextEdit(start, end, written)
 
 
-def _cut_member(document: Document, siblings: Sequence[Member], member: Member) -> list[Edit]:
+def _cut_member(document: ParsedDocument, siblings: Sequence[NodeMember], member: NodeMember) -> list[TextEdit]:
     """Removes a whole key; nothing where that would remove a comment, or where there is no clean way."""
     index = [sibling.start for sibling in siblings].index(member.start)
     following = siblings[index + 1] if index + 1 < len(siblings) else None
     if member.on_line:
         edit = _cut_lines(document, member, following)
     elif index:
-        edit = Edit(siblings[index - 1].node.end, member.node.end, "")
+        edit = TextEdit(siblings[index - 1].node.end, member.node.end, "")
     elif following is not None:
-        edit = Edit(member.start, following.start, "")
+        edit = TextEdit(member.start, following.start, "")
     else:
         edit = None
     if edit is None or document.text[edit.start : edit.end] != document.blank[edit.start : edit.end]:
@@ -187,17 +187,19 @@ def _cut_member(document: Document, siblings: Sequence[Member], member: Member) 
     return [edit]
 
 
-def _cut_lines(document: Document, member: Member, following: Member | None) -> Edit | None:
+def _cut_lines(document: ParsedDocument, member: NodeMember, following: NodeMember | None) -> TextEdit | None:
     text = document.text
     start = line_start(text, member.start)
     if text.startswith("\ufeff", start):
         start += 1
     if text[start : member.start].strip(" \t"):  # behind the dash of a list item
-        return None if following is None or following.start < member.start else Edit(member.start, following.start, "")
+        return (
+            None if following is None or following.start < member.start else TextEdit(member.start, following.start, "")
+        )
     end, ending = next_line(text, member.node.end)
     if not ending and start:
         start -= 2 if text[:start].endswith("\r\n") else 1
-    return Edit(start, end, "")
+    return TextEdit(start, end, "")
 
 
 def _skip_space(text: str, position: int) -> int:

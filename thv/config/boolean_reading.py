@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from thv.config.settings import Setting
-    from thv.config.yaml.tree import Document, Node, Scalar
+    from thv.config.yaml.tree import Node, Scalar, YamlDocument
     from thv.core.interfaces import BooleanReading
 
     Found: TypeAlias = tuple[int, tuple[str, ...], int, int]
@@ -129,7 +129,7 @@ def _is_no(key: str, value: str) -> bool:
     return BOOLEANS.get(value.strip().lower()) is not (not _names(key))
 
 
-def _strays(document: Document, number: int) -> Iterator[Found]:
+def _strays(document: YamlDocument, number: int) -> Iterator[Found]:
     from thv.config.yaml.tree import Alias, Mapping, Scalar, Sequence
 
     todo: list[tuple[tuple[str, ...], Node]] = [((), document.root)]

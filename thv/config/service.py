@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from thv.config.settings import Section, Setting
     from thv.config.yaml.scalar_writer import Value
-    from thv.config.yaml.tree import Document
+    from thv.config.yaml.tree import YamlDocument
 
     Refused: TypeAlias = Callable[[Setting, Mapping[str, str]], tuple[str, str] | None]
     """What keeps a setting off besides its value in the file, for `Shown.origin` and in words; None if nothing does."""
@@ -119,7 +119,7 @@ def put(
         ConfigError: the file cannot be changed; it is untouched.
     """
     from thv.config import config_store, setting_types
-    from thv.config.yaml import splice
+    from thv.config.yaml import yaml_splice
 
     known = section.setting(name)
     value = setting_types.parse(known, text)
@@ -133,13 +133,13 @@ def put(
             old = value_reader(text, path)(known)[0]
             if isinstance(old, dict) and isinstance(value, dict) and old:
                 added, value = value, {**old, **value}
-                if splice.is_section(text, (section.name, name), path=path):
+                if yaml_splice.is_section(text, (section.name, name), path=path):
                     for key, item in added.items():
-                        text = splice.set_value(text, (section.name, name, key), item, path=path)
+                        text = yaml_splice.set_value(text, (section.name, name, key), item, path=path)
                     return text
             elif isinstance(old, list) and isinstance(value, list):
                 value = list(dict.fromkeys([*old, *value]))
-        return splice.set_value(text, (section.name, name), value, path=path)
+        return yaml_splice.set_value(text, (section.name, name), value, path=path)
 
     config_store.update(path, change)
     return _shown(known, (value, None), environ, refused=refused, reveal=False)
@@ -153,13 +153,13 @@ def unset(path: str, section: Section, name: str) -> bool:
         ConfigError: the file cannot be changed; it is untouched.
     """
     from thv.config import config_store
-    from thv.config.yaml import splice
+    from thv.config.yaml import yaml_splice
 
     section.setting(name)
     before = reader.read_text(path)
-    if before is None or splice.unset(before, (section.name, name), path=path) == before:
+    if before is None or yaml_splice.unset(before, (section.name, name), path=path) == before:
         return False
-    return config_store.update(path, lambda text: splice.unset(text or "", (section.name, name), path=path))
+    return config_store.update(path, lambda text: yaml_splice.unset(text or "", (section.name, name), path=path))
 
 
 def create(path: str) -> None:
@@ -239,7 +239,7 @@ def value_reader(text: str, path: str) -> Callable[[Setting], Read]:
     What it returns raises ConfigError: the text is no YAML, or holds what the setting cannot be.
     """
     entries = plain_reader.entries(text)
-    documents: list[Document] | None = None
+    documents: list[YamlDocument] | None = None
 
     def read(known: Setting) -> Read:
         nonlocal documents

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thv.clients import service
+from thv.clients import client_service
 from thv.clients.command_line import own_command, summary
 from thv.clients.entries import State
 from thv.doctor import desktop
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from thv.clients.client_files import ClientFile
-    from thv.clients.entries import Entry
+    from thv.clients.entries import ServerEntry
 
 AT_ONCE = 8
 """Servers that are started side by side: `npx` and `uvx` each keep a core busy while they install."""
@@ -40,7 +40,7 @@ PATIENCE_OF_CLIENT = {"claude-code": 30.0, "codex": 10.0, "vibe": 10.0}
 
 def examine(files: Sequence[ClientFile]) -> list[FileFindings]:
     """Everything that can be seen without starting anything."""
-    reports = service.survey(files)
+    reports = client_service.survey(files)
     twice = doubles([(report.file, entry) for report in reports for entry in report.entries])
     found = []
     for report in reports:
@@ -81,13 +81,15 @@ def start_all(
         ]
 
 
-def _of_entry(file: ClientFile, entry: Entry, twice: Mapping[tuple[str, tuple[Any, ...]], Finding]) -> list[Finding]:
+def _of_entry(
+    file: ClientFile, entry: ServerEntry, twice: Mapping[tuple[str, tuple[Any, ...]], Finding]
+) -> list[Finding]:
     shell = os.environ
     double = twice.get((str(file.path), entry.keys))
     return [*check_entry(entry, file, _environment(file), shell), *([double] if double else [])]
 
 
-def _why_not(entry: Entry) -> str:
+def _why_not(entry: ServerEntry) -> str:
     return {
         State.REMOTE: "remote: its client only connects to it",
         State.DISABLED: "disabled",
@@ -122,7 +124,7 @@ def _start(file: ClientFile, report: ServerReport, timeout: float) -> ServerRepo
     return dataclasses.replace(report, start=result, findings=(*report.findings, *of_start))
 
 
-def _launch(file: ClientFile, entry: Entry) -> Launch:
+def _launch(file: ClientFile, entry: ServerEntry) -> Launch:
     """How the client starts the server.
 
     Raises:
@@ -153,7 +155,7 @@ def _launch(file: ClientFile, entry: Entry) -> Launch:
     return Launch(tuple(words), require(command, env), env, cwd)
 
 
-def _folder(file: ClientFile, entry: Entry) -> Path:
+def _folder(file: ClientFile, entry: ServerEntry) -> Path:
     """Where the client starts servers that name no folder: in the project, else at home."""
     if entry.scope and Path(entry.scope).is_dir():
         return Path(entry.scope)
@@ -169,7 +171,7 @@ def _plain(value: object) -> object:
     return value[1] if isinstance(value, tuple) else value
 
 
-def _of_start(file: ClientFile, entry: Entry, result: StartResult) -> list[Finding]:
+def _of_start(file: ClientFile, entry: ServerEntry, result: StartResult) -> list[Finding]:
     runner = Path(own_command(entry)[0]).stem
     by_hand = summary(entry)
     if result.problem.startswith("no answer") and runner in DOWNLOADERS:

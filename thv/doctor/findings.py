@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thv.clients.client_files import ClientFile
-    from thv.clients.entries import Entry
+    from thv.clients.entries import ServerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class StartResult:
 class ServerReport:
     """One server: what is wrong with it, what came when it was started, or why it was not."""
 
-    entry: Entry
+    entry: ServerEntry
     findings: tuple[Finding, ...] = ()
     start: StartResult | None = None
     not_started: str = ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from thv.clients.change import Source
     from thv.clients.client_files import ClientFile
-    from thv.clients.entries import Entry
+    from thv.clients.entries import ServerEntry
 
 INSTALL = {
     "npx": "install Node.js: https://nodejs.org",
@@ -76,7 +76,9 @@ def check_file(source: Source) -> Iterator[Finding]:
                 )
 
 
-def check_entry(entry: Entry, file: ClientFile, environ: Mapping[str, str], shell: Mapping[str, str]) -> list[Finding]:
+def check_entry(
+    entry: ServerEntry, file: ClientFile, environ: Mapping[str, str], shell: Mapping[str, str]
+) -> list[Finding]:
     """What is wrong with one server.
 
     Args:
@@ -103,9 +105,9 @@ def check_entry(entry: Entry, file: ClientFile, environ: Mapping[str, str], shel
     return [*found, *_check_paths(entry)]
 
 
-def doubles(entries: Sequence[tuple[ClientFile, Entry]]) -> dict[tuple[str, tuple[Any, ...]], Finding]:
+def doubles(entries: Sequence[tuple[ClientFile, ServerEntry]]) -> dict[tuple[str, tuple[Any, ...]], Finding]:
     """The servers that one client starts twice, by file and keys: each but the first."""
-    seen: dict[tuple[Any, ...], list[tuple[ClientFile, Entry]]] = defaultdict(list)
+    seen: dict[tuple[Any, ...], list[tuple[ClientFile, ServerEntry]]] = defaultdict(list)
     for file, entry in entries:
         if file.client is not None and entry.state in {State.DIRECT, State.WRAPPED, State.BY_HAND}:
             same = json.dumps([own_command(entry), entry.fields.get("env"), entry.fields.get("cwd")], default=str)
@@ -120,7 +122,7 @@ def doubles(entries: Sequence[tuple[ClientFile, Entry]]) -> dict[tuple[str, tupl
     }
 
 
-def _of_reason(entry: Entry, file: ClientFile) -> list[Finding]:
+def _of_reason(entry: ServerEntry, file: ClientFile) -> list[Finding]:
     if any(part in entry.reason for part in NOT_WRONG):
         return []
     where = f"{file.path}:{entry.line}:{entry.column}"
@@ -158,7 +160,7 @@ def _check_command(
         yield Finding(f"{command} is found, and the node it needs is not in the PATH {file.title} has", remedy)
 
 
-def _check_paths(entry: Entry) -> Iterator[Finding]:
+def _check_paths(entry: ServerEntry) -> Iterator[Finding]:
     words = own_command(entry)
     name = re.split(r"[/\\]", words[0])[-1].lower().removesuffix(".exe")
     if re.sub(r"[\d.]+$", "", name) in INTERPRETERS:

@@ -9,7 +9,7 @@ from thv.journal.call_record import ERROR, FAILURES, SERVER_EXITED, SUCCESS, TIM
 from thv.journal.time_range import format_time, local_time
 
 if TYPE_CHECKING:
-    from thv.journal.reader import LoggedCall
+    from thv.journal.journal_reader import LoggedCall
 
 WORDS: Final = {SUCCESS: "ok", ERROR: "error", SERVER_EXITED: "server exited", TIMED_OUT: "timed out"}
 """How an outcome is put to people; the others as in `STATUS_NAMES`, with spaces."""

@@ -10,7 +10,7 @@ from thv.journal.call_format import duration_text
 from thv.journal.time_range import local_time
 
 if TYPE_CHECKING:
-    from thv.journal.reader import SessionRow
+    from thv.journal.journal_reader import SessionRow
 
 LAUNCH: Final = "launch"
 """`ended_by` of a server that could not be started."""

@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from thv.journal.reader import CallFilter
+from thv.journal.journal_reader import CallFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thv.journal.reader import JournalReader, LoggedCall, SessionRow
+    from thv.journal.journal_reader import JournalReader, LoggedCall, SessionRow
 
 WINDOW_S: Final = 60
 """Seconds of calls that the sparkline shows."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from thv.journal.live_sessions import percentile
 
 if TYPE_CHECKING:
-    from thv.journal.reader import JournalReader, LoggedCall
+    from thv.journal.journal_reader import JournalReader, LoggedCall
 
 INTERVALS: Final = 60
 """Points of time in a plot."""

@@ -35,7 +35,7 @@ from thv.mcp_client.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.mcp_client.connection import Connection
+    from thv.mcp_client.process_connection import Connection
 
 DISCOVER_TIMEOUT_S: Final = 5.0
 """Seconds for `server/discover` before `initialize` is sent, too: some older servers ignore what they do not know."""

@@ -61,7 +61,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Telemetry:
+class TelemetrySpec:
     """`spec.telemetry`. None is "as thv decides"."""
 
     enabled: bool = False
@@ -78,7 +78,7 @@ class Telemetry:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class McpServerSpec:
     """One MCPServer."""
 
     name: str
@@ -96,7 +96,7 @@ class Server:
     resources: Mapping[str, Any] = field(default_factory=dict)
     service_account: str = ""
     pod_template: Mapping[str, Any] = field(default_factory=dict)
-    telemetry: Telemetry = field(default_factory=Telemetry)
+    telemetry: TelemetrySpec = field(default_factory=TelemetrySpec)
 
     @property
     def shape(self) -> DeploymentMode:
@@ -120,14 +120,14 @@ class Server:
         return f"http://{self.name}.{self.namespace}.svc:{self.port}/{path}"
 
 
-def read(body: Mapping[str, Any]) -> Server:
+def read(body: Mapping[str, Any]) -> McpServerSpec:
     """The server that the MCPServer `body` asks for.
 
     Raises:
         SpecError: the CRD's rules should have refused it, or it uses a name that is the operator's own.
     """
     meta, spec = body["metadata"], body.get("spec") or {}
-    server = Server(
+    server = McpServerSpec(
         name=meta["name"],
         namespace=meta["namespace"],
         uid=meta["uid"],
@@ -153,10 +153,10 @@ def read(body: Mapping[str, Any]) -> Server:
     return server
 
 
-def _telemetry(spec: Mapping[str, Any]) -> Telemetry:
+def _telemetry(spec: Mapping[str, Any]) -> TelemetrySpec:
     otel = spec.get("openTelemetry") or {}
     tracing, metrics = otel.get("tracing") or {}, otel.get("metrics") or {}
-    return Telemetry(
+    return TelemetrySpec(
         enabled=otel.get("enabled", False),
         endpoint=otel.get("endpoint", ""),
         protocol=otel.get("protocol", ""),
@@ -180,7 +180,7 @@ def _header(entry: Mapping[str, Any]) -> Header:
     return Header(entry["name"], entry.get("value", ""))
 
 
-def _complaints(server: Server) -> list[str]:
+def _complaints(server: McpServerSpec) -> list[str]:
     found = []
     if not server.image:
         found.append("spec.image is missing; name the server's image")

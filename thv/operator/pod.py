@@ -19,7 +19,7 @@ from thv.operator.pod_settings import config, exports_by_grpc, secret_variables,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from thv.operator.mcpserver_spec import Server
+    from thv.operator.mcpserver_spec import McpServerSpec
     from thv.operator.pod_settings import Options
 
 Manifest = dict[str, Any]
@@ -67,7 +67,7 @@ SECURE: Mapping[str, Any] = {
 SECURE_AS_NOBODY: Mapping[str, Any] = {**SECURE, "runAsUser": NOBODY, "runAsGroup": NOBODY}
 
 
-def template(server: Server, options: Options, labels: Mapping[str, str]) -> Manifest:
+def template(server: McpServerSpec, options: Options, labels: Mapping[str, str]) -> Manifest:
     """The pod template of `server`."""
     users: Mapping[str, Any] = server.pod_template.get("spec") or {}
     inits, container, volumes = _parts(server, options)
@@ -106,7 +106,7 @@ def template(server: Server, options: Options, labels: Mapping[str, str]) -> Man
     }
 
 
-def _parts(server: Server, options: Options) -> tuple[list[Manifest], Manifest, list[Manifest]]:
+def _parts(server: McpServerSpec, options: Options) -> tuple[list[Manifest], Manifest, list[Manifest]]:
     """Init containers, the server's container, and the volumes, as the operator wants them."""
     volumes: list[Manifest] = [
         {"name": "thv-config", "configMap": {"name": server.name}},
@@ -157,7 +157,7 @@ def _move_token(container: Manifest, sidecar: Manifest) -> None:
     sidecar["env"] = [*sidecar["env"], *token]
 
 
-def _sidecar(server: Server, options: Options, words: list[str], mounts: list[Manifest]) -> Manifest:
+def _sidecar(server: McpServerSpec, options: Options, words: list[str], mounts: list[Manifest]) -> Manifest:
     """A container with thv alone: started before the server, and ended after it."""
     return {
         "name": names.PROXY_CONTAINER,
@@ -177,7 +177,7 @@ def _sidecar(server: Server, options: Options, words: list[str], mounts: list[Ma
     }
 
 
-def _install(server: Server, options: Options) -> Manifest:
+def _install(server: McpServerSpec, options: Options) -> Manifest:
     """Copies thv into the volume from which the server's container runs it."""
     options_of_copy = [install_tree.GRPC] if exports_by_grpc(server) else []
     return {
@@ -191,7 +191,7 @@ def _install(server: Server, options: Options) -> Manifest:
     }
 
 
-def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
+def _wrapped(container: Manifest, server: McpServerSpec, options: Options) -> Manifest:
     """The server's container with thv as its command, and the server's command as thv's."""
     # Isolated: a PYTHONPATH or PYTHONHOME meant for the server must not reach thv's Python.
     thv = [names.TREE_PYTHON, "-I", "-m", "thv"]
@@ -219,7 +219,7 @@ def _wrapped(container: Manifest, server: Server, options: Options) -> Manifest:
     }
 
 
-def _served(server: Server) -> Manifest:
+def _served(server: McpServerSpec) -> Manifest:
     """The ports and probes of the container that thv serves in."""
     ports = [{"name": "http", "containerPort": server.port, "protocol": "TCP"}]
     if server.telemetry.prometheus:
@@ -241,7 +241,7 @@ def _served(server: Server) -> Manifest:
     }
 
 
-def _has_token(server: Server) -> bool:
+def _has_token(server: McpServerSpec) -> bool:
     """Whether clients have to present a token: the user gave thv one, by a Secret or a variable."""
     return PROXY_TOKEN_VARIABLE in {*dict(server.env), *(secret.variable for secret in server.secrets)}
 
@@ -251,7 +251,7 @@ def _listening(options: Options) -> list[str]:
     return ["--host", names.EVERYWHERE, *origins]
 
 
-def _server_variables(server: Server) -> list[Manifest]:
+def _server_variables(server: McpServerSpec) -> list[Manifest]:
     found: list[Manifest] = [dict(entry) for entry in server.template_variables]
     if server.shape is DeploymentMode.PROXY:
         # The names that server frameworks look for; the user's own values come after, and win.

@@ -27,7 +27,7 @@ from thv.operator.names import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from thv.operator.mcpserver_spec import Server
+    from thv.operator.mcpserver_spec import McpServerSpec
 
 SAFE_IN_HEADERS = "!#&'()*+-./:<>?@[]^_`{|}~"
 """What a header value may hold unencoded in OTEL_EXPORTER_OTLP_HEADERS (W3C baggage, section 3.3.2.4).
@@ -62,7 +62,7 @@ class Options:
     allowed_origins: tuple[str, ...] = ()
 
 
-def usage_analytics(server: Server, options: Options) -> bool:
+def usage_analytics(server: McpServerSpec, options: Options) -> bool:
     """Whether thv will count this server's outcomes for the maintainers: everyone must agree, and off wins."""
     if not (server.telemetry.usage_analytics and options.usage_analytics):
         return False
@@ -72,7 +72,7 @@ def usage_analytics(server: Server, options: Options) -> bool:
     return options.refusal({**seen, **dict(server.env)}) is None
 
 
-def config(server: Server) -> str:
+def config(server: McpServerSpec) -> str:
     """The config file of the thv that serves this server."""
     lines = []
     telemetry = server.telemetry
@@ -96,7 +96,7 @@ def config(server: Server) -> str:
     return head + ("otel:\n" if lines else "otel: {}\n") + "".join(lines)
 
 
-def exports_by_grpc(server: Server) -> bool:
+def exports_by_grpc(server: McpServerSpec) -> bool:
     """Whether this server's telemetry leaves by gRPC: said in the spec, by the port, or by a standard variable."""
     telemetry = server.telemetry
     said = [telemetry.protocol, telemetry.endpoint] if telemetry.enabled else []
@@ -105,7 +105,7 @@ def exports_by_grpc(server: Server) -> bool:
     return any(value == GRPC or GRPC_ENDPOINT.search(value) for value in said)
 
 
-def variables(server: Server, options: Options) -> list[dict[str, Any]]:
+def variables(server: McpServerSpec, options: Options) -> list[dict[str, Any]]:
     """The variables thv needs, as a container's `env`."""
     found: list[dict[str, Any]] = [
         {"name": CONFIG_VARIABLE, "value": f"{CONFIG_DIR}/{CONFIG_FILE}"},
@@ -117,12 +117,12 @@ def variables(server: Server, options: Options) -> list[dict[str, Any]]:
     return found + (_headers(server) if server.telemetry.enabled else [])
 
 
-def secret_variables(server: Server) -> list[str]:
+def secret_variables(server: McpServerSpec) -> list[str]:
     """Those of `variables` that are thv's alone, and no business of a server that thv starts."""
     return [entry["name"] for entry in _headers(server)] if server.telemetry.enabled else []
 
 
-def _headers(server: Server) -> list[dict[str, Any]]:
+def _headers(server: McpServerSpec) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     words = []
     for number, header in enumerate(server.telemetry.headers):

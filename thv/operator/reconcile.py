@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from thv.operator.kubernetes_api import Cluster
-    from thv.operator.mcpserver_spec import DeploymentMode, Server
+    from thv.operator.mcpserver_spec import DeploymentMode, McpServerSpec
     from thv.operator.pod_settings import Options
 
 logger = logging.getLogger("thv.operator")
@@ -161,7 +161,7 @@ class Reconciler:
         await self._write_status(body, lambda newest: invalid(newest, problem, self._time()))
 
     async def _apply_and_report(
-        self, server: Server, body: dict[str, Any], wanted: list[dict[str, Any]] | None
+        self, server: McpServerSpec, body: dict[str, Any], wanted: list[dict[str, Any]] | None
     ) -> None:
         """Apply what is wanted, if anything is, and say how the server is."""
         refused, failure = (None, None) if wanted is None else await self._applied(server, wanted)
@@ -180,7 +180,9 @@ class Reconciler:
         if failure is not None:
             raise failure
 
-    async def _applied(self, server: Server, wanted: list[dict[str, Any]]) -> tuple[Problem | None, ApiError | None]:
+    async def _applied(
+        self, server: McpServerSpec, wanted: list[dict[str, Any]]
+    ) -> tuple[Problem | None, ApiError | None]:
         """Why the cluster could not be brought to what `server` says, and what may be tried again."""
         try:
             await self._apply(server, wanted)
@@ -191,7 +193,7 @@ class Reconciler:
             return Problem(error.reason, _explained(error)), error
         return None, None
 
-    async def _apply(self, server: Server, wanted: list[dict[str, Any]]) -> None:
+    async def _apply(self, server: McpServerSpec, wanted: list[dict[str, Any]]) -> None:
         for manifest in wanted:
             if self._children.is_current(manifest):
                 continue
@@ -210,7 +212,7 @@ class Reconciler:
                 await self._cluster.delete(kind, server.namespace, server.name, uid=uid)
         self._without_leftovers = {each for each in self._without_leftovers if each[:2] != key[:2]} | {key}
 
-    async def _observe(self, server: Server) -> Observed:
+    async def _observe(self, server: McpServerSpec) -> Observed:
         wanted = workload(server, self._options)
         kind = (wanted["apiVersion"], wanted["kind"])
         found = self._children.workload(wanted) or await self._cluster.get(kind, server.namespace, server.name)
@@ -221,7 +223,7 @@ class Reconciler:
         events = await self._refusals(server, found) if found is not None and not pods else []
         return Observed(found, pods, events=events)
 
-    async def _refusals(self, server: Server, workload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    async def _refusals(self, server: McpServerSpec, workload: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The events of a workload without pods: where a StatefulSet says why its pod may not be created."""
         fields = f"involvedObject.uid={workload['metadata']['uid']},type=Warning"
         try:

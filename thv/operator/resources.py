@@ -14,7 +14,7 @@ from thv.operator.pod import Manifest, template
 from thv.operator.pod_settings import config
 
 if TYPE_CHECKING:
-    from thv.operator.mcpserver_spec import Server
+    from thv.operator.mcpserver_spec import McpServerSpec
     from thv.operator.pod_settings import Options
 
 STATEFUL_SET, DEPLOYMENT = ("apps/v1", "StatefulSet"), ("apps/v1", "Deployment")
@@ -27,7 +27,7 @@ OLD_REPLICA_SETS = 2
 """For `kubectl rollout undo`; more would only clutter."""
 
 
-def manifests(server: Server, options: Options) -> list[Manifest]:
+def manifests(server: McpServerSpec, options: Options) -> list[Manifest]:
     """What `server` needs, in the order in which it is to be applied: what the pod uses comes before the pod."""
     made = [_config_map(server), _service(server)]
     if not server.service_account:
@@ -37,7 +37,7 @@ def manifests(server: Server, options: Options) -> list[Manifest]:
     return [*made, workload(server, options)]
 
 
-def workload(server: Server, options: Options) -> Manifest:
+def workload(server: McpServerSpec, options: Options) -> Manifest:
     """What runs the pod."""
     pod = template(server, options, {**_labels(server), names.SERVER_LABEL: server.name})
     selector = {"matchLabels": {names.SERVER_LABEL: server.name}}
@@ -68,14 +68,14 @@ def workload(server: Server, options: Options) -> Manifest:
     )
 
 
-def leftovers(server: Server) -> list[tuple[str, str]]:
+def leftovers(server: McpServerSpec) -> list[tuple[str, str]]:
     """The kinds that `server` does not need now, and may have needed before its spec changed."""
     attach = server.shape is DeploymentMode.ATTACH
     needed = {STATEFUL_SET, ROLE, ROLE_BINDING} if attach else {DEPLOYMENT}
     return [kind for kind in SOMETIMES if kind not in needed]
 
 
-def _labels(server: Server) -> dict[str, str]:
+def _labels(server: McpServerSpec) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "mcpserver",
         "app.kubernetes.io/instance": server.name,
@@ -84,7 +84,7 @@ def _labels(server: Server) -> dict[str, str]:
     }
 
 
-def _object(server: Server, kind: tuple[str, str], **rest: Any) -> Manifest:
+def _object(server: McpServerSpec, kind: tuple[str, str], **rest: Any) -> Manifest:
     return {
         "apiVersion": kind[0],
         "kind": kind[1],
@@ -107,11 +107,11 @@ def _object(server: Server, kind: tuple[str, str], **rest: Any) -> Manifest:
     }
 
 
-def _config_map(server: Server) -> Manifest:
+def _config_map(server: McpServerSpec) -> Manifest:
     return _object(server, ("v1", "ConfigMap"), data={names.CONFIG_FILE: config(server)})
 
 
-def _service(server: Server) -> Manifest:
+def _service(server: McpServerSpec) -> Manifest:
     # A number: the target's port follows the spec even while a pod with the old one is still there.
     ports = [{"name": "http", "port": server.port, "targetPort": server.port, "protocol": "TCP"}]
     if server.telemetry.prometheus and server.port != names.METRICS_PORT:
@@ -121,7 +121,7 @@ def _service(server: Server) -> Manifest:
     return _object(server, ("v1", "Service"), spec={"type": "ClusterIP", "selector": selector, "ports": ports})
 
 
-def _role(server: Server) -> Manifest:
+def _role(server: McpServerSpec) -> Manifest:
     """To attach to the server's own pod, and to nothing else."""
     rule = {
         "apiGroups": [""],
@@ -133,7 +133,7 @@ def _role(server: Server) -> Manifest:
     return _object(server, ROLE, rules=[rule])
 
 
-def _role_binding(server: Server) -> Manifest:
+def _role_binding(server: McpServerSpec) -> Manifest:
     account = server.service_account or server.name
     return _object(
         server,

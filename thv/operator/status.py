@@ -16,7 +16,7 @@ from thv.operator.names import PROXY_CONTAINER, SERVER_CONTAINER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thv.operator.mcpserver_spec import Server
+    from thv.operator.mcpserver_spec import McpServerSpec
 
 PENDING, READY, FAILED, TERMINATING = "Pending", "Ready", "Failed", "Terminating"
 
@@ -72,7 +72,7 @@ class Observed:
 
 
 def status(
-    server: Server, observed: Observed, *, usage_analytics: bool, before: Mapping[str, Any], now: str
+    server: McpServerSpec, observed: Observed, *, usage_analytics: bool, before: Mapping[str, Any], now: str
 ) -> dict[str, Any]:
     """The status of `server`.
 
@@ -197,7 +197,7 @@ def _of_pod(pod: Mapping[str, Any]) -> Problem | None:
     return None
 
 
-def _unreachable(server: Server, observed: Observed, now: str) -> Problem | None:
+def _unreachable(server: McpServerSpec, observed: Observed, now: str) -> Problem | None:
     """The server's container runs, and thv beside it finds nothing at its port: most often a wrong `mcpPort`."""
     if server.shape is not DeploymentMode.PROXY:
         return None

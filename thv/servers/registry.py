@@ -21,7 +21,7 @@ _NONE: Final = "-"
 _COLUMNS: Final = 5
 
 
-class Entry:
+class RegistryEntry:
     """One server of the registry.
 
     Args:
@@ -45,7 +45,7 @@ class Entry:
         return f"Entry({self.name!r}, {self.runner!r}, {self.package!r}, {self.arguments!r}, {self.description!r})"
 
 
-def entries(path: str = REGISTRY_FILE) -> dict[str, Entry]:
+def entries(path: str = REGISTRY_FILE) -> dict[str, RegistryEntry]:
     """Every server of the registry by name, in the order of the file.
 
     Raises:
@@ -56,4 +56,4 @@ def entries(path: str = REGISTRY_FILE) -> dict[str, Entry]:
     for row in rows:
         if len(row) != _COLUMNS:
             raise ValueError(f"{path}: a row has {len(row)} columns, not {_COLUMNS}: {row[0]}")
-    return {row[0]: Entry(*row) for row in rows}
+    return {row[0]: RegistryEntry(*row) for row in rows}

@@ -30,7 +30,7 @@ from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, Aggregates, cut, target_kind
-from thv.telemetry.span_records import FinishedRequest, OpenRequest, Peer, SampledRequest, SpanRecords
+from thv.telemetry.span_records import FinishedRequest, OpenSpan, Peer, SampledRequest, SpanRecords
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanContext, parse_traceparent
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class SessionRecorder:
         self._propagate = settings.propagate
         self._extract = settings.extract
         self._contexts: deque[tuple[int | float | str | None, str]] = deque(maxlen=MAX_CONTEXTS)
-        self._server_requests: OrderedDict[Hashable, OpenRequest] = OrderedDict()
+        self._server_requests: OrderedDict[Hashable, OpenSpan] = OrderedDict()
         self._version: str | None = None
         self._client: str | None = None
         self._began = perf_counter_ns()
@@ -189,7 +189,7 @@ class SessionRecorder:
             method, target = _cut_both(method, target)
         sampler = self._sampler
         if sampler is None or self._agent.broken:
-            return OpenRequest(began, method, target, version, None)
+            return OpenSpan(began, method, target, version, None)
         link = None
         head = CURRENT_REQUEST.get() if self._over_http else None
         header = None if head is None else head.headers.get(b"traceparent")
@@ -197,15 +197,15 @@ class SessionRecorder:
             span, tracestate, link = self._continue(sampler, traceparent, tracestate, header)
         elif sampler.passed_over > 0:  # as `decide` does, without the call
             sampler.passed_over -= 1
-            return OpenRequest(began, method, target, version, None)
+            return OpenSpan(began, method, target, version, None)
         else:
             span, tracestate = sampler.decide(None), None
         if span is None:
-            return OpenRequest(began, method, target, version, None)
+            return OpenSpan(began, method, target, version, None)
         if self._propagate:
             self._contexts.append((request.key, span.traceparent))
         if not span.sampled:
-            return OpenRequest(began, method, target, version, None)
+            return OpenSpan(began, method, target, version, None)
         arguments = _start_of(params.arguments) if self._capture and params is not None else None
         return SampledRequest(
             began, method, target, version, None, client, request.key, span, tracestate, arguments, _peer(head), link
@@ -234,7 +234,7 @@ class SessionRecorder:
     ) -> None:
         """The request is open no more. The hot path, too."""
         now = at_ns or perf_counter_ns()
-        if not isinstance(token, OpenRequest):
+        if not isinstance(token, OpenSpan):
             return
         error_type = code = message = result = None
         if reply is None:
@@ -282,7 +282,7 @@ class SessionRecorder:
     def on_server_request(self, request: Message, at_ns: int, scope: Hashable) -> None:
         """The server asked its client for something: its span is of kind CLIENT."""
         began, method = at_ns or perf_counter_ns(), cut(request.method or UNNAMED)
-        token = OpenRequest(began, method, None, None, None)
+        token = OpenSpan(began, method, None, None, None)
         meta = request.meta
         if self._sampler is not None and not self._agent.broken:
             traceparent = None if meta is None or not self._extract else meta.traceparent
@@ -311,7 +311,7 @@ class SessionRecorder:
 
     def on_tool_outcome(self, token: object, outcome: Outcome) -> None:
         """A tool call has its outcome."""
-        if self._aggregates is not None and isinstance(token, OpenRequest) and token.counted is not None:
+        if self._aggregates is not None and isinstance(token, OpenSpan) and token.counted is not None:
             self._aggregates.call(token.counted, outcome)
             if not self._agent.awake:
                 self._agent.notify()

@@ -36,7 +36,7 @@ class Peer(Struct, frozen=True, gc=False):
     port: int | None
 
 
-class OpenRequest(Struct, gc=False, eq=False):
+class OpenSpan(Struct, gc=False, eq=False):
     """A request that has begun: the ledger's token. Clients may have tens of thousands of them open."""
 
     began: int
@@ -46,7 +46,7 @@ class OpenRequest(Struct, gc=False, eq=False):
     counted: Combination | None
 
 
-class SampledRequest(OpenRequest, gc=False, eq=False):
+class SampledRequest(OpenSpan, gc=False, eq=False):
     """One with a span."""
 
     client: str | None

@@ -14,8 +14,8 @@ from thv.config import service
 from thv.config.settings import OTEL
 from thv.config.yaml.document import get_scalar
 from thv.config.yaml.excerpt import LONG, excerpt
-from thv.config.yaml.splice import set_value, unset
 from thv.config.yaml.tree import canonical, parse
+from thv.config.yaml.yaml_splice import set_value, unset
 from thv.errors import ConfigError
 
 KEYS = ("otel", "sampling-rate")

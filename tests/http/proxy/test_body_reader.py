@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.http.proxied import event
 from thv.http.proxy import body_reader as proxy_bodies
-from thv.http.proxy.body_reader import Body, Reply
+from thv.http.proxy.body_reader import Body, ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
 def read(kind: str, coding: str, data: Sequence[bytes]) -> list[bytes]:
     shown: list[bytes] = []
     headers = [(b"content-type", kind.encode()), (b"content-encoding", coding.encode())]
-    reply = Reply.to(headers, shown.append)
+    reply = ReplyReader.to(headers, shown.append)
     assert reply is not None
     for piece in data:
         reply.feed(piece)
@@ -77,4 +77,4 @@ def test_a_body_that_stands_for_too_much_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 def test_other_types_hold_no_messages() -> None:
-    assert Reply.to([(b"content-type", b"text/html")], list.pop) is None  # type: ignore[arg-type]  # never called
+    assert ReplyReader.to([(b"content-type", b"text/html")], list.pop) is None  # type: ignore[arg-type]  # never called

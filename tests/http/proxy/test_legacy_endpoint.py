@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.http.proxied import Received, chunk, proxied
 from thv.http.proxy.legacy_endpoint import MAX_HELD, EndpointRewriter, rewriter
-from thv.http.proxy.proxy_target import Target
+from thv.http.proxy.proxy_target import ProxyTarget
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
 
-TARGET, PROXY = Target("http", "127.0.0.1", 9000), b"http://localhost:8080"
+TARGET, PROXY = ProxyTarget("http", "127.0.0.1", 9000), b"http://localhost:8080"
 
 LED = {
     b"event: endpoint\ndata: http://127.0.0.1:9000/m?s=1\n\n": b"event: endpoint\ndata: http://localhost:8080/m?s=1\n\n",

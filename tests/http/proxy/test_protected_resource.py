@@ -18,10 +18,10 @@ from thv.http.proxy.protected_resource import (
     is_metadata_path,
     metadata_for_client,
 )
-from thv.http.proxy.proxy_target import Target
+from thv.http.proxy.proxy_target import ProxyTarget
 
-TARGET = Target("http", "localhost", 7301, "/mcp")
-REMOTE = Target("https", "mcp.example.com", 443, "/mcp")
+TARGET = ProxyTarget("http", "localhost", 7301, "/mcp")
+REMOTE = ProxyTarget("https", "mcp.example.com", 443, "/mcp")
 PROXY = b"http://localhost:7303"
 
 WHERE = "/.well-known/oauth-protected-resource/mcp"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thv.http.pipes import LineTooLongError
-from thv.operator.attach.partial_lines import Lines, is_whole
+from thv.operator.attach.partial_lines import PartialLines, is_whole
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='{}[]",:\\a1 ', max_size=12),
@@ -32,7 +32,7 @@ def test_wherever_the_cuts_are_the_lines_are_the_same(contents: list[bytes], dat
     first = b'{"whole":true}'
     stream = b"".join(line + b"\n" for line in [first, *contents])
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
-    lines = Lines()
+    lines = PartialLines()
     found: list[bytes] = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         found += lines.feed(stream[start:end])
@@ -53,26 +53,26 @@ def test_wherever_the_cuts_are_the_lines_are_the_same(contents: list[bytes], dat
     ],
 )
 def test_what_comes_first_may_have_lost_its_beginning(chunks: list[bytes], found: list[bytes]) -> None:
-    lines = Lines()
+    lines = PartialLines()
     assert [line for chunk in chunks for line in lines.feed(chunk)] == found
 
 
 def test_a_new_link_forgets_half_a_line_and_doubts_what_comes_first() -> None:
-    lines = Lines()
+    lines = PartialLines()
     assert lines.feed(b'{"id":1}\n{"id":2,"result":{') == [b'{"id":1}\n']
     lines.begin()
     assert lines.feed(b'}}\n{"id":3}\n') == [b'{"id":3}\n']
 
 
 def test_a_last_line_needs_no_newline() -> None:
-    lines = Lines()
+    lines = PartialLines()
     assert lines.feed(b'{"id":1}\n{"id":2}') == [b'{"id":1}\n']
     assert lines.finish() == [b'{"id":2}\n']
     assert lines.finish() == []
 
 
 def test_a_line_without_end_is_given_up() -> None:
-    lines = Lines(longest=10)
+    lines = PartialLines(longest=10)
     assert lines.feed(b'{"a":1}\n123456789') == [b'{"a":1}\n']
     with pytest.raises(LineTooLongError):
         lines.feed(b"0a")

@@ -12,7 +12,7 @@ import trustme
 
 from tests.operator.fake_attach import TARGET, FakeAttach, credentials, failure, fake_attach, reached, until
 from thv.errors import ThvError
-from thv.operator.attach.attach_target import ApiServer, Target
+from thv.operator.attach.attach_target import ApiServer, AttachTarget
 from thv.operator.attach.websocket_link import (
     FRAME,
     ContainerEndedError,
@@ -401,5 +401,5 @@ def test_outside_a_pod_there_is_no_api_server() -> None:
 
 
 def test_a_name_cannot_lead_elsewhere() -> None:
-    path = Target("a/b", "../secrets", "c&stderr=true").path
+    path = AttachTarget("a/b", "../secrets", "c&stderr=true").path
     assert path.startswith("/api/v1/namespaces/a%2Fb/pods/..%2Fsecrets/attach?container=c%26stderr%3Dtrue&")

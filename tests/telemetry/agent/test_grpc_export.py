@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from thv.telemetry.agent.delivery import Delivery
+    from thv.telemetry.agent.batch_delivery import BatchDelivery
 
 
-def post(signal: Signal, name: str = "traces") -> Delivery:
+def post(signal: Signal, name: str = "traces") -> BatchDelivery:
     """One request, by an exporter of its own."""
     with closing(GrpcAttempts(signal, name)) as attempts:
         return attempts.send(readable(1) if name == "traces" else collected(calls(1)))

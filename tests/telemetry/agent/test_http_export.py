@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sink import Mode
-    from thv.telemetry.agent.delivery import Delivery
+    from thv.telemetry.agent.batch_delivery import BatchDelivery
 
 
-def post(signal: Signal, count: int = 1) -> Delivery:
+def post(signal: Signal, count: int = 1) -> BatchDelivery:
     """One request, by an exporter of its own."""
     with closing(HttpAttempts(signal, "traces")) as attempts:
         return attempts.send(readable(count))

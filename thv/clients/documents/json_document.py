@@ -18,8 +18,8 @@ from thv.clients.documents.nodes import (
     OTHER,
     STRING,
     Keys,
-    Member,
     Node,
+    NodeMember,
     Pattern,
     quote,
     refusal,
@@ -70,7 +70,7 @@ class JsonNode:
         return json.loads(self._document.strict[self.start : self.end], parse_int=_number, parse_float=_number)
 
     @cached_property
-    def members(self) -> Sequence[Member]:
+    def members(self) -> Sequence[NodeMember]:
         """The members of an object."""
         return tuple(self._document.members_of(self.start)) if self.kind == OBJECT else ()
 
@@ -133,14 +133,14 @@ class JsonDocument:
                     return match.end()
         raise refusal(self, start, "is not closed")  # pragma: no cover  the parser has read it
 
-    def members_of(self, start: int) -> Iterator[Member]:
+    def members_of(self, start: int) -> Iterator[NodeMember]:
         """The members of the object that starts at `start`."""
         position = self._skip(start + 1)
         while self.blank[position] == '"':
             key_end = _end(_STRING_AT.match(self.blank, position))
             value_start = self._skip(self._skip(key_end) + 1)
             node = JsonNode(self, value_start)
-            yield Member(json.loads(self.blank[position:key_end]), position, node)
+            yield NodeMember(json.loads(self.blank[position:key_end]), position, node)
             position = self._behind_comma(node.end)
 
     def items_of(self, start: int) -> Iterator[JsonNode]:

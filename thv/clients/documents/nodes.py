@@ -56,7 +56,7 @@ class Node(Protocol):
     @property
     def value(self) -> Any: ...  # noqa: D102
     @property
-    def members(self) -> Sequence[Member]: ...  # noqa: D102
+    def members(self) -> Sequence[NodeMember]: ...  # noqa: D102
     @property
     def items(self) -> Sequence[Node]: ...  # noqa: D102
     @property
@@ -66,7 +66,7 @@ class Node(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class NodeMember:
     """One key of an object and its value.
 
     Attributes:
@@ -85,7 +85,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class TextEdit:
     """One splice: the text between two offsets is replaced."""
 
     start: int
@@ -93,7 +93,7 @@ class Edit:
     text: str
 
 
-class Document(Protocol):
+class ParsedDocument(Protocol):
     """One parsed text.
 
     Attributes:
@@ -135,7 +135,7 @@ def quote(value: str) -> str:
     return _MUST_BE_ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
-def apply(text: str, edits: Sequence[Edit]) -> str:
+def apply(text: str, edits: Sequence[TextEdit]) -> str:
     """The text after the edits, which must not overlap."""
     pieces, position = [], 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
@@ -144,7 +144,7 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
     return "".join([*pieces, text[position:]])
 
 
-class Lines:
+class LineIndex:
     """Where the lines of a text start: for many positions of one text, which may have a million lines."""
 
     def __init__(self, text: str) -> None:
@@ -159,10 +159,10 @@ class Lines:
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
     """Line and column of one position."""
-    return Lines(text[:offset]).position(offset)
+    return LineIndex(text[:offset]).position(offset)
 
 
-def refusal(document: Document, offset: int, reason: str) -> ConfigError:
+def refusal(document: ParsedDocument, offset: int, reason: str) -> ConfigError:
     """The error that says what is wrong at an offset of the document."""
     line, column = line_and_column(document.text, offset)
     return ConfigError(reason, path=document.path, line=line, column=column)

@@ -11,7 +11,19 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from thv.clients.documents.nodes import ANY, ARRAY, OBJECT, OTHER, STRING, Keys, Member, Node, Pattern, quote, refusal
+from thv.clients.documents.nodes import (
+    ANY,
+    ARRAY,
+    OBJECT,
+    OTHER,
+    STRING,
+    Keys,
+    Node,
+    NodeMember,
+    Pattern,
+    quote,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +52,7 @@ class TomlNode:
     start: int
     end: int
     raw: str = ""
-    members: list[Member] = field(default_factory=list)
+    members: list[NodeMember] = field(default_factory=list)
     items: list[Node] = field(default_factory=list)
     block: bool = False
     obstacle: str | None = None
@@ -156,7 +168,7 @@ class TomlDocument:
         tables = table.member(keys[-1])
         if tables is None:
             tables = TomlNode(ARRAY, start, start, block=True)
-            table.members.append(Member(keys[-1], start, tables))
+            table.members.append(NodeMember(keys[-1], start, tables))
         tables.items.append(TomlNode(OBJECT, start, start))
         return _last(tables)
 
@@ -164,7 +176,7 @@ class TomlDocument:
         found = above.member(key)
         if found is None:
             found = TomlNode(OBJECT, start, start)
-            above.members.append(Member(key, start, found))
+            above.members.append(NodeMember(key, start, found))
         return found
 
     def _key_and_value(self, table: TomlNode, *, on_line: bool) -> None:
@@ -176,7 +188,7 @@ class TomlDocument:
         self._position = self._skip_space() + 1  # the equals sign
         self._skip_space()
         value = self._value()
-        table.members.append(Member(last, start, value, on_line, self.text[start:last_start]))
+        table.members.append(NodeMember(last, start, value, on_line, self.text[start:last_start]))
 
     def _keys(self) -> list[tuple[str, int]]:
         """The parts of a dotted key, each with its offset."""

@@ -17,8 +17,8 @@ from thv.clients.documents.nodes import (
     OTHER,
     STRING,
     Keys,
-    Member,
     Node,
+    NodeMember,
     Pattern,
     line_and_column,
     quote,
@@ -95,13 +95,13 @@ class YamlNode:
         return node.value
 
     @cached_property
-    def members(self) -> Sequence[Member]:
+    def members(self) -> Sequence[NodeMember]:
         """The members of a mapping; keys that are no strings are left out."""
         node = self._node
         if not isinstance(node, tree.Mapping):
             return ()
         return tuple(
-            Member(key, entry.key.start, YamlNode(self._document, entry.value), on_line=not node.flow)
+            NodeMember(key, entry.key.start, YamlNode(self._document, entry.value), on_line=not node.flow)
             for entry in node.entries
             if (key := tree.key_text(entry.key)) is not None
         )

@@ -1,4 +1,4 @@
-"""Reads one value of a YAML text; `thv.config.yaml.splice` changes one.
+"""Reads one value of a YAML text; `thv.config.yaml.yaml_splice` changes one.
 
 Promises: says what the first document of the text says, or refuses with line and column. A value that is shared by an
 alias or a merge key is refused rather than followed: it stands somewhere else. Knows nothing of settings or files.
@@ -6,7 +6,7 @@ alias or a merge key is refused rather than followed: it stands somewhere else. 
 
 from __future__ import annotations
 
-from thv.config.yaml.tree import Alias, Document, Entry, Mapping, Node, Scalar, Sequence, key_text, parse
+from thv.config.yaml.tree import Alias, Mapping, Node, Scalar, Sequence, YamlDocument, YamlEntry, key_text, parse
 from thv.errors import ConfigError
 
 _CORE = "tag:yaml.org,2002:"
@@ -22,7 +22,7 @@ def get(text: str, keys: tuple[str, ...], *, path: str) -> Node | None:
     return find(parse(text, path), keys, path=path)
 
 
-def find(documents: list[Document], keys: tuple[str, ...], *, path: str) -> Node | None:
+def find(documents: list[YamlDocument], keys: tuple[str, ...], *, path: str) -> Node | None:
     """As `get`, for a text that has been parsed: parsing takes most of the time.
 
     Raises:
@@ -93,7 +93,7 @@ def refusal(reason: str, node: Node, path: str) -> ConfigError:
     return ConfigError(reason, path=path, line=node.line, column=node.column)
 
 
-def _merged(mapping: Mapping, key: str) -> Entry | None:
+def _merged(mapping: Mapping, key: str) -> YamlEntry | None:
     """The entry that merge keys would put into `mapping` (YAML merge key, yaml.org/type/merge), each node met once."""
     met: set[int] = set()
     todo: list[Node] = [entry.value for entry in mapping.entries if key_text(entry.key) == MERGE_KEY]

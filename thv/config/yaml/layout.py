@@ -1,7 +1,7 @@
 """Where things stand on the lines of a YAML text: columns, line ends, comments, and the way its author indents.
 
 Promises: only looks. What it says about a text that a person would lay out otherwise may be unwise, never harmful: each
-edit that follows from it is checked by `thv.config.yaml.splice`.
+edit that follows from it is checked by `thv.config.yaml.yaml_splice`.
 """
 
 from __future__ import annotations

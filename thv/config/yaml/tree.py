@@ -70,7 +70,7 @@ class Alias(_Placed):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class YamlEntry:
     """One key and its value.
 
     `start` is at the question mark of an `explicit` entry, else at the key. `colon` is the offset behind the colon,
@@ -95,9 +95,9 @@ class Mapping(_Placed):
 
     content: int
     flow: bool
-    entries: tuple[Entry, ...]
+    entries: tuple[YamlEntry, ...]
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> YamlEntry | None:
         """The entry whose key is the scalar `key`, merge keys left aside."""
         return next((entry for entry in self.entries if key_text(entry.key) == key), None)
 
@@ -115,7 +115,7 @@ Node: TypeAlias = Scalar | Alias | Mapping | Sequence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Document:
+class YamlDocument:
     """One document of the stream: its root, where its content may stand, and the anchors that are used."""
 
     root: Node
@@ -128,7 +128,9 @@ PARSE_S = 5.0
 """Seconds that reading a text may take: a session waits for its consent that long at most."""
 
 
-def parse(text: str, path: str, *, seconds: float = PARSE_S, clock: Callable[[], float] = monotonic) -> list[Document]:
+def parse(
+    text: str, path: str, *, seconds: float = PARSE_S, clock: Callable[[], float] = monotonic
+) -> list[YamlDocument]:
     """Reads every document of `text`; none for a text of comments only. `path` is only named in errors.
 
     Raises:
@@ -191,7 +193,7 @@ class _Builder:
         self._depth = 0
         self._lines: list[int] | None = None
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[YamlDocument]:
         for event in self._events:
             if type(event).__name__ == "DocumentStartEvent":
                 self._anchors = {}
@@ -199,7 +201,7 @@ class _Builder:
                 start = event.end_mark.index if event.explicit else event.start_mark.index
                 root = self._node(next(self._events), start)
                 end = next(self._events)
-                yield Document(root, start, end.start_mark.index, frozenset(self._used))
+                yield YamlDocument(root, start, end.start_mark.index, frozenset(self._used))
 
     def _parse(self) -> Iterator[Any]:
         from ruamel.yaml import YAML
@@ -286,7 +288,7 @@ class _Builder:
         content = start if event.anchor is None and tag is None else self._behind_properties(event)[0]
         end = content
         items: list[Node] = []
-        entries: list[Entry] = []
+        entries: list[YamlEntry] = []
         for inner in self._events:
             if type(inner).__name__ in {"MappingEndEvent", "SequenceEndEvent"}:
                 end = inner.end_mark.index if event.flow_style else end
@@ -304,7 +306,7 @@ class _Builder:
         self._refuse_duplicates(entries)
         return Mapping(*where, tuple(entries))
 
-    def _entry(self, event: Any, after: int, flow: bool) -> Entry:
+    def _entry(self, event: Any, after: int, flow: bool) -> YamlEntry:
         key = self._node(event, after)
         if flow and isinstance(key, Scalar) and key.style is None and key.value.endswith(":"):
             # Parsers disagree on `{a:}` and `{a:, b}`: one reads the key "a", another "a:".
@@ -316,9 +318,9 @@ class _Builder:
         position = skip_blank(self._text, key.end)
         colon = position + 1 if self._text.startswith(":", position) else None
         value = self._node(next(self._events), key.end if colon is None else colon)
-        return Entry(before if explicit else key.start, key, value, colon, explicit)
+        return YamlEntry(before if explicit else key.start, key, value, colon, explicit)
 
-    def _refuse_duplicates(self, entries: list[Entry]) -> None:
+    def _refuse_duplicates(self, entries: list[YamlEntry]) -> None:
         seen: set[tuple[bool, str]] = set()
         for entry in entries:
             key = entry.key

@@ -81,7 +81,7 @@ class Body:
                 yield piece
 
 
-class Reply:
+class ReplyReader:
     """The messages in a response: one JSON text, or the events of a stream.
 
     Args:
@@ -110,7 +110,7 @@ class Reply:
     @classmethod
     def to(
         cls, headers: Headers, show: Callable[[bytes], None], endpoint: Callable[[bytes], None] | None = None
-    ) -> Reply | None:
+    ) -> ReplyReader | None:
         """What reads a response with these headers, or None if it holds no messages."""
         kind = media_type(headers)
         if kind not in {EVENT_STREAM, JSON}:

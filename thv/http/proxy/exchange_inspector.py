@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from thv.core.jsonrpc import CONNECTION_CLOSED, error_reply
 from thv.core.message import is_batch, read_parts
-from thv.http.proxy.body_reader import EVENT_STREAM, Body, Reply, media_type, value_of
+from thv.http.proxy.body_reader import EVENT_STREAM, Body, ReplyReader, media_type, value_of
 
 if TYPE_CHECKING:
     from thv.core.message import Id, Message
@@ -89,7 +89,7 @@ class PostInspector(ExchangeInspector):
         self._held: tuple[list[tuple[bytes, Message]], int] | None = None
         self._is_unnamed = True
         self._body = Body(coding)
-        self._reply: Reply | None = None
+        self._reply: ReplyReader | None = None
         self._status = 0
         self._asked: list[Id] = []
         self._is_batch = False
@@ -130,7 +130,7 @@ class PostInspector(ExchangeInspector):
     def response(self, status: int, headers: Headers) -> None:
         """How the server answers."""
         self._status = status
-        self._reply = Reply.to(headers, self._on_line)
+        self._reply = ReplyReader.to(headers, self._on_line)
         name = value_of(headers, SESSION_ID) if status < FIRST_FAILURE else ""
         self._open(name or None)
         if self._begins and self._session is not None and name:
@@ -228,7 +228,7 @@ class StreamInspector(ExchangeInspector):
         self._target = target
         self._is_legacy = not name
         self._session: ProxySession | None = sessions.get(name) if name and sessions.known(name) else None
-        self._reply: Reply | None = None
+        self._reply: ReplyReader | None = None
         self._status = 0
         self._failed = False
 
@@ -236,7 +236,7 @@ class StreamInspector(ExchangeInspector):
         """How the server answers."""
         self._status = status
         if status < FIRST_FAILURE and media_type(headers) == EVENT_STREAM:
-            self._reply = Reply.to(headers, self._on_line, self._on_endpoint if self._is_legacy else None)
+            self._reply = ReplyReader.to(headers, self._on_line, self._on_endpoint if self._is_legacy else None)
             if self._name and self._session is None:
                 self._session = self._sessions.get(self._name)
         self._failed = status >= FIRST_FAILURE

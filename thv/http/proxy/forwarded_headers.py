@@ -12,7 +12,7 @@ from thv.http.proxy.protected_resource import challenge_for_client
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.proxy_target import ProxyTarget
 
     Fields = list[tuple[bytes, bytes]]
 
@@ -37,7 +37,7 @@ DECODABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 """Content codings whose copies can be read. Others are not asked for, or replies would pass unread."""
 
 
-def for_server(fields: Fields, target: Target, peer: str, host: bytes | None) -> Fields:
+def for_server(fields: Fields, target: ProxyTarget, peer: str, host: bytes | None) -> Fields:
     """The fields of a request as the server gets them.
 
     Args:
@@ -73,7 +73,7 @@ def for_server(fields: Fields, target: Target, peer: str, host: bytes | None) ->
     return [*passed, (b"Via", b"1.1 thv")]
 
 
-def for_client(fields: Fields, target: Target, host: bytes | None, *, is_chunked: bool) -> Fields:
+def for_client(fields: Fields, target: ProxyTarget, host: bytes | None, *, is_chunked: bool) -> Fields:
     """The fields of a response as the client gets them; how it is framed is for its connection to say.
 
     Args:

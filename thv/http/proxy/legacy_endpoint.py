@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.proxy_target import ProxyTarget
 
 MAX_HELD = 8 << 10
 """Bytes held back until an event is whole; an endpoint is shorter, and everything else shall not wait."""
@@ -31,7 +31,7 @@ class EndpointRewriter:
         proxy: what the client calls the proxy, as ``scheme://host[:port]``.
     """
 
-    def __init__(self, target: Target, proxy: bytes) -> None:
+    def __init__(self, target: ProxyTarget, proxy: bytes) -> None:
         self._target = target
         self._proxy = proxy
         self._held = b""
@@ -63,7 +63,7 @@ class EndpointRewriter:
 
 
 def rewriter(
-    status: int, fields: Iterable[tuple[bytes, bytes]], target: Target, host: bytes | None
+    status: int, fields: Iterable[tuple[bytes, bytes]], target: ProxyTarget, host: bytes | None
 ) -> EndpointRewriter | None:
     """What rewrites the response to a GET; None where it is no event stream, or cannot be changed."""
     named = {name.lower(): value for name, value in fields}

@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from thv.core.frozen import Frozen
-from thv.http.proxy.proxy_target import Target
+from thv.http.proxy.proxy_target import ProxyTarget
 
 ADDRESSES: Final = ("127.0.0.1", "::1")
 NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -38,7 +38,7 @@ class FoundServer(Frozen):
         refusal: the status with which it refuses every name; None if it accepts this one.
     """
 
-    target: Target
+    target: ProxyTarget
     refusal: int | None = None
 
 
@@ -53,7 +53,7 @@ async def find_server(port: int, path: str, *, is_legacy: bool) -> FoundServer |
     refusal: FoundServer | None = None
     for address in ADDRESSES:
         for name in NAMES:
-            target = Target("http", address, port, path, authority=f"{name}:{port}")
+            target = ProxyTarget("http", address, port, path, authority=f"{name}:{port}")
             status = await probe(target, "GET" if is_legacy else "POST")
             if status is None and not is_legacy:
                 status = await probe(target, "OPTIONS")  # a server may break at a message that it does not expect
@@ -65,7 +65,7 @@ async def find_server(port: int, path: str, *, is_legacy: bool) -> FoundServer |
     return refusal
 
 
-async def probe(target: Target, method: str) -> int | None:
+async def probe(target: ProxyTarget, method: str) -> int | None:
     """The status with which a server answers a request that asks for nothing; None if it does not speak HTTP."""
     body = PING if method == "POST" else ""
     head = (

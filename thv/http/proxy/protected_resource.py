@@ -16,7 +16,7 @@ from msgspec.json import Decoder, encode
 from thv.core.splice import Edit, UnclearError, apply, objects_in
 
 if TYPE_CHECKING:
-    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.proxy_target import ProxyTarget
 
 METADATA_PATH: Final = b"/.well-known/oauth-protected-resource"
 """RFC 9728, section 3.1; the path of the resource may follow."""
@@ -34,7 +34,7 @@ def is_metadata_path(path: bytes) -> bool:
     return path == METADATA_PATH or path.startswith(METADATA_PATH + b"/")
 
 
-def challenge_for_client(value: bytes, target: Target, proxy: bytes) -> bytes:
+def challenge_for_client(value: bytes, target: ProxyTarget, proxy: bytes) -> bytes:
     """The value of `WWW-Authenticate` as the client gets it.
 
     Args:
@@ -50,7 +50,7 @@ def challenge_for_client(value: bytes, target: Target, proxy: bytes) -> bytes:
     return _METADATA_URL.sub(replaced, value)
 
 
-def metadata_for_client(document: bytes, target: Target, proxy: bytes) -> bytes:
+def metadata_for_client(document: bytes, target: ProxyTarget, proxy: bytes) -> bytes:
     """The metadata document as the client gets it: with the proxy's origin in `resource`, or as it was.
 
     Args:

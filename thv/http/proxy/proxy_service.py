@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from thv.core.net import MAX_PORT, is_loopback, parse_port
 from thv.errors import UsageError
 from thv.http.proxy.local_server import find_server
-from thv.http.proxy.proxy_target import Target
+from thv.http.proxy.proxy_target import ProxyTarget
 from thv.http.signals import install_signal_handlers
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def told_where_to_listen(spec: LaunchSpec, transport: str, port: int) -> LaunchS
     )
 
 
-def local_target(transport: str, port: int) -> Target:
+def local_target(transport: str, port: int) -> ProxyTarget:
     """The server that was told to listen on this port."""
-    return Target("http", LOOPBACK, port, PATHS[transport])
+    return ProxyTarget("http", LOOPBACK, port, PATHS[transport])
 
 
 async def serve(

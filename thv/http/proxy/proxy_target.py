@@ -20,7 +20,7 @@ _URL = re.compile(
 )
 
 
-class Target:
+class ProxyTarget:
     """A server that speaks MCP over HTTP.
 
     Attributes:
@@ -69,7 +69,7 @@ class Target:
         return port == self.port and (host.lower() == self.host or (is_loopback(host) and is_loopback(self.host)))
 
 
-def parse_target(uri: str) -> Target:
+def parse_target(uri: str) -> ProxyTarget:
     """The server that a ``--target-uri`` names.
 
     Raises:
@@ -94,7 +94,7 @@ def parse_target(uri: str) -> Target:
         raise _refused("port 0 cannot be connected to")
     if parts.query or parts.fragment:
         raise _refused("it has a query or a fragment: every request brings its own")
-    return Target(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path or "/")
+    return ProxyTarget(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path or "/")
 
 
 def _refused(problem: str) -> UsageError:

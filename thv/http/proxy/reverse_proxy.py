@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from thv.core.interfaces import Instrumentation
-    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.proxy_target import ProxyTarget
     from thv.http.server.connection import HttpConnection
     from thv.http.server.request import HttpRequest
 
@@ -53,7 +53,7 @@ class ReverseProxy:
 
     def __init__(
         self,
-        target: Target,
+        target: ProxyTarget,
         instrumentation: Instrumentation,
         *,
         host: str = "127.0.0.1",

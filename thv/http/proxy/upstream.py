@@ -16,7 +16,7 @@ from thv.http.server.connection import MAX_HEAD, keep_alive
 if TYPE_CHECKING:
     import ssl
 
-    from thv.http.proxy.proxy_target import Target
+    from thv.http.proxy.proxy_target import ProxyTarget
 
     Fields = list[tuple[bytes, bytes]]
 
@@ -306,7 +306,7 @@ class Pool:
         target: the server.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ProxyTarget) -> None:
         self.target = target
         self.connections: set[ServerConnection] = set()
         self._tls: ssl.SSLContext | None = None

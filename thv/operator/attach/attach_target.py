@@ -26,7 +26,7 @@ TOKEN_FILE, CA_FILE = "token", "ca.crt"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AttachTarget:
     """One container of one pod."""
 
     namespace: str

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from thv.core.message import read_message
 from thv.errors import ThvError
 from thv.http.pipes import LineTooLongError
-from thv.operator.attach.partial_lines import Lines
+from thv.operator.attach.partial_lines import PartialLines
 from thv.operator.attach.process_session import ProcessSession
 from thv.operator.attach.websocket_link import ContainerEndedError, LinkDroppedError, RefusedError
 
@@ -174,7 +174,7 @@ class AttachedServer:
 
     async def _live(self, link: Link, life: ProcessSession) -> None:
         """Stay attached to one process until it ends."""
-        lines = Lines()
+        lines = PartialLines()
         while True:
             try:
                 await self._read(link, life, lines)
@@ -191,7 +191,7 @@ class AttachedServer:
             self._give_up_later(life)
             link = await self._attach(life)
 
-    async def _read(self, link: Link, life: ProcessSession, lines: Lines) -> None:
+    async def _read(self, link: Link, life: ProcessSession, lines: PartialLines) -> None:
         lines.begin()
         if life.is_in_doubt:
             # A line may have been cut off: this one ends it, so that it spoils no other.

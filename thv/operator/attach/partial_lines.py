@@ -11,7 +11,7 @@ from thv.core.message import read_line, split_batch
 from thv.http.pipes import LineTooLongError
 
 
-class Lines:
+class PartialLines:
     """Joins what is read into lines.
 
     Args:

@@ -21,7 +21,7 @@ from aiohttp import WSMsgType
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
-    from thv.operator.attach.attach_target import ApiServer, Target
+    from thv.operator.attach.attach_target import ApiServer, AttachTarget
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 STDIN, STDOUT, STATUS, CLOSE = 0, 1, 3, 255
@@ -228,7 +228,7 @@ class Link:
 
 async def open_link(
     api: ApiServer,
-    target: Target,
+    target: AttachTarget,
     *,
     settle: float = SETTLE,
     ping_every: float = PING_EVERY,

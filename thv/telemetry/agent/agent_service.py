@@ -16,7 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.sdk.version import __version__ as sdk_version
 
 from thv import __version__
-from thv.telemetry.agent.delivery import MetricDelivery, SpanDelivery
+from thv.telemetry.agent.batch_delivery import MetricDelivery, SpanDelivery
 from thv.telemetry.agent.export_errors import LATE
 from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.agent.span_builder import SpanBuilder
@@ -26,7 +26,7 @@ from thv.telemetry.instruments import SCHEMA_URL, SCOPE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.telemetry.agent.delivery import Attempts
+    from thv.telemetry.agent.batch_delivery import Attempts
     from thv.telemetry.agent.diagnostics import Diagnostics
     from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
     from thv.telemetry.frames import AgentSettings, Frame, Signal, SpanRecord

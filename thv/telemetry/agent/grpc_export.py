@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from thv import __version__
-from thv.telemetry.agent.delivery import Delivery
+from thv.telemetry.agent.batch_delivery import BatchDelivery
 from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, of_rpc, read_key, unusable
 from thv.telemetry.agent.partial_success import partial_success
 
@@ -48,18 +48,18 @@ class GrpcAttempts:
         self._signal = signal
         self._name = name
         self._exporter: Any = None
-        self._result = Delivery()
+        self._result = BatchDelivery()
         self.endpoint = signal.endpoint
         self.timeout_s = signal.timeout_s
 
-    def send(self, data: Any) -> Delivery:
+    def send(self, data: Any) -> BatchDelivery:
         """See `Attempts`."""
         try:
             if self._exporter is None:
                 self._exporter = self._make()
         except BadFileError as error:
-            return Delivery(error.cause)
-        self._result = Delivery(BAD_HEADER)  # that stays if the metadata cannot be sent
+            return BatchDelivery(error.cause)
+        self._result = BatchDelivery(BAD_HEADER)  # that stays if the metadata cannot be sent
         with suppress(ValueError, TypeError):  # their text quotes the metadata
             self._exporter.export(data)
         return self._result
@@ -78,10 +78,10 @@ class GrpcAttempts:
             after_s = _retry_delay(error)
             retryable = code in RETRYABLE or (code == "RESOURCE_EXHAUSTED" and after_s is not None)
             cause = of_rpc(code, error.details() or "", self._signal)
-            self._result = Delivery(cause, retryable=retryable, retry_after_s=after_s, unknown=code in UNKNOWN)
+            self._result = BatchDelivery(cause, retryable=retryable, retry_after_s=after_s, unknown=code in UNKNOWN)
             raise
         rejected, warning = partial_success(response.SerializeToString(), self._signal.headers)
-        self._result = Delivery(rejected=rejected, warning=warning)
+        self._result = BatchDelivery(rejected=rejected, warning=warning)
         return response
 
     def _make(self) -> Any:

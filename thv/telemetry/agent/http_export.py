@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 
 from thv import __version__
 from thv.core.net import create_tls_context, proxy_for, redact_url
-from thv.telemetry.agent.delivery import Delivery
+from thv.telemetry.agent.batch_delivery import BatchDelivery
 from thv.telemetry.agent.export_errors import (
     BadFileError,
     internal,
@@ -64,16 +64,16 @@ class HttpAttempts:
         self.endpoint = redact_url(signal.endpoint, origin_only=True)
         self.timeout_s = signal.timeout_s
 
-    def send(self, data: Any) -> Delivery:
+    def send(self, data: Any) -> BatchDelivery:
         """See `Attempts`."""
         try:
             if self._exporter is None or self._session is None:
                 self._session = _Session(self._signal)
                 self._exporter = self._make(self._session)
         except BadFileError as error:
-            return Delivery(error.cause)
+            return BatchDelivery(error.cause)
         # That stays if the batch cannot be encoded, or is too large.
-        self._session.delivery = Delivery(internal("no request"))
+        self._session.delivery = BatchDelivery(internal("no request"))
         self._exporter.export(data)
         return self._session.delivery
 
@@ -99,7 +99,7 @@ class _Session(requests.Session):
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
-        self.delivery = Delivery()
+        self.delivery = BatchDelivery()
         self.trust_env = False
         self.headers.clear()
         self._signal = signal
@@ -125,7 +125,7 @@ class _Session(requests.Session):
             # A header that cannot be sent stays so; a network, a name server or a certificate may be mended.
             retryable = not isinstance(error, ValueError)
             unknown = may_have_arrived(error)
-            self.delivery = Delivery(of_error(error, self._signal), retryable=retryable, unknown=unknown)
+            self.delivery = BatchDelivery(of_error(error, self._signal), retryable=retryable, unknown=unknown)
             raise _NotDeliveredError from None
 
     def _request(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
@@ -135,9 +135,9 @@ class _Session(requests.Session):
             next(chunks, None)  # its end frees the connection for the next request
         if response.status_code in SUCCESS:
             rejected, warning = partial_success(body, self._signal.headers)
-            self.delivery = Delivery(rejected=rejected, warning=warning)
+            self.delivery = BatchDelivery(rejected=rejected, warning=warning)
             return response
-        self.delivery = Delivery(
+        self.delivery = BatchDelivery(
             of_status(response.status_code, body),
             retryable=response.status_code in RETRYABLE,
             retry_after_s=_retry_after(response.headers.get("Retry-After")),

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from tests.collector import Answer, Backend, free_port
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import readable
-from thv.telemetry.agent import delivery as module
-from thv.telemetry.agent.delivery import SpanDelivery
+from thv.telemetry.agent import batch_delivery as module
+from thv.telemetry.agent.batch_delivery import SpanDelivery
 from thv.telemetry.agent.diagnostics import Diagnostics
 from thv.telemetry.agent.http_export import HttpAttempts
 from thv.telemetry.frames import Signal

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from thv.clients.change import Source
     from thv.clients.client_files import ClientFile
-    from thv.clients.entries import Entry
+    from thv.clients.entries import ServerEntry
 
 NOTHING = Change("", (), (), ())
 
@@ -37,7 +37,7 @@ class FileReport:
     """
 
     file: ClientFile
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[ServerEntry, ...] = ()
     problem: str | None = None
     source: Source | None = None
 

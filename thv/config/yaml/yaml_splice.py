@@ -15,12 +15,12 @@ from thv.config.yaml.document import name, refusal
 from thv.config.yaml.scalar_writer import Value, block_lines, flow_text
 from thv.config.yaml.tree import (
     Alias,
-    Document,
-    Entry,
     Mapping,
     Node,
     Scalar,
     Sequence,
+    YamlDocument,
+    YamlEntry,
     anchors,
     canonical,
     parse,
@@ -49,9 +49,9 @@ class _Place:
     """How far the keys lead: `node` is what `keys[:depth]` name, `entry` holds it, `parents` are the sections above."""
 
     keys: tuple[str, ...]
-    document: Document
+    document: YamlDocument
     node: Node
-    entry: Entry | None
+    entry: YamlEntry | None
     parents: tuple[Mapping, ...]
     depth: int
 
@@ -120,7 +120,7 @@ def is_section(text: str, keys: tuple[str, ...], *, path: str) -> bool:
     return place.depth == len(keys) and isinstance(place.node, Mapping)
 
 
-def _walk(document: Document, keys: tuple[str, ...], path: str) -> _Place:
+def _walk(document: YamlDocument, keys: tuple[str, ...], path: str) -> _Place:
     node, entry = document.root, None
     parents: tuple[Mapping, ...] = ()
     for depth, key in enumerate(keys):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from thv.errors import UsageError
-from thv.http.app.service import FrontOptions
+from thv.http.app.front_service import FrontOptions
 
 
 @pytest.mark.parametrize("port", ["", "x", "-1", "65536", "8080.0", "²", " 80"])

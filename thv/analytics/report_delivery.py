@@ -14,7 +14,7 @@ class DeliveryStatus(Enum):
     UNKNOWN = "unknown"
 
 
-class Delivery(NamedTuple):
+class ReportDelivery(NamedTuple):
     """The status of one request, and why, in words for a person."""
 
     status: DeliveryStatus

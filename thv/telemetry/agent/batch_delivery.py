@@ -47,7 +47,7 @@ METRICS = "metrics"
 """What a request with metrics is called."""
 
 
-class Delivery(Struct, frozen=True):
+class BatchDelivery(Struct, frozen=True):
     """The result of one request.
 
     `cause` is None if it was taken; `rejected` is then how many spans or points the collector refused, and `warning`
@@ -71,7 +71,7 @@ class Attempts(Protocol):
 
     timeout_s: float
 
-    def send(self, data: Any) -> Delivery:
+    def send(self, data: Any) -> BatchDelivery:
         """Send spans or metrics once; never raises for what a network or a collector does."""
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class _Holder:
         self.in_flight = False
         """Whether a request is on its way now."""
 
-    def deliver(self, what: str, data: Any, patience_s: float | None = None) -> Delivery:
+    def deliver(self, what: str, data: Any, patience_s: float | None = None) -> BatchDelivery:
         """Send `data`; with `patience_s`, stop after so many seconds, since newer data will do as well."""
         begun = monotonic()
         pause = FIRST_PAUSE_S
@@ -112,9 +112,9 @@ class _Holder:
             else:
                 self._ending.wait(wait)
         self._report(what, delivery)
-        return Delivery(delivery.cause, unknown=unknown and delivery.cause is not None, rejected=delivery.rejected)
+        return BatchDelivery(delivery.cause, unknown=unknown and delivery.cause is not None, rejected=delivery.rejected)
 
-    def _report(self, what: str, delivery: Delivery) -> None:
+    def _report(self, what: str, delivery: BatchDelivery) -> None:
         if delivery.cause is not None:
             self._diagnostics.failed(self._attempts.endpoint, delivery.cause)
         if delivery.rejected:
@@ -123,19 +123,19 @@ class _Holder:
         if delivery.warning:
             self._diagnostics.failed(self._attempts.endpoint, remark(delivery.warning))
 
-    def _attempt(self, what: str, data: Any) -> Delivery:
+    def _attempt(self, what: str, data: Any) -> BatchDelivery:
         self.in_flight = True
         begun = monotonic()
         try:
             delivery = self._attempts.send(data)
         except Exception as error:  # noqa: BLE001 - its text may quote what is secret, and the next batch may be fine
-            delivery = Delivery(internal(type(error).__name__))
+            delivery = BatchDelivery(internal(type(error).__name__))
         self.in_flight = False
         self._diagnostics.exported(what, self._attempts.endpoint, monotonic() - begun, delivery.cause)
         return delivery
 
 
-def _pause_before(delivery: Delivery, pause: float) -> float:
+def _pause_before(delivery: BatchDelivery, pause: float) -> float:
     if delivery.retry_after_s is not None:
         return delivery.retry_after_s
     return pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret

@@ -10,8 +10,8 @@ import pytest
 from tests.journal.journals import Journal, end
 from thv.errors import JournalError, UsageError
 from thv.journal.clearing import clear
+from thv.journal.journal_reader import CallFilter
 from thv.journal.live_sessions import LiveSessions, percentile, sparkline
-from thv.journal.reader import CallFilter
 from thv.journal.time_range import parse_since
 
 if TYPE_CHECKING:
