@@ -11,7 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-EXTRAS: Final = {"grpc": "grpc", "http": "httpx", "operator": "kopf", "prometheus": "prometheus_client"}
+EXTRAS: Final = {
+    "auth": "keyring",
+    "grpc": "grpc",
+    "http": "httpx",
+    "operator": "kopf",
+    "prometheus": "prometheus_client",
+}
 """Extra -> the module that shows that it is installed."""
 
 
