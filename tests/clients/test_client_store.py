@@ -17,7 +17,7 @@ import pytest
 from thv.clients import client_store
 from thv.clients.catalog import BY_NAME
 from thv.clients.client_files import ClientFile
-from thv.clients.exchange import exchanger, is_open_for_writing
+from thv.clients.file_swap import exchanger, is_open_for_writing
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from msgspec.json import Decoder, encode
 from msgspec.json import format as indented
 from msgspec.structs import replace
 
-from thv.core.atomic_file import sync, write_beside
 from thv.core.file_lock import try_lock
 from thv.core.state_dir import user_state_dir
+from thv.core.write_beside import sync, write_beside
 from thv.errors import LoginError
 
 if TYPE_CHECKING:

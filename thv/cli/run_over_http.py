@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from thv.cli.instrumented_run import InstrumentationOptions
     from thv.cli.run_options import RunRequest
+    from thv.http.app.backend_connection import StoppableBackend
     from thv.http.app.front_service import FrontOptions
     from thv.http.app.health import HealthCheck
-    from thv.http.app.server_connection import StoppableBackend
     from thv.servers.launch_spec import LaunchSpec
 
 HTTP_EXTRA = "http"

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thv.clients import entry_splice, mark
+from thv.clients import entry_wrapping, mark
 from thv.clients.catalog import JSON, TOML
 from thv.clients.documents.json_document import JsonDocument
 from thv.clients.documents.nodes import TextEdit, apply, refusal
 from thv.clients.documents.toml_document import TomlDocument
-from thv.clients.documents.yaml_document import YamlDocument
+from thv.clients.documents.yaml_document import YamlClientDocument
 from thv.clients.entries import ServerEntry, State, entries, layout_of
 from thv.errors import ConfigError
 
@@ -98,7 +98,7 @@ def parse(text: str, file: ClientFile) -> Source | None:
     elif file.syntax == TOML:
         document = TomlDocument(text, path=path)
     else:
-        document = YamlDocument(text, path=path)
+        document = YamlClientDocument(text, path=path)
     client = layout_of(file, document)
     return None if client is None else Source(file, document, client)
 
@@ -127,7 +127,9 @@ def wrap(text: str, file: ClientFile, thv: str, *, names: Collection[str] = (), 
     if not chosen:
         return Change(text, (), (), others)
     edits = [
-        edit for entry in chosen for edit in entry_splice.wrap(source.document, entry, thv, analytics_off=analytics_off)
+        edit
+        for entry in chosen
+        for edit in entry_wrapping.wrap(source.document, entry, thv, analytics_off=analytics_off)
     ]
     result = apply(text, edits)
     after, pairs = _compared(source, result, chosen)
@@ -168,7 +170,7 @@ def _split(asked: Sequence[ServerEntry], state: State) -> tuple[tuple[ServerEntr
 
 
 def _unwrapping(source: Source, chosen: Sequence[ServerEntry]) -> list[TextEdit]:
-    return [edit for entry in chosen for edit in entry_splice.unwrap(source.document, entry, _mark(entry))]
+    return [edit for entry in chosen for edit in entry_wrapping.unwrap(source.document, entry, _mark(entry))]
 
 
 def _mark(entry: ServerEntry) -> mark.Mark:

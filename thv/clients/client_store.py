@@ -14,9 +14,9 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from thv.clients.exchange import exchanger, hold_openers, is_open_for_writing
-from thv.core.atomic_file import PRIVATE_FILE, sync, write_beside
+from thv.clients.file_swap import exchanger, hold_openers, is_open_for_writing
 from thv.core.file_lock import lock as lock_file
+from thv.core.write_beside import PRIVATE_FILE, sync, write_beside
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thv.config.reader import MAX_BYTES, read_text, why
-from thv.core.atomic_file import PRIVATE_FILE, sync, write_beside
 from thv.core.file_lock import lock
+from thv.core.write_beside import PRIVATE_FILE, sync, write_beside
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from thv.errors import ThvError, UsageError
 from thv.http.proxy import upstream as proxy_upstream
 from thv.http.proxy.proxy_target import parse_target
 from thv.http.proxy.reverse_proxy import ReverseProxy
-from thv.http.server import connection as client_connection
+from thv.http.server import http_connection as client_connection
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

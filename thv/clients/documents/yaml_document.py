@@ -44,7 +44,7 @@ _TRUE, _FALSE, _NULL = {"true", "yes", "on"}, {"false", "no", "off"}, {"", "~", 
 class YamlNode:
     """One node of the tree."""
 
-    def __init__(self, document: YamlDocument, node: tree.Node) -> None:
+    def __init__(self, document: YamlClientDocument, node: tree.Node) -> None:
         self._document = document
         self._node = node
         self.start: int = node.start if isinstance(node, tree.Alias) else node.content
@@ -118,7 +118,7 @@ class YamlNode:
         return bool(self._document.used_anchors.intersection(tree.anchors(self._node)))
 
 
-class YamlDocument:
+class YamlClientDocument:
     """A YAML text of one document that is known to be valid.
 
     Raises:

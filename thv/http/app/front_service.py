@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from thv.core.interfaces import Instrumentation
+    from thv.http.app.backend_connection import StoppableBackend
     from thv.http.app.health import HealthCheck
-    from thv.http.app.server_connection import StoppableBackend
 
 MAX_SESSIONS = 256
 """Each is a process: enough for a team, and few enough for a laptop to survive a client that forgets its sessions."""

@@ -16,7 +16,7 @@ from thv.errors import ThvError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.http.app.server_connection import StoppableBackend
+    from thv.http.app.backend_connection import StoppableBackend
 
 PROBE_TIMEOUT_S = 60.0
 """Seconds a server has to answer for the first time: a runner may have to fetch it."""

@@ -11,8 +11,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from thv.errors import ThvError
+from thv.http.app.backend_connection import DedicatedServer
 from thv.http.app.http_session import HttpSession
-from thv.http.app.server_connection import DedicatedServer
 from thv.http.app.shared_server import SharedServer
 from thv.http.app.tool_catalogue import ToolCatalogue
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thv.core.interfaces import Instrumentation, SessionInstrumentation
     from thv.core.message import Message
-    from thv.http.app.server_connection import StoppableBackend
+    from thv.http.app.backend_connection import StoppableBackend
 
 SESSION_ID_BYTES = 24
 """Random bytes of a session id: 192 bits cannot be guessed (MCP, "Session Management")."""

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from thv.core.jsonrpc import INTERNAL_ERROR, cancellation, error_reply
 from thv.core.message import read_message, twin
 from thv.core.splice import CANCELLED_ID, ID, PROGRESS_TOKEN, REQUEST_TOKEN, RESULT_SUBSCRIPTION, SUBSCRIPTION
-from thv.http.app.server_connection import BackendConnection
+from thv.http.app.backend_connection import BackendConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from thv.core.interfaces import SessionInstrumentation
     from thv.core.message import Id, Message
     from thv.core.splice import Member as MessageMember
+    from thv.http.app.backend_connection import StoppableBackend
     from thv.http.app.event_store import EventStream
-    from thv.http.app.server_connection import StoppableBackend
 
 FIRST_ID = 1 << 40
 """Our ids begin where no client's counter is, so that one is never taken for the other."""

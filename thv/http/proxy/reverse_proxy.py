@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from thv.core.interfaces import Instrumentation
     from thv.http.proxy.proxy_target import ProxyTarget
-    from thv.http.server.connection import HttpConnection
+    from thv.http.server.http_connection import HttpConnection
     from thv.http.server.request import HttpRequest
 
 HEALTH = b"/health"

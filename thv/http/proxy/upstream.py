@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
-from thv.http.server.connection import MAX_HEAD, keep_alive
+from thv.http.server.http_connection import MAX_HEAD, keep_alive
 
 if TYPE_CHECKING:
     import ssl

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from thv.errors import ThvError
-from thv.http.server.connection import HttpConnection
+from thv.http.server.http_connection import HttpConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.http.server.connection import Handler
+    from thv.http.server.http_connection import Handler
     from thv.http.server.request import HttpRequest
 
 BACKLOG: Final = 1024

@@ -1,7 +1,7 @@
 """One HTTP request and its response, as a handler sees them.
 
 Promises: a body is read no further than its reader takes it; a response is written once; a client that leaves is
-reported by a callback and by `ConnectionError`. The connection that carries both is `thv.http.server.connection`.
+reported by a callback and by `ConnectionError`. The connection that carries both is `thv.http.server.http_connection`.
 """
 
 from __future__ import annotations

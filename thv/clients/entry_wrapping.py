@@ -18,7 +18,7 @@ from thv.clients.documents.nodes import (
     quote,
     refusal,
 )
-from thv.clients.documents.yaml_document import YamlDocument
+from thv.clients.documents.yaml_document import YamlClientDocument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def unwrap(document: ParsedDocument, entry: ServerEntry, found: Mark) -> list[Te
     raw = document.text[moved.start : moved.end]
     if found.was_plain and place.program.on_line:  # else the client has moved the whole entry into brackets
         raw = str(moved.value)
-    elif isinstance(document, YamlDocument) and len(raw.splitlines()) > 1:
+    elif isinstance(document, YamlClientDocument) and len(raw.splitlines()) > 1:
         raw = quote(str(moved.value))  # the client has folded it, and where it goes the lines would end elsewhere
     edits = [TextEdit(program.start, program.end, raw)]
     if found.had_args or len(arguments.items) > found.command + 1:
@@ -87,7 +87,7 @@ def _movable(document: ParsedDocument, place: Place) -> tuple[str, bool]:
     into_brackets = place.arguments is not None and not place.arguments.node.block
     if place.arguments is None:
         into_brackets = not place.program.on_line
-    is_plain = isinstance(document, YamlDocument) and raw[:1] not in {"'", '"'}
+    is_plain = isinstance(document, YamlClientDocument) and raw[:1] not in {"'", '"'}
     if is_plain and into_brackets and any(character in raw for character in ",[]{}"):
         if raw != program.value:
             raise refusal(document, program.start, "is written in a way that cannot move into brackets")
@@ -97,7 +97,7 @@ def _movable(document: ParsedDocument, place: Place) -> tuple[str, bool]:
 
 def _insert_items(document: ParsedDocument, array: Node, raws: Sequence[str]) -> TextEdit:
     """Writes items before the first one."""
-    if array.block and isinstance(document, YamlDocument):
+    if array.block and isinstance(document, YamlClientDocument):
         dash = document.dash(array.items[0], array.start)
         column = dash - line_start(document.text, dash)
         separator = line_break(document.text) + " " * column
@@ -120,7 +120,7 @@ def _add_args(document: ParsedDocument, program: NodeMember, raws: Sequence[str]
     at, ending = next_line(text, end)
     newline = ending or line_break(text)
     before = text[line_start(text, program.start) : program.start].lstrip("\ufeff")
-    if isinstance(document, YamlDocument):
+    if isinstance(document, YamlClientDocument):
         column = " " * len(before)  # the dash of a list item, too, takes room
         lines = [f"{column}{ARGS}:", *(f"{column}- {raw}" for raw in raws)]
     else:
@@ -156,7 +156,7 @@ def _cut_items(document: ParsedDocument, array: Node, count: int) -> list[TextEd
 
 
 def _cut_block_items(document: ParsedDocument, array: Node, count: int) -> TextEdit:
-    assert isinstance(document, YamlDocument)  # noqa: S101  TOML has lists of tables, which are no arguments
+    assert isinstance(document, YamlClientDocument)  # noqa: S101  TOML has lists of tables, which are no arguments
     items = array.items
     start = document.dash(items[0], array.start)
     if len(items) > count:
