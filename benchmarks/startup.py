@@ -137,7 +137,7 @@ def measure(rows: list[Row], workspace: Path, pairs: int) -> None:
     """Runs every row `pairs` times, interleaved; one more round comes first and does not count."""
     environment = lineup.clean_environment(workspace / "home")
     config = workspace / "home" / ".toolhive" / "config.yaml"
-    config.parent.mkdir()
+    config.parent.mkdir(exist_ok=True)
     config.write_text(CONFIG)
     for round_ in range(-1, pairs):
         for row in rows:

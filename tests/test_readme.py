@@ -112,4 +112,8 @@ def test_the_settings_commands_work_as_shown(command: str, printed: str) -> None
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!https?:|#)[^)]+)\)", README))))
 def test_no_link_leads_nowhere(target: str) -> None:
-    assert (ROOT / target).exists()
+    page, _, heading = target.partition("#")
+    assert (ROOT / page).exists()
+    if heading:
+        titles = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+        assert heading in {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}

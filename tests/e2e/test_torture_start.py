@@ -148,12 +148,22 @@ def test_a_parent_that_ignores_its_children_changes_nothing(tmp_path: Path) -> N
 
 
 @WAYS
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
 def test_closed_standard_descriptors_are_no_trap(tmp_path: Path, way: type[list[str]], closed: str) -> None:
     server = ["sh", "-c", "cat > file; echo done >> file; exit 5"]
     with Run(["sh", "-c", f'exec "$@" {closed}', "sh", *way(server)], tmp_path) as run:
         assert run.finish(b"")[0] == 5
     assert (tmp_path / "file").read_bytes() == b"done\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
+def test_a_closed_stdout_is_refused_in_one_line_since_every_reply_would_be_lost(tmp_path: Path, closed: str) -> None:
+    server = behind_thv(["sh", "-c", "touch started"])
+    with Run(["sh", "-c", f'exec "$@" {closed}', "sh", *server], tmp_path) as run:
+        code, out, err = run.finish(b"")
+    assert (code, out, err.count(b"\n")) == (1, b"", 1)
+    assert b"stdout is closed" in err
+    assert not (tmp_path / "started").exists()
 
 
 @WAYS

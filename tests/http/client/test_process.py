@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -183,9 +184,12 @@ def test_its_calls_are_counted_for_the_maintainers_as_those_of_any_server(analyt
             check=True,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         )
-        (received,) = sink.wait_for(1)
-        assert received.counts == {"success": 2, "error": 1}
-        assert b"SECRET" not in received.body
+        reports = sink.wait_for(1)  # a slow machine may be in time for two
+        counts: Counter[str] = Counter()
+        for report in reports:
+            counts.update(report.counts)
+        assert counts == {"success": 2, "error": 1}
+        assert all(b"SECRET" not in report.body for report in reports)
         assert len(done.stdout.splitlines()) == 4
 
 

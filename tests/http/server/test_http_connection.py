@@ -318,7 +318,7 @@ def test_a_handler_that_fails_takes_only_its_request_with_it() -> None:
 
 
 def test_a_head_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("thv.http.server.http_connection.HEAD_TIMEOUT_S", 0.05)
     monkeypatch.setattr("thv.http.server.listener.SWEEP_INTERVAL_S", 0.02)
 
     async def story(served: Served) -> None:
