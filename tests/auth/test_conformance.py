@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.conformance import SUITE, needs_the_suite
+from tests import packages
+from tests.http.conformance import NPX, fetch_suite, needs_the_suite
 
 ROOT = Path(__file__).parents[2]
 CLIENT = Path(__file__).with_name("conformance_client.py")
@@ -72,13 +73,14 @@ USER = {
 
 @pytest.mark.parametrize(("scenario", "revision"), SCENARIOS)
 def test_every_check_of_a_client_that_logs_in_passes(scenario: str, revision: str, tmp_path: Path) -> None:
-    npx = ["npx", "--yes", "--package", "node@22", "--package", SUITE, "conformance", "client"]
+    fetch_suite()
+    npx = [*NPX, "client"]
     client = shlex.join([sys.executable, str(CLIENT)])
     asked = ["--scenario", f"auth/{scenario}", "--spec-version", revision]
     done = subprocess.run(
         [*npx, "--command", client, *asked, "--timeout", "180000", "--output-dir", str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, **USER.get(scenario, {}), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **packages.variables(), **USER.get(scenario, {}), "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

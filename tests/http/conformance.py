@@ -17,16 +17,21 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+from tests import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 """The registry's `latest`, 0.1.16, does not know 2026-07-28."""
+
+NPX = ("npx", "--yes", "--package", "node@22", "--package", SUITE, "conformance")
 
 REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 """Those that the suite has checks for."""
@@ -67,13 +72,29 @@ class Report(NamedTuple):
         return frozenset(check for check in self.passed | self.failures if check.scenario not in ONLY_FOR_STREAMS)
 
 
+@cache
+def fetch_suite() -> None:
+    """Bring the suite into the cache that all tests share: once a machine, by one process at a time."""
+    with packages.only_one_fetches():
+        subprocess.run(
+            [*NPX, "--version"],
+            env=os.environ | packages.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SUITE_LIMIT_S,
+            check=False,  # what does not work now does not work below, where it is told
+        )
+
+
 def run_suite(url: str, revision: str, directory: Path) -> Report:
     """Every scenario that the suite has for a revision."""
     where = directory / f"conformance-{revision}"
-    command = ["npx", "--yes", "--package", "node@22", "--package", SUITE, "conformance", "server"]
+    fetch_suite()
+    command = [*NPX, "server"]
     subprocess.run(
         [*command, "--url", url, "--suite", "all", "--spec-version", revision, "--output-dir", str(where)],
         cwd=directory,
+        env=os.environ | packages.variables(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

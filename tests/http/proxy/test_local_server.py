@@ -18,13 +18,15 @@ HAS_IPV6 = socket.has_ipv6
 
 
 @asynccontextmanager
-async def server(address: str, accepts: Callable[[str, int], bool], refusal: int = 403) -> AsyncIterator[int]:
+async def server(
+    address: str, accepts: Callable[[str, int], bool], refusal: int = 403, accepted: int = 400
+) -> AsyncIterator[int]:
     """A server at one address that accepts some hosts; gives its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         (host,) = [line.partition(":")[2].strip() for line in head.split("\r\n") if line.startswith("host:")]
-        status = 400 if accepts(host, port) else refusal
+        status = accepted if accepts(host, port) else refusal
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         writer.close()
 
@@ -90,5 +92,16 @@ def test_what_speaks_no_http_is_not_taken_for_a_server() -> None:
         async with listening:
             port = listening.sockets[0].getsockname()[1]
             assert await find_server(port, "/mcp", is_legacy=False) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_request_that_only_some_names_get_is_a_refusal_of_those() -> None:
+    async def scenario() -> None:
+        wants = WISHES["localhost alone"][1]
+        async with server("127.0.0.1", wants, refusal=400, accepted=200) as port:
+            found = await find_server(port, "/mcp", is_legacy=False)
+            assert found is not None
+            assert (found.target.authority, found.refusal) == (f"localhost:{port}", None)
 
     asyncio.run(scenario())

@@ -27,6 +27,9 @@ PING: Final = '{"jsonrpc":"2.0","id":"thv","method":"ping"}'
 """A message that every server understands, and that changes nothing; outside a session most refuse it."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
+BAD_REQUEST: Final = 400
+"""What some frameworks answer to a `Host` that they do not accept, and most servers to a message outside a session."""
+
 _STATUS_BYTES = len(b"HTTP/1.1 200")
 
 
@@ -50,7 +53,7 @@ async def find_server(port: int, path: str, *, is_legacy: bool) -> FoundServer |
         path: its endpoint.
         is_legacy: it speaks HTTP+SSE, whose endpoint answers GET.
     """
-    refusal: FoundServer | None = None
+    answers: list[tuple[ProxyTarget, int]] = []
     for address in ADDRESSES:
         for name in NAMES:
             target = ProxyTarget("http", address, port, path, authority=f"{name}:{port}")
@@ -58,11 +61,15 @@ async def find_server(port: int, path: str, *, is_legacy: bool) -> FoundServer |
             if status is None and not is_legacy:
                 status = await probe(target, "OPTIONS")  # a server may break at a message that it does not expect
             if status is None:
-                break  # nobody is at this address, whatever the name
-            if status not in REFUSES_HOST:
+                break  # nothing listens at this address, whatever the name
+            if status not in REFUSES_HOST and status != BAD_REQUEST:
                 return FoundServer(target)
-            refusal = refusal or FoundServer(target, status)
-    return refusal
+            answers.append((target, status))
+    # A ping outside a session is a bad request to most servers, whatever the name.
+    for target, status in answers:
+        if status not in REFUSES_HOST:
+            return FoundServer(target)
+    return FoundServer(*answers[0]) if answers else None
 
 
 async def probe(target: ProxyTarget, method: str) -> int | None:
