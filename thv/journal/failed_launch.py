@@ -29,6 +29,7 @@ def _keep(server: str, error: ThvError) -> None:
     import threading  # noqa: F401  before the thread that needs it
 
     from thv.config.settings import config_path
+    from thv.core.console import warn
     from thv.journal.call_record import MESSAGE_CHARACTERS, cut
     from thv.journal.ending import LAUNCH
     from thv.journal.journal_settings import journal_path, resolve
@@ -42,7 +43,7 @@ def _keep(server: str, error: ThvError) -> None:
         max_bytes=settings.max_bytes,
         max_age_s=settings.max_age_s,
         activity=lambda: 0,
-        warn=lambda _text: None,
+        warn=warn,
     )
     session = writer.open_session(server, "stdio")
     session.set_end(LAUNCH, error.exit_code, cut(str(error), MESSAGE_CHARACTERS))

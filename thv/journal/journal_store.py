@@ -3,22 +3,39 @@
 WAL mode, so that readers and fifty writers do not wait for each other, except where the file system cannot (network
 file systems have no shared memory; SQLite, "Write-Ahead Logging", 2.2). The directory is 0700, the files are 0600.
 A crash of thv loses nothing that was committed; only a crash of the machine may lose the last commits.
+The file is created whole, under a lock, and gets its name last: with several processes that open an empty file, switch
+it to WAL and create tables, SQLite fails at once in some of them, without the wait that it has for other locks.
 
 The writer's half works on plain strings: pathlib would cost every session 1 MiB.
 """
 
-# ruff: noqa: PTH102, PTH103, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123  as said above
+# ruff: noqa: PTH102, PTH103, PTH104, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123  as said above
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import sys
-from typing import Final
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
+from thv.core.file_lock import try_lock
 from thv.errors import JournalError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DAMAGED: Final = "journal.damaged.db"
+CREATION_LOCK: Final = "creating.lock"
+"""Locked by the process that creates the file. Always empty, and never removed: two files would be two locks."""
+
+LOCK_PAUSE_S: Final = 0.01
+"""Seconds between two tries to lock it; creating the file takes a few milliseconds, on a slow disk a tenth."""
+
+NEW_SUFFIX: Final = ".new"
+"""Ends the name of the file while it is created."""
+
 SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside the file."""
 
@@ -104,7 +121,7 @@ def open_for_writing(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Con
     Args:
         path: the file.
         max_bytes: the file never grows beyond.
-        wait_s: seconds to wait for another writer.
+        wait_s: seconds to wait for another writer, or for the process that creates the file.
 
     Raises:
         JournalError: it cannot be made or written, or another version made it.
@@ -112,6 +129,10 @@ def open_for_writing(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Con
     """
     try:
         make_directory(os.path.dirname(path))
+        if not os.path.lexists(path):
+            with _creation_lock(path, wait_s):
+                if not os.path.lexists(path):
+                    _create_file(path, wait_s)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}") from None
@@ -227,31 +248,109 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def _connect(path: str, *, max_bytes: int, wait_s: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    connection = _open(path, wait_s)
     try:
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only heeded while the file is empty
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA secure_delete = OFF")  # on in some builds, where it doubles what is written
-        connection.execute(
-            f"PRAGMA journal_mode = {'WAL' if allows_wal(os.path.dirname(path)) else 'TRUNCATE'}"
-        ).fetchone()
+        uses_wal = allows_wal(os.path.dirname(path))
+        if not _is_created(path, connection, uses_wal=uses_wal):
+            with _creation_lock(path, wait_s):
+                _create_tables(path, connection, uses_wal=uses_wal)
+        if not uses_wal:
+            connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()  # of this connection; WAL is of the file
         wal_pages = max(1, min(WAL_PAGES, max_bytes // WAL_PART // PAGE_BYTES))
         connection.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
         connection.execute("PRAGMA synchronous = NORMAL")
-        if not _check_format(path, connection):
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.execute("COMMIT")
         connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // PAGE_BYTES)}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _open(path: str, wait_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # both only heeded while the file is empty
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create_file(path: str, wait_s: float) -> None:
+    """Create the store under another name, which no other process opens, and rename it. Needs the creation lock."""
+    new = path + NEW_SUFFIX
+    for suffix in ("", *SIDE_FILES):  # a process that was killed here may have left some
+        _remove(new + suffix)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    connection = _open(new, wait_s)
+    try:
+        _create_tables(path, connection, uses_wal=allows_wal(os.path.dirname(path)))
+    finally:
+        connection.close()
+    for suffix in SIDE_FILES:  # of a store that was removed; SQLite would take them for those of the new one
+        _remove(path + suffix)
+    os.rename(new, path)
+
+
+def _is_created(path: str, connection: sqlite3.Connection, *, uses_wal: bool) -> bool:
+    """Whether the tables are there, and the file is in the mode that it should be in."""
+    return _check_format(path, connection) and (_journal_mode(connection) == "wal") == uses_wal
+
+
+def _create_tables(path: str, connection: sqlite3.Connection, *, uses_wal: bool) -> None:
+    """Create what is missing; another process may have done all of it. Needs the creation lock."""
+    if not _check_format(path, connection):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    # Last, so that all of the file is in the file itself and its WAL is empty when it is renamed.
+    if (_journal_mode(connection) == "wal") != uses_wal:
+        connection.execute(f"PRAGMA journal_mode = {'WAL' if uses_wal else 'TRUNCATE'}").fetchone()
+
+
+def _journal_mode(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+@contextmanager
+def _creation_lock(path: str, wait_s: float) -> Iterator[None]:
+    """Hold the creation lock. On a file system without locks it holds nothing.
+
+    Raises:
+        JournalError: the lock's file cannot be made.
+        sqlite3.OperationalError: another process has held it for `wait_s`; `is_locked` is true of it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(os.path.join(os.path.dirname(path), CREATION_LOCK), flags, 0o600)
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}") from None
+    try:
+        _await_lock(descriptor, wait_s)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _await_lock(descriptor: int, wait_s: float) -> None:
+    # It does not simply wait: a stopped process may hold the lock for ever, and `thv log clear` must not hang on it.
+    deadline = time.monotonic() + wait_s
+    try:
+        while not try_lock(descriptor):
+            if time.monotonic() > deadline:
+                error = sqlite3.OperationalError("another process is creating the journal")
+                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise error
+            time.sleep(LOCK_PAUSE_S)
+    except OSError:
+        return  # SQLite's own locks remain, and the writer tries again
 
 
 def _check_format(path: str, connection: sqlite3.Connection) -> bool:

@@ -2,7 +2,8 @@
 
 Promises: it sleeps while nothing happens; SQLite is loaded when the relay has been quiet, or after a second; what
 happened is in the store a quarter of a second later, so that `kill -9` loses no more than the last second; a store that
-is locked, full, damaged or read-only is reported once and costs the session nothing but its journal.
+is locked, full, damaged or read-only is reported once and costs the session nothing but its journal. So is a last write
+that does not succeed before thv has to end.
 """
 
 from __future__ import annotations
@@ -12,16 +13,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Raw, Struct
-from msgspec.json import Decoder
-
 from thv.errors import JournalError
-from thv.journal.call_record import NAME_CHARACTERS, cut
 from thv.journal.session_journal import SessionJournal, join
+from thv.journal.tool_sizes import tool_sizes
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from thv.journal.liveness import RunningSessions
     from thv.journal.session_journal import EncodedBatch
@@ -48,7 +46,7 @@ CLOSE_S: Final = 0.9
 """Seconds the end of a session may wait for the last write; it takes milliseconds, unless others write, too."""
 
 CLOSE_PAUSE_S: Final = 0.02
-"""Seconds between two tries at the end: making the store's file, for one, does not wait for a lock."""
+"""Seconds between two tries at the end, each of which may already have waited `LOCK_WAIT_S` for a lock."""
 
 TIDY_S: Final = 3600.0
 """Seconds between two removals of what is too old."""
@@ -79,14 +77,6 @@ _UPSERT: Final = (
 )
 _INSERT_BATCH: Final = "INSERT INTO batches (session, first_us, last_us, requests, records) VALUES (?, ?, ?, ?, ?)"
 _INSERT_TOOL: Final = "INSERT OR REPLACE INTO tools (server, name, bytes, session, listed_us) VALUES (?, ?, ?, ?, ?)"
-
-
-class _Tool(Struct, gc=False):
-    name: str = ""
-
-
-_TOOLS: Final = Decoder(list[Raw])
-_TOOL: Final = Decoder(_Tool)
 
 
 class JournalWriter:
@@ -124,7 +114,8 @@ class JournalWriter:
         self._closing = False
         self._awake = False
         self._thread: threading.Thread | None = None
-        self._warned = False
+        self._warned = self._warned_locked = self._warned_full = False
+        self._written = False  # everything is in the store, or it was said that it is not
         self._locked_since = 0.0
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -183,11 +174,14 @@ class JournalWriter:
         self.hurry()
 
     def close(self, budget_s: float = CLOSE_S) -> None:
-        """Write what is left, within so many seconds."""
+        """Write what is left, within so many seconds; one line says so if that was not enough."""
         if self._thread is None or os.getpid() != self._process:
             return
         self.end()
         self._finished.wait(budget_s)
+        if not (self._written or self._warned_full or self.broken):
+            self._written = True
+            self._say(f"{self._path} was not written within {budget_s:g} s: this session may be missing there")
 
     # What follows runs on the journal's thread.
 
@@ -208,8 +202,12 @@ class JournalWriter:
                     self._awake = True
                     self._wake.set()
             deadline = time.monotonic() + CLOSE_S
-            while not self._flush() and time.monotonic() < deadline:
+            while not self._flush():
+                # For a lock it waits as long as the process lasts, which is for `close` to say.
+                if not self._locked_since and time.monotonic() > deadline:
+                    return
                 time.sleep(CLOSE_PAUSE_S)
+            self._written = True
         except Exception as error:  # noqa: BLE001  the session must go on; the error may quote what it must not
             self._give_up(f"internal error ({type(error).__name__})")
         finally:
@@ -268,12 +266,16 @@ class JournalWriter:
             self._locked_since = self._locked_since or time.monotonic()
             if time.monotonic() - self._locked_since < LOCKED_S:
                 return
-            self._warn_once(f"{self._path} is locked by another process; writing is tried again")
+            if not self._warned_locked and not self._closing:  # at the end, `close` says what came of it
+                self._warned_locked = True
+                self._say(f"{self._path} is locked by another process; writing is tried again")
         elif is_full(error):
             if self._unchecked:  # others have filled it meanwhile
                 self._unchecked = CHECK_BYTES
                 self._wait_s = FLUSH_S / 2
                 return
+            self._locked_since = 0.0
+            self._warned_full = True
             self._warn_once(f"no room for {self._path}; what does not fit is left out")
         elif is_damaged(error):
             self._set_aside()
@@ -352,7 +354,7 @@ class JournalWriter:
         listed = session.take_listed()
         if listed is not None:
             now_us = time.time_ns() // 1000
-            rows = [(session.server, name, size, session.id, now_us) for name, size in _tools_in(listed)]
+            rows = [(session.server, name, size, session.id, now_us) for name, size in tool_sizes(listed)]
             connection.executemany(_INSERT_TOOL, rows[:MAX_TOOLS])
 
     def _tidy(self, connection: sqlite3.Connection) -> None:
@@ -386,26 +388,14 @@ class JournalWriter:
     def _warn_once(self, text: str) -> None:
         if not self._warned:
             self._warned = True
-            try:
-                self._warn(f"journal: {text}")
-            except OSError:
-                return
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        try:
+            self._warn(f"journal: {text}")
+        except OSError:
+            return
 
     def _give_up(self, text: str) -> None:
         self.broken = True
         self._warn_once(f"{text}; this session is not journalled (`thv config journal set enabled false` turns it off)")
-
-
-def _tools_in(listed: bytes) -> Iterator[tuple[str, int]]:
-    """Name and size of each tool definition in the raw JSON of `tools`."""
-    try:
-        tools = _TOOLS.decode(listed)
-    except (ValueError, RecursionError):
-        return
-    for raw in tools:
-        try:
-            name = _TOOL.decode(raw).name
-        except (ValueError, RecursionError):
-            continue
-        if name:
-            yield cut(name, NAME_CHARACTERS), len(memoryview(raw))
