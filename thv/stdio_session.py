@@ -11,7 +11,7 @@ import time
 
 from thv.core.console import warn
 from thv.errors import ThvError
-from thv.process.events import Events
+from thv.process.events import Events, signal_name
 from thv.process.server_process import ServerProcess
 from thv.relay.relay import Relay
 
@@ -103,7 +103,8 @@ class Session:
             raise
         exit_code = relay.run()
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
-            self._account.set_end(relay.ended_by, exit_code)
+            signal = signal_name(relay.ending_signal) if relay.ended_by == "signal" else None
+            self._account.set_end(relay.ended_by, exit_code, signal)
             if self._reports_end and relay.ended_by_server and exit_code and self._account.is_unanswered:
                 warn(f"{spec.name} ended with exit code {exit_code} before it answered anything: thv why {spec.name}")
             if relay.ended_by_server:

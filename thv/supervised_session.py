@@ -148,9 +148,8 @@ class SupervisedSession:
         finally:
             for task in (upward, leaving):
                 task.cancel()
-        self._session.set_end(
-            "server" if not self._client_left else "signal" if asked.is_set() else "client", exit_code
-        )
+        ended_by = "server" if not self._client_left else "signal" if asked.is_set() else "client"
+        self._session.set_end(ended_by, exit_code, asked.signal_name if ended_by == "signal" else None)
         if self._client_left:
             self._session.close()
         else:
@@ -290,10 +289,7 @@ class SupervisedSession:
                 if id_ == self._initialize_id and message.result:
                     self._announces_tools = _announces_tools(message.result)
                 self._close(id_)
-        try:
-            await self._output.write(line)
-        except ClientGoneError:
-            self._leave()
+        await self._write_to_client(line)
         self._session.on_server_data(line)
 
     def _client_sent(self, message: _Message, line: bytes) -> None:
@@ -335,7 +331,9 @@ class SupervisedSession:
             "method": "notifications/cancelled",
             "params": {"requestId": id_, "reason": reason},
         }
-        await self._refuse(id_, TIMED_OUT, reason)
+        error = _line({"jsonrpc": "2.0", "id": id_, "error": {"code": TIMED_OUT, "message": reason}})
+        await self._write_to_client(error)
+        self._session.on_call_timed_out(error)
         try:
             await self._backend.send(_line(cancelled))
         except OSError:
@@ -346,11 +344,14 @@ class SupervisedSession:
 
     async def _tell_client(self, message: Mapping[str, object]) -> None:
         line = _line(message)
+        await self._write_to_client(line)
+        self._session.on_server_data(line)
+
+    async def _write_to_client(self, line: bytes) -> None:
         try:
             await self._output.write(line)
         except ClientGoneError:
             self._leave()
-        self._session.on_server_data(line)
 
     def _close(self, id_: float | str) -> None:
         request = self._open.pop(id_, None)

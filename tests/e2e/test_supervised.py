@@ -132,6 +132,10 @@ def test_a_call_without_progress_ends_as_an_error_and_its_late_reply_is_dropped(
         assert client.leave() == (0, b"")
         (cancelled,) = [each for each in client.received(0) if each["method"] == "notifications/cancelled"]
         assert cancelled["params"]["requestId"] == 1
+    words = [sys.executable, "-m", "thv", "log", "mortal", "--format", "json"]
+    logged = subprocess.run(words, capture_output=True, check=True).stdout.splitlines()
+    found = [(each["tool"], each["outcome"], each["error_code"]) for each in map(json.loads, logged)]
+    assert found == [("late", "timed_out", -32001), ("x", "success", None)]
 
 
 def test_progress_keeps_a_call_open(tmp_path: Path) -> None:

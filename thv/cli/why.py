@@ -60,7 +60,7 @@ def _text(session: SessionRow) -> str:
 
 
 def _object(session: SessionRow) -> dict[str, object]:
-    from thv.journal.ending import hints, signal_name
+    from thv.journal.ending import hints, signal_of
     from thv.journal.time_range import format_time
 
     ended_us = session.ended_us
@@ -74,7 +74,7 @@ def _object(session: SessionRow) -> dict[str, object]:
         "ran_s": round(((ended_us or session.updated_us) - session.started_us) / 1e6, 3),
         "ended_by": session.ended_by,
         "exit_code": session.exit_code,
-        "signal": None if session.exit_code is None else signal_name(session.exit_code),
+        "signal": signal_of(session),
         "detail": session.detail,
         "calls": session.calls,
         "errors": session.errors,

@@ -11,7 +11,13 @@ from thv.http.process_backend import hand_on_to_servers
 from thv.process.events import SIGNALS
 
 
-def install_signal_handlers() -> asyncio.Event:
+class EndRequested(asyncio.Event):
+    """Set by the first signal that asks to end; `signal_name` is its name."""
+
+    signal_name: str | None = None
+
+
+def install_signal_handlers() -> EndRequested:
     """An event that is set when a signal asks to end; call it on the main thread.
 
     What was ignored when the program was started (under nohup, or in the background) stays ignored. A later signal is
@@ -19,7 +25,7 @@ def install_signal_handlers() -> asyncio.Event:
     watchdogs.
     """
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    asked = EndRequested()
     interrupts = 0
 
     def ask(number: int) -> None:
@@ -28,6 +34,7 @@ def install_signal_handlers() -> asyncio.Event:
         if number == signal.SIGINT and interrupts > 1 and os.isatty(0):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
+        asked.signal_name = asked.signal_name or signal.Signals(number).name
         hand_on_to_servers(number)
         asked.set()
 

@@ -121,6 +121,7 @@ class SessionInstrumentation(TrafficInspector):
     def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
         """For the user's journal: who ends the session (`client`, `server`, `signal`, `thv`), and the exit code.
 
+        `detail` is what is known beyond that; for `signal` its name.
         It may be called before the session is closed, or again once the exit code is known.
         """
         if self._journal is not None:
@@ -130,6 +131,14 @@ class SessionInstrumentation(TrafficInspector):
         """For the user's journal: the server was started again."""
         if self._journal is not None:
             self._journal.note_restart()
+
+    def on_call_timed_out(self, reply: bytes) -> None:
+        """The transport gave up a tool call, and sent the client this error in the server's place."""
+        if self._journal is not None:
+            self._journal.is_timing_out = True
+        self.on_server_data(reply)
+        if self._journal is not None:
+            self._journal.is_timing_out = False
 
     @property
     def is_unanswered(self) -> bool:

@@ -12,6 +12,9 @@ from thv.journal.time_range import local_time
 if TYPE_CHECKING:
     from thv.journal.journal_reader import SessionRow
 
+SIGNAL: Final = "signal"
+"""`ended_by` of a session that a signal to thv ended; `detail` is then the signal's name."""
+
 LAUNCH: Final = "launch"
 """`ended_by` of a server that could not be started."""
 
@@ -25,7 +28,7 @@ OPEN_SHOWN: Final = 5
 ENDED_BY: Final = {
     "client": "the client: it closed the connection",
     "server": "the server, while its client was there",
-    "signal": "a signal to thv, from the client or from you",
+    SIGNAL: "a signal to thv, from the client or from you",
     "thv": "thv",
     "killed": "thv was killed (SIGKILL, out of memory, or the machine went down)",
     LAUNCH: "thv: the server could not be started",
@@ -48,6 +51,13 @@ def signal_name(exit_code: int) -> str | None:
         return None
 
 
+def signal_of(session: SessionRow) -> str | None:
+    """The name of the signal that ended the session: the one that thv got, or the one that its server died of."""
+    if session.ended_by == SIGNAL and session.detail:
+        return session.detail
+    return None if session.exit_code is None else signal_name(session.exit_code)
+
+
 def explain(session: SessionRow) -> list[tuple[str, str]]:
     """The session as titles and texts, in the order in which they are shown."""
     ended_us = session.ended_us if session.ended_us is not None else session.updated_us
@@ -61,11 +71,11 @@ def explain(session: SessionRow) -> list[tuple[str, str]]:
     else:
         rows += [
             ("ended", f"{local_time(ended_us, date=True)}, after {duration_text(ended_us - session.started_us)}"),
-            ("ended by", ENDED_BY.get(session.ended_by or "", session.ended_by or "unknown")),
+            ("ended by", _ended_by(session)),
         ]
         if session.ended_by != "killed" and session.exit_code is not None:
             rows.append(("exit code", exit_text(session.exit_code)))
-    if session.detail:
+    if session.detail and session.ended_by != SIGNAL:
         rows.append(("said", one_line(session.detail)))
     rows.append(("calls", _calls(session)))
     if session.open_count:
@@ -112,6 +122,12 @@ def hints(session: SessionRow) -> list[str]:
             "session over a stray line"
         )
     return found
+
+
+def _ended_by(session: SessionRow) -> str:
+    if session.ended_by == SIGNAL and session.detail:
+        return f"{one_line(session.detail)} to thv, from the client or from you"
+    return ENDED_BY.get(session.ended_by or "", session.ended_by or "unknown")
 
 
 def _calls(session: SessionRow) -> str:

@@ -24,6 +24,7 @@ from thv.journal.call_record import (
     NAME_CHARACTERS,
     SERVER_EXITED,
     SUCCESS,
+    TIMED_OUT,
     TOOL_CALL,
     OpenShown,
     cut,
@@ -58,6 +59,7 @@ STATUS_BY_WORD: Final = {
     "client_closed": CLIENT_CLOSED,
     "server_exited": SERVER_EXITED,
     "evicted": EVICTED,
+    "timed_out": TIMED_OUT,
 }
 
 READ: Final = 16 << 10
@@ -148,6 +150,7 @@ class SessionJournal:
         self.is_final = False
         self.is_stuck = False  # the store cannot be written just now
         self.stored = False
+        self.is_timing_out = False  # calls that end just now do so because thv gave them up
         self.shows_open = False  # the store says that requests are open
         self.changed = True
         self.wants_detail = True
@@ -202,6 +205,8 @@ class SessionJournal:
         self.answered = True
         if self.captures:
             calls = [("replied", *call[1:]) if call[0] == CALL_SUCCEEDED else call for call in calls]
+        if self.is_timing_out:
+            calls = [("timed_out", *call[1:]) for call in calls]
         self._append((at_ns, calls, len(calls)))
 
     def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:

@@ -2,8 +2,7 @@
 
 Promises: it sleeps while nothing happens; SQLite is loaded when the relay has been quiet, or after a second; what
 happened is in the store a quarter of a second later, so that `kill -9` loses no more than the last second; a store that
-is locked, full, damaged or read-only is reported once and costs the session nothing but its journal. So is a last write
-that does not succeed before thv has to end.
+is locked, full, damaged or read-only, or too slow at the end, is reported and costs the session only its journal.
 """
 
 from __future__ import annotations

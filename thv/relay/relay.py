@@ -51,6 +51,7 @@ class Relay:
 
     Attributes:
         ended_by_server: once `run` has returned, whether the server ended while the client was there.
+        ending_signal: the first signal to thv, if there was one.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Relay:
         self._server_eof = False
         self._ladder = ShutdownLadder(server)
         self._signalled = False
+        self.ending_signal: int | None = None
         self._interrupts = 0
         self._has_terminal = os.isatty(0)
         self.ended_by_server = False
@@ -202,6 +204,7 @@ class Relay:
         person's.
         """
         self._signalled = True
+        self.ending_signal = self.ending_signal or number
         self._interrupts += number == SIGINT
         if number == SIGINT and self._interrupts > 1 and self._has_terminal:
             self._ladder.kill()
