@@ -33,6 +33,9 @@ NOES = {
     "usagemetrics": False,
     "disableusageanalytics": True,
     "disableusagemetrics": True,
+    "analyticsenabled": False,
+    "disableanalytics": True,
+    "donottrack": True,
 }
 """Names that people give to the switch of usage analytics, without what separates their words, and the value that is a
 no. `disable_usage_metrics` is a key of ToolHive's own command line."""
@@ -99,14 +102,14 @@ def misplaced(path: str) -> list[Found]:
     from thv.config.yaml import plain_reader
 
     text = reader.read_text(path) or ""
-    if not any(word in text.lower().translate(SEPARATORS) for word in ("usageanalytics", "usagemetrics")):
+    if not any(word in text.lower().translate(SEPARATORS) for word in ("analytics", "usagemetrics", "donottrack")):
         return []
     plain = plain_reader.entries(text)
     if plain is not None:
         return [
             (0, keys, line, text.split("\n")[line - 1].index(keys[-1]) + 1)
             for keys, value, line in plain
-            if _is_stray(keys, 0) and _is_no(keys[-1], value)
+            if _is_stray(keys, 0) and _is_no(keys, value)
         ]
     from thv.config.yaml import tree
 
@@ -116,17 +119,20 @@ def misplaced(path: str) -> list[Found]:
 def _is_stray(keys: tuple[str, ...], document: int) -> bool:
     """Whether these keys name the switch, and are not those that thv reads."""
     known = KEYS[USAGE_ANALYTICS_ENABLED]
-    return _names(keys[-1]) is not None and (document, *keys) != (0, known.section, known.name)
+    return _names(keys) is not None and (document, *keys) != (0, known.section, known.name)
 
 
-def _names(key: str) -> bool | None:
-    """The value that is a no under this key; None if it does not name the switch."""
-    return NOES.get(key.lower().translate(SEPARATORS).removeprefix("otel"))
+def _names(keys: tuple[str, ...]) -> bool | None:
+    """The value that is a no under these keys; None if they do not name the switch."""
+    name = keys[-1].lower().translate(SEPARATORS).removeprefix("otel")
+    if name == "enabled" and len(keys) > 1:  # analytics: {enabled: false}
+        name = keys[-2].lower().translate(SEPARATORS) + name
+    return NOES.get(name)
 
 
-def _is_no(key: str, value: str) -> bool:
+def _is_no(keys: tuple[str, ...], value: str) -> bool:
     """Whether the value is a no, or nothing that is surely a yes."""
-    return BOOLEANS.get(value.strip().lower()) is not (not _names(key))
+    return BOOLEANS.get(value.strip().lower()) is not (not _names(keys))
 
 
 def _strays(document: YamlDocument, number: int) -> Iterator[Found]:
@@ -144,7 +150,7 @@ def _strays(document: YamlDocument, number: int) -> Iterator[Found]:
             inner = (*keys, name)
             value = entry.value.target if isinstance(entry.value, Alias) else entry.value
             if name and _is_stray(inner, number):
-                if not isinstance(value, Scalar) or _is_no(name, value.value):
+                if not isinstance(value, Scalar) or _is_no(inner, value.value):
                     yield number, inner, entry.key.line, entry.key.column
             elif not isinstance(entry.value, Alias):
                 todo.append((inner, entry.value))
@@ -186,7 +192,9 @@ def unknown_keys(path: str) -> list[str]:
 
                 keys = document.keys(text, (section.name,), path=path)
             names += [
-                (f"{section.name}.{key}", line) for key, line in keys if key not in section.keys and _names(key) is None
+                (f"{section.name}.{key}", line)
+                for key, line in keys
+                if key not in section.keys and _names((section.name, key)) is None
             ]
     except ConfigError:
         return []
