@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 
+OPENED: list[JournalReader] = []
+"""Readers that a test opened, for the fixture that closes them."""
+
 
 class Journal:
     """One store, as one thv process writes it."""
@@ -38,12 +41,18 @@ class Journal:
         self.writer.close(60)
 
     def reader(self) -> JournalReader:
-        """The store, opened as the commands open it."""
-        return JournalReader(str(self.path))
+        """The store, opened as the commands open it; closed when the test has ended."""
+        reader = JournalReader(str(self.path))
+        OPENED.append(reader)
+        return reader
 
     def calls(self, **wanted: object) -> list[LoggedCall]:
         """Every call there is."""
-        return self.reader().last_calls(CallFilter(**wanted), 1 << 40)  # type: ignore[arg-type]  # the test's own words
+        reader = JournalReader(str(self.path))
+        try:
+            return reader.last_calls(CallFilter(**wanted), 1 << 40)  # type: ignore[arg-type]  # the test's own words
+        finally:
+            reader.close()
 
     def size(self) -> int:
         """Bytes of everything the journal keeps."""

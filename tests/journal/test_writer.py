@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,7 @@ def test_a_locked_store_is_reported_once_and_written_when_it_is_free(tmp_path: P
         end(session, "t")
     assert time.perf_counter() - began < 5  # thousands of times what it takes: it waits for no lock
     holder.execute("ROLLBACK")
+    holder.close()
     session.closed("client")
     journal.until_stored(1001)
     journal.close()
@@ -152,6 +154,7 @@ def test_calls_that_a_locked_store_cannot_take_are_counted_as_lost_and_memory_st
         end(session, *["echo"] * 500)
     assert session.lost > 0
     holder.execute("ROLLBACK")
+    holder.close()
     session.closed("client")
     journal.close()
     (row,) = (row for row in journal.reader().sessions() if row.calls)
@@ -178,7 +181,8 @@ def test_a_store_that_is_damaged_while_it_is_written_costs_one_line(tmp_path: Pa
     session = journal.session()
     end(session, *["t"] * 3000)
     journal.until_stored(3000)
-    sqlite3.connect(journal.path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(sqlite3.connect(journal.path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with journal.path.open("r+b") as file:
         file.seek(0)
         file.write(b"\0" * journal.path.stat().st_size)

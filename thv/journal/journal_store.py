@@ -164,6 +164,10 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
             if connection is not None:
                 connection.close()
             problem = error
+        except JournalError:  # another version's
+            if connection is not None:
+                connection.close()
+            raise
         else:
             return connection
     raise JournalError(f"the journal {path} cannot be read: {problem}; `thv log clear` begins a new one")
