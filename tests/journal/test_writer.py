@@ -119,6 +119,16 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
     assert {row.server for row in second.reader().sessions()} == {"new"}
 
 
+def test_the_store_is_one_file_again_when_its_last_writer_has_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    session = journal.session()
+    end(session, "t")
+    session.closed("client")
+    journal.close()
+    until(lambda: not list(journal.path.parent.glob("journal.db-*")), "SQLite to remove its own files")
+    assert len(journal.calls()) == 1
+
+
 def test_a_locked_store_is_reported_once_and_written_when_it_is_free(tmp_path: Path) -> None:
     first = Journal(tmp_path)
     first.session().closed("client")
