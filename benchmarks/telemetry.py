@@ -4,7 +4,7 @@
 
 Every session makes the same calls through the installed thv, every one of them traced, with the same fast C server
 behind it, everything on one CPU. The collector is a sink on this machine that misbehaves in each of the ways there are.
-*exit* is the time from the client's end of file to the end of thv; *lines* is what the user is told meanwhile. Rounds
+*exit* is the time from the client's end of file to the end of thv; *lines* is what the user sees meanwhile. Rounds
 are interleaved; ratios are to the good collector, taken within each round.
 """
 

@@ -147,7 +147,7 @@ class _BackendHandler(BaseHTTPRequestHandler):
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A port without a listener."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -184,7 +184,7 @@ def collector(backend: Backend, directory: Path, *options: str, ports: Ports | N
 
 
 def wait_for_listener(port: int) -> None:
-    """Returns once somebody listens on `port`; raises TimeoutError."""
+    """Returns once `port` has a listener; raises TimeoutError."""
     tick = threading.Event()
     for _ in range(int(PATIENCE / READY_CHECK)):
         try:
@@ -193,4 +193,4 @@ def wait_for_listener(port: int) -> None:
             tick.wait(READY_CHECK)
         else:
             return
-    raise TimeoutError(f"nobody listens on {port}")
+    raise TimeoutError(f"nothing listens on {port}")

@@ -137,7 +137,7 @@ TELEMETRY_PEERS = (THV_OTEL, THV_OTEL_TENTH)
 
 
 def telemetry_aims(figures: Figures, peer: str) -> list[Aim]:
-    """What a session with the user's telemetry must reach: nobody is delayed, whatever the SDK can take."""
+    """What a session with the user's telemetry must reach: no session is delayed, whatever the SDK can take."""
     peaks = [table[peer].at_exit for table in (figures.small, figures.large) if peer in table]
     return [
         Aim("round trip p50, over cat", figures.ratio(P50, peer), 2, at_most=True),

@@ -347,7 +347,7 @@ def test_a_user_who_never_comes_back_ends_the_wait(tmp_path: Path) -> None:
             self.addresses.append(url)
 
     sentence, at, browser = refused(tmp_path, nothing, Closed(), timeout=0.05)
-    assert "nobody logged in" in sentence
+    assert "no log-in at" in sentence
     assert len(browser.addresses) == 1
     assert at.forms == []
 

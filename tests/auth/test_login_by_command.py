@@ -213,7 +213,7 @@ def test_nobody_who_logs_in_is_not_waited_for_for_ever(user: User, server: Prote
     done = user.thv("auth", "login", "--no-browser", "--timeout", "1", server.url)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"thv: nobody logged in at {server.url} within 1 s; to try again: thv auth login {server.url}"
+        f"thv: no log-in at {server.url} within 1 s; to try again: thv auth login {server.url}"
     )
     assert logins(user) == []
 

@@ -1,4 +1,4 @@
-"""`thv client`: what is found, what is changed, what is said about it, and how it ends."""
+"""`thv client` as a command: discovery, edits, messages and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`thv proxy` and `thv run --transport`, as commands: what is said, what is refused, how it ends, what is counted."""
+"""`thv proxy` and `thv run --transport`, as commands: messages, refused options, exit codes and counts."""
 
 from __future__ import annotations
 

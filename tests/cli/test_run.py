@@ -1,4 +1,4 @@
-"""`thv run` by hand: what a person at a terminal is told works when they copy it, wherever thv and the server are."""
+"""`thv run` at a terminal: the configuration it prints works when copied, wherever thv and the server are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration files as nobody would write them all at once: random layout, comments, quoting, order and settings.
+"""Generated configuration files: random layout, comments, quoting, order and settings.
 
 Each file comes with what it means, so that a test need not trust the parser under test. `ELSEWHERE` stands once in
 each file, in a setting that is no server: a test replaces it to edit the file elsewhere.

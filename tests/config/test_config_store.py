@@ -1,4 +1,4 @@
-"""The file is replaced whole or not at all, whoever else writes and whatever goes wrong: real processes and signals."""
+"""The file is replaced whole or not at all, despite other writers and failures: real processes and signals."""
 
 from __future__ import annotations
 

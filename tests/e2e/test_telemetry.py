@@ -1,4 +1,4 @@
-"""`thv run` as a process, with the user's telemetry on: a collector learns exactly what happened, and nobody waits."""
+"""`thv run` as a process, with the user's telemetry: a collector receives what happened, and no session waits."""
 
 from __future__ import annotations
 

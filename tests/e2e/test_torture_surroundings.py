@@ -1,4 +1,4 @@
-"""Surroundings nobody would choose: few descriptors, no directory, a full stderr, a signal before thv is awake."""
+"""Hostile surroundings: few descriptors, no directory, a full stderr, a signal before thv is awake."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def fetch_suite() -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SUITE_LIMIT_S,
-            check=False,  # what does not work now does not work below, where it is told
+            check=False,  # if this fails, the run below fails too, and reports it
         )
 
 

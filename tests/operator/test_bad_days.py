@@ -1,4 +1,4 @@
-"""Bad days of an API server, and of whoever shares it: the operator neither stops, nor hangs, nor does harm."""
+"""An API server that fails, and other clients that interfere: the operator neither stops, nor hangs, nor does harm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Specs of somebody who means harm, or knows no better: none gets at thv's token or at thv, none goes unsaid."""
+"""Malicious and careless specs: none reaches thv or its token, and each is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call brings the cluster to what an MCPServer says; what hinders it is said, and nothing of others is touched."""
+"""Reconciling makes the cluster match an MCPServer, reports what prevents that, and leaves others' objects alone."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_an_object_of_somebody_else_is_left_alone_and_named() -> None:
         assert status["phase"] == "Failed"
         degraded = condition(status, "Degraded")
         assert degraded["reason"] == "NameTaken"
-        assert "Service files belongs to somebody else" in degraded["message"]
+        assert "Service files belongs to another owner" in degraded["message"]
 
     run(story)
 

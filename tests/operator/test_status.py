@@ -1,4 +1,4 @@
-"""The status tells the truth: ready is ready, and what hinders is said in the container's own words."""
+"""The status tells the truth: ready means ready, and a failure is reported in the container's own words."""
 
 from __future__ import annotations
 

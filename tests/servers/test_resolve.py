@@ -1,4 +1,4 @@
-"""What SERVER means, for every form of it, and what is said when it means nothing."""
+"""How every form of SERVER is resolved, and the error when it cannot be."""
 
 from __future__ import annotations
 

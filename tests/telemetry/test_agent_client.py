@@ -1,4 +1,4 @@
-"""The way to the agent ends in time, and nobody is left in the dark about what was lost on it."""
+"""The connection to the agent closes in time, and everything lost on it is reported."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Logs the user in: registers at the authorization server, sends the browser, and exchanges the code.
 
 Authorization code with PKCE S256 and a resource indicator (MCP 2025-11-25, "Authorization"; RFC 9207 against mix-up).
-Promises: everything is bounded in time; nothing secret is said. Keeps nothing: the caller has the store.
+Promises: everything is bounded in time; no message contains a secret. Keeps nothing: the caller has the store.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class LoginFlow:
             return await listener.wait(self._options.timeout)
         except TimeoutError:
             raise LoginError(
-                f"nobody logged in at {place} within {self._options.timeout:g} s; to try again: {command(place)}"
+                f"no log-in at {place} within {self._options.timeout:g} s; to try again: {command(place)}"
             ) from None
 
     # How thv is known to the authorization server.

@@ -64,7 +64,7 @@ class RememberedNo:
         return text if text.isprintable() else ""
 
     def remember(self, reason: str) -> None:
-        """Leave the mark. Where it cannot be written, the no is not remembered, and nothing is said."""
+        """Leave the mark. Where it cannot be written, the no is silently not remembered."""
         path = self.path()
         if path is None or self.holds():
             return

@@ -1,4 +1,4 @@
-"""What `thv report` tells: calls, failures, durations and sizes by server and tool, and the tools that nobody called.
+"""What `thv report` tells: calls, failures, durations and sizes by server and tool, and tools never called.
 
 One pass over the journal. Durations are microseconds, sizes bytes, times microseconds since the epoch.
 """
@@ -96,7 +96,7 @@ class ServerUse:
 
     @property
     def never_called(self) -> list[str]:
-        """The tools that it offers and nobody called."""
+        """The tools that it offers and that were never called."""
         return sorted(tool.name for tool in self.tools.values() if not tool.calls)
 
     @property

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WAL_RESERVE: Final = 4 << 20
 """Bytes of the bound left to the WAL and its index, which lie beside the file: it is reset at 1 MiB, but only after the
-transaction that reached that, and not while somebody reads."""
+transaction that reached that, and not during a read."""
 
 STEPS: Final = 64
 """One removal frees about this part of the bound."""

@@ -210,7 +210,7 @@ class JournalWriter:
         except Exception as error:  # noqa: BLE001  the session must go on; the error may quote what it must not
             self._give_up(f"internal error ({type(error).__name__})")
         finally:
-            self._finished.set()  # first: nobody has to wait until SQLite has tidied its files
+            self._finished.set()  # first: `close` need not wait while SQLite tidies its files
             self._disconnect()
 
     def _await_quiet(self) -> None:

@@ -38,7 +38,7 @@ CLIENT_SECONDS = 330
 """A watch without even a bookmark (one a minute) is dead. The server ends each watch, and the client if that fails."""
 
 RETRY_SECONDS = 15.0
-"""After a refusal that may pass, or that somebody can lift, such as a missing permission."""
+"""After a refusal that may be temporary or can be lifted, such as a missing permission."""
 
 EXIT_SECONDS = 5.0
 

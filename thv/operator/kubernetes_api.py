@@ -99,7 +99,7 @@ class Cluster:
         await self._session.close()
 
     async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Bring an object to what `manifest` says, whoever owned those fields before (server-side apply).
+        """Bring an object to what `manifest` says, whichever manager owned those fields before (server-side apply).
 
         Raises:
             ApiError: the API server refuses.

@@ -1,7 +1,7 @@
 """The operator's log: each line names its object, and says each fact once.
 
 Promises: what kopf logs about an object carries ``[namespace/name]`` as well; a failure that stays is not repeated with
-every round, and its end is told.
+every round, and its end is logged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def log_to_stderr(*, debug: bool) -> None:
 
 
 class Facts:
-    """What has been told of each object, so that it is told once."""
+    """What has been logged of each object, so that it is logged once."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger

@@ -1,4 +1,4 @@
-"""What thv is told in a pod: its config file, its variables, and whether usage analytics are on. Pure.
+"""thv's configuration in a pod: its config file, its variables, and whether usage analytics are on. Pure.
 
 Promises: no header's value is in a command line or a ConfigMap, and a Secret's value is never read here at all; the
 answer about analytics is the one that thv itself will give. Knows nothing of containers.

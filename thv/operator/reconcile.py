@@ -43,11 +43,11 @@ FULL_ROUND = 10
 """Every so many rounds everything is applied, known or not: a watch that was down does not tell what was deleted."""
 
 CONFLICTS = 5
-"""How often a status is written anew because somebody else, such as kopf, changed the object in between."""
+"""How often a status is written anew because another client, such as kopf, changed the object in between."""
 
 
 class NotOursError(ThvError):
-    """An object of this name belongs to somebody else; nothing of it is changed.
+    """An object of this name has another owner; it is not changed.
 
     Attributes:
         may_pass: it is about to go by itself.
@@ -273,7 +273,7 @@ def _not_ours(kind: str, name: str, found: Mapping[str, Any]) -> NotOursError:
     if before or meta.get("deletionTimestamp"):
         return NotOursError(f"the {kind} {name} of before is still being deleted", may_pass=True)
     return NotOursError(
-        f"the {kind} {name} belongs to somebody else and is left as it is; "
+        f"the {kind} {name} belongs to another owner and is left as it is; "
         f"delete it, or call this {names.KIND} otherwise",
         may_pass=False,
     )

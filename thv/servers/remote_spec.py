@@ -146,7 +146,7 @@ def resolve_remote(
 
 
 def may_log_in(spec: RemoteSpec) -> bool:
-    """Whether tokens of a log-in may be sent: no credentials are given, and nobody on the way can read them."""
+    """Whether tokens of a log-in may be sent: no credentials are given, and the connection is encrypted or local."""
     parts = _split(spec.url)
     has_credentials = spec.has_authorization or parts.username is not None
     return not has_credentials and (parts.scheme == "https" or is_loopback(parts.hostname))

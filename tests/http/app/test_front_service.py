@@ -1,4 +1,4 @@
-"""The options of the front, and what is said where it cannot be."""
+"""The options of the front, and its errors where it cannot start."""
 
 from __future__ import annotations
 

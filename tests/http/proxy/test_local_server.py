@@ -1,4 +1,4 @@
-"""A server on this machine is called as it wants to be, and the truth is told where it cannot be."""
+"""The proxy calls a local server by the host name it expects, and reports when it cannot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that logs in through the proxy is told the proxy's own URL, and the authorization server's as it is."""
+"""A client that logs in through the proxy sees the proxy's own URL, and the authorization server's URL unchanged."""
 
 from __future__ import annotations
 

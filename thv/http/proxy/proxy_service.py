@@ -1,4 +1,4 @@
-"""Runs a reverse proxy to its end, alone or with a server of its own: what is started, what is said, what ends it.
+"""Runs a reverse proxy, alone or with a server of its own: start, messages, shutdown.
 
 Promises: a signal ends it within moments; the server that was started with it ends with it, and the other way round.
 """
@@ -30,7 +30,7 @@ READY_POLL = 0.05
 """Seconds between two looks whether the server listens already."""
 
 START_PATIENCE_S = 15.0
-"""After which it is said that the server does not listen: `npx` and `uvx` may download for longer, and go on."""
+"""Seconds after which thv reports that the server does not listen: `npx` and `uvx` may download for longer."""
 
 PATHS = {"streamable-http": "/mcp", "sse": "/sse"}
 """Where the SDKs' servers have their endpoint by default. Every path passes: this one is shown and probed."""
@@ -40,7 +40,7 @@ PORT_IN_ARGUMENTS = "{port}"
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port without a listener just now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
@@ -187,7 +187,7 @@ async def _announce(proxy: ReverseProxy, name: str, warn: Callable[[str], None],
 
 def _warn(proxy: ReverseProxy, warn: Callable[[str], None]) -> None:
     if not is_loopback(proxy.host):
-        warn(f"whoever reaches {proxy.host} can use it: put something that asks who they are in front of it")
+        warn(f"listening on {proxy.host} without authentication; put an authenticating proxy in front of it")
 
 
 def checked_port(text: str, option: str) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOST, PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
-"""The variables by which every container is told of the API server."""
+"""The variables that name the API server in every container."""
 
 TOKEN_FILE, CA_FILE = "token", "ca.crt"
 

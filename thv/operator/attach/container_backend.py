@@ -1,6 +1,6 @@
 """A container's process as the server behind HTTP: attached to, kept attached to, and left alone at the end.
 
-There is one process for everybody, and one link to it. While the link is down, whoever sends waits; what was on its way
+All clients share one process and one link to it. While the link is down, senders wait; what was on its way
 is in doubt and never sent again. Once the container has ended, everybody's server has ended, and the next one is
 attached to as soon as it runs. Ready means attached. Nothing here starts or ends a container.
 """
@@ -37,7 +37,7 @@ Longer than most calls take, and shorter than clients wait for an answer.
 """
 
 PATIENCE = 10.0
-"""Seconds that whoever wants to use the server waits for the link."""
+"""Seconds that a client waits for the link."""
 
 STOPPING = "thv is stopping"
 
@@ -87,7 +87,7 @@ class AttachedServer:
         return self._link is not None
 
     def look(self) -> bool:
-        """The same, for whoever asks for its health; begins to attach if that was not begun."""
+        """The same, for a health check; begins to attach if that was not begun."""
         self.start()
         return self.is_ready
 

@@ -1,6 +1,6 @@
 """Lines out of a stream that may begin in the middle of one.
 
-Whoever attaches to a running server does not know where in its output they come in. Promises: only whole lines come
+Attaching to a running server may begin in the middle of a line. Promises: only whole lines come
 out; a line's length is bounded. Knows of JSON only whether a text is some.
 """
 

@@ -1,4 +1,4 @@
-"""One life of a container's process: whose request is whose, what is in doubt after a link dropped, who is told what.
+"""One life of a container's process: who owns which request, what is in doubt after a link dropped, who is notified.
 
 A dropped link loses bytes both ways and says not which. Promises: nothing is sent twice; a request that was open when
 the link dropped is answered, by the server or, after a while, by an error of ours, and never by both; `initialize` is
@@ -45,7 +45,7 @@ class LineQueue:
         self._room.set()
 
     def put(self, line: bytes) -> None:
-        """Add a line; dropped when nobody reads any more."""
+        """Add a line; dropped once the reader has gone."""
         if self._ended:
             return
         self._lines.append(line)
@@ -115,13 +115,13 @@ class ProcessSession:
         return self._sent > self._confirmed
 
     def join(self) -> LineQueue:
-        """Somebody uses the server."""
+        """Register a client that uses the server; returns the queue of the lines for it."""
         inbox = LineQueue()
         self._inboxes.append(inbox)
         return inbox
 
     def leave(self, inbox: LineQueue) -> None:
-        """They do no more."""
+        """Unregister it."""
         inbox.end()
         if inbox in self._inboxes:
             self._inboxes.remove(inbox)

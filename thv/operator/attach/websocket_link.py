@@ -52,7 +52,7 @@ HANDSHAKE = 30.0
 """Seconds for everything up to the handshake."""
 
 GOODBYE = 1.0
-"""Seconds for closing: nobody waits longer for a peer that may be gone."""
+"""Seconds for closing: the peer may be gone."""
 
 SWITCHING = 101
 GONE = frozenset({400, 404, 409, 500})
@@ -87,7 +87,7 @@ class ContainerEndedError(Exception):
 
 
 class LinkDroppedError(OSError):
-    """The link is gone, and nothing is said of the container."""
+    """The link is gone; the state of the container is unknown."""
 
 
 class Link:
