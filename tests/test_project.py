@@ -40,6 +40,21 @@ def test_a_workflow_starts_with_reading_rights_only(name: str) -> None:
     assert workflow(name)["permissions"] == {"contents": "read"}
 
 
+REASONED = re.compile(
+    r"\# (?:ruff: )?(?:noqa: [A-Z]+\d+(?:, [A-Z]+\d+)*|type: ignore\[[a-z, -]+\] +\#|pragma: no cover) +\S"
+)
+SUPPRESSION = re.compile(r"\# ?(?:ruff: ?)?(?:noqa|type: ?ignore|pragma: ?no cover|mypy:)")
+
+
+@pytest.mark.parametrize("folder", ["thv", "tests", "benchmarks", "deploy", "examples"])
+def test_every_suppressed_warning_has_its_reason_beside_it(folder: str) -> None:
+    bare = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            bare += [f"{path}:{number}: {line}" for _ in SUPPRESSION.findall(REASONED.sub("", line))]
+    assert not bare, "\n".join(bare)
+
+
 def test_a_release_stores_no_token() -> None:
     publish = workflow("release.yml")["jobs"]["publish"]
     assert publish["permissions"] == {"id-token": "write"}

@@ -166,14 +166,14 @@ ONE_OF = [{"const": "value1", "title": "First Option"}, {"const": "value2", "tit
 
 class Choices(BaseModel):
     untitledSingle: Annotated[str, Field(json_schema_extra={"enum": ["option1", "option2", "option3"]})]  # noqa: N815  the suite's
-    titledSingle: Annotated[str, Field(json_schema_extra={"oneOf": ONE_OF})]  # noqa: N815
-    legacyEnum: Annotated[  # noqa: N815
+    titledSingle: Annotated[str, Field(json_schema_extra={"oneOf": ONE_OF})]  # noqa: N815  as above
+    legacyEnum: Annotated[  # noqa: N815  as above
         str, Field(json_schema_extra={"enum": ["opt1", "opt2"], "enumNames": ["Option One", "Option Two"]})
     ]
-    untitledMulti: Annotated[  # noqa: N815
+    untitledMulti: Annotated[  # noqa: N815  as above
         list[str], Field(json_schema_extra={"items": {"type": "string", "enum": ["option1", "option2"]}})
     ]
-    titledMulti: Annotated[list[str], Field(json_schema_extra={"items": {"anyOf": ONE_OF}})]  # noqa: N815
+    titledMulti: Annotated[list[str], Field(json_schema_extra={"items": {"anyOf": ONE_OF}})]  # noqa: N815  as above
 
 
 async def elicit(ctx: Context, message: str, schema: type[BaseModel]) -> str:

@@ -10,14 +10,14 @@ import json
 import sys
 from typing import Any
 
-from mcp import (  # type: ignore[attr-defined,unused-ignore]
+from mcp import (  # type: ignore[attr-defined,unused-ignore]  # the SDK before 2
     ClientSession,
     McpError,
     StdioServerParameters,
     stdio_client,
     types,
 )
-from mcp.client.streamable_http import streamablehttp_client  # type: ignore[attr-defined,unused-ignore]
+from mcp.client.streamable_http import streamablehttp_client  # type: ignore[attr-defined,unused-ignore]  # the SDK before 2
 
 
 async def play(streams: Any) -> list[Any]:
@@ -26,14 +26,14 @@ async def play(streams: Any) -> list[Any]:
     async def sample(_context: Any, params: Any) -> Any:
         seen.append(["sampling", params.maxTokens])
         words = types.TextContent(type="text", text="a sample")
-        return types.CreateMessageResult(role="assistant", content=words, model="none", stopReason="endTurn")  # type: ignore[call-arg,unused-ignore]
+        return types.CreateMessageResult(role="assistant", content=words, model="none", stopReason="endTurn")  # type: ignore[call-arg,unused-ignore]  # as above
 
     async def elicit(_context: Any, params: Any) -> Any:
         seen.append(["elicitation", params.message])
         return types.ElicitResult(action="decline")
 
     async def list_roots(_context: Any) -> Any:
-        return types.ListRootsResult(roots=[types.Root(uri="file:///thv-test-root", name="r")])  # type: ignore[arg-type,unused-ignore]
+        return types.ListRootsResult(roots=[types.Root(uri="file:///thv-test-root", name="r")])  # type: ignore[arg-type,unused-ignore]  # as above
 
     callbacks: Any = {
         "sampling_callback": sample,

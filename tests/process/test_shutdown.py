@@ -101,7 +101,7 @@ def test_after_a_signal_come_the_end_of_input_sigterm_and_sigkill(server: Server
 def test_each_signal_is_handed_on_and_starts_the_wait_anew(server: Server) -> None:
     server.ladder.hand_on(INT)
     for when, number in ((0.1, TERM), (4.0, INT), (4.0, INT)):
-        server.at(when, lambda number=number: server.ladder.hand_on(number))  # type: ignore[misc]
+        server.at(when, lambda number=number: server.ladder.hand_on(number))  # type: ignore[misc]  # mypy infers no type for a default
     shutdown.run(server.ladder, never, server.sleep)
     assert server.steps[:5] == [
         (0, f"signal {INT}"),

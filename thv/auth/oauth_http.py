@@ -185,7 +185,7 @@ class OAuthHttp:
         return httpx.AsyncClient(
             transport=transport,
             headers={"User-Agent": f"thv/{__version__}", "Accept-Encoding": "identity"},
-            timeout=None,  # `asyncio.timeout` bounds the whole  # noqa: S113
+            timeout=None,  # noqa: S113  `asyncio.timeout` bounds the whole
             trust_env=False,
             follow_redirects=False,
         )

@@ -15,6 +15,6 @@ if NAME in sys.modules or "msgspec" in sys.modules:
 else:
     sys.modules[NAME] = None  # type: ignore[assignment]  # what makes an import fail (Python's "The import system", 5.3.1)
     try:
-        import msgspec  # noqa: F401
+        import msgspec  # noqa: F401  loaded for its later importers
     finally:
         del sys.modules[NAME]

@@ -156,7 +156,7 @@ def _check_command(
             yield Finding(f"{command} is not found", INSTALL.get(name, "install it, or write its whole path"))
     elif name in {"npx", "npm"} and find("node", environ) is None:
         beside = find("node", shell)
-        remedy = f"add {os.path.dirname(beside)} to PATH in its env" if beside else INSTALL["node"]  # noqa: PTH120
+        remedy = f"add {os.path.dirname(beside)} to PATH in its env" if beside else INSTALL["node"]  # noqa: PTH120  of text
         yield Finding(f"{command} is found, and the node it needs is not in the PATH {file.title} has", remedy)
 
 

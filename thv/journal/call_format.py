@@ -79,7 +79,7 @@ def duration_text(microseconds: float) -> str:
     for unit, size, below in (("µs", 1, 1_000), ("ms", 1_000, 1_000_000), ("s", 1_000_000, 60_000_000)):
         if microseconds < below:
             number = microseconds / size
-            return f"{number:.0f} {unit}" if number >= 100 or unit == "µs" else f"{number:.3g} {unit}"  # noqa: PLR2004  three digits
+            return f"{number:.0f} {unit}" if number >= 100 or unit == "µs" else f"{number:.3g} {unit}"  # noqa: PLR2004  digits  three digits
     minutes, seconds = divmod(int(microseconds) // 1_000_000, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -92,7 +92,7 @@ def size_text(number: float) -> str:
     """So many bytes in the unit that keeps it short."""
     for unit in ("B", "KiB", "MiB"):
         if number < 1024:  # noqa: PLR2004  the next unit begins
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.3g} {unit}"  # noqa: PLR2004
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.3g} {unit}"  # noqa: PLR2004  digits
         number /= 1024
     return f"{number:.3g} GiB"
 

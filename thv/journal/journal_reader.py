@@ -255,7 +255,7 @@ class JournalReader:
                 return
             before = rows[-1][0]
 
-    def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]  # of what was selected
         if self._connection is None:
             return []
         import sqlite3

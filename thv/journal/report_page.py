@@ -24,6 +24,9 @@ WIDTH, HEIGHT = 720, 150
 LEFT, BOTTOM, TOP = 44, 28, 10
 
 NOTHING: Final = "\N{EN DASH}"
+SMALLEST_SHARE: Final = 0.1
+"""Per cent: a share below it shows as less than that."""
+
 BAD: Final = ' class="bad"'
 KEY: Final = (
     '<p class="key"><i style="background:var(--ok)"></i>succeeded<i style="background:var(--bad)"></i>failed</p>'
@@ -239,4 +242,6 @@ def _percent(part: int, whole: int) -> str:
     if not whole:
         return NOTHING
     share = part / whole * 100
-    return "<0.1 %".replace("<", "&lt;") if 0 < share < 0.1 else f"{share:.1f} %" if share else "0 %"  # noqa: PLR2004
+    if not share:
+        return "0 %"
+    return f"{share:.1f} %" if share >= SMALLEST_SHARE else f"&lt;{SMALLEST_SHARE} %"

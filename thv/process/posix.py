@@ -18,7 +18,7 @@ from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
 assert sys.platform != "win32"  # noqa: S101  tells the type checker, too
 
 from thv.process import containers  # noqa: E402  beside the next one
-from thv.process.orphans import start_reaper  # noqa: E402
+from thv.process.orphans import start_reaper  # noqa: E402  as above
 from thv.process.watchdog import Watchdog, reap_watchdogs  # noqa: E402  its module is empty on Windows
 
 TYPE_CHECKING = False

@@ -61,7 +61,7 @@ if sys.platform == "win32":
 
         def __init__(self, process: subprocess.Popen[bytes], job: int | None) -> None:
             assert process.stdin is not None  # noqa: S101  both were asked to be pipes
-            assert process.stdout is not None  # noqa: S101
+            assert process.stdout is not None  # noqa: S101  as above
             self._process = process
             self._job = job
             self.pid = process.pid

@@ -96,8 +96,8 @@ def test_whatever_is_refused_is_refused_with_line_and_column(text: str) -> None:
             act()
         except ConfigError as error:
             assert error.line is not None  # noqa: PT017  whether it is raised is another test's
-            assert error.column is not None  # noqa: PT017
-            assert 1 <= error.line <= len(re.findall(r"\r\n|[\r\n\x85\u2028\u2029]", text)) + 1  # noqa: PT017
+            assert error.column is not None  # noqa: PT017  as above
+            assert 1 <= error.line <= len(re.findall(r"\r\n|[\r\n\x85\u2028\u2029]", text)) + 1  # noqa: PT017  as above
 
 
 def test_reading_ends_when_its_time_is_up_and_names_the_place_it_had_reached() -> None:

@@ -497,7 +497,7 @@ def test_a_server_that_speaks_no_http_is_a_bad_gateway() -> None:
             b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
             b"HTTP/1.1 101 Switch\r\n\r\n",
         ):
-            async with proxied(answering(lambda _, nonsense=nonsense: nonsense)) as setup:  # type: ignore[misc]
+            async with proxied(answering(lambda _, nonsense=nonsense: nonsense)) as setup:  # type: ignore[misc]  # no type is inferred for it
                 got = await setup.post(call(1))
                 assert got.status == 502
                 assert json.loads(got.body)["id"] == 1

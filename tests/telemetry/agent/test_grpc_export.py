@@ -12,7 +12,7 @@ import grpc  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 import trustme
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it has no stubs
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis has no stubs
 
 from tests.collector import Backend, free_port
 from tests.telemetry.agent.agents import calls, collected, readable

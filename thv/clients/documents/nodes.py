@@ -50,19 +50,19 @@ class Node(Protocol):
     @property
     def kind(self) -> str: ...  # noqa: D102  the class docstring has them all
     @property
-    def start(self) -> int: ...  # noqa: D102
+    def start(self) -> int: ...  # noqa: D102  as above
     @property
-    def end(self) -> int: ...  # noqa: D102
+    def end(self) -> int: ...  # noqa: D102  as above
     @property
-    def value(self) -> Any: ...  # noqa: D102
+    def value(self) -> Any: ...  # noqa: D102  as above
     @property
-    def members(self) -> Sequence[NodeMember]: ...  # noqa: D102
+    def members(self) -> Sequence[NodeMember]: ...  # noqa: D102  as above
     @property
-    def items(self) -> Sequence[Node]: ...  # noqa: D102
+    def items(self) -> Sequence[Node]: ...  # noqa: D102  as above
     @property
-    def block(self) -> bool: ...  # noqa: D102
+    def block(self) -> bool: ...  # noqa: D102  as above
     @property
-    def obstacle(self) -> str | None: ...  # noqa: D102
+    def obstacle(self) -> str | None: ...  # noqa: D102  as above
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,13 +104,13 @@ class ParsedDocument(Protocol):
     """
 
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def text(self) -> str: ...  # noqa: D102  as above
     @property
-    def blank(self) -> str: ...  # noqa: D102
+    def blank(self) -> str: ...  # noqa: D102  as above
     @property
-    def path(self) -> str: ...  # noqa: D102
+    def path(self) -> str: ...  # noqa: D102  as above
     @property
-    def quirks(self) -> Sequence[tuple[int, str]]: ...  # noqa: D102
+    def quirks(self) -> Sequence[tuple[int, str]]: ...  # noqa: D102  as above
 
     def find(self, pattern: Pattern) -> Iterator[tuple[Keys, Node]]:
         """Every node that the pattern leads to.

@@ -5,6 +5,7 @@ Puts together the SDK's processor, readers and exporters. Knows nothing of proce
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ class Agent:
         self._diagnostics.report_loss(lost=lost, unknown=unknown)
 
 
-class _Pipeline:
+class _Pipeline(ABC):
     """What both signals share: the SDK's part is flushed and shut down on a thread, since either may take long."""
 
     def __init__(self, endpoint: str, flush: Callable[[], object], shutdown: Callable[[], object]) -> None:
@@ -124,9 +125,9 @@ class _Pipeline:
             self._ending.join(max(0.0, timeout_s))
         return self._ending is None or not self._ending.is_alive()
 
+    @abstractmethod
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """Add what was lost, and what may have been."""
-        raise NotImplementedError
 
 
 class _SpanPipeline(_Pipeline):

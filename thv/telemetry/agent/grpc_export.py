@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 os.environ["GRPC_VERBOSITY"] = "NONE"
 
-import grpc  # type: ignore[import-untyped]
-from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+import grpc  # type: ignore[import-untyped]  # has no stubs
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # as above
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 

@@ -111,7 +111,7 @@ class _Session(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
-    def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]
+    def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]  # takes the rest as options
         """Send it. The second attempt is for a kept connection that the server had closed meanwhile."""
         try:
             try:
