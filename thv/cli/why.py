@@ -48,7 +48,8 @@ def why(
         answer("\n\n".join(_text(session) for session in shown))
     else:
         known = sorted({session.server for session in reader.sessions()})
-        warn(f"no session of {server} is in the journal; there are {', '.join(known)}" if known else why_nothing())
+        others = f"no session of {server} is in the journal; it has those of {', '.join(known)}"
+        warn(others if known else why_nothing())
 
 
 def _text(session: SessionRow) -> str:
