@@ -14,6 +14,8 @@ from thv.analytics import constants, notice
 from thv.analytics.history import Export, append
 from thv.cli import after_command
 from thv.core.state_dir import user_state_dir
+from thv.journal import journal_notice
+from thv.journal.journal_settings import journal_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +101,16 @@ def test_where_the_file_has_an_answer_nothing_is_remembered(value: str, home: Pa
 def test_the_names_kept_for_a_quick_look_are_those_that_decide() -> None:
     deciding = {constants.DO_NOT_TRACK, constants.SDK_DISABLED, *constants.SWITCHES}
     assert set(after_command.NOES) == deciding
+
+
+def test_the_names_of_files_kept_for_a_quick_look_are_those_of_their_parts() -> None:
+    state_dir = user_state_dir()
     assert after_command.OFF_MARK == constants.OFF_MARK
+    assert after_command.NOTICE_MARK == notice.MARKER
+    assert after_command.TERMINAL_NOTICE_MARK == notice.TERMINAL_MARKER
+    assert str(Path(state_dir) / after_command.JOURNAL) == journal_path()
+    shown_mark = Path(journal_path()).with_name(journal_notice.MARK)
+    assert Path(state_dir) / after_command.JOURNAL_NOTICE_MARK == shown_mark
 
 
 def on_a_terminal(words: list[str], environ: Mapping[str, str]) -> str:

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from thv.__main__ import FAST, fast_command
 from thv.cli import app as full
+from thv.cli.after_command import JOURNAL, JOURNAL_NOTICE_MARK, NOTICE_MARK, TERMINAL_NOTICE_MARK
 from thv.cli.output import run_to_exit_code
 from thv.config.settings import KEYS
+from thv.core.state_dir import user_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -227,22 +229,17 @@ def test_both_answer_alike_as_processes_whatever_stdout_and_stderr_are(words: li
         assert fast == (1, b"", b"thv: the answer cannot be written to stdout: No space left on device\n")
 
 
-READ = {
-    "errno",
-    "__future__",
-    "thv",
-    "thv.__main__",
-    "thv.cli",
-    "thv.cli.output",
-    "thv.cli.commands",
-    "thv.errors",
-    "thv.config",
-}
-READ |= {f"thv.core{name}" for name in ("", ".booleans", ".own_imports", ".frozen", ".state_dir")} | {
-    "thv.cli.after_command"
-}
-READ |= {f"thv.config.{name}" for name in ("service", "yaml", "yaml.plain_reader", "reader", "settings")}
-"""What a plain answer may load: every module more is a fifth of a millisecond, and most bring others."""
+STARTED = {"errno", "__future__", "thv", "thv.__main__", "thv.errors", "thv.core"}
+STARTED |= {"thv.core.own_imports", "thv.core.state_dir"}
+STARTED |= {f"thv.cli{name}" for name in ("", ".output", ".commands", ".after_command")}
+"""What any fast command may load: every module more is a fifth of a millisecond, and most bring others."""
+
+LOCATED = STARTED | {"thv.config", "thv.config.settings"}
+"""The same where the config file has to be found."""
+
+READ = LOCATED | {f"thv.config.{name}" for name in ("service", "yaml", "yaml.plain_reader", "reader")}
+READ |= {"thv.core.booleans"}
+"""The same where it has to be read."""
 
 VALUED = READ | {"thv.config.setting_types", "thv.config.boolean_reading", "thv.core.net"}
 """The same where a value has to be understood that is no boolean."""
@@ -253,13 +250,15 @@ OVERRIDDEN = READ | {
     "thv.analytics.constants",
     "thv.core.frozen",
     "thv.core.interfaces",
-    "thv.core.console",
     "thv.core.remembered",
     "thv.config.boolean_reading",
     "thv.instrumentation",
     "thv.instrumentation.usage_consent",
 }
-OVERRIDDEN |= {"select"}
+"""The same where other sources than the file are asked, too."""
+
+WARNED = OVERRIDDEN | {"thv.core.console", "select"}
+"""The same where one of them comes before the file, which takes a line on stderr."""
 
 SLOW = {
     "typer",
@@ -276,24 +275,25 @@ SLOW = {
 }
 
 
-def loaded(words: list[str], **environ: str) -> set[str]:
+def loaded(words: list[str], *, stderr: int = subprocess.DEVNULL, **environ: str) -> set[str]:
     """Every module that a command loads beyond those of a bare interpreter."""
     code = (
         "import sys; before = set(sys.modules)\n"
         "from thv.__main__ import main\n"
         "code = main(sys.argv[1:])\n"
         "found = sorted(set(sys.modules) - before); import json\n"
-        "print(json.dumps([code, found]), file=sys.stderr)"
+        "print(json.dumps([code, found]))"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, *words],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         check=True,
         timeout=60,
         env={**os.environ, **environ},
     )
-    exit_code, modules = json.loads(done.stderr.splitlines()[-1])
-    assert exit_code == 0, done.stderr
+    exit_code, modules = json.loads(done.stdout.splitlines()[-1])
+    assert exit_code == 0, done.stdout
     return set(modules)
 
 
@@ -301,16 +301,40 @@ def loaded(words: list[str], **environ: str) -> set[str]:
 def test_a_plain_answer_loads_next_to_nothing(home: Path) -> None:
     (home / ".toolhive").mkdir()
     (home / ".toolhive" / "config.yaml").write_text(f"# mine\notel:\n  {KEY}: false # no\n  env-vars: A,B\n")
-    assert loaded(["--version"]) <= READ
-    assert loaded(["config", "path"]) <= READ
+    assert loaded(["--version"]) <= STARTED
+    assert loaded(["completion", "bash"]) <= STARTED | {"thv.cli.completion_script"}
+    assert loaded(["config", "path"]) <= LOCATED
     for key in KEYS:
         if key not in {KEY, "env-vars"}:
             assert loaded(["config", "otel", "get", key]) <= READ, key
     assert loaded(["config", "otel", "get", KEY]) <= OVERRIDDEN
     assert loaded(["config", "otel", "get", "env-vars"]) <= VALUED
     (home / ".toolhive" / "config.yaml").write_text(f"otel:\n  {KEY}: true\n")
-    assert loaded(["config", "otel", "get", KEY], CI="1") <= OVERRIDDEN
-    assert loaded(["completion", "bash"]) <= READ | {"thv.cli.completion_script"}
+    assert loaded(["config", "otel", "get", KEY]) <= OVERRIDDEN
+    assert loaded(["config", "otel", "get", KEY], CI="1") <= WARNED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize("seen", [[], [NOTICE_MARK, TERMINAL_NOTICE_MARK, JOURNAL, JOURNAL_NOTICE_MARK]], ids=len)
+@pytest.mark.usefixtures("analytics_on")
+def test_on_a_terminal_no_notice_that_is_not_due_is_loaded(seen: list[str]) -> None:
+    for name in seen:
+        mark = Path(user_state_dir()) / name
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    ours, theirs = os.openpty()  # type: ignore[attr-defined,unused-ignore]  # not on Windows, where this is skipped
+    try:
+        assert loaded(["--version"], stderr=theirs) <= STARTED
+        assert loaded(["config", "otel", "get", KEY], stderr=theirs) <= OVERRIDDEN
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.usefixtures("analytics_on")
+def test_a_no_that_is_remembered_already_loads_nothing() -> None:
+    assert "thv.analytics.consent" in loaded(["--version"], DO_NOT_TRACK="1")
+    assert loaded(["--version"], DO_NOT_TRACK="1") <= STARTED
 
 
 def test_a_change_loads_a_yaml_library_and_help_the_command_line_and_neither_anything_else() -> None:

@@ -3,7 +3,7 @@
 Never raises, and does next to nothing where there is nothing to do: the fast commands end here, too.
 """
 
-# ruff: noqa: PTH118  pathlib costs milliseconds that fast commands do not have
+# ruff: noqa: PTH110, PTH118  pathlib costs milliseconds that fast commands do not have
 
 from __future__ import annotations
 
@@ -18,26 +18,44 @@ JOURNAL_VARIABLE = "TOOLHIVE_JOURNAL"
 """May say a no to the journal; `thv.journal.journal_settings` reads it."""
 
 OFF_MARK = "usage-analytics-off"
-"""`thv.analytics.constants` has it, too; importing that would cost what this module saves."""
+NOTICE_MARK = "usage-analytics-notice-shown"
+TERMINAL_NOTICE_MARK = "usage-analytics-notice-shown-on-terminal"
+JOURNAL = os.path.join("journal", "journal.db")
+JOURNAL_NOTICE_MARK = os.path.join("journal", "notice-shown")
+"""Files in the state directory that say whether there is anything to do.
+
+The parts that they belong to have these names, too; importing those would cost what this module saves.
+"""
 
 
 def after_command() -> None:
     """Call it when a command has ended, before the process does."""
     try:
-        if any(map(os.environ.get, NOES)) or os.path.lexists(os.path.join(user_state_dir(), OFF_MARK)):
+        state_dir = user_state_dir()
+        is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
+        # DO_NOT_TRACK=1 beside the mark that remembers it changes nothing, and is what many people's shells say.
+        if (is_off or any(map(os.environ.get, NOES))) and not (is_off and os.environ.get(NOES[0]) == "1"):
             from thv.instrumentation.usage_consent import UsageConsent
 
             UsageConsent(os.environ).settle()
+            is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
         if os.environ.get(JOURNAL_VARIABLE):
             from thv.config.settings import config_path
             from thv.journal.journal_settings import resolve
 
             resolve(os.environ, config_path(os.environ))  # remembers a no
         if os.isatty(2):
-            _remind()
-            _mention_journal()
+            if not is_off and _is_due(state_dir, NOTICE_MARK, TERMINAL_NOTICE_MARK):
+                _remind()
+            if _is_due(state_dir, JOURNAL, JOURNAL_NOTICE_MARK):
+                _mention_journal()
     except Exception:  # noqa: BLE001, S110  the command is done, and its exit code stands
         pass
+
+
+def _is_due(state_dir: str, occasion: str, shown: str) -> bool:
+    """Whether there is occasion for a notice that was not shown yet."""
+    return os.path.exists(os.path.join(state_dir, occasion)) and not os.path.exists(os.path.join(state_dir, shown))
 
 
 def _mention_journal() -> None:

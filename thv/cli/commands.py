@@ -11,15 +11,13 @@ import os
 
 from thv import __version__
 from thv.cli.output import answer
-from thv.config import service
-from thv.config.settings import OTEL, SECTIONS, USAGE_ANALYTICS_ENABLED, config_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from thv.config.service import Shown
     from thv.config.settings import Setting
-
 
 RUNNING_SESSIONS = {
     "false": "sessions that are running forget what they counted and send nothing from now on",
@@ -63,16 +61,21 @@ def client_servers() -> None:
 
 def path() -> None:
     """`thv config path`: where the config file is, whether or not it exists."""
+    from thv.config.settings import config_path
+
     answer(config_path(os.environ))
 
 
-def get(key: str, *, section: str = OTEL.name, reveal: bool = False) -> None:
+def get(key: str, *, section: str = "otel", reveal: bool = False) -> None:
     """`thv config SECTION get`: the value of a setting, else its default, or nothing if it has none.
 
     Raises:
         SettingError: there is no such setting.
         ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
+    from thv.config import service
+    from thv.config.settings import SECTIONS, config_path
+
     path = config_path(os.environ)
     shown = service.get(path, SECTIONS[section], key, os.environ, refused=refused, reveal=reveal)
     if shown.value:
@@ -80,13 +83,16 @@ def get(key: str, *, section: str = OTEL.name, reveal: bool = False) -> None:
     _warn_if_overridden(shown)
 
 
-def set_(key: str, value: str, *, section: str = OTEL.name, add: bool = False) -> None:
+def set_(key: str, value: str, *, section: str = "otel", add: bool = False) -> None:
     """`thv config SECTION set`: writes a setting into the config file, or with `add` one more entry of it.
 
     Raises:
         SettingError: there is no such setting, or it cannot be `value`.
         ConfigError: the file cannot be changed; it is untouched.
     """
+    from thv.config import service
+    from thv.config.settings import SECTIONS, USAGE_ANALYTICS_ENABLED, config_path
+
     path = config_path(os.environ)
     shown = service.put(path, SECTIONS[section], key, value, os.environ, refused=refused, add=add)
     _warn(f"{section}.{shown.name} is now {shown.value or 'empty'} in {path}")
@@ -95,13 +101,16 @@ def set_(key: str, value: str, *, section: str = OTEL.name, add: bool = False) -
     _warn_if_overridden(shown)
 
 
-def unset(key: str, *, section: str = OTEL.name) -> None:
+def unset(key: str, *, section: str = "otel") -> None:
     """`thv config SECTION unset`: removes a setting from the config file.
 
     Raises:
         SettingError: there is no such setting.
         ConfigError: the file cannot be changed; it is untouched.
     """
+    from thv.config import service
+    from thv.config.settings import SECTIONS, config_path
+
     path = config_path(os.environ)
     removed = service.unset(path, SECTIONS[section], key)
     default = SECTIONS[section].keys[key].default or "empty"
@@ -110,6 +119,8 @@ def unset(key: str, *, section: str = OTEL.name) -> None:
 
 def refused(known: Setting, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """What keeps a refusable setting off besides its value in the file: its kind and place, and in words; else None."""
+    from thv.config.settings import USAGE_ANALYTICS_ENABLED
+
     if known.name == USAGE_ANALYTICS_ENABLED:
         from thv.instrumentation.usage_consent import UsageConsent
 
@@ -136,10 +147,12 @@ def analytics_refused(environ: Mapping[str, str]) -> str | None:
     return None if consent.enabled else consent.source
 
 
-def _warn_if_overridden(shown: service.Shown) -> None:
+def _warn_if_overridden(shown: Shown) -> None:
     """One line on stderr where the environment makes a setting something else."""
     if not shown.is_overridden:
         return
+    from thv.config.settings import USAGE_ANALYTICS_ENABLED
+
     if shown.reason and shown.name == USAGE_ANALYTICS_ENABLED:
         _warn(f"usage analytics stay off all the same: {shown.reason}")
     elif shown.reason:

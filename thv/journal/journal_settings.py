@@ -7,7 +7,6 @@ mark in the state directory, which counts until the config file says `journal.en
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from thv.config.boolean_reading import read_boolean
 from thv.config.settings import (
@@ -18,12 +17,15 @@ from thv.config.settings import (
     JOURNAL_VARIABLE,
 )
 from thv.core.booleans import BOOLEANS
+from thv.core.frozen import Frozen
 from thv.core.remembered import RememberedNo
 from thv.core.state_dir import user_state_dir
 from thv.errors import ThvError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
 DIRECTORY: Final = "journal"
 FILE: Final = "journal.db"
@@ -47,7 +49,7 @@ def journal_path() -> str:
     return os.path.join(user_state_dir(), DIRECTORY, FILE)  # noqa: PTH118  pathlib would cost every session 1 MiB
 
 
-class JournalSettings(NamedTuple):
+class JournalSettings(Frozen):
     """What counts for this process.
 
     Attributes:
