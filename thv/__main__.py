@@ -38,6 +38,10 @@ COMPLETE_CLIENT_SERVERS = ["__complete", "client-servers"]
 """What the completion scripts ask; not a command for people."""
 
 
+ROOT_HELP = ("-h", "--help", "help")
+"""Each by itself asks for the help of `thv`, and so does no word at all."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
@@ -112,12 +116,14 @@ def mcp_command(words: Sequence[str]) -> Callable[[], int] | None:
     return run
 
 
-def fast_command(words: Sequence[str]) -> Callable[[], None] | None:
+def fast_command(words: Sequence[str]) -> Callable[[], object] | None:
     """What these words ask for, or None if that is for the full command line to find out. Does nothing yet."""
     if list(words) == COMPLETE_CLIENT_SERVERS:
         from thv.cli import commands
 
         return commands.client_servers
+    if not words or words[0] in ROOT_HELP:
+        return _root_help(words) if len(words) <= 1 else None
     for begin in range(1, len(words) + 1):
         known = FAST.get(tuple(words[:begin]))
         if known is not None:
@@ -130,6 +136,12 @@ def fast_command(words: Sequence[str]) -> Callable[[], None] | None:
             section = {"section": words[1]} if begin == SECTIONED else {}
             return lambda: getattr(commands, name)(*words[count - handed :], **section)
     return None
+
+
+def _root_help(words: Sequence[str]) -> Callable[[], int]:
+    from thv.cli.root_help import show
+
+    return lambda: show(list(words))
 
 
 def _run(words: Sequence[str], *, debug: bool) -> int | None:

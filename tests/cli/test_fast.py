@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from thv.__main__ import FAST, fast_command
+from thv.__main__ import FAST, ROOT_HELP, fast_command
 from thv.cli import app as full
 from thv.cli.after_command import JOURNAL, JOURNAL_NOTICE_MARK, NOTICE_MARK, TERMINAL_NOTICE_MARK
 from thv.cli.output import run_to_exit_code
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 KEY = "usage-analytics-enabled"
 
 EXACT = [
+    [],
+    ["-h"],
+    ["--help"],
+    ["help"],
     ["--version"],
     ["-V"],
     ["version"],
@@ -98,12 +102,22 @@ def test_every_fast_command_takes_just_what_the_full_one_requires() -> None:
 def test_the_commands_of_all_day_are_answered_fast(words: list[str]) -> None:
     assert fast_command(words) is not None
     assert {tuple(words[: len(begin)]) for words in EXACT for begin in FAST} >= set(FAST)
+    assert {word for words in EXACT if len(words) == 1 for word in words} >= set(ROOT_HELP)
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *([], ["--help"], ["-h"], ["--debug", "--version"], ["--version", "--debug"], ["--version", ""]),
+        *(
+            ["--help", "run"],
+            ["help", "run"],
+            ["-h", "-h"],
+            ["--debug"],
+            ["--debug", "--help"],
+            ["--debug", "--version"],
+            ["--version", "--debug"],
+            ["--version", ""],
+        ),
         *(["config"], ["config", "otel"], ["config", "otel", "get"], ["config", "otel", "list"], ["config", "edit"]),
         *(["config", "path", "--help"], ["config", "path", "x"], ["completion"], ["completion", "-h"]),
         *(["config", "otel", "get", KEY, extra] for extra in ("--reveal", "--help", "x", "", "--")),
@@ -190,6 +204,12 @@ ENVIRONMENTS = st.dictionaries(
 @given(WORDS, FILES, ENVIRONMENTS)
 @example(["config", "otel", "set", KEY, "\udcff"], None, {})
 @example(["--version"], None, {"_THV_COMPLETE": "bash_source"})
+@example(["--help"], None, {"COLUMNS": "79"})
+@example(["--help"], None, {"COLUMNS": "80"})
+@example(["--help"], None, {"COLUMNS": "200"})
+@example(["--help"], None, {"COLUMNS": "0"})
+@example(["help"], None, {"COLUMNS": "-1"})
+@example([], None, {"COLUMNS": "x"})
 @example(["config", "otel", "get", "headers"], b"otel: {headers: {x-key: hunter2}}", {})
 def test_both_readers_answer_alike(words: list[str], config: bytes | None, environ: dict[str, str]) -> None:
     if fast_command(words) is None:
@@ -209,6 +229,12 @@ FULL = "import sys; from thv.cli.app import main; sys.exit(main(sys.argv[1:]))"
         (["config", "otel", "get", "nonsense"], ""),
         (["config", "otel", "set", "sampling-rate", "2"], ""),
         (["--version"], ">/dev/full"),
+        ([], ""),
+        ([], "2>/dev/full"),
+        ([], "2>&-"),
+        (["--help"], ""),
+        (["--help"], ">/dev/full"),
+        (["help"], ">&-"),
         (["config", "path"], ">/dev/full"),
         (["config", "otel", "get", KEY], ">&-"),
         (["config", "otel", "get", "nonsense"], "2>&-"),
@@ -337,13 +363,20 @@ def test_a_no_that_is_remembered_already_loads_nothing() -> None:
     assert loaded(["--version"], DO_NOT_TRACK="1") <= STARTED
 
 
+@pytest.mark.usefixtures("analytics_on")
+def test_the_help_of_thv_itself_loads_no_command_line_where_there_is_room_for_it() -> None:
+    for words in (["--help"], ["-h"], ["help"]):
+        assert loaded(words, COLUMNS="80") <= STARTED | {"thv.cli.root_help"}
+    assert "typer" in loaded(["--help"], COLUMNS="79")
+
+
 def test_a_change_loads_a_yaml_library_and_help_the_command_line_and_neither_anything_else() -> None:
     def packages(words: list[str]) -> set[str]:
         found = loaded(words)
         return {name for name in found if name in SLOW or name.partition(".")[0] in SLOW | {"ruamel"}}
 
     assert {name.partition(".")[0] for name in packages(["config", "otel", "set", KEY, "no"])} == {"ruamel"}
-    assert {name.partition(".")[0] for name in packages(["--help"])} == {"typer"}
+    assert {name.partition(".")[0] for name in packages(["run", "--help"])} == {"typer"}
     assert {name.partition(".")[0] for name in packages(["config", "otel", "set", "--help"])} == {"typer"}
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from completions.maker.root_help import root_help
 from completions.maker.tree import build
 from completions.maker.writers import scripts
 from thv.__main__ import main
 from thv.cli.completion_script import FILES, script
+from thv.cli.root_help import FILE
 from thv.cli.run_options import all_options
 from thv.config.settings import KEYS
 from thv.errors import UsageError
@@ -27,6 +29,11 @@ THV = [sys.executable, "-P", "-m", "thv"]
 def test_the_committed_script_is_the_one_this_version_makes(name: str) -> None:
     committed = (ROOT / "completions" / name).read_bytes().decode()
     assert committed == scripts(build())[name], "run: python -m completions.maker, and commit completions/"
+
+
+def test_the_committed_help_is_the_one_this_version_prints() -> None:
+    committed = (ROOT / "thv" / "cli" / FILE).read_bytes().decode()
+    assert committed == root_help(), "run: python -m completions.maker, and commit thv/cli/"
 
 
 @pytest.mark.parametrize("shell", FILES)
