@@ -80,12 +80,17 @@ def cancellation(id_: Id) -> bytes:
     return b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%b}}\n' % encode(id_)
 
 
-def one_line(text: bytes) -> bytes:
-    """A JSON text as one line with its newline. Outside strings a line break is white space, inside it is illegal."""
+def one_line(text: bytes, *, end: bytes = b"\n") -> bytes:
+    """A JSON text as one line. Outside strings a line break is white space, inside it is illegal.
+
+    Args:
+        text: the JSON.
+        end: what ends the line.
+    """
     text = text.rstrip(b"\r\n")
     if b"\n" in text or b"\r" in text:
         text = text.replace(b"\n", b" ").replace(b"\r", b" ")
-    return text + b"\n"
+    return text + end
 
 
 def encode_header(text: str) -> str:

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thv.core.message import UNREADABLE, read_line, twin
 from thv.http.client.client_messages import (
     PendingRequest,
     addressed,
     answered,
+    answers,
     error_reply,
-    one_line,
+    line_of_body,
     read_client,
-    read_server,
 )
 from thv.http.client.client_state import MAX_DELAY, MAX_RETRY, MIN_DELAY, ResumptionState
 from thv.http.sse import Event
@@ -65,11 +66,57 @@ def test_a_request_is_known_by_its_id_in_its_own_bytes(
 def test_reading_never_raises(line: bytes) -> None:
     sent = read_client(line)
     assert all(value.isascii() for value in sent.headers.values())
-    answered(read_server(line))
-    flat = one_line(line)
+    answered(read_line(line))
+    flat = line_of_body(line)
     assert b"\n" not in flat
     assert b"\r" not in flat
     addressed(line, PendingRequest(b"1", 1, "m"))
+
+
+_IDS = st.integers() | st.floats(allow_nan=False) | st.text() | st.integers().map(str) | st.floats().map(str)
+
+
+@given(_IDS, _IDS)
+def test_a_reply_is_the_one_to_a_request_by_the_rule_that_the_ledger_counts_by(key: Any, asked: Any) -> None:
+    for each in (asked, twin(asked), twin(key)):
+        assert answers(key, PendingRequest(b"1", each, "m")) == (each in (key, twin(key)))
+    assert answers(None, PendingRequest(b"1", asked, "m"))
+
+
+@pytest.mark.parametrize(
+    ("key", "asked", "expected"),
+    [
+        ("1", 1, True),
+        (1, "1", True),
+        (1.0, "1", True),
+        ("1", 1.0, True),
+        ("1.0", 1, False),
+        ("1.5", 1.5, False),
+        ("01", 1, False),
+        (str(10**30), 10**30, False),
+    ],
+)
+def test_an_id_of_the_other_type_answers_where_both_are_one_whole_number(key: Any, asked: Any, expected: bool) -> None:
+    assert answers(key, PendingRequest(b"1", asked, "m")) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"id":1,"result":{}}', [1]),
+        (b'{"error":{"code":1}}', [None]),
+        (b'{"id":null,"result":{}}', [None]),
+        (b'{"result":{}}', []),
+        (b'{"id":1,"method":"m"}', []),
+        (b'[{"id":1,"result":{}},{"id":"2","error":{}}]', [1, "2"]),
+    ],
+)
+def test_what_is_a_reply_is_known_by_the_rule_of_every_part(line: bytes, expected: list[Any]) -> None:
+    assert answered(read_line(line)) == expected
+
+
+def test_a_line_that_cannot_be_read_may_answer_any_request() -> None:
+    assert answered([UNREADABLE]) == [None]
 
 
 @given(
@@ -79,9 +126,9 @@ def test_reading_never_raises(line: bytes) -> None:
 def test_one_line_means_the_same_as_many(value: Any, indent: Any) -> None:
     message = {"jsonrpc": "2.0", "result": value}
     text = json.dumps(message, indent=indent).encode()
-    assert json.loads(one_line(text.replace(b"\n", b"\r\n"))) == message
+    assert json.loads(line_of_body(text.replace(b"\n", b"\r\n"))) == message
     if indent is None:
-        assert one_line(text) == text
+        assert line_of_body(text) == text
 
 
 @pytest.mark.parametrize(

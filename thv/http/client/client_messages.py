@@ -5,23 +5,20 @@ Promises: reading never raises on bad input; an id is kept as the bytes it came 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec import UNSET, Raw, Struct, field
+from msgspec import Raw, Struct, field
 from msgspec.json import Decoder, encode
 
 from thv.core import jsonrpc
 from thv.core.jsonrpc import CONNECTION_CLOSED, NAMED_BY, encode_header
-from thv.core.message import UNREADABLE, is_batch, read_line, read_message
+from thv.core.message import UNREADABLE, is_batch, read_line, read_message, twin
 from thv.core.splice import ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thv.core.message import Message
-
-Key: TypeAlias = int | float | str
-"""A request id as it is compared: `1` and `1.0` are one, `1` and `"1"` are two."""
+    from thv.core.message import Id, Message
 
 T = TypeVar("T")
 
@@ -38,7 +35,7 @@ class PendingRequest(Struct, frozen=True, gc=False):
     """One request that waits for its reply."""
 
     id: bytes
-    key: Key
+    key: Id
     method: str
 
 
@@ -60,7 +57,7 @@ class Sent(Struct, frozen=True):
     method: str | None = None
     version: str | None = None
     name: str | None = None
-    cancels: Key | None = None
+    cancels: Id | None = None
     arguments: Raw = _ABSENT
 
     @property
@@ -136,29 +133,14 @@ def read_client(line: bytes, messages: Sequence[Message] | None = None) -> Sent:
     )
 
 
-def read_server(line: bytes) -> Sequence[Message]:
-    """The messages in one line of the server; `UNREADABLE` for one that nests too deep."""
-    return read_line(line)
-
-
-def answered(messages: Sequence[Message]) -> list[Key | None]:
+def answered(messages: Sequence[Message]) -> list[Id | None]:
     """The ids that these messages reply to; None for a reply that names none, or that could not be read."""
-    return [
-        message.key
-        for message in messages
-        if message is UNREADABLE
-        or (message.method is None and (message.error is not None or message.result is not UNSET))
-    ]
+    return [message.key for message in messages if message is UNREADABLE or message.is_response]
 
 
-def answers(key: Key | None, ask: PendingRequest) -> bool:
-    """Whether a reply with this id is the one to a request: its own id, or the same as the other JSON type.
-
-    Some servers answer request `1` with id `"1"`, and official clients take it. A reply without an id answers any.
-    """
-    return (
-        key is None or ask.key == key or (isinstance(ask.key, str) != isinstance(key, str) and str(ask.key) == str(key))
-    )
+def answers(key: Id | None, ask: PendingRequest) -> bool:
+    """Whether a reply with this id is the one to a request: its own id, or its twin. Without an id it answers any."""
+    return key is None or ask.key in (key, twin(key))
 
 
 def negotiated_version(messages: Sequence[Message]) -> str | None:
@@ -181,15 +163,10 @@ def next_cursor(line: bytes) -> str | None:
     return reply.result.next_cursor if reply is not None and reply.result else None
 
 
-def one_line(body: bytes) -> bytes:
-    """The JSON of a body as one line without its newline; empty if it cannot be JSON-RPC.
-
-    A raw line end in JSON is white space between tokens, never part of a string: a blank means the same.
-    """
+def line_of_body(body: bytes) -> bytes:
+    """The JSON of a body as one line without its newline; empty if it cannot be JSON-RPC."""
     text = body.removeprefix(_BOM).strip()
-    if text[:1] not in {b"{", b"["}:
-        return b""
-    return text.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in text or b"\r" in text else text
+    return jsonrpc.one_line(text, end=b"") if text[:1] in {b"{", b"["} else b""
 
 
 def addressed(body: bytes, ask: PendingRequest) -> bytes | None:
@@ -202,7 +179,7 @@ def addressed(body: bytes, ask: PendingRequest) -> bytes | None:
 
 def error_code(body: bytes) -> int | float | None:
     """The code of the error reply in a body, if it is one."""
-    for message in read_server(body):
+    for message in read_line(body):
         if message.error is not None:
             return message.error.code
     return None

@@ -14,8 +14,8 @@ from thv.http.client.client_messages import answers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from thv.core.message import Message
-    from thv.http.client.client_messages import Key, Sent
+    from thv.core.message import Id, Message
+    from thv.http.client.client_messages import Sent
     from thv.http.sse import Event
 
     Deliver = Callable[[bytes, Sequence[Message]], Awaitable[None]]
@@ -93,7 +93,7 @@ class PostExchange:
         self.on_its_way = asyncio.Event()
         self.settled = asyncio.Event()
 
-    def settle(self, keys: list[Key | None]) -> None:
+    def settle(self, keys: list[Id | None]) -> None:
         """Replies to these ids were handed on; None is a reply that names no request."""
         for key in keys:
             exact = (at for at, ask in enumerate(self.waiting) if ask.key == key)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from thv.core.message import read_line
 from thv.core.net import redact_url
-from thv.http.client.client_messages import answered, answers, one_line, read_server
+from thv.http.client.client_messages import answered, answers, line_of_body
 from thv.http.client.client_state import PostExchange
 from thv.http.client.http_client import RemoteError
 from thv.http.client.server_stream import EVENTS, media_type
@@ -162,7 +163,7 @@ class HttpSse:
                     if not found.done():
                         found.set_result(url)
                     continue
-                line = one_line(event.data) if event.type == "message" else b""
+                line = line_of_body(event.data) if event.type == "message" else b""
                 if line:
                     await self._take(line)
 
@@ -177,7 +178,7 @@ class HttpSse:
         return url
 
     async def _take(self, line: bytes) -> None:
-        messages = read_server(line)
+        messages = read_line(line)
         keys = answered(messages)
         exchange = next(
             (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in keys)),

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from thv.core.interfaces import SessionInstrumentation
-    from thv.core.message import Message
-    from thv.http.client.client_messages import Key, Sent
+    from thv.core.message import Id, Message
+    from thv.http.client.client_messages import Sent
     from thv.http.client.client_state import Tell
     from thv.servers.remote_spec import RemoteSpec
 
@@ -82,7 +82,7 @@ class RemoteClient:
         self._client_gone = client_disconnected
         self._stdin, self._stdout = stdin, stdout
         self._last_complaint = ""
-        self._open: dict[Key, tuple[asyncio.Task[None], PostExchange]] = {}
+        self._open: dict[Id, tuple[asyncio.Task[None], PostExchange]] = {}
         self._tasks: dict[asyncio.Task[None], PostExchange] = {}
         self._stopped: int | None = None
         self._lost_output = False
@@ -205,7 +205,7 @@ class RemoteClient:
         if not task.cancelled():
             task.exception()  # it was reported where it happened
 
-    async def _cancel(self, key: Key) -> bool:
+    async def _cancel(self, key: Id) -> bool:
         """Heed a cancellation before it is sent; whether it needs not be sent."""
         task, exchange = self._open.get(key, (None, None))
         if task is None or exchange is None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from thv.http.client.client_messages import answers, one_line
+from thv.http.client.client_messages import answers, line_of_body
 from thv.http.client.client_state import ResumptionState
 from thv.http.client.http_client import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from thv.http.client.client_messages import Key
+    from thv.core.message import Id
     from thv.http.client.client_state import McpSession, PostExchange, Tell
     from thv.http.client.http_client import HttpClient
 
@@ -61,7 +61,7 @@ class ServerStream:
         self._debug = debug
         self._task: asyncio.Task[None] | None = None
         self._waiting: list[PostExchange] = []
-        self._given_up: deque[Key] = deque(maxlen=MAX_GIVEN_UP)
+        self._given_up: deque[Id] = deque(maxlen=MAX_GIVEN_UP)
 
     def start(self, session: McpSession) -> None:
         """Open it for a session; an earlier one ends."""
@@ -92,11 +92,11 @@ class ServerStream:
         """The requests that still wait get an error: a reply that comes later would be a second one."""
         self._given_up.extend(ask.key for ask in exchange.waiting)
 
-    def is_late(self, keys: Sequence[Key | None]) -> bool:
+    def is_late(self, keys: Sequence[Id | None]) -> bool:
         """Whether these replies come after the error."""
         return bool(self._given_up) and all(key in self._given_up for key in keys)
 
-    def waiting_for(self, keys: Sequence[Key | None]) -> PostExchange | None:
+    def waiting_for(self, keys: Sequence[Id | None]) -> PostExchange | None:
         """The exchange that waits here for one of these replies."""
         named = [key for key in keys if key is not None]
         return next(
@@ -120,7 +120,7 @@ class ServerStream:
                     if response.is_success and media_type(response) == EVENTS:
                         await self._follow(response, cursor, session, None)
                     elif response.is_success or response.is_client_error:
-                        body = one_line(await self._http.body(response, ERROR_BODY))
+                        body = line_of_body(await self._http.body(response, ERROR_BODY))
                         if failures and is_expired(status, session, body):
                             await self._renew(session)
                         self._release()

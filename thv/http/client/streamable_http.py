@@ -14,15 +14,15 @@ import httpx
 from msgspec import UNSET, Struct
 
 from thv.core.jsonrpc import HEADER_MISMATCH, encode_header
+from thv.core.message import read_line
 from thv.http.client.client_messages import (
     addressed,
     answered,
     error_code,
+    line_of_body,
     list_tools,
     negotiated_version,
     next_cursor,
-    one_line,
-    read_server,
 )
 from thv.http.client.client_state import McpSession, PostExchange, ResumptionState, is_visible
 from thv.http.client.http_client import RemoteError
@@ -237,7 +237,7 @@ class StreamableHttp:
         place = self._http.place
         if kind != "application/json":
             raise RemoteError(f"{place} answers with {kind or 'no media type'}, where MCP wants JSON or events")
-        line = one_line(await self._http.body(response))
+        line = line_of_body(await self._http.body(response))
         if not line:
             raise RemoteError(f"{place} answers with a body that is no JSON-RPC message")
         await self._take(exchange, line, session)
@@ -247,7 +247,7 @@ class StreamableHttp:
     ) -> Rejected | None:
         """Deal with a status that is no success."""
         sent, status = exchange.sent, response.status_code
-        body = one_line(await self._http.body(response, ERROR_BODY))
+        body = line_of_body(await self._http.body(response, ERROR_BODY))
         problem = RemoteError(self._http.refusal(status), status=status)
         code = error_code(body) if body else None
         if sent.method == "initialize":
@@ -272,7 +272,7 @@ class StreamableHttp:
 
     async def _take(self, exchange: PostExchange | None, line: bytes, session: McpSession | None) -> None:
         """Hand on one line of the server, and take note of what it settles."""
-        messages = read_server(line)
+        messages = read_line(line)
         if not messages:
             self._debug("the server sent an event that is not a message")
             return
@@ -292,7 +292,7 @@ class StreamableHttp:
                 return
             if None in keys and exchange.waiting:
                 line = addressed(line, exchange.waiting[0]) or line
-                messages = read_server(line)
+                messages = read_line(line)
         await self._deliver(line, messages)
         if exchange is not None:
             exchange.settle(keys)
@@ -322,7 +322,7 @@ class StreamableHttp:
                     return
                 for event in parser.feed(chunk):
                     cursor.note(event)
-                    line = one_line(event.data) if event.type == "message" else b""
+                    line = line_of_body(event.data) if event.type == "message" else b""
                     if line:
                         await self._take(exchange, line, session)
         except TimeoutError:
