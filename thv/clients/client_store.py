@@ -12,16 +12,17 @@ import hashlib
 import os
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thv.clients.file_swap import exchanger, hold_openers, is_open_for_writing
 from thv.core.file_lock import lock as lock_file
+from thv.core.state_dir import user_state_dir
 from thv.core.write_beside import PRIVATE_FILE, sync, write_beside
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 MAX_BYTES = 64 << 20
 """Claude Code's file holds whole histories and grows to some megabytes; what is larger is not a configuration."""
@@ -234,11 +235,9 @@ def _check_replaceable(target: Path) -> os.stat_result:
 @contextlib.contextmanager
 def _own_lock(target: Path) -> Iterator[None]:
     """One thv at a time changes a file. The lock is in thv's own folder; without one, the swap alone has to do."""
-    from platformdirs import user_state_path
-
     descriptor = None
-    with contextlib.suppress(OSError):
-        folder = user_state_path("toolhive", appauthor=False) / "client-locks"
+    with contextlib.suppress(OSError, RuntimeError):
+        folder = Path(user_state_dir()) / "client-locks"
         folder.mkdir(0o700, parents=True, exist_ok=True)
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
         descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
