@@ -81,7 +81,8 @@ def test_the_front_asks_for_the_token_everywhere_but_for_health_and_preflights(t
                 reply = front.request(method, body, **headers)
                 assert (reply.status, reply.headers["www-authenticate"]) == (401, 'Bearer realm="thv"')
         assert front.request("GET", path="/health").status in {200, 503}
-        preflight = front.request("OPTIONS", Origin="http://localhost", Access_Control_Request_Headers="authorization")
+        asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization"}
+        preflight = front.request("OPTIONS", Origin="http://localhost", **asked)
         assert (preflight.status, preflight.headers["access-control-allow-headers"]) == (204, "authorization")
         session = front.post(initialize(), Authorization="Bearer secret").headers["mcp-session-id"]
         known = {"Authorization": "Bearer secret", "Mcp_Session_Id": session}

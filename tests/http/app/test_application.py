@@ -86,7 +86,8 @@ BAD: dict[str, tuple[int, str, Any, dict[str, Any]]] = {
     "a DELETE of an unknown session": (404, "DELETE", None, {"Mcp_Session_Id": "nobody"}),
     "a DELETE in the newest revision": (405, "DELETE", None, {"MCP_Protocol_Version": "2026-07-28"}),
     "another method": (405, "PUT", GOOD, {"Mcp_Session_Id": ANY}),
-    "a preflight without origin": (405, "OPTIONS", None, {}),
+    "a preflight without origin": (405, "OPTIONS", None, {"Access_Control_Request_Method": "POST"}),
+    "an OPTIONS that is no preflight": (405, "OPTIONS", None, {"Origin": "http://localhost"}),
     "another path": (404, "POST", GOOD, {"path": "/messages"}),
 }
 
@@ -243,8 +244,8 @@ def test_an_initialize_that_is_refused_makes_no_session(front: FrontRun) -> None
 
 
 def test_a_page_that_may_talk_to_us_is_told_so(front: FrontRun) -> None:
-    asked = {"Origin": "http://localhost:6274", "Access_Control_Request_Headers": "mcp-session-id, x"}
-    reply = front.request("OPTIONS", **asked)
+    asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "mcp-session-id, x"}
+    reply = front.request("OPTIONS", Origin="http://localhost:6274", **asked)
     assert reply.status == 204
     assert reply.headers["access-control-allow-origin"] == "http://localhost:6274"
     assert reply.headers["access-control-allow-headers"] == "mcp-session-id, x"

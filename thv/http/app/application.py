@@ -27,7 +27,7 @@ from thv.http.app.request_validation import McpHeaders, RefusalError, read_body,
 from thv.http.app.response_writer import ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
 from thv.http.bearer_auth import CHALLENGE
-from thv.http.cors import cors_headers, preflight_headers
+from thv.http.cors import cors_headers, is_preflight, preflight_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -181,7 +181,7 @@ class StreamableHttpApp:
             self._answer_health(answer)
         elif path not in {b"/mcp", b"/mcp/"}:
             raise RefusalError(404, "there is nothing here; the MCP endpoint is /mcp")
-        elif method == "OPTIONS" and origin is not None:
+        elif is_preflight(method, headers):
             answer.headers = []
             answer.empty(204, *preflight_headers(headers))
         else:
