@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import sys
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from thv.core.net import (
     basic_credentials,
     create_tls_context,
     hostname_of,
+    is_header_name,
     is_loopback,
     parse_port,
     proxy_for,
     redact_url,
+    split_url,
 )
 
 if TYPE_CHECKING:
@@ -162,6 +165,32 @@ def test_what_is_shown_of_a_url_never_holds_its_user_or_its_query(user: str, pat
     assert redact_url(f"https://{user}@host/{path.translate(dict.fromkeys(map(ord, '?#')))}?{query}").startswith(
         "https://host/"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("https://a:b@host:1/p?q#f", ("https://", "a:b", "host:1", "/p?q#f")),
+        ("http://a@b@[::1]:4318", ("http://", "a@b", "[::1]:4318", "")),
+        ("a:b@host:4317", ("", "a:b", "host:4317", "")),
+        ("https://host?a@b", ("https://", "", "host", "?a@b")),
+        ("https://host#a@b", ("https://", "", "host", "#a@b")),
+        ("", ("", "", "", "")),
+    ],
+)
+def test_a_url_is_taken_apart_as_it_is_written(url: str, parts: tuple[str, str, str, str]) -> None:
+    assert split_url(url) == parts
+
+
+@given(st.text(alphabet="a:/?#@[]%"))
+def test_the_parts_of_a_url_make_it_again(url: str) -> None:
+    head, user, host, rest = split_url(url)
+    assert url in (f"{head}{user}@{host}{rest}", f"{head}{host}{rest}")
+
+
+@given(st.text(max_size=3) | st.characters(max_codepoint=255))
+def test_the_name_of_a_header_is_a_token(text: str) -> None:
+    assert is_header_name(text) == (re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text) is not None)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from thv.config.settings import (
     TEMPORALITY,
 )
 from thv.core.booleans import BOOLEANS
-from thv.core.net import MAX_PORT, parse_port
+from thv.core.net import MAX_PORT, is_header_name, parse_port, split_url
 from thv.errors import SettingError
 
 TYPE_CHECKING = False
@@ -64,7 +64,6 @@ MAX_DIGITS = 7
 """Of a size or an age."""
 
 _DIGITS = frozenset("0123456789")
-_TOKEN = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~")
 _HOST = _DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-")
 _ADDRESS = _DIGITS | frozenset("abcdefABCDEF:.")
 _MAX_INTEGER = 2**31 - 1
@@ -104,10 +103,8 @@ def show(value: Value, *, reveal: bool = True) -> str:
 def shown(setting: Setting, value: Value, *, reveal: bool) -> str:
     """As `show`; without `reveal`, what is secret in this setting is hidden: headers, and the user of an endpoint."""
     if isinstance(value, str) and setting.kind == ENDPOINT and "@" in value and not reveal:
-        scheme, mark, rest = value.partition("://")
-        end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
-        user, _, host = rest[:end].rpartition("@")
-        return f"{scheme}{mark}{HIDDEN}@{host}{rest[end:]}" if user else value
+        scheme, user, host, rest = split_url(value)
+        return f"{scheme}{HIDDEN}@{host}{rest}" if user else value
     return show(value, reveal=reveal or not setting.secret)
 
 
@@ -257,8 +254,8 @@ def _headers(text: str) -> dict[str, str]:
 
 
 def bad_header(names: Iterable[str]) -> str | None:
-    """The first name that is no token (RFC 9110, 5.1 and 5.6.2)."""
-    return next((name for name in names if not name or not _TOKEN.issuperset(name)), None)
+    """The first name that no header can have."""
+    return next((name for name in names if not is_header_name(name)), None)
 
 
 def _size(text: str) -> str:

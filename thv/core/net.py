@@ -1,4 +1,4 @@
-"""Network rules shared by every part: loopback, ports, proxies, TLS trust, Basic credentials, URLs fit to be shown.
+"""Network rules shared by every part: loopback, ports, proxies, TLS trust, header names, URLs and how they are shown.
 
 Pure, except for `create_tls_context`, which reads certificate files. On the path of `thv run` before the server is
 spawned: imports nothing at the top, and `ssl`, `ipaddress` and `urllib` only where they are needed.
@@ -25,6 +25,9 @@ OMITTED = "…"
 
 _USUAL = frozenset({"127.0.0.1", "localhost", "::1"})
 """Spellings that nearly every caller uses, for the shortest way."""
+
+_TOKEN = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~")
+"""The characters of a token (RFC 9110, section 5.6.2)."""
 
 _LOOPBACK_NETWORK = 127
 """The first octet of 127.0.0.0/8, all of which is this machine (RFC 1122, section 3.2.1.3)."""
@@ -123,6 +126,19 @@ def hostname_of(authority: str) -> str | None:
         return None
 
 
+def split_url(url: str) -> tuple[str, str, str, str]:
+    """A URL's scheme with ``://``, user and password, host and port, and all that follows; "" for what it lacks.
+
+    The four and the ``@`` between user and host make the text again: it need not be valid, and is taken as it is.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    user, _, host = rest[:end].rpartition("@")
+    return f"{scheme}{separator}", user, host, rest[end:]
+
+
 def redact_url(url: str, *, origin_only: bool = False) -> str:
     """A URL as it may be shown: without user, password, query and fragment, any of which may be a secret.
 
@@ -132,23 +148,23 @@ def redact_url(url: str, *, origin_only: bool = False) -> str:
         url: as the user wrote it; it need not be valid, and may lack a scheme.
         origin_only: leave out the path, too: in the address of a collector it may hold a token.
     """
-    head, _, _ = url.partition("#")
-    head, question, _ = head.partition("?")
-    scheme, separator, rest = head.partition("://")
-    if not separator:
-        scheme, rest = "", head
-    authority, slash, path = rest.partition("/")
-    authority = authority.rpartition("@")[2]
+    head, question, _ = url.partition("#")[0].partition("?")
+    scheme, _, authority, path = split_url(head)
     port = authority.rpartition("]")[2].partition(":")[2]
     if port and parse_port(port, lowest=0) is None and not _is_bare_ipv6(authority):
-        return f"{scheme}{separator}{OMITTED}"
+        return f"{scheme}{OMITTED}"
     if origin_only:
-        return f"{scheme}{separator}{authority}"
-    return f"{scheme}{separator}{authority}{slash}{path}{'?' + OMITTED if question else ''}"
+        return f"{scheme}{authority}"
+    return f"{scheme}{authority}{path}{'?' + OMITTED if question else ''}"
 
 
 def _is_bare_ipv6(authority: str) -> bool:
     return all(character in "0123456789abcdefABCDEF:." for character in authority)
+
+
+def is_header_name(text: str) -> bool:
+    """Whether a text can be the name of a header: a token (RFC 9110, sections 5.1 and 5.6.2)."""
+    return bool(text) and _TOKEN.issuperset(text)
 
 
 def basic_credentials(user_info: str) -> str:

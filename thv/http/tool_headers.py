@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, decode, encode
 
 from thv.core.jsonrpc import decode_header, encode_header
+from thv.core.net import is_header_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +27,6 @@ MAX_TOOLS: Final = 10_000
 SAFE_INTEGER: Final = 2**53 - 1
 """Larger integers are not the same number in all implementations of JSON (RFC 8259, section 6): none is repeated."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NUMBER = re.compile(r"-?[0-9]{1,32}(?:\.[0-9]{1,32})?")
 
 _ONE_SCHEMA: Final = frozenset(
@@ -172,7 +172,7 @@ def annotations_of(schema: Any) -> dict[Path, str]:
         if "x-mcp-header" not in node:
             continue
         name = node["x-mcp-header"]
-        is_usable = isinstance(name, str) and _TOKEN.fullmatch(name) is not None
+        is_usable = isinstance(name, str) and is_header_name(name)
         if not path or not is_usable or node.get("type") not in ("string", "integer", "boolean"):
             raise InvalidAnnotationError
         if any(name.lower() == other.lower() for other in found.values()):

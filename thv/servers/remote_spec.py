@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 
 from thv.core.frozen import Frozen
-from thv.core.net import is_loopback, redact_url
+from thv.core.net import is_header_name, is_loopback, redact_url
 from thv.errors import ThvError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Final
     from urllib.parse import SplitResult
 
@@ -43,9 +43,6 @@ OURS: Final = frozenset(
     }
 )
 """Headers that a request cannot have two of, and that thv has to set itself."""
-
-_TOKEN_SYMBOLS: Final = frozenset("!#$%&'*+-.^_`|~")
-"""What a field name may hold besides letters and digits (RFC 9110, section 5.6.2)."""
 
 
 class RemoteSpec(Frozen):
@@ -198,16 +195,12 @@ def _add(headers: dict[str, tuple[str, str]], text: str, where: str, error: type
     """Take one header; the later wins. Raises `error` if it is none."""
     end = next((position for position, character in enumerate(text) if character in ":="), 0)
     name, value = text[:end].strip(), text[end + 1 :].strip()
-    if not name or not _all_token(name):
+    if not is_header_name(name):
         raise error(f"{where}: expected NAME=VALUE or NAME: VALUE, where NAME is a header's name")
     if name.lower() in OURS:
         raise error(f"{where}: {name} is a header that thv sets itself")
     _check(value, f"{where}: the value of {name}", error)
     headers[name.lower()] = (name, value)
-
-
-def _all_token(text: Iterable[str]) -> bool:
-    return all(character in _TOKEN_SYMBOLS or (character.isascii() and character.isalnum()) for character in text)
 
 
 def read_secret(path: str, flag: str) -> str:

@@ -24,9 +24,6 @@ HTTP = "http/protobuf"
 GRPC_PORT = "4317"
 """The port that is gRPC's by convention ("OTLP Specification": 4317 for OTLP/gRPC, 4318 for OTLP/HTTP)."""
 
-PORTS = {"http": "80", "https": "443"}
-"""What a URL without a port means (RFC 9110, 4.2)."""
-
 PATHS = {TRACES: "/v1/traces", METRICS: "/v1/metrics"}
 """What is appended to an endpoint that stands for both signals ("Endpoint URLs for OTLP/HTTP")."""
 
@@ -223,18 +220,22 @@ def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
     endpoint = value("endpoint")
     if endpoint is None:
         return None
-    scheme, user, host, path, query = _parts(endpoint)
+    from thv.core.net import DEFAULT_PORTS, basic_credentials, split_url
+
+    # The endpoint has been checked; what follows `#` stays with the user.
+    scheme, user, host, rest = split_url(endpoint.partition("#")[0])
+    scheme = scheme.removesuffix("://").lower()
+    path, mark, query = rest.partition("?")
+    query = mark + query
     port = host.rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
     insecure = scheme == "http" if scheme else bool(value("insecure"))
     protocol = value("protocol") or (GRPC if port == GRPC_PORT else HTTP)
     headers = dict(value("headers") or {})
     if user and "authorization" not in map(str.lower, headers):
-        from thv.core.net import basic_credentials
-
         headers["authorization"] = basic_credentials(user)
     scheme = scheme or ("http" if insecure else "https")
     if protocol == GRPC:
-        where = host if port else f"{host.removesuffix(':')}:{PORTS[scheme]}"
+        where = host if port else f"{host.removesuffix(':')}:{DEFAULT_PORTS[scheme]}"
         headers = {name.lower(): text for name, text in headers.items()}  # as HTTP/2 wants them (RFC 9113, 8.2)
     elif values.get(f"{signal}.endpoint") is not None:
         where = f"{scheme}://{host}{path or '/'}{query}"
@@ -266,18 +267,6 @@ def _doubled(signals: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
             if found is not None and found["endpoint"].partition("?")[0].endswith(path + PATHS[signal]):
                 return [f"endpoint ends in {path}, but {PATHS[signal]} is appended to it: leave {path} out"]
     return []
-
-
-def _parts(endpoint: str) -> tuple[str, str, str, str, str]:
-    """Scheme, user, host and port, path, query of an endpoint that has been checked; "" for what it has not."""
-    scheme, mark, rest = endpoint.partition("://")
-    if not mark:
-        return "", "", endpoint, "", ""
-    rest = rest.partition("#")[0]
-    end = min((at for at in map(rest.find, "/?") if at >= 0), default=len(rest))
-    user, _, host = rest[:end].rpartition("@")
-    path, mark, query = rest[end:].partition("?")
-    return scheme.lower(), user, host, path, mark + query
 
 
 def _resource(values: Mapping[str, Any], server: str) -> dict[str, str]:
