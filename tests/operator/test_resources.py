@@ -13,9 +13,10 @@ from tests.operator.openapi import complaint
 from tests.operator.servers import IMAGE, OPTIONS, SPECS, server
 from thv.operator import names
 from thv.operator.mcpserver_spec import SpecError
-from thv.operator.names import PROXY_TOKEN_VARIABLE, TOKEN_DIR
+from thv.operator.names import TOKEN_DIR
 from thv.operator.pod_settings import Options
 from thv.operator.resources import leftovers, manifests, workload
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from thv.analytics.constants import ERROR, SUCCESS
 from thv.analytics.report_delivery import DeliveryStatus
 from thv.core.state_dir import user_state_dir
+from thv.core.write_beside import PRIVATE_FILE
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ KEPT = 2
 
 MAX_DIGITS = 9
 """Of a file's number."""
-
-PRIVATE_FILE = 0o600
 
 NANOSECONDS = 1_000_000_000
 

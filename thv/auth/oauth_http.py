@@ -17,6 +17,7 @@ import httpx
 from thv import __version__
 from thv.auth.metadata import ERROR_REPLY, decode, origin_of, quoted
 from thv.core.net import create_tls_context, proxy_for, redact_url
+from thv.core.revisions import WITH_SESSIONS
 from thv.errors import LoginError
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ MAX_BODY: Final = 256 << 10
 MAX_REDIRECTS: Final = 3
 
 INITIALIZE: Final = (
-    b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},'
-    b'"clientInfo":{"name":"thv","version":"' + __version__.encode() + b'"}}}'
+    b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"%b","capabilities":{},'
+    b'"clientInfo":{"name":"thv","version":"%b"}}}' % (WITH_SESSIONS[-1].encode(), __version__.encode())
 )
 """What a client sends first: a server that needs a log-in answers it with its challenge."""
 

@@ -25,6 +25,12 @@ INTERNAL_ERROR: Final = -32603
 CONNECTION_CLOSED: Final = -32000
 """A server that cannot be reached or is gone: the code that the official SDKs use."""
 
+RESOURCE_NOT_FOUND: Final = -32002
+"""MCP, "Resources", "Error Handling"."""
+
+MODERN_ERRORS: Final = (-32099, -32020)
+"""The least and the largest of the codes that MCP keeps for itself since 2026-07-28 ("Error Codes")."""
+
 HEADER_MISMATCH: Final = -32020
 MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022

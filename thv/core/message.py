@@ -10,6 +10,7 @@ Reading never raises on bad input. This module knows shapes, not what they mean 
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
@@ -38,7 +39,6 @@ MAX_ID_DIGITS: Final = 19
 _ABSENT: Final = Raw()
 _BLANK: Final = b" \t\r\n"
 
-_BOM: Final = b"\xef\xbb\xbf"
 _START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 """How a line begins that can hold a message; some servers write a byte order mark."""
 
@@ -278,7 +278,7 @@ def twin(id_: Id) -> Id:
 
 def is_batch(text: bytes | bytearray) -> bool:
     """Whether a JSON text is an array (MCP 2025-03-26, "Batching")."""
-    return text[:64].removeprefix(_BOM).lstrip()[:1] == b"["
+    return text[:64].removeprefix(BOM_UTF8).lstrip()[:1] == b"["
 
 
 def split_batch(text: bytes) -> list[bytes] | None:
@@ -328,8 +328,8 @@ def _read_tolerantly(text: bytes | bytearray, problem: str) -> list[Message]:
     """What can be read of a text in which the strict decoder met this problem."""
     if _START.match(text) is None:
         return []
-    if text.startswith(_BOM):
-        text, problem = text[len(_BOM) :], _SOUND
+    if text.startswith(BOM_UTF8):
+        text, problem = text[len(BOM_UTF8) :], _SOUND
     copy = JsonRepair(text)
     for _ in range(MAX_REPAIRS):
         try:

@@ -15,6 +15,8 @@ import unicodedata
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from thv.core.printable import replace_surrogates
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -77,8 +79,6 @@ _LONGEST_ESCAPE: Final = 6
 
 _BLANK: Final = " \t\r\n\ufeff"
 """What may stand before JSON."""
-
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def show(raw: bytes) -> str:
@@ -294,7 +294,7 @@ def _text(piece: str) -> str:
     for ending in range(_LONGEST_ESCAPE):
         # A string that was cut off, perhaps in the middle of an escape.
         try:
-            return _LONE_SURROGATE.sub("\ufffd", str(json.loads(f'{piece[: len(piece) - ending]}"', strict=False)))
+            return replace_surrogates(str(json.loads(f'{piece[: len(piece) - ending]}"', strict=False)))
         except ValueError:
             continue
     return "[unreadable]"

@@ -17,6 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from thv.core.jsonrpc import METHOD_NOT_FOUND
 from thv.core.printable import one_line
 from thv.doctor.findings import StartResult
 from thv.mcp_client.protocol import JsonRpcError, McpClientError, Reply, encode, negotiate, read_line, request_meta
@@ -43,8 +44,6 @@ CLOSE_S: Final = 6.0
 
 EXIT_S: Final = 2.0
 """Seconds between the end of a server's output and its own; interpreters tidy up."""
-
-METHOD_NOT_FOUND: Final = -32601
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING
 
 from thv.core.lines import LineSplitter
 from thv.process.server_process import grow_pipe
+from thv.relay.pump import READ_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-READ_SIZE = 64 * 1024
-"""Bytes asked for at a time; more would make malloc map and unmap memory at each read."""
 
 QUEUE_LIMIT = 1 << 20
 """Bytes of lines that may wait to be taken before reading stops. One line may be larger."""

@@ -6,12 +6,13 @@ they are. It knows nothing of MCP or HTTP.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+
 from msgspec import Struct
 
 MAX_EVENT = 256 << 20
 """Bytes of one event: as much as one message may have."""
 
-_BOM = b"\xef\xbb\xbf"
 _CR, _LF = 13, 10
 
 
@@ -82,7 +83,7 @@ class EventParser:
         self._skip_lf = chunk[-1] == _CR
         if self._at_start:
             self._at_start = False
-            lines[0] = lines[0].removeprefix(_BOM)
+            lines[0] = lines[0].removeprefix(BOM_UTF8)
         events = []
         for line in lines:
             if line:

@@ -63,6 +63,3 @@ HEADER_VARIABLE: Final = "THV_OTEL_HEADER_"
 """The prefix of the variables that bring the values of secret headers; a number follows."""
 
 PROMETHEUS_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
-
-PROXY_TOKEN_VARIABLE: Final = "TOOLHIVE_PROXY_AUTH_TOKEN"  # noqa: S105  the name of one
-"""Brings the token that clients have to present to thv."""

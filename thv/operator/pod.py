@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from thv.operator import install_tree, names
 from thv.operator.mcpserver_spec import DeploymentMode
-from thv.operator.names import PROXY_TOKEN_VARIABLE
 from thv.operator.pod_settings import config, exports_by_grpc, secret_variables, variables
+from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.core.container_runtimes import RUNTIMES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Final
-
-RUNTIMES: Final = ("docker", "podman", "nerdctl")
-"""In the order in which they are looked for."""
 
 
 def _names(text: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from thv.core.container_runtimes import RUNTIMES
 from thv.errors import CommandNotFoundError, UsageError
 from thv.servers import executable_lookup as commands
 from thv.servers.launch_spec import LaunchSpec
@@ -16,9 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Final
-
-RUNTIMES: Final = ("docker", "podman", "nerdctl")
-"""In the order in which they are looked for."""
 
 CHOICE: Final = "TOOLHIVE_CONTAINER_RUNTIME"
 """Names the tool to use."""

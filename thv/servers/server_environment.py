@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from codecs import BOM_UTF8
 
 from thv.errors import ThvError, UsageError
 
@@ -64,7 +65,7 @@ def read_env_file(path: str) -> Iterator[tuple[str, str]]:
             content = file.read()
     except OSError as error:
         raise ThvError(f"cannot read --env-file {path}: {error.strerror}") from error
-    lines = iter(enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1))
+    lines = iter(enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1))
     for number, line in lines:
         try:
             # Decoded as the environment itself is, so that any byte a shell could set arrives unchanged.

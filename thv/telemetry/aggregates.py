@@ -57,7 +57,7 @@ MAX_SERIES: Final = 2_000
 MAX_SHORT_CUTS: Final = 4_096
 """Combinations of raw values whose series is found by one look-up; a few hundred are met in practice."""
 
-_SHORT: Final = LABEL_BYTES // 4
+SHORT: Final = LABEL_BYTES // 4
 """Characters that surely take no more than LABEL_BYTES."""
 
 COUNT_AT: Final = 256
@@ -296,7 +296,7 @@ class Aggregates:
     def _combination(self, key: Key) -> Combination:
         """What requests with these raw values are counted in. With the lock held."""
         method, target, version, error_type, code, status = key
-        if target is not None and len(target) > _SHORT:
+        if target is not None and len(target) > SHORT:
             target = cut(target)
             key = (method, target, version, error_type, code, status)
             if (known := self._short_cuts.get(key)) is not None:

@@ -14,9 +14,6 @@ from msgspec import Struct
 SCOPE: Final = "thv"
 """The instrumentation scope of everything that is sent."""
 
-SERVICE_INSTANCE: Final = "service.instance.id"
-"""The resource attribute that tells sessions apart."""
-
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 """The release of the semantic conventions that the names are of, as far as they are stable."""
 

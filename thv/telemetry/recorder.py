@@ -25,11 +25,11 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from thv.core.current_request import CURRENT_REQUEST
-from thv.core.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from thv.core.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, RESOURCE_NOT_FOUND
 from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
-from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, Aggregates, cut, target_kind
+from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, SHORT, Aggregates, cut, target_kind
 from thv.telemetry.span_records import FinishedRequest, OpenSpan, Peer, SampledRequest, SpanRecords
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanContext, parse_traceparent
 
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from thv.core.message import ErrorObject, Message
     from thv.telemetry.frames import SpanRecord
     from thv.telemetry.telemetry_settings import TelemetrySettings
-
-RESOURCE_NOT_FOUND: Final = -32002
-"""MCP, "Resources", "Error Handling"."""
 
 CALLER_FAULTS: Final = frozenset({PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, RESOURCE_NOT_FOUND})
 """Errors that are none on the side of the server, as statuses 4xx are none in HTTP (conventions for MCP, "Status")."""
@@ -70,10 +67,6 @@ _END_ERRORS: Final[dict[EndReason, str]] = {
     "evicted": "_OTHER",
 }
 """How a request without a reply ended -> `error.type`."""
-
-
-_SHORT: Final = LABEL_BYTES // 4
-"""Characters that need not be counted in bytes: what is longer is cut before it is kept."""
 
 
 class Telemetry:
@@ -185,7 +178,7 @@ class SessionRecorder:
                     client = _short(meta.client_info.name)
             elif method == "initialize" and params.client_info is not None:
                 self._client = _short(params.client_info.name)
-        if len(method) > _SHORT or (target is not None and len(target) > _SHORT):
+        if len(method) > SHORT or (target is not None and len(target) > SHORT):
             method, target = _cut_both(method, target)
         sampler = self._sampler
         if sampler is None or self._agent.broken:
@@ -264,7 +257,7 @@ class SessionRecorder:
         failure: tuple[str | None, str | None, str | None],
         result: bytes | None,
     ) -> None:
-        if isinstance(request.id, str) and len(request.id) > _SHORT:
+        if isinstance(request.id, str) and len(request.id) > SHORT:
             request.id = cut(request.id)  # thousands may wait in the queue
         self._agent.queue(
             FinishedRequest(
@@ -338,7 +331,7 @@ def _cut_both(method: str, target: str | None) -> tuple[str, str | None]:
 
 
 def _short(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _SHORT else cut(text)
+    return text if text is None or len(text) <= SHORT else cut(text)
 
 
 def _failure(error: ErrorObject, *, faults: bool = True) -> tuple[str | None, str | None, str | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from msgspec import Struct
 
 from thv.core.redaction import redact_structure
+from thv.core.revisions import STATELESS
 from thv.telemetry.aggregates import EXECUTE_TOOL, RESOURCE, TOOL, cut, network_attributes, target_kind
 from thv.telemetry.frames import SpanLink, SpanRecord
 from thv.telemetry.telemetry_settings import OWN, SPAN_ENVIRONMENT
@@ -20,9 +21,6 @@ from thv.telemetry.tracing import Parent, SpanContext, valid_tracestate
 if TYPE_CHECKING:
     from thv.telemetry.aggregates import Combination
     from thv.telemetry.telemetry_settings import TelemetrySettings
-
-SESSIONLESS: Final = "2026-07-28"
-"""The first protocol version without sessions: `mcp.session.id` must not be set then."""
 
 MESSAGE_CHARACTERS: Final = 256
 """How much of a JSON-RPC error's message is the description of a status."""
@@ -107,7 +105,7 @@ class SpanRecords:
         attributes = self._constant.copy()
         name = self._describe(request, attributes)
         attributes[f"{OWN}session.id"] = finished.session_id
-        if finished.http_session and (finished.version or "") < SESSIONLESS:
+        if finished.http_session and (finished.version or "") < STATELESS:  # later ones must not name a session
             attributes["mcp.session.id"] = finished.session_id
         for key, value in (
             ("mcp.protocol.version", finished.version),

@@ -390,7 +390,7 @@ def test_requests_run_beside_each_other_and_a_cancellation_follows_what_it_cance
 
 
 def test_replies_on_their_way_are_waited_for_when_the_client_closes_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REPLY_GRACE_S", 20.0)
+    monkeypatch.setattr(module, "REPLY_GRACE", 20.0)
 
     async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         data = handshake(got)
@@ -413,7 +413,7 @@ def test_replies_on_their_way_are_waited_for_when_the_client_closes_its_end(monk
 def test_a_server_that_never_answers_holds_the_end_up_no_longer_than_the_grace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "REPLY_GRACE_S", 0.2)
+    monkeypatch.setattr(module, "REPLY_GRACE", 0.2)
 
     async def handler(_got: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.read()

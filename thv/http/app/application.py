@@ -24,7 +24,7 @@ from thv.errors import ThvError
 from thv.http.app.event_store import EventStream
 from thv.http.app.pending_post import JsonDeadlines, PendingPost
 from thv.http.app.request_validation import McpHeaders, RefusalError, read_body, read_messages
-from thv.http.app.response_writer import ResponseWriter
+from thv.http.app.response_writer import OK, ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
 from thv.http.bearer_auth import CHALLENGE
 from thv.http.cors import cors_headers, is_preflight, preflight_headers
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     Header = tuple[bytes, bytes]
     Posted = list[tuple[bytes, Message]]
     Answered = Callable[[PendingPost], None]
-
-OK = 200
 
 SESSION_ID = b"mcp-session-id"
 

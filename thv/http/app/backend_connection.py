@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from thv.core.message import read_message, read_parts
 from thv.http.app.event_store import WRITE_TIMEOUT_S
+from thv.http.app.response_writer import OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +42,6 @@ class PushingBackend(Protocol):
 
 LAST_WORDS_S = 3.0
 """Between a server that reads no more and its end, which gives the reason."""
-
-OK = 200
-"""The HTTP status of a response that brings a reply in a session, whatever it says."""
 
 MAX_SHOWN = 200
 """Characters shown of a line that is not a message."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from thv.core.message import read_message
+from thv.core.revisions import WITH_SESSIONS
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ PROBE_INTERVAL_S = 5.0
 """Seconds between two attempts."""
 
 INITIALIZE = (
-    b'{"jsonrpc":"2.0","id":"thv-health","method":"initialize","params":{"protocolVersion":"2025-11-25",'
-    b'"capabilities":{},"clientInfo":{"name":"thv-health","version":"1"}}}\n'
+    b'{"jsonrpc":"2.0","id":"thv-health","method":"initialize","params":{"protocolVersion":"%b",'
+    b'"capabilities":{},"clientInfo":{"name":"thv-health","version":"1"}}}\n' % WITH_SESSIONS[-1].encode()
 )
 """Any reply will do: a server without sessions refuses this, and has answered."""
 

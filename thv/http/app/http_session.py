@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from thv.core.jsonrpc import INTERNAL_ERROR, REQUEST_CANCELLED, error_reply
 from thv.core.message import ErrorObject, Message, Result, twin
+from thv.core.revisions import PRIMES_SINCE
 from thv.http.app.event_store import EventStore
+from thv.http.app.response_writer import OK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +29,6 @@ WAITING_BYTES = 1 << 20
 
 CANCEL_GRACE_S = 1.0
 """Seconds a server has to answer a request that the client cancelled. It should not; then the POST is ended here."""
-
-OK = 200
-
-PRIMES_SINCE = "2025-11-25"
-"""The first revision in which a stream begins with an event without data; older clients take it for bad JSON."""
 
 
 class SessionLink(Protocol):

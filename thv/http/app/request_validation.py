@@ -25,6 +25,7 @@ from thv.core.jsonrpc import (
     one_line,
 )
 from thv.core.message import is_batch, read_message, split_batch
+from thv.core.revisions import BATCHES_UP_TO, STATELESS, WITH_SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,15 +43,6 @@ BODY_TIMEOUT_S: Final = 30.0
 
 MAX_BATCH: Final = 1000
 """Messages of a batch: more would keep every other client waiting."""
-
-WITH_SESSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""The revisions that begin with `initialize`, oldest first. Later ones have no sessions."""
-
-STATELESS: Final = "2026-07-28"
-"""The first revision without sessions."""
-
-BATCHES_UP_TO: Final = "2025-03-26"
-"""The last revision with JSON-RPC batches, and the one that a client without a version header is taken to speak."""
 
 REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Methods that 2026-07-28 has no more. A server on stdio cannot see which revision is spoken, and might answer them."""

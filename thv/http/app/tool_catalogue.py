@@ -13,6 +13,7 @@ from msgspec import UNSET
 from msgspec.json import encode
 
 from thv.core.message import read_message
+from thv.http.app.response_writer import OK
 from thv.http.tool_headers import ToolHeaders
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ LIST_TIMEOUT_S: Final = 5.0
 
 MAX_PAGES: Final = 50
 """Pages of a list that are asked for: a server that pages for ever must not keep the call waiting."""
-
-OK: Final = 200
 
 CLIENT_INFO: Final = {"name": "thv", "version": "1"}
 

@@ -5,6 +5,7 @@ Promises: reading never raises on bad input; an id is kept as the bytes it came 
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Raw, Struct, field
@@ -27,7 +28,6 @@ LISTEN: Final = "subscriptions/listen"
 OWN_ID: Final = "thv-tools-list"
 """The id of requests of our own. Each has an HTTP response to itself, so it cannot be taken for a client's."""
 
-_BOM: Final = b"\xef\xbb\xbf"
 _ABSENT: Final = Raw()
 
 
@@ -108,7 +108,7 @@ def read_client(line: bytes, messages: Sequence[Message] | None = None) -> Sent:
         line: the line.
         messages: what it says, if it was decoded already.
     """
-    line = line.removeprefix(_BOM).strip()
+    line = line.removeprefix(BOM_UTF8).strip()
     seen = read_line(line) if messages is None else messages
     if len(seen) != 1 or is_batch(line):
         asks = tuple(
@@ -165,7 +165,7 @@ def next_cursor(line: bytes) -> str | None:
 
 def line_of_body(body: bytes) -> bytes:
     """The JSON of a body as one line without its newline; empty if it cannot be JSON-RPC."""
-    text = body.removeprefix(_BOM).strip()
+    text = body.removeprefix(BOM_UTF8).strip()
     return jsonrpc.one_line(text, end=b"") if text[:1] in {b"{", b"["} else b""
 
 

@@ -23,6 +23,7 @@ from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
 from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, LineOutput
 from thv.http.client.streamable_http import NotStreamableError, StreamableHttp
+from thv.process.shutdown import REPLY_GRACE
 from thv.servers.remote_spec import may_log_in
 
 if TYPE_CHECKING:
@@ -34,16 +35,13 @@ if TYPE_CHECKING:
     from thv.http.client.client_state import Tell
     from thv.servers.remote_spec import RemoteSpec
 
-REPLY_GRACE_S: Final = 10.0
-"""Seconds to wait, after the client's end of file, for replies on their way; as for a local server."""
-
 CLOSE_TIMEOUT_S: Final = 1.0
 """Seconds that the server has to take note of the end."""
 
 NOTIFY_TIMEOUT_S: Final = 5.0
 """Seconds that later messages wait for a notification to be taken, so that the order is kept."""
 
-POLL: Final = 0.05
+OUTPUT_POLL_S: Final = 0.05
 """Seconds between two looks at whether a slow client has taken what was in hand."""
 
 
@@ -140,7 +138,7 @@ class RemoteClient:
 
     async def _last_replies(self, dispatcher: asyncio.Task[None], ended: asyncio.Task[bool]) -> None:
         """Wait for the replies on their way, and for a client that is slow to take them."""
-        deadline = time.monotonic() + REPLY_GRACE_S
+        deadline = time.monotonic() + REPLY_GRACE
         given = self._output.given
         while not ended.done():
             waiting = {task for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN}
@@ -148,11 +146,13 @@ class RemoteClient:
             in_hand = self._output.taken != self._output.given
             now = time.monotonic()
             if self._output.given != given:
-                given, deadline = self._output.given, now + REPLY_GRACE_S
+                given, deadline = self._output.given, now + REPLY_GRACE
             if (not waiting and not in_hand) or now >= deadline:
                 return
             await asyncio.wait(
-                {*waiting, ended}, timeout=POLL if in_hand else deadline - now, return_when=asyncio.FIRST_COMPLETED
+                {*waiting, ended},
+                timeout=OUTPUT_POLL_S if in_hand else deadline - now,
+                return_when=asyncio.FIRST_COMPLETED,
             )
 
     # From the client.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from msgspec import UNSET, Struct
 
-from thv.core.jsonrpc import HEADER_MISMATCH, encode_header
+from thv.core.jsonrpc import HEADER_MISMATCH, MODERN_ERRORS, encode_header
 from thv.core.message import read_line
 from thv.http.client.client_messages import (
     addressed,
@@ -57,9 +57,6 @@ LOST_REPLY_TIMEOUT_S: Final = 5.0
 
 LEGACY_STATUSES: Final = frozenset({400, 404, 405})
 """How a server of the older transport may answer `initialize` (2025-11-25, "Backwards Compatibility")."""
-
-MODERN_ERRORS: Final = (-32099, -32020)
-"""The codes that the specification keeps for itself."""
 
 TOLD_STATUSES: Final = frozenset({401, 403, 407})
 """What the user has to know of even if the server's own words go to the client."""

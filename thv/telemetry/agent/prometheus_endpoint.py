@@ -19,7 +19,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from thv import __version__
 from thv.core.net import hostname_of, is_loopback
-from thv.telemetry.instruments import SERVICE_INSTANCE
+from thv.telemetry.telemetry_settings import SERVICE_INSTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
