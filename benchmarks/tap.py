@@ -83,9 +83,15 @@ def drops_spans() -> subprocess.Popen[bytes]:
 
 def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: list[bytes]) -> None:
     signal = {"endpoint": "http://127.0.0.1:4318/unused"}
-    agent = {"traces": signal, "metrics": signal, "prometheus_port": None, "resource": {}, "server": "echo"}
+    agent = {"traces": signal, "metrics": signal, "prometheus_port": None, "resource": {}}
     settings = TelemetrySettings(
-        agent, parent_based=True, ratio=ratio, span_environment={}, capture_arguments=False, propagate=False
+        agent,
+        server="echo",
+        parent_based=True,
+        ratio=ratio,
+        span_environment={},
+        capture_arguments=False,
+        propagate=False,
     )
     telemetry = Telemetry(settings, transport="stdio", warn=print, launch=drops_spans)
     telemetry.start()

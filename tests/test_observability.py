@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.prometheus_names import prometheus_name
 from thv.telemetry.aggregates import Aggregates
-from thv.telemetry.instruments import INSTRUMENTS, Kind, prometheus_name
+from thv.telemetry.instruments import INSTRUMENTS, Kind
 from thv.telemetry.telemetry_settings import PROMETHEUS_PORT
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.commands import Command
-from thv.config.service import HEADER, values
-from thv.config.settings import JOURNAL, OTEL, SECTIONS
+from thv.config.service import HEADER
+from thv.config.settings import SECTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +66,9 @@ def test_the_variable_that_turns_the_journal_off_is_named(thv: Command, monkeypa
 
 def test_values_are_those_of_the_file_else_the_defaults(thv: Command) -> None:
     thv.write("journal:\n  enabled: no\n  max-age: 7 days\n")
-    assert values(str(thv.path), JOURNAL) == {"enabled": False, "max-size": "64MiB", "max-age": "7d"}
-    assert values(str(thv.path), OTEL)["use-legacy-attributes"] is True
+    rows = json.loads(thv("journal", "list", "--format", "json")[1])
+    assert {row["key"]: row["value"] for row in rows} == {"enabled": "false", "max-size": "64MiB", "max-age": "7d"}
+    assert thv("otel", "get", "use-legacy-attributes") == (0, "true\n", "")
 
 
 def test_a_mistake_in_any_section_is_named(thv: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ import pytest
 from tests.collector import Backend, collector, free_port, plain, wait_for_listener
 from tests.e2e.harness import PATIENCE, Run, receive, until
 from tests.e2e.test_telemetry import INITIALIZE, INITIALIZED, agents_of, call, needs_rotel, wait_for_agent
-from thv.telemetry.instruments import INSTRUMENTS, Kind, prometheus_name
+from tests.prometheus_names import prometheus_name
+from thv.telemetry.instruments import INSTRUMENTS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import thv.telemetry
+from tests.prometheus_names import prometheus_name
 from thv.core import redaction
 from thv.telemetry import aggregates, telemetry_settings
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S
-from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind, prometheus_name
+from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
 PROSE = " ".join(PAGE.split())

@@ -34,7 +34,7 @@ def test_it_starts_in_a_directory_full_of_namesakes_and_ends_with_its_pipe(
     monkeypatch.chdir(tmp_path)
     agent = start_agent()
     assert agent.stdin is not None
-    agent.stdin.write(encode(Configure(AgentSettings(server="demo"))))
+    agent.stdin.write(encode(Configure(AgentSettings())))
     agent.communicate(timeout=PATIENCE)
     assert agent.returncode == 0
 

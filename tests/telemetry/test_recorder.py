@@ -61,9 +61,10 @@ class Run:
         self.agents: list[subprocess.Popen[bytes]] = []
         self._written = tmp_path / "frames"
         self._program = program
-        agent = {"traces": SIGNAL, "metrics": SIGNAL, "prometheus_port": None, "resource": {}, "server": "demo"}
+        agent = {"traces": SIGNAL, "metrics": SIGNAL, "prometheus_port": None, "resource": {}}
         agent |= changes.pop("agent", {})
         choices: dict[str, Any] = {
+            "server": "demo",
             "parent_based": True,
             "ratio": 1.0,
             "span_environment": {},

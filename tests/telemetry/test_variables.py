@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thv.config.otlp_env import ALWAYS_KEPT, IGNORED, VARIABLES
+from thv.config.otlp_env import IGNORED, VARIABLES
 from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")
@@ -15,6 +15,13 @@ PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding=
 HEAD = "| variables | |\n|---|---|\n"
 
 EXPORTER = ("ENDPOINT", "INSECURE", "CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE", "HEADERS", "COMPRESSION")
+ALWAYS_KEPT = {
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": "thv's spans have no events",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "thv's spans have no events",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "thv's links have no attributes",
+}
+"""Limits that no span can exceed."""
+
 PROCESSOR = ("SCHEDULE_DELAY", "EXPORT_TIMEOUT", "MAX_QUEUE_SIZE", "MAX_EXPORT_BATCH_SIZE")
 
 SPECIFICATION = {

@@ -70,13 +70,6 @@ ASKS_FOR_NOTHING: Final = {
 }
 """The values with which some of them ask for what thv does anyway."""
 
-ALWAYS_KEPT: Final = {
-    "OTEL_SPAN_EVENT_COUNT_LIMIT": "thv's spans have no events",
-    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "thv's spans have no events",
-    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": "thv's links have no attributes",
-}
-"""Limits that no span can exceed."""
-
 
 def ignored(environ: Mapping[str, str]) -> list[str]:
     """One line that names the variables which have no effect; none if there are none."""

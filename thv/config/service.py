@@ -1,7 +1,6 @@
 """The settings of one section as the commands use them: get, set, unset, list and check, by name and as text.
 
-The section is data (`thv.config.settings.Section`), so `otel:` and `journal:` share every line of this. A part that
-wants its settings at run time calls `values(path, section)`.
+The section is data (`thv.config.settings.Section`), so `otel:` and `journal:` share every line of this.
 Promises: a setting is checked before the file is touched, and no secret is shown unasked. Raises SettingError for what
 the user asked and ConfigError for what the file says. What keeps a setting off besides the file is handed in as
 `refused`. Reading a plain file imports nothing slow, because `thv config otel get` is a fast command.
@@ -211,26 +210,6 @@ def problems(path: str) -> list[str]:
             except SettingError as error:
                 found[f"{path}:{entry.key.line}:{entry.key.column}: {error}"] = None
     return list(found)
-
-
-def values(path: str, section: Section) -> dict[str, Value | None]:
-    """Every setting of a section: the file's value, else the default, None where there is neither.
-
-    Raises:
-        ConfigError: as `get`.
-    """
-    read = value_reader(reader.read_text(path) or "", path)
-    return {name: _value(known, read(known)) for name, known in section.keys.items()}
-
-
-def _value(known: Setting, read: Read) -> Value | None:
-    if read[0] is not None or not known.default:
-        return read[0]
-    if known.kind == BOOLEAN:
-        return BOOLEANS[known.default]
-    from thv.config.setting_types import parse
-
-    return parse(known, known.default)
 
 
 def value_reader(text: str, path: str) -> Callable[[Setting], Read]:

@@ -216,9 +216,7 @@ def _named_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def create_tls_context(
-    ca_file: str | None = None, *, system: bool = True, strict: bool | None = None, environment: bool = True
-) -> ssl.SSLContext:
+def create_tls_context(ca_file: str | None = None, *, system: bool = True, environment: bool = True) -> ssl.SSLContext:
     """How a server's certificate is checked: by the system's authorities, by a file of the user's, or by both.
 
     Without any authority of the system, as in an image with a server and nothing else, those of `certifi` are used if
@@ -227,8 +225,6 @@ def create_tls_context(
     Args:
         ca_file: certificates of authorities to trust, in PEM form.
         system: trust the system's authorities, too; without `ca_file` they are always used.
-        strict: demand certificates that follow RFC 5280 to the letter, as CPython does since 3.13. Many authorities
-            that organisations made for themselves do not, so by default it is off where the user names one.
         environment: obey `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE`. Without it the compiled-in paths are
             used, as they are in a process without environment variables.
 
@@ -241,7 +237,8 @@ def create_tls_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        if strict or (strict is None and not named):
+        # As CPython does. Many authorities that organisations made for themselves do not follow RFC 5280 to the letter.
+        if not named:
             context.verify_flags |= ssl.VERIFY_X509_STRICT
     if environment and (key_log := os.environ.get("SSLKEYLOGFILE")):
         context.keylog_filename = key_log

@@ -15,7 +15,7 @@ from thv.core.net import hostname_of, is_loopback
 from thv.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     Refusal = tuple[int, str]
 
@@ -60,18 +60,16 @@ class HostPolicy:
         self._checks_host = "*" not in allowed_hosts and (is_loopback(host) or bool(allowed_hosts))
         self.decide = lru_cache(maxsize=MAX_DECISIONS)(self._decide)
 
-    def refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
-        """Why a request with these headers (names in lower case) is not served, or None when it is.
+    def _decide(self, host: bytes | None, origin: bytes | None) -> Refusal | None:
+        """Why a request with these values of `Host` and `Origin` is not served, or None when it is.
+
+        Args:
+            host: the value of `Host`; None if there is none, joined by commas if it was sent more than once.
+            origin: the same of `Origin`.
 
         Returns:
             An HTTP status and a sentence.
         """
-        hosts = [value for name, value in headers if name == b"host"]
-        origins = [value for name, value in headers if name == b"origin"]
-        return self.decide(b", ".join(hosts) if hosts else None, b", ".join(origins) if origins else None)
-
-    def _decide(self, host: bytes | None, origin: bytes | None) -> Refusal | None:
-        """The same from the two values; one that was sent more than once is joined by commas."""
         text = None if host is None else host.decode("latin-1")
         if text is None or not _HOST.fullmatch(text) or len(text) > MAX_NAME:
             return BAD_REQUEST, "the Host header must be given once, as a host name and perhaps a port"

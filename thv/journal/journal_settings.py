@@ -37,8 +37,6 @@ MAX_BYTES: Final = 64 << 20
 MAX_AGE_S: Final = 30 * 86_400
 """The defaults of the settings, which `thv.config.settings` has as text: reading that would cost every session."""
 
-FLAG: Final = "--no-journal"
-
 
 def journal_path() -> str:
     """Where the journal's file is, or would be.
@@ -67,13 +65,12 @@ class JournalSettings(Frozen):
     warnings: tuple[str, ...] = ()
 
 
-def resolve(environ: Mapping[str, str], path: str, *, disabled: bool = False) -> JournalSettings:
+def resolve(environ: Mapping[str, str], path: str) -> JournalSettings:
     """Ask every source.
 
     Args:
         environ: the environment of the process.
         path: the config file.
-        disabled: `--no-journal` was given.
     """
     warnings: list[str] = []
     bounds = _bounds(path, warnings)
@@ -81,9 +78,7 @@ def resolve(environ: Mapping[str, str], path: str, *, disabled: bool = False) ->
     refused = refusal(environ)
     mark = RememberedNo(OFF_MARK)
     remembered = mark.settle(refused=refused, in_file=False if reading.problem is not None else reading.value)
-    if disabled:
-        decision = False, FLAG
-    elif refused is not None:
+    if refused is not None:
         decision = False, refused
     elif reading.problem is not None:
         warnings.append(f"{reading.problem}; the journal is off until this is corrected")

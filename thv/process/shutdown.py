@@ -89,11 +89,6 @@ class ShutdownLadder:
         """Whether the server was sent any signal, a client's or ours."""
         return self._handed_on or self._stage > INPUT_CLOSED
 
-    @property
-    def was_killed(self) -> bool:
-        """Whether SIGKILL was sent."""
-        return self._stage in {KILLED, GIVEN_UP}
-
     def close_input(self) -> None:
         """The client will send nothing more: the server sees that, too."""
         if self._stage < INPUT_CLOSED:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-Attribute: TypeAlias = "str | int | float | bool | list[Any] | dict[str, Any] | None"
-"""The value of a span's attribute: JSON."""
-
 LENGTH_BYTES = 4
 """Bytes of the length before each body, little-endian."""
 
@@ -58,7 +55,6 @@ class AgentSettings(Struct, array_like=True, frozen=True):
     resource: dict[str, str] = {}
     export_interval_s: float = 60.0
     debug: bool = False
-    server: str = ""
     temporality: Literal["cumulative", "delta", "lowmemory"] = "cumulative"
     prometheus_host: str = "127.0.0.1"
     linger_s: float = 60.0

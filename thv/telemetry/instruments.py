@@ -83,12 +83,3 @@ INSTRUMENTS: Final = {
     )
 }
 """Every instrument, by its name."""
-
-
-def prometheus_name(instrument: Instrument) -> str:
-    """The name of an instrument in Prometheus, without the suffixes of its samples.
-
-    As the SDK's exporter makes it ("Prometheus and OpenMetrics Compatibility").
-    """
-    name = instrument.name.replace(".", "_")
-    return f"{name}_seconds" if instrument.unit == "s" else name

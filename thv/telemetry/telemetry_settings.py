@@ -103,6 +103,7 @@ class TelemetrySettings:
         self,
         agent: dict[str, Any],
         *,
+        server: str,
         parent_based: bool,
         ratio: float,
         span_environment: dict[str, str],
@@ -119,7 +120,7 @@ class TelemetrySettings:
         self.propagate = propagate
         self.extract = extract
         self.legacy_attributes = legacy_attributes
-        self.server: str = agent["server"]
+        self.server = server
         self.tracing: bool = agent["traces"] is not None
         self.metrics: bool = agent["metrics"] is not None or agent["prometheus_port"] is not None
 
@@ -168,12 +169,12 @@ def resolve(
         "resource": _resource(values, server),
         "export_interval_s": interval / 1000 if interval else INTERVAL_S,
         "debug": debug,
-        "server": server,
         "temporality": values.get("temporality") or "cumulative",
         "linger_s": max(LEAST_LINGER_S, interval / 1000 if interval else INTERVAL_S),
     }
     settings = TelemetrySettings(
         agent,
+        server=server,
         parent_based=values["parent-based"],
         ratio=values["sampling-rate"],
         span_environment={name: _readable(environ[name]) for name in values["env-vars"] or () if name in environ},

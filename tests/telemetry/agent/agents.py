@@ -114,7 +114,6 @@ def to(url: str, **changes: Any) -> AgentSettings:
         traces=Signal(f"{url}/v1/traces", **changes),
         metrics=Signal(f"{url}/v1/metrics", **changes),
         resource={"service.name": "thv-demo"},
-        server="demo",
     )
 
 

@@ -18,12 +18,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.collector import free_port, wait_for_listener
+from tests.prometheus_names import prometheus_name
 from tests.sink import PATIENCE
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, AgentProcess, calls, durations, snapshot
 from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
 from thv.telemetry.frames import AgentSettings, HistogramPoint, SumPoint
-from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, prometheus_name
+from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS
 
 if TYPE_CHECKING:
     from pathlib import Path

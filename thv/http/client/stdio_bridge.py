@@ -54,7 +54,6 @@ class LineInput:
         self._loop = asyncio.get_running_loop()
         self._room = threading.Condition()
         self._held = 0
-        self.taken = 0
 
     def start(self) -> None:
         """Begin to read. The thread is not waited for: nothing but the client can end its read."""
@@ -70,7 +69,6 @@ class LineInput:
         splitter = LineSplitter()
         try:
             while chunk := self._read():
-                self.taken += 1
                 for line in splitter.feed(chunk):
                     self._hand(line)
             rest = splitter.finish()

@@ -66,7 +66,6 @@ class Rejected(Struct, frozen=True):
     """The server took nothing of a request, for a reason that can be mended; `body` is its error."""
 
     body: bytes
-    is_expired: bool
 
 
 class NotStreamableError(Exception):
@@ -251,9 +250,9 @@ class StreamableHttp:
             if status in LEGACY_STATUSES and not exchange.silent and not is_modern_error(code):
                 raise NotStreamableError(problem, body)
         elif session is not None and is_expired(status, session, body):
-            return Rejected(body, is_expired=True)
+            return Rejected(body)
         if code == HEADER_MISMATCH and sent.is_modern and sent.method == "tools/call":
-            return Rejected(body, is_expired=False)
+            return Rejected(body)
         if await self.explained(exchange, body):
             if status in TOLD_STATUSES:
                 self._warn(problem.sentence)
