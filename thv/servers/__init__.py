@@ -1,1 +1,5 @@
-"""What SERVER means on the command line: a launch spec from a name, uvx://, npx://, a path or a command."""
+"""What SERVER means on the command line.
+
+A name, uvx://, npx://, docker://, a path or a command become a launch spec; an http:// or https:// URL becomes a remote
+spec.
+"""

@@ -25,7 +25,8 @@ class LaunchSpec(Frozen):
         env: the complete environment of the child.
         cwd: the child's working directory; None means thv's own.
         is_demo: the calls are counted and shown, and never sent: they are no real usage.
-        runner: ``uvx`` or ``npx`` when the server is a package that one of them fetches and starts.
+        runner: what fetches the server and starts it: ``uvx`` or ``npx`` for a package, the container tool (such as
+            ``docker``) for an image. None where nothing has to be fetched.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """What SERVER means on the command line, decided once: the words become a launch spec.
 
-A server is a name of the registry, ``uvx://PACKAGE[@VERSION]``, ``npx://PACKAGE[@VERSION]``, the path of an executable,
-or, without SERVER, any command. Nothing is started and nothing is fetched here. This module is loaded before the server
-is started: what only an error needs is imported when the error happens.
+A server is a name of the registry, ``uvx://PACKAGE[@VERSION]``, ``npx://PACKAGE[@VERSION]``, ``docker://IMAGE[:TAG]``,
+the path of an executable, or, without SERVER, any command. Nothing is started and nothing is fetched here. This module
+is loaded before the server is started: what only an error or a container needs is imported then.
 """
 
 from __future__ import annotations

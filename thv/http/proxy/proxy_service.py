@@ -48,8 +48,6 @@ def free_port() -> int:
 
 def told_where_to_listen(spec: LaunchSpec, transport: str, port: int) -> LaunchSpec:
     """The server, told by the variables that servers read which port is its own (as ToolHive tells them)."""
-    from thv.servers.launch_spec import LaunchSpec
-
     where = {
         "MCP_TRANSPORT": transport,
         "MCP_HOST": LOOPBACK,
@@ -58,15 +56,8 @@ def told_where_to_listen(spec: LaunchSpec, transport: str, port: int) -> LaunchS
         "FASTMCP_PORT": str(port),
         "PORT": str(port),
     }
-    return LaunchSpec(
-        name=spec.name,
-        executable=spec.executable,
-        argv=tuple(word.replace(PORT_IN_ARGUMENTS, str(port)) for word in spec.argv),
-        env={**spec.env, **where},
-        cwd=spec.cwd,
-        is_demo=spec.is_demo,
-        runner=spec.runner,
-    )
+    argv = tuple(word.replace(PORT_IN_ARGUMENTS, str(port)) for word in spec.argv)
+    return spec.replace(argv=argv, env={**spec.env, **where})
 
 
 def local_target(transport: str, port: int) -> ProxyTarget:
