@@ -106,7 +106,7 @@ function __thv_look -S # COMMAND: what may follow it
         case 'doctor'
             set flags \
                 '--start'\t'Start each server as its client would, and ask it' \
-                '--timeout=nothing'\t'Give up on a server after SECONDS' \
+                '--timeout=nothing'\t'With --start: give up on a server after SECONDS; by default 60' \
                 '--project=directory'\t'Where to look for the files of a project' \
                 '--format=text/json'\t'How to print the answer' \
                 '--help,-h'\t'Show this message and exit'
@@ -131,7 +131,7 @@ function __thv_look -S # COMMAND: what may follow it
             set flags \
                 '--since=nothing'\t'Since TIME: 1h, 7d, or a date' \
                 '--html=file'\t'Write one page with plots to FILE; - for stdout' \
-                '--format=text/json'\t'How to print it' \
+                '--format=text/json'\t'How to print it; by default as text' \
                 '--help,-h'\t'Show this message and exit'
             set places server
         case 'why'

@@ -117,7 +117,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @()
         flags = @(
             @('--start', 'Start each server as its client would, and ask it'),
-            @('--timeout=nothing', 'Give up on a server after SECONDS'),
+            @('--timeout=nothing', 'With --start: give up on a server after SECONDS; by default 60'),
             @('--project=directory', 'Where to look for the files of a project'),
             @('--format=text/json', 'How to print the answer'),
             @('--help,-h', 'Show this message and exit')
@@ -155,7 +155,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         flags = @(
             @('--since=nothing', 'Since TIME: 1h, 7d, or a date'),
             @('--html=file', 'Write one page with plots to FILE; - for stdout'),
-            @('--format=text/json', 'How to print it'),
+            @('--format=text/json', 'How to print it; by default as text'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('server')

@@ -112,3 +112,13 @@ def test_the_command_line_does_not_load_the_operator() -> None:
     code = "import sys, thv.cli.app; print([name for name in sys.modules if name.split('.')[0] in ('kopf', 'aiohttp')])"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["--debug", "operator", "run"], ["operator", "run", "--debug"]])
+def test_debug_is_heard_on_either_side_of_the_command(
+    words: list[str], runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(logs, "log_to_stderr", lambda *, debug: asked.append(debug))
+    assert main([*words, "--all-namespaces", "--thv-image", "i"]) == 0
+    assert (asked, len(runs)) == ([True], 1)

@@ -108,7 +108,7 @@ def test_a_target_that_is_none_is_refused_in_one_line(uri: str, problem: str, re
         (["run", "demo", "--transport", "sse"], "the demo server speaks stdio only"),
         (["run", "--transport", "sse", "--target-port", "x", "--", "true"], "--target-port x: a port is a number"),
         (["run", "--transport", "sse", "--shared", "--", "true"], "the server keeps its own sessions"),
-        (["run", "--transport", "sse", "--session-ttl", "5", "--", "true"], "are for servers on stdio"),
+        (["run", "--transport", "sse", "--session-ttl", "5", "--", "true"], "--session-ttl is for servers on stdio"),
         (["proxy", "x", "--target-uri", "http://h/", "--port", "77777"], "--port 77777: a port is a number"),
         (["proxy", "x", "--target-uri", "http://h/", "--port=-1"], "--port -1: a port is a number"),
         (["run", "--target-port", "1", "--", "true"], "--target-port"),

@@ -167,8 +167,11 @@ def run_doctor(
     *,
     start: Annotated[bool, typer.Option("--start", help="Start each server as its client would, and ask it.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", help="Give up on a server after SECONDS.")
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", help="With --start: give up on a server after SECONDS; by default 60."
+        ),
+    ] = None,
     project: client.Project = client.HERE,
     output: client.Format = "text",
 ) -> int:

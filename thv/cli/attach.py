@@ -11,16 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thv.cli.extras import HTTP_EXTRA, require
 from thv.cli.instrumented_run import resolve_options
-from thv.cli.run_over_http import HTTP_EXTRA, require_http, serve_backends
+from thv.cli.run_over_http import serve_backends
 from thv.core.console import warn
-from thv.core.installation import missing_extra
 from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thv.instrumentation.instrumentation import MakeAnalytics
+
+EXTRAS = ("operator", HTTP_EXTRA)
 
 
 def attach(
@@ -53,14 +55,12 @@ def attach(
     Raises:
         ThvError: it cannot run.
     """
-    require_http()
-    try:
-        from thv.operator.attach.websocket_link import open_link
-    except ModuleNotFoundError:
-        raise missing_extra("attaching", "operator", HTTP_EXTRA) from None
+    require("httptools", "attaching", *EXTRAS)
+    require("aiohttp", "attaching", *EXTRAS)
     from thv.http.app.front_service import FrontOptions
     from thv.operator.attach.attach_target import ApiServer, AttachTarget
     from thv.operator.attach.container_backend import AttachedServer
+    from thv.operator.attach.websocket_link import open_link
 
     front = FrontOptions(
         proxy_port,

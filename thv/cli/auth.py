@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from thv.cli.extras import HTTP_EXTRA, require
 from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
 from thv.core.console import warn
@@ -101,7 +102,6 @@ def login(
 
     from thv.auth.browser import can_open
     from thv.auth.metadata import is_scope
-    from thv.core.installation import missing_extra
     from thv.servers.remote_spec import may_log_in, read_secret, resolve_remote
 
     spec = resolve_remote(url, environ={}, ca_file=ca_file)
@@ -111,10 +111,7 @@ def login(
         raise UsageError("--scope takes names that are separated by single blanks")
     if client_secret_file is not None and client_id is None:
         raise UsageError("--client-secret-file goes with --client-id")
-    try:
-        import httpx  # noqa: F401  is it there?
-    except ImportError as error:
-        raise missing_extra("logging in", "http") from error
+    require("httpx", "logging in", HTTP_EXTRA)
     from thv.auth.login_options import LOGIN_TIMEOUT_S, LoginOptions
 
     options = LoginOptions(

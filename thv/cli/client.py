@@ -162,17 +162,23 @@ def files_of(clients: Sequence[str] | None, project: str) -> list[ClientFile]:
     """The files that the command line asks for.
 
     Raises:
-        UsageError: a word is neither a client nor a file.
+        UsageError: a word is neither a client nor a file, or a project is named for files.
         ThvError: the project is no folder, or a client has no file.
     """
+    from thv.clients.catalog import BY_NAME
     from thv.clients.client_files import Machine, find, named
-    from thv.errors import ThvError
+    from thv.errors import ThvError, UsageError
 
     folder = Path(project)
     if not folder.is_dir():
         raise ThvError(f"--project {project}: no such folder")
     machine = Machine.this()
-    return named(clients, machine, folder) if clients else find(machine, folder)
+    if not clients:
+        return find(machine, folder)
+    files = named(clients, machine, folder)
+    if project != HERE and not any(word.lower() in BY_NAME for word in clients):
+        raise UsageError("--project is for clients, and only files are named; leave it out")
+    return files
 
 
 def short(path: Path) -> str:

@@ -18,17 +18,30 @@ if TYPE_CHECKING:
 
     from thv.doctor.findings import FileFindings, Finding, ServerReport
 
+START_TIMEOUT_S = 60.0
+"""Seconds that a server has to start unless --timeout says otherwise."""
 
-def doctor(clients: Sequence[str] | None, *, project: str, start: bool, timeout: float, output: str) -> int:
+
+def doctor(clients: Sequence[str] | None, *, project: str, start: bool, timeout: float | None, output: str) -> int:
     """Examine, show, and return the exit code: 1 if anything is wrong.
 
+    Args:
+        clients: clients or their files; None for all that are found.
+        project: the folder of a project.
+        start: start each server, too.
+        timeout: seconds for each start; None for `START_TIMEOUT_S`.
+        output: ``text`` or ``json``.
+
     Raises:
-        UsageError: the timeout is no time.
+        UsageError: the timeout is no time, or nothing is started.
         ThvError: what is to be examined is not there.
     """
     from thv.doctor.examination import examine
     from thv.errors import UsageError
 
+    if timeout is not None and not start:
+        raise UsageError("--timeout is for --start; see thv doctor --help")
+    timeout = START_TIMEOUT_S if timeout is None else timeout
     if not 0 < timeout < float("inf"):
         raise UsageError("--timeout must be a number of seconds above 0; see thv doctor --help")
     files = files_of(clients, project)

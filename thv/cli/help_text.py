@@ -52,6 +52,17 @@ class Command(TyperCommand):
                 formatter.write_dl(sections[heading])
 
 
+def given_options(context: typer.Context) -> list[str]:
+    """The options that the command line of a command gives, by their flags."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.param_type_name == "option"
+        and (source := context.get_parameter_source(str(parameter.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
+
+
 def listed(title: str, rows: Sequence[tuple[str, str]]) -> str:
     """A paragraph of help that keeps its line breaks: what one can type, and what it means."""
     width = max(len(typed) for typed, _ in rows)

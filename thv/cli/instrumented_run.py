@@ -8,6 +8,7 @@ from __future__ import annotations
 from thv.cli.resolve_telemetry import resolve_telemetry, usage_analytics
 from thv.core.console import warn
 from thv.core.frozen import Frozen
+from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,12 +84,25 @@ def resolve_options(
     )
 
 
+def journal_option(server: str, *, no_journal: bool, journal_capture: bool) -> tuple[str, bool] | None:
+    """What ``--no-journal`` and ``--journal-capture`` come to: the `journal` of `InstrumentationOptions`.
+
+    Raises:
+        UsageError: both were given.
+    """
+    if no_journal and journal_capture:
+        raise UsageError("--no-journal and --journal-capture exclude each other")
+    return None if no_journal else (server, journal_capture)
+
+
 class InstrumentedRun:
-    """Makes the instrumentation of a run over HTTP, and closes it when the run is over. Enter it on the main thread.
+    """Makes the instrumentation of a run on asyncio, and closes it when the run is over. Enter it on the main thread.
+
+    A plain session on stdio makes its own, on a side thread: see `thv.stdio_session`.
 
     Args:
         options: what to observe.
-        transport: how clients reach the server: `streamable-http` or `sse`.
+        transport: as for `Instrumentation`.
 
     Attributes:
         instrumentation: there once the block is entered.

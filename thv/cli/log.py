@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from thv.cli.help_text import listed
+from thv.cli.help_text import given_options, listed
 from thv.cli.output import answer
 from thv.core.console import warn
 from thv.errors import UsageError
@@ -45,6 +45,7 @@ EPILOG = listed(
 
 
 def log(
+    context: typer.Context,
     server: Annotated[
         str | None, typer.Argument(metavar="SERVER", help="Only calls of SERVER; `clear` empties the journal.")
     ] = None,
@@ -71,7 +72,7 @@ def log(
     from thv.journal.time_range import parse_since
 
     if server == CLEAR:
-        if follow or failed or tool or since or count is not None or all_methods:
+        if given_options(context):
             raise UsageError("thv log clear takes no options; see thv log --help")
         _clear()
         return

@@ -13,14 +13,15 @@ from thv.cli.mcp_arguments import tool_arguments
 from thv.cli.mcp_options import JSON
 from thv.cli.mcp_output import has_failed, input_schema, print_json, print_result, print_tools
 from thv.cli.mcp_session import run_session
-from thv.cli.run_remote import refuse_remote_options, resolve_remote_request
+from thv.cli.refused_options import refusal
+from thv.cli.run_options import REMOTE
+from thv.cli.run_remote import resolve_remote_request
 from thv.core.console import warn
 from thv.core.frozen import Frozen
 from thv.core.printable import one_line
 from thv.errors import ThvError, UsageError
 from thv.mcp_client.protocol import JsonRpcError, McpClientError
-from thv.servers.remote_spec import is_remote
-from thv.servers.resolve import IMAGE, resolve
+from thv.servers.resolve import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,9 +107,10 @@ class _Start(Frozen):
 
 def _check(request: RunRequest) -> _Start:
     """Resolve the server here first, so that a mistake is reported once and nothing is started."""
-    if is_remote(request.server):
+    if unsuited := request.unsuited():
+        raise refusal(unsuited, request)
+    if request.way() == REMOTE:
         return _Start(resolve_remote_request(request).name, may_download=False)
-    refuse_remote_options(request)
     spec = resolve(
         request.server,
         request.args,
@@ -120,9 +122,8 @@ def _check(request: RunRequest) -> _Start:
         network=request.network,
         volume=request.volume,
     )
-    downloads = spec.runner is not None or str(request.server).startswith(IMAGE)
-    hint = f" ({spec.runner or 'the container runtime'} may be downloading it)" if downloads else ""
-    return _Start(f"{spec.name}{hint}", may_download=downloads)
+    hint = "" if spec.runner is None else f" ({spec.runner} may be downloading it)"
+    return _Start(f"{spec.name}{hint}", may_download=spec.runner is not None)
 
 
 def _warn_if_there_is_no_such_tool(session: ClientSession, tool: str) -> None:

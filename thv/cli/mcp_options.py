@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from thv.cli.option_table import Option, WordParser
-from thv.cli.run_options import BY_FLAG, RunRequest, all_options, check_settings, option_finder
+from thv.cli.option_table import Option, WordParser, check_settings, option_finder
+from thv.cli.run_options import BY_FLAG, RunRequest, all_options
 from thv.core.frozen import Frozen
 from thv.core.printable import printable, replace_surrogates
 from thv.errors import UsageError

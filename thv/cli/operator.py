@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from thv.cli import commands
+from thv.cli.extras import require
 from thv.cli.help_text import Command, Group, listed
-from thv.core.installation import missing_extra
 from thv.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-NEEDED = "kopf"
-"""What the extra brings."""
 
 IMAGE_VARIABLE = "THV_OPERATOR_IMAGE"
 """Names thv's image where the operator runs in it: a pod cannot ask which image it is."""
@@ -48,6 +45,7 @@ def operator() -> None:
     ),
 )
 def run(
+    context: typer.Context,
     *,
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", help="Look after the MCPServers of the whole cluster.")
@@ -87,12 +85,7 @@ def run(
     image = image or os.environ.get(IMAGE_VARIABLE)
     if not image:
         raise UsageError(f"which image is thv's? say it by --thv-image or {IMAGE_VARIABLE}")
-    try:
-        import kopf  # noqa: F401  the extra's face
-    except ImportError as error:
-        if not (error.name or "").startswith(NEEDED):
-            raise
-        raise missing_extra("the operator", "operator") from error
+    require("kopf", "the operator", "operator")
     import asyncio
 
     from thv.operator.controller import Run, operate
@@ -101,7 +94,7 @@ def run(
 
     enabled = usage_analytics_enabled == "true" and commands.analytics_refused(os.environ) is None
     options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
-    log_to_stderr(debug=debug)
+    log_to_stderr(debug=debug or bool(context.find_root().params.get("debug")))
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
 
 

@@ -10,9 +10,12 @@ from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HELP_FLAGS = ("-h", "--help")
+
+OTEL = "--otel-"
+"""What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
 
 
 class Option:
@@ -27,9 +30,11 @@ class Option:
         multiple: may be given several times.
         heading: what it stands under in ``--help``, or None for the heading of all the rest.
         setting: the setting of the user's telemetry that it gives for this run, or None.
+        ways: the ways to run a server in which it has an effect, of `thv.cli.run_options`; None for those of its
+            heading.
     """
 
-    __slots__ = ("bare", "choices", "flags", "heading", "help", "metavar", "multiple", "setting")
+    __slots__ = ("bare", "choices", "flags", "heading", "help", "metavar", "multiple", "setting", "ways")
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class Option:
         setting: str | None = None,
         choices: tuple[str, ...] = (),
         bare: str | None = None,
+        ways: tuple[str, ...] | None = None,
     ) -> None:
         self.bare = bare
         self.choices = choices
@@ -50,6 +56,7 @@ class Option:
         self.metavar = metavar
         self.multiple = multiple
         self.heading = heading
+        self.ways = ways
 
     @property
     def name(self) -> str:
@@ -58,7 +65,7 @@ class Option:
 
 
 class ParsedWords:
-    """What a command line says, before anybody knows what it means.
+    """What a command line says, before it is interpreted.
 
     Attributes:
         values: the value of each option given, by its name: True, a text, or a list of texts.
@@ -115,9 +122,7 @@ class WordParser:
                 parsed.places.append(word)
         return parsed
 
-    def _take(  # noqa: C901  one option, and each kind of it has its branch
-        self, parsed: ParsedWords, words: Sequence[str], position: int
-    ) -> int:
+    def _take(self, parsed: ParsedWords, words: Sequence[str], position: int) -> int:
         """Read the option before `position`; returns the position after its value."""
         word = words[position - 1]
         flag, given, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
@@ -140,8 +145,7 @@ class WordParser:
                 raise UsageError(f"option {flag} needs a value: {flag} {option.metavar}")
             value = words[position]
             position += 1
-        if option.choices and value not in option.choices:
-            raise UsageError(f"{flag} cannot be {value!r}: write {_either(option.choices)}{self.see_help}")
+        self._check(option, flag, value)
         if option.setting is not None:
             before = parsed.settings.get(option.setting) if option.multiple else None
             parsed.settings[option.setting] = value if before is None else f"{before},{value}"
@@ -153,6 +157,13 @@ class WordParser:
             parsed.values[option.name] = value
         return position
 
+    def _check(self, option: Option, flag: str, value: str) -> None:
+        """Raise `UsageError` if the option cannot have this value, as far as its row says."""
+        if option.choices and value not in option.choices:
+            raise UsageError(f"{flag} cannot be {value!r}: write {_either(option.choices)}{self.see_help}")
+        if not value and not option.multiple and option.setting is None and option.bare is None:
+            raise UsageError(f"the value of {flag} is empty: write {flag} {option.metavar}{self.see_help}")
+
     def _nearest(self, flag: str) -> str:
         from difflib import get_close_matches
 
@@ -162,3 +173,41 @@ class WordParser:
 
 def _either(choices: Sequence[str]) -> str:
     return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def option_finder(by_flag: Mapping[str, Option]) -> Callable[[str], Option | None]:
+    """Finds the option of a flag, one of the user's telemetry too; those are made only if one is looked for."""
+
+    def find(flag: str) -> Option | None:
+        if not flag.startswith(OTEL):
+            return by_flag.get(flag)
+        return next((option for option in otel_options() if flag in option.flags), None)
+
+    return find
+
+
+def otel_options() -> list[Option]:
+    """The options of the user's telemetry: one for each of its settings."""
+    from thv.cli.otel_options import YOUR_TELEMETRY, rows
+
+    return [
+        Option(OTEL + name, text=text, metavar=metavar, multiple=multiple, heading=YOUR_TELEMETRY, setting=name)
+        for name, text, metavar, multiple in rows()
+    ]
+
+
+def check_settings(otel: Mapping[str, str], see_help: str) -> None:
+    """Check what the options give settings of the user's telemetry.
+
+    Raises:
+        UsageError: a setting cannot be that.
+    """
+    if not otel:
+        return
+    from thv.config.effective_settings import parse_flags
+    from thv.errors import SettingError
+
+    try:
+        parse_flags(otel)
+    except SettingError as error:
+        raise UsageError(f"{OTEL}{error}{see_help}") from None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thv.cli.instrumented_run import InstrumentedRun, resolve_options
-from thv.cli.run_over_http import HTTP_EXTRA
+from thv.cli.extras import HTTP_EXTRA, require
+from thv.cli.instrumented_run import InstrumentedRun, journal_option, resolve_options
 from thv.core.console import warn
-from thv.core.installation import missing_extra
 from thv.errors import UsageError
 from thv.process.server_process import ensure_standard_descriptors
 
@@ -31,7 +30,7 @@ def proxy(request: ProxyRequest, *, make_analytics: MakeAnalytics | None = None)
     Raises:
         ThvError: it cannot run.
     """
-    _require_http()
+    require("httptools", "serving over HTTP", HTTP_EXTRA)
     ensure_standard_descriptors()  # now, or what is opened first takes the place of a closed one
     from thv.http.event_loop import run_on_the_fastest_loop
     from thv.http.proxy.proxy_service import checked_port, serve
@@ -43,7 +42,7 @@ def proxy(request: ProxyRequest, *, make_analytics: MakeAnalytics | None = None)
         request.name,
         request.otel,
         debug=request.debug,
-        journal=None if request.no_journal else (request.name, request.journal_capture),
+        journal=journal_option(request.name, no_journal=request.no_journal, journal_capture=request.journal_capture),
         make_analytics=make_analytics,
     )
     if options.telemetry is not None and options.telemetry.propagate:
@@ -66,26 +65,17 @@ def run_behind_proxy(request: RunRequest, spec: LaunchSpec, options: Instrumenta
     Raises:
         ThvError: it cannot run.
     """
-    _require_http()
+    require("httptools", "serving over HTTP", HTTP_EXTRA)
     from thv.http.event_loop import run_on_the_fastest_loop
     from thv.http.process_backend import ProcessBackend
     from thv.http.proxy.proxy_service import checked_port, free_port, local_target, serve_with, told_where_to_listen
 
-    transport = request.transport or "stdio"
-    if transport == "stdio":
-        raise UsageError("--target-port is for a server that speaks HTTP: give --transport streamable-http, too")
-    if request.shared or request.max_sessions or request.session_ttl:
-        raise UsageError(
-            f"--shared, --max-sessions and --session-ttl are for servers on stdio; with --transport {transport} the "
-            "server keeps its own sessions"
-        )
-    if request.auth_token_file:
-        raise UsageError(f"--auth-token-file is for servers on stdio; --transport {transport} passes Authorization on")
+    transport = request.served_transport()
     if spec.is_demo:
         raise UsageError(f"the demo server speaks stdio only: leave --transport {transport} out")
     if options.telemetry is not None and options.telemetry.propagate:
         raise UsageError(f"--otel-propagate changes messages; with --transport {transport} they pass as they are")
-    port = checked_port(request.target_port, "--target-port") if request.target_port else 0
+    port = checked_port(request.target_port, "--target-port") if request.target_port is not None else 0
     port = port or free_port()
     with InstrumentedRun(options, transport) as run:
         made = _make_proxy(
@@ -93,7 +83,7 @@ def run_behind_proxy(request: RunRequest, spec: LaunchSpec, options: Instrumenta
             local_target(transport, port),
             request,
             host=request.host or "127.0.0.1",
-            port=checked_port(request.proxy_port, "--proxy-port") if request.proxy_port else 0,
+            port=checked_port(request.proxy_port, "--proxy-port") if request.proxy_port is not None else 0,
         )
         backend = ProcessBackend(told_where_to_listen(spec, transport, port))
         return run_on_the_fastest_loop(
@@ -124,10 +114,3 @@ def _make_proxy(
     )
     run.activity = lambda: made.passed
     return made
-
-
-def _require_http() -> None:
-    try:
-        import httptools  # noqa: F401  is it there?
-    except ModuleNotFoundError:
-        raise missing_extra("HTTP", HTTP_EXTRA) from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from thv.cli.option_table import Option, WordParser
-from thv.cli.run_options import BY_FLAG, NO_SETTINGS, all_options, check_settings, option_finder
+from thv.cli.option_table import Option, WordParser, check_settings, option_finder
+from thv.cli.run_options import BY_FLAG, NO_SETTINGS, all_options
 from thv.core.frozen import Frozen
 from thv.errors import UsageError
 

@@ -13,7 +13,7 @@ from thv.cli.help_text import listed
 from thv.cli.log import has_colour, why_nothing
 from thv.cli.output import answer
 from thv.core.console import warn
-from thv.errors import ThvError
+from thv.errors import ThvError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +41,9 @@ def report(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots to FILE; - for stdout.")
     ] = None,
-    output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")] = "text",
+    output: Annotated[
+        Literal["text", "json"] | None, typer.Option("--format", help="How to print it; by default as text.")
+    ] = None,
 ) -> None:
     """Sum up the calls by server and tool.
 
@@ -53,6 +55,8 @@ def report(
     from thv.journal.report_data import make_report
     from thv.journal.time_range import parse_since
 
+    if html is not None and output is not None:
+        raise UsageError("--html and --format exclude each other; see thv report --help")
     now_us = time.time_ns() // 1000
     reader = JournalReader(journal_path())
     found = make_report(reader, parse_since(since, now_us), now_us, server=server)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from thv.cli.option_table import OTEL
 from thv.errors import ConfigError, ThvError
 
 TYPE_CHECKING = False
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from thv.telemetry.telemetry_settings import TelemetrySettings
+
+ENDPOINTS = ("endpoint", "traces.endpoint", "metrics.endpoint")
+"""The values that say where telemetry is sent."""
 
 
 def resolve_telemetry(
@@ -62,10 +66,22 @@ def resolve_telemetry(
         debug=debug,
     )
     if settings is None:
+        further += _without_effect(otel, further, "no endpoint is set, and nothing asks for Prometheus metrics")
         return None, warnings + further
+    if flags.get("insecure") and not any("://" not in str(values.get(name) or "://") for name in ENDPOINTS):
+        further.append(f"{OTEL}insecure changes nothing: it is for an endpoint without http:// or https://")
     if (lack := missing(settings.agent)) is not None:
         raise ThvError(lack)
     return settings, warnings + further + otlp_env.ignored(environ)
+
+
+def _without_effect(otel: Mapping[str, str], said: list[str], reason: str) -> list[str]:
+    """A warning of the options that change nothing because the user's telemetry is off, unless one was `said`."""
+    flags = [f"{OTEL}{name}" for name in otel if name != "usage-analytics-enabled"]
+    flags = [flag for flag in flags if not any(flag in line for line in said)]
+    if not flags or (said and f"{OTEL}endpoint" in flags):
+        return []
+    return [f"{', '.join(flags)} {'changes' if len(flags) == 1 else 'change'} nothing: {reason}"]
 
 
 def usage_analytics(otel: Mapping[str, str]) -> bool | None:

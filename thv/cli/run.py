@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.cli.run_options import ON_STDIO, PROXIED, REMOTE, SERVED
 from thv.core.console import report, report_unexpected, warn
 from thv.errors import ThvError
 from thv.process.server_process import ensure_standard_descriptors
@@ -46,10 +47,12 @@ def run(
         The exit code of the server, 128 + N if signal N ended it, or that of the error that was reported.
     """
     try:
-        if request.proxy_port is None and request.transport in {None, "stdio"}:
+        _refuse_unsuited(request)
+        way = request.way()
+        if way in {ON_STDIO, REMOTE}:
             _require_stdout()
         ensure_standard_descriptors()  # now, or what is opened first takes the place of a closed one
-        if _is_remote(request):
+        if way == REMOTE:
             from thv.cli.run_remote import run_remote
 
             return run_remote(request, _own_command(), make_analytics=make_analytics)
@@ -67,16 +70,14 @@ def run(
         options = request.resolve_options(
             spec.name, is_demo=spec.is_demo, server_environ=spec.env, make_analytics=make_analytics
         )
-        _refuse_supervision(request)
-        if request.transport not in {None, "stdio"} or request.target_port is not None:
+        if way == PROXIED:
             from thv.cli.proxy import run_behind_proxy
 
             return run_behind_proxy(request, spec, options)
-        if request.proxy_port is not None:
+        if way == SERVED:
             from thv.cli.run_over_http import serve
 
             return serve(request, spec, options)
-        _refuse_http_options(request)
         if os.isatty(0):
             warn(_introduction(spec, request))
         if request.restart is not None or request.call_timeout is not None:
@@ -102,22 +103,12 @@ def run(
         return report_unexpected(error, debug=request.debug)
 
 
-def _is_remote(request: RunRequest) -> bool:
-    """Whether SERVER is a URL.
+def _refuse_unsuited(request: RunRequest) -> None:
+    """Raise `UsageError` if an option has no effect in the way the server is run, so that none is silently ignored."""
+    if unsuited := request.unsuited():
+        from thv.cli.refused_options import refusal
 
-    Raises:
-        UsageError: it is not, and an option is for remote servers only.
-    """
-    if request.server is not None and "://" in request.server:
-        from thv.servers.remote_spec import is_remote
-
-        if is_remote(request.server):
-            return True
-    if request.header or request.header_file or request.bearer_token_file or request.ca_file:
-        from thv.cli.run_remote import refuse_remote_options
-
-        refuse_remote_options(request)
-    return False
+        raise refusal(unsuited, request)
 
 
 def _require_stdout() -> None:
@@ -128,18 +119,6 @@ def _require_stdout() -> None:
         raise ThvError("stdout is closed, and the client reads the server's messages there") from None
 
 
-HTTP_CLIENT_OPTIONS = (
-    "--host",
-    "--shared",
-    "--max-sessions",
-    "--session-ttl",
-    "--allowed-origins",
-    "--allowed-hosts",
-    "--auth-token-file",
-    "--no-auth",
-)
-
-
 def _journal_failure(request: RunRequest, error: ThvError) -> None:
     """Let `thv why` tell of a server that could not be started; wrong words and settings are not a server's end."""
     from thv.errors import ConfigError, SettingError, UnknownServerError, UsageError
@@ -148,28 +127,7 @@ def _journal_failure(request: RunRequest, error: ThvError) -> None:
         return
     from thv.journal import failed_launch
 
-    failed_launch.keep(request.display_name(), error)
-
-
-def _refuse_supervision(request: RunRequest) -> None:
-    """Refuse to watch a server that has no client on stdio: nothing would do it."""
-    over_http = request.proxy_port is not None or request.transport not in {None, "stdio"}
-    if over_http and (request.restart is not None or request.call_timeout is not None):
-        from thv.errors import UsageError
-
-        raise UsageError(
-            "--restart and --call-timeout are for a client on stdio; leave --proxy-port and --transport out"
-        )
-
-
-def _refuse_http_options(request: RunRequest) -> None:
-    """Refuse options that only apply to clients over HTTP, so that none is silently ignored."""
-    given = [flag for flag in HTTP_CLIENT_OPTIONS if getattr(request, flag.removeprefix("--").replace("-", "_"))]
-    if given:
-        from thv.errors import UsageError
-
-        verb = "is" if len(given) == 1 else "are"
-        raise UsageError(f"{', '.join(given)} {verb} for clients over HTTP: add --proxy-port PORT")
+    failed_launch.keep(request.display_name(), request.served_transport(), error)
 
 
 def _environment() -> dict[str, str]:

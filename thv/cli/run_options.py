@@ -5,13 +5,13 @@ The full command line asks the same parser, so the two cannot disagree. Read bef
 
 from __future__ import annotations
 
-from thv.cli.option_table import Option, WordParser
+from thv.cli.option_table import OTEL, Option, WordParser, check_settings, option_finder, otel_options
 from thv.core.frozen import Frozen
 from thv.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from thv.cli.instrumented_run import InstrumentationOptions
@@ -24,6 +24,18 @@ OVER_HTTP = "Over HTTP"
 
 TRANSPORTS = ("stdio", "streamable-http", "sse")
 """What a server can speak."""
+
+ON_STDIO, SERVED, PROXIED, REMOTE = ALL_WAYS = ("stdio", "served", "proxied", "remote")
+"""The ways to run a server: thv starts it for a client on stdio; it starts one that speaks stdio and serves it over
+HTTP; it starts one that speaks HTTP and fronts it; it connects to one that runs elsewhere."""
+
+WAYS = {
+    THE_SERVER: (ON_STDIO, SERVED, PROXIED),
+    A_REMOTE_SERVER: (REMOTE,),
+    OVER_HTTP: (SERVED, PROXIED),
+    None: ALL_WAYS,
+}
+"""Heading -> the ways in which the options under it have an effect, unless an option says otherwise."""
 
 DEFAULT_RESTARTS = "5"
 """Restarts within a minute, after which a server is taken for broken."""
@@ -48,6 +60,7 @@ OPTIONS = (
         "--name",
         metavar="NAME",
         heading=THE_SERVER,
+        ways=ALL_WAYS,
         text="Call the server NAME; by default its registry or package name.",
     ),
     Option("--cwd", metavar="DIR", heading=THE_SERVER, text="Start the server in DIR."),
@@ -64,22 +77,36 @@ OPTIONS = (
         metavar="TRANSPORT",
         heading=OVER_HTTP,
         choices=TRANSPORTS,
+        ways=(ON_STDIO, SERVED, PROXIED),
         text="The transport of the server itself: stdio, streamable-http or sse.",
     ),
     Option(
         "--target-port",
         metavar="PORT",
         heading=OVER_HTTP,
+        ways=(PROXIED,),
         text="Tell the server to listen on PORT; by default a free one.",
     ),
     Option("--proxy-port", metavar="PORT", heading=OVER_HTTP, text="Serve clients over HTTP on PORT, not on stdio."),
     Option("--host", metavar="ADDRESS", heading=OVER_HTTP, text="Listen on ADDRESS; by default 127.0.0.1."),
-    Option("--shared", heading=OVER_HTTP, text="Let all sessions share one server; by default each has its own."),
-    Option("--max-sessions", metavar="N", heading=OVER_HTTP, text="Refuse more sessions than N; by default 256."),
+    Option(
+        "--shared",
+        heading=OVER_HTTP,
+        ways=(SERVED,),
+        text="Let all sessions share one server; by default each has its own.",
+    ),
+    Option(
+        "--max-sessions",
+        metavar="N",
+        heading=OVER_HTTP,
+        ways=(SERVED,),
+        text="Refuse more sessions than N; by default 256.",
+    ),
     Option(
         "--session-ttl",
         metavar="SECONDS",
         heading=OVER_HTTP,
+        ways=(SERVED,),
         text="End a session that is not used for SECONDS; by default 1800.",
     ),
     Option(
@@ -100,9 +127,15 @@ OPTIONS = (
         "--auth-token-file",
         metavar="FILE",
         heading=OVER_HTTP,
+        ways=(SERVED,),
         text="Require the bearer token in FILE from clients; or set TOOLHIVE_PROXY_AUTH_TOKEN.",
     ),
-    Option("--no-auth", heading=OVER_HTTP, text="Require no token, even if other machines can reach --host."),
+    Option(
+        "--no-auth",
+        heading=OVER_HTTP,
+        ways=(SERVED,),
+        text="Require no token, even if other machines can reach --host.",
+    ),
     Option(
         "--header",
         metavar="NAME=VALUE",
@@ -140,12 +173,14 @@ OPTIONS = (
         metavar="[=N]",
         bare=DEFAULT_RESTARTS,
         heading=THE_SERVER,
+        ways=(ON_STDIO,),
         text="Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default.",
     ),
     Option(
         "--call-timeout",
         metavar="SECONDS",
         heading=THE_SERVER,
+        ways=(ON_STDIO,),
         text="Cancel a tool call after SECONDS without reply or progress; its client gets an error.",
     ),
     Option("--no-journal", text="Keep no local journal of this session; see thv log --help."),
@@ -162,6 +197,8 @@ WRAPPED_BY_CLIENT = Option(
 
 EXIT_WITH_SERVER = Option(
     "--exit-with-server",
+    heading=OVER_HTTP,
+    ways=(SERVED,),
     text="With --proxy-port: end with the server's exit code if it ends before it ever answered.",
 )
 """What the operator says in a pod, where the exit code of a container is how a failure is told."""
@@ -170,33 +207,10 @@ FOR_PROGRAMS = (WRAPPED_BY_CLIENT, EXIT_WITH_SERVER)
 
 BY_FLAG = {flag: option for option in (*OPTIONS, *FOR_PROGRAMS) for flag in option.flags}
 
-OTEL = "--otel-"
-"""What the options of the user's telemetry begin with. They are made of its settings, and only when one is needed."""
-
 
 def all_options(options: Sequence[Option] = OPTIONS) -> tuple[Option, ...]:
     """The options of a command, and those of the user's telemetry."""
-    return (*options, *_otel_options())
-
-
-def option_finder(by_flag: Mapping[str, Option]) -> Callable[[str], Option | None]:
-    """Finds the option of a flag, one of the user's telemetry too; those are made only if one is looked for."""
-
-    def find(flag: str) -> Option | None:
-        if not flag.startswith(OTEL):
-            return by_flag.get(flag)
-        return next((option for option in _otel_options() if flag in option.flags), None)
-
-    return find
-
-
-def _otel_options() -> list[Option]:
-    from thv.cli.otel_options import YOUR_TELEMETRY, rows
-
-    return [
-        Option(OTEL + name, text=text, metavar=metavar, multiple=multiple, heading=YOUR_TELEMETRY, setting=name)
-        for name, text, metavar, multiple in rows()
-    ]
+    return (*options, *otel_options())
 
 
 NO_SETTINGS: Mapping[str, str] = {}
@@ -210,8 +224,9 @@ class RunRequest(Frozen):
         args: what came after ``--``: the server's arguments, or the command and its arguments.
         wants_help: ``-h`` or ``--help`` was given; nothing else counts then.
         env, env_file, name, cwd, network, volume, transport, target_port, proxy_port, host, shared, max_sessions,
-            session_ttl, allowed_origins, allowed_hosts, auth_token_file, no_auth, restart, call_timeout, no_journal,
-            journal_capture, debug: the options of the table.
+            session_ttl, allowed_origins, allowed_hosts, auth_token_file, no_auth, header, header_file,
+            bearer_token_file, ca_file, client_id, restart, call_timeout, no_journal, journal_capture, debug: the
+            options of the table.
         wrapped_by_thv_client: the mark of `thv client wrap`; means nothing here.
         exit_with_server: end if the server ends before it ever answered.
         otel: the text that each ``--otel-`` option gives its setting, by the setting's name; checked.
@@ -251,6 +266,37 @@ class RunRequest(Frozen):
     exit_with_server: bool = False
     otel: Mapping[str, str] = NO_SETTINGS
 
+    def way(self) -> str:
+        """Which of `ALL_WAYS` the server is run in."""
+        if self.server is not None and "://" in self.server:
+            from thv.servers.remote_spec import is_remote
+
+            if is_remote(self.server):
+                return REMOTE
+        if self.transport not in {None, "stdio"}:
+            return PROXIED
+        return ON_STDIO if self.proxy_port is None else SERVED
+
+    def unsuited(self) -> list[Option]:
+        """The options that were given and have no effect in the way the server is run: they have to be refused."""
+        way = self.way()
+        return [
+            option
+            for option in (*OPTIONS, *FOR_PROGRAMS)
+            if way not in (WAYS[option.heading] if option.ways is None else option.ways) and self.gives(option)
+        ]
+
+    def gives(self, option: Option) -> bool:
+        """Whether an option of the table was given."""
+        return bool(getattr(self, option.name) != getattr(RunRequest, option.name))
+
+    def served_transport(self) -> str:
+        """How clients reach the server, as telemetry and the journal name it: `stdio`, `streamable-http` or `sse`."""
+        way = self.way()
+        if way == PROXIED:
+            return str(self.transport)
+        return "stdio" if way == ON_STDIO else "streamable-http"
+
     def display_name(self) -> str:
         """What to call the server while it is not resolved; without what may be secret in a URL."""
         if self.name:
@@ -271,9 +317,9 @@ class RunRequest(Frozen):
         make_analytics: MakeAnalytics | None = None,
     ) -> InstrumentationOptions:
         """What to observe in this run; see `thv.cli.instrumented_run.resolve_options`."""
-        from thv.cli.instrumented_run import resolve_options
+        from thv.cli.instrumented_run import journal_option, resolve_options
 
-        journal = None if self.no_journal else (server, self.journal_capture)
+        journal = journal_option(server, no_journal=self.no_journal, journal_capture=self.journal_capture)
         return resolve_options(
             server,
             self.otel,
@@ -340,23 +386,6 @@ def parse(words: Sequence[str]) -> RunRequest:
             f"no server; give a SERVER, or -- and a command. `thv run demo` is one to try{parser.see_help}"
         )
     return request
-
-
-def check_settings(otel: Mapping[str, str], see_help: str) -> None:
-    """Check what the options give settings of the user's telemetry.
-
-    Raises:
-        UsageError: a setting cannot be that.
-    """
-    if not otel:
-        return
-    from thv.config.effective_settings import parse_flags
-    from thv.errors import SettingError
-
-    try:
-        parse_flags(otel)
-    except SettingError as error:
-        raise UsageError(f"{OTEL}{error}{see_help}") from None
 
 
 def _surplus_hint(request: RunRequest) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thv.cli.extras import HTTP_EXTRA, require
 from thv.cli.instrumented_run import InstrumentedRun
 from thv.core.console import warn
-from thv.core.installation import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from thv.http.app.front_service import FrontOptions
     from thv.http.app.health import HealthCheck
     from thv.servers.launch_spec import LaunchSpec
-
-HTTP_EXTRA = "http"
 
 
 def serve(request: RunRequest, spec: LaunchSpec, options: InstrumentationOptions) -> int:
@@ -32,7 +30,7 @@ def serve(request: RunRequest, spec: LaunchSpec, options: InstrumentationOptions
     Raises:
         ThvError: it cannot run.
     """
-    require_http()
+    require("httptools", "serving over HTTP", HTTP_EXTRA)
     from thv.http.app.front_service import FrontOptions
     from thv.http.process_backend import ProcessBackend
 
@@ -49,14 +47,6 @@ def serve(request: RunRequest, spec: LaunchSpec, options: InstrumentationOptions
         exit_with_server=request.exit_with_server,
     )
     return serve_backends(front, lambda: ProcessBackend(spec), options)
-
-
-def require_http() -> None:
-    """Raise `ThvError` where this installation cannot serve HTTP."""
-    try:
-        import httptools  # noqa: F401  is it there?
-    except ModuleNotFoundError:
-        raise missing_extra("serving over HTTP", HTTP_EXTRA) from None
 
 
 def serve_backends(

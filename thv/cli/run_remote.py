@@ -7,12 +7,11 @@ the session: each request is answered with an error until the server is back.
 from __future__ import annotations
 
 import os
-import sys
 
+from thv.cli.extras import HTTP_EXTRA, require
 from thv.cli.instrumented_run import InstrumentedRun
-from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, OVER_HTTP, RunRequest
+from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, RunRequest
 from thv.core.console import warn
-from thv.core.installation import missing_extra
 from thv.core.net import redact_url
 from thv.errors import UsageError
 from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, warning
@@ -24,39 +23,16 @@ if TYPE_CHECKING:
 
 HIDDEN = "********"
 
-END_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
-"""Signals that ask a program to end, where the system has them."""
-
-LOCAL_ONLY = ("env", "env_file", "cwd")
-"""Options that apply only to a server that thv starts."""
-
-
-def refuse_remote_options(request: RunRequest) -> None:
-    """Refuse options of remote servers for a server that is not remote.
-
-    Raises:
-        UsageError: the request has such options.
-    """
-    for option in OPTIONS:
-        if option.heading == A_REMOTE_SERVER and getattr(request, option.name):
-            raise UsageError(f"{option.flags[0]} is for a remote server: thv run https://HOST/PATH")
-
 
 def resolve_remote_request(request: RunRequest) -> RemoteSpec:
     """The remote server that the request names.
 
     Raises:
-        UsageError: it cannot be one, or was given what only a local server can be.
+        UsageError: it cannot be one, or arguments were given.
         ThvError: a file that it names cannot be used.
     """
-    place = redact_url(str(request.server))
-    for option in OPTIONS:
-        if option.name in LOCAL_ONLY and getattr(request, option.name):
-            raise UsageError(f"{option.flags[0]} is for a server that thv starts; {place} runs already")
-        if option.heading == OVER_HTTP and getattr(request, option.name):
-            raise UsageError(f"{option.flags[0]}: to serve {place} over HTTP: thv proxy NAME --target-uri URL")
     if request.args:
-        raise UsageError(f"{place} runs already: it takes no arguments after --")
+        raise UsageError(f"{redact_url(str(request.server))} runs already: it takes no arguments after --")
     return resolve_remote(
         str(request.server),
         environ=os.environ,
@@ -92,10 +68,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
         warn(_introduction(spec, request, command))
     import asyncio
 
-    try:
-        import httpx  # noqa: F401  is it there?
-    except ImportError as error:
-        raise missing_extra("a remote server", "http") from error
+    require("httpx", "a remote server", HTTP_EXTRA)
     from thv.http.client.remote_client import RemoteClient
 
     with InstrumentedRun(options, "streamable-http") as run:
@@ -115,16 +88,19 @@ async def _run_with_signal_handlers(client: RemoteClient) -> int:
     import asyncio
     import signal
 
-    loop = asyncio.get_running_loop()
-    for name in END_SIGNALS:
-        number = getattr(signal, name, None)
-        if number is None or signal.getsignal(number) == signal.SIG_IGN:  # under nohup, or in the background
-            continue
-        if sys.platform == "win32":
-            signal.signal(number, lambda told, _frame: loop.call_soon_threadsafe(client.stop, told))
-        else:
-            loop.add_signal_handler(number, client.stop, number)
-    return await client.run()
+    from thv.http.signals import install_signal_handlers
+
+    asked_to_end = install_signal_handlers()
+
+    async def stop_when_asked() -> None:
+        await asked_to_end.wait()
+        client.stop(signal.Signals[str(asked_to_end.signal_name)])
+
+    stopper = asyncio.create_task(stop_when_asked())
+    try:
+        return await client.run()
+    finally:
+        stopper.cancel()
 
 
 def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
@@ -139,7 +115,7 @@ def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
         f"To use it from a client, put this into the client's configuration:\n{json.dumps(config, indent=2)}"
     )
-    if any(getattr(request, option.name) for option in OPTIONS if option.heading == A_REMOTE_SERVER):
+    if any(request.gives(option) for option in OPTIONS if option.heading == A_REMOTE_SERVER):
         return f"{text}\nA token can also be set in {TOKEN_VARIABLE}."
     return f"{text}\nTo try it by hand: {shlex.join([command, 'mcp', 'list', str(request.server)])}"
 

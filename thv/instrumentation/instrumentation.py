@@ -267,28 +267,20 @@ class Instrumentation:
 
     def _make_journal(self, activity: Callable[[], int]) -> JournalWriter | None:
         from thv.config.settings import config_path
-        from thv.journal.journal_settings import journal_path, resolve
+        from thv.journal.journal_settings import resolve
+        from thv.journal.make_writer import make_writer
 
         settings = resolve(os.environ, config_path(os.environ))
         self._warnings.extend(settings.warnings)
         if self._debug:
             self._warnings.append(f"the journal is {'on' if settings.enabled else 'off'} ({settings.source})")
-        if not settings.enabled:
-            return None
-        from thv.journal.writer import JournalWriter
-
+        if self._journal_captures and not settings.enabled:
+            self._warnings.append(f"--journal-capture changes nothing: the journal is off ({settings.source})")
         try:
-            path = journal_path()
+            return make_writer(settings, activity=activity, warn=warn_or_raise)
         except (RuntimeError, OSError) as error:
             self._warnings.append(f"journal: there is no state directory, so nothing is journalled: {error}")
             return None
-        return JournalWriter(
-            path,
-            max_bytes=settings.max_bytes,
-            max_age_s=settings.max_age_s,
-            activity=activity,
-            warn=warn_or_raise,
-        )
 
     def _open_journal(self) -> SessionJournal | None:
         if self._journal is None:

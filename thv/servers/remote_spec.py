@@ -1,8 +1,8 @@
 """What an ``http://`` or ``https://`` SERVER means: its URL, and the headers of every request.
 
 It is a value, built once and never changed. Its `repr`, and every message made here, names headers and files and never
-shows a value: a header is often a secret, and so are the user and the query of a URL. Nothing is contacted here. Loaded
-before anything else of `thv run` is known, so it imports next to nothing.
+shows a value: a header is often a secret, and so are the user and the query of a URL. Nothing is contacted here.
+`thv run` loads it before the server is started if SERVER holds ``://``, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def resolve_remote(
         name: ``--name``.
 
     Raises:
-        UsageError: it is no URL, a ``--header`` is none, or there are two tokens.
+        UsageError: it is no URL, a ``--header`` is none, there are two tokens, or ``--client-id`` has no log-in to be
+            for.
         ThvError: a file cannot be read, or holds something else.
     """
     parts = _split(server)
@@ -129,10 +130,7 @@ def resolve_remote(
     if ca_file is not None:
         ca_file = os.path.abspath(os.path.expanduser(ca_file))
         _lines(ca_file, "--ca-file")
-    has_credentials = token_file is not None or "authorization" in headers or parts.username is not None
-    if client_id is not None and has_credentials:
-        raise UsageError("--client-id is for logging in, and credentials are given: give one of the two")
-    return RemoteSpec(
+    spec = RemoteSpec(
         name=name or str(parts.hostname),
         url=server,
         headers=tuple(headers.values()),
@@ -140,13 +138,22 @@ def resolve_remote(
         ca_file=ca_file,
         client_id=client_id,
     )
+    if client_id is not None and not may_log_in(spec):
+        given = has_credentials(spec)
+        reason = "credentials are given: give one of the two" if given else f"{spec.place} is not encrypted"
+        raise UsageError(f"--client-id is for logging in, and {reason}")
+    return spec
+
+
+def has_credentials(spec: RemoteSpec) -> bool:
+    """Whether requests carry credentials, be it in the URL."""
+    return spec.has_authorization or _split(spec.url).username is not None
 
 
 def may_log_in(spec: RemoteSpec) -> bool:
     """Whether tokens of a log-in may be sent: no credentials are given, and the connection is encrypted or local."""
     parts = _split(spec.url)
-    has_credentials = spec.has_authorization or parts.username is not None
-    return not has_credentials and (parts.scheme == "https" or is_loopback(parts.hostname))
+    return not has_credentials(spec) and (parts.scheme == "https" or is_loopback(parts.hostname))
 
 
 def read_token(path: str) -> str:
@@ -161,8 +168,7 @@ def read_token(path: str) -> str:
 def warning(spec: RemoteSpec) -> str | None:
     """What the user should know of before the first request, or None."""
     parts = _split(spec.url)
-    secret = spec.has_authorization or parts.username is not None
-    if secret and parts.scheme == "http" and not is_loopback(parts.hostname):
+    if has_credentials(spec) and parts.scheme == "http" and not is_loopback(parts.hostname):
         return f"the credentials for {spec.place} are sent in the clear: use https://"
     return None
 
