@@ -1,4 +1,4 @@
-"""What every test gets: a HOME of its own, no settings from the machine, and no way to reach another host."""
+"""What every test gets: a HOME of its own, the same variables everywhere, and no way to reach another host."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # A test fails because a promise is broken, never because the machine was slow.
@@ -44,16 +45,34 @@ def _refuse_other_hosts(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_refuse_other_hosts)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _same_environment_everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The variables of this machine change no result, nor what a fixture of a whole module starts.
+
+    Usage analytics are off by one variable alone, DO_NOT_TRACK, so that nothing a test forgot can send a report.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("CI"):
+            patch.setenv("BUILD_NUMBER", "1")  # the other variable by which pytest shows differences in full
+        for name in list(os.environ):
+            if name in SWITCHES or name.startswith(("XDG_", "OTEL_", "TOOLHIVE_")):
+                patch.delenv(name)
+        patch.setenv("DO_NOT_TRACK", "1")
+        _move_home(patch, tmp_path_factory.mktemp("home"))
+        yield
+
+
+def _move_home(patch: pytest.MonkeyPatch, home: Path) -> None:
+    patch.setenv("HOME", str(home))
+    patch.setenv("USERPROFILE", str(home))
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh HOME, with every variable that would lead out of it removed."""
+    """A fresh HOME."""
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("USERPROFILE", str(home))
-    for name in list(os.environ):
-        if name.startswith(("XDG_", "OTEL_", "TOOLHIVE_")):
-            monkeypatch.delenv(name)
+    _move_home(monkeypatch, home)
     return home
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 CACHE = Path(tempfile.gettempdir()) / f"thv-tests-packages-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 """Packages fetched once a machine: every test has a HOME of its own, so the runners' own caches are always cold."""
 
+IN_CI = bool(os.environ.get("CI"))
+"""Whether a test must fail where it would be skipped; the variable itself is removed before the first test."""
+
 
 def variables() -> dict[str, str]:
     """The environment in which uvx and npx use the cache, and those runners are found that stand beside this Python."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import packages
 from tests.terminal import Shell
 
 SCRIPTS = shlex.quote(str(Path(__file__).parents[2] / "completions"))
@@ -83,7 +84,7 @@ def start(name: str, directory: Path) -> Shell:
     """The shell called `name`, at its first prompt in `directory`; skips, outside CI, where it is not installed."""
     kind = KINDS[name]
     if kind.missing:
-        if os.environ.get("CI"):
+        if packages.IN_CI:
             pytest.fail(f"{kind.missing} is missing; .ci/run installs it")
         pytest.skip(f"{kind.missing} is not installed")
     (directory / "notes").mkdir()

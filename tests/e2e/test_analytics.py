@@ -260,7 +260,7 @@ def test_the_demo_is_counted_and_shown_and_never_sent(launch: Any, analytics_on:
     assert json.loads(told[told.index("{") :])["resourceMetrics"]
 
 
-def test_the_demo_with_analytics_off_shows_no_request() -> None:
+def test_the_demo_with_analytics_off_shows_no_request(analytics_on: None) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "thv", "run", "demo"],
         input=ONE_OF_EACH,

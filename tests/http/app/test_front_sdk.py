@@ -72,7 +72,7 @@ def play_old(environment: dict[str, str], *words: str) -> list[Any]:
     """What a client of the last 1.x sees, in a Python of its own: the two majors cannot be imported side by side."""
     uv = shutil.which("uv", path=environment["PATH"])
     if uv is None:
-        if environment.get("CI"):
+        if packages.IN_CI:
             pytest.fail("uv is missing: this promise may not go unproved in CI")
         pytest.skip("uv is not installed")
     script = Path(__file__).parents[1] / "old_client.py"

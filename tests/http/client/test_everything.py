@@ -38,7 +38,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in packages.variables().items():
         monkeypatch.setenv(name, value)
     if shutil.which("npx") is None:
-        if os.environ.get("CI"):
+        if packages.IN_CI:
             pytest.fail("npx is missing: this promise may not go unproved in CI")
         pytest.skip("npx is not installed")
 
