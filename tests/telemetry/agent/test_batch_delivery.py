@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+import pytest
+from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from tests.collector import Answer, Backend, free_port
 from tests.sink import PATIENCE, Sink
-from tests.telemetry.agent.agents import readable
+from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, calls, durations, readable, snapshot
 from thv.telemetry.agent import batch_delivery as module
-from thv.telemetry.agent.batch_delivery import SpanDelivery
+from thv.telemetry.agent.batch_delivery import MetricDelivery, SpanDelivery
 from thv.telemetry.agent.diagnostics import Diagnostics
 from thv.telemetry.agent.http_export import HttpAttempts
+from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    import pytest
+    from thv.telemetry.agent.metric_builder import Snapshot
+    from thv.telemetry.frames import HistogramPoint, SumPoint
 
 
 @contextmanager
@@ -114,3 +119,84 @@ def test_at_the_end_a_collector_that_asks_for_it_gets_another_attempt() -> None:
         sending.export(readable(1))
         assert len(backend.posts) == 3
         assert sending.totals() == (1, 0)
+
+
+class Pauses(Event):
+    """The event of a session's end, which takes no time: each wait is recorded, and the last one is ended by it."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.seconds.append(timeout)
+        if len(self.seconds) == self.most:
+            self.set()
+        return self.is_set()
+
+
+def test_the_pauses_double_up_to_eight_seconds_and_vary_by_a_fifth() -> None:
+    seen = []
+    for _ in range(20):
+        ending = Pauses(5)
+        with Backend([Answer(503)] * 6) as backend, delivering(backend.url, ending) as sending:
+            assert sending.export(readable(1)) is SpanExportResult.FAILURE
+            assert len(backend.posts) == 6, "one more than there are pauses"
+        seen.append(ending.seconds)
+    for expected, seconds in zip((1, 2, 4, 8, 8), zip(*seen, strict=True), strict=True):
+        assert 0.8 * expected <= min(seconds) < 0.97 * expected
+        assert 1.03 * expected < max(seconds) <= 1.2 * expected
+
+
+@pytest.mark.parametrize(("asked", "obeyed"), [("0.25", 0.25), ("59", 59), ("3600", 60)])
+def test_a_collector_names_its_own_pause_of_a_minute_at_most(asked: str, obeyed: float) -> None:
+    ending = Pauses(3)
+    with Backend([Answer(503, {"Retry-After": asked})] * 3) as backend, delivering(backend.url, ending) as sending:
+        assert sending.export(readable(1)) is SpanExportResult.SUCCESS
+    assert ending.seconds == [obeyed] * 3
+
+
+@pytest.mark.parametrize("status", [503, 400])
+def test_after_the_end_a_refusal_is_not_paused_for(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr("thv.telemetry.agent.batch_delivery.time.sleep", paused.append)
+    ending = Pauses(0)
+    ending.set()
+    with Backend([Answer(status)] * 9) as backend, delivering(backend.url, ending) as sending:
+        assert sending.export(readable(1)) is SpanExportResult.FAILURE
+        assert len(backend.posts) == 1
+    assert ending.seconds == paused == []
+
+
+def test_after_the_end_nothing_listening_is_not_paused_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr("thv.telemetry.agent.batch_delivery.time.sleep", paused.append)
+    ending = Pauses(0)
+    ending.set()
+    with delivering(f"http://127.0.0.1:{free_port()}", ending) as sending:
+        assert sending.export(readable(1)) is SpanExportResult.FAILURE
+    assert ending.seconds == paused == []
+
+
+def test_a_delta_of_nothing_makes_no_request() -> None:
+    builder = MetricBuilder(RESOURCE, INSTRUMENTATION_SCOPE)
+
+    def collect(*points: HistogramPoint | SumPoint) -> Snapshot:
+        builder.put(snapshot(*points))
+        found = builder.collect()
+        assert found is not None
+        return found
+
+    with Backend() as backend:
+        attempts = HttpAttempts(Signal(f"{backend.url}/v1/metrics"), "metrics")
+        sending = MetricDelivery(attempts, Diagnostics(), Event(), interval_s=60, delta=True)
+        first, second, third = (collect(calls(3), durations(1)) for _ in range(3))
+        for same in (first, dataclasses.replace(first, time_ns=first.time_ns + 1), second, third):
+            assert sending.export(same) is MetricExportResult.SUCCESS
+            assert sending.version == same.version, "nothing is missing"
+        assert len(backend.posts) == 1
+        assert sending.export(collect(calls(5), durations(1))) is MetricExportResult.SUCCESS
+        assert [point["asInt"] for point in backend.points("toolhive_mcp_tool_calls")] == ["3", "2"]
+        sending.shutdown()

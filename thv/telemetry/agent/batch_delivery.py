@@ -209,6 +209,9 @@ class MetricDelivery(MetricExporter):
         if known and (self._delta or self._ending.is_set() or snapshot.version < self.version):
             return MetricExportResult.SUCCESS
         data = delta_since(self._delivered, snapshot) if self._delta else snapshot
+        if data is None:  # nothing came since: there is nothing to send
+            self._delivered = snapshot
+            return MetricExportResult.SUCCESS
         delivery = self._holder.deliver(METRICS, data, patience_s=self._interval_s)
         self.unknown = delivery.unknown
         # A delta that may have been taken is not sent again: counted twice is worse than counted late.

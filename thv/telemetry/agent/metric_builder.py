@@ -91,8 +91,8 @@ class MetricBuilder:
         return NumberDataPoint(point.attributes, start_ns, now, 0 if closed else point.value)
 
 
-def delta_since(before: Snapshot | None, now: Snapshot) -> MetricsData:
-    """What came since `before`, or since the beginning: series without anything new are left out.
+def delta_since(before: Snapshot | None, now: Snapshot) -> MetricsData | None:
+    """What came since `before`, or since the beginning: series without anything new are left out; None if all are.
 
     Up-down counters stay cumulative (OTLP exporter, "Delta" preference). A histogram loses its minimum and maximum:
     those of one interval are not known.
@@ -118,6 +118,8 @@ def delta_since(before: Snapshot | None, now: Snapshot) -> MetricsData:
         if changed:
             delta = replace(data, data_points=changed, aggregation_temporality=AggregationTemporality.DELTA)
             metrics.append(replace(metric, data=delta))
+    if not metrics:
+        return None
     return MetricsData([replace(resource, scope_metrics=[replace(scope, metrics=metrics)])])
 
 
