@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from thv.core import json_repair
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
     from types import FrameType
 
@@ -44,3 +47,26 @@ def counted_decodes() -> Iterator[DecodeCount]:
         yield count
     finally:
         sys.setprofile(before)
+
+
+class TokenCount:
+    """How many tokens were looked at to flatten a text: `looked`. In place of the pattern that finds them."""
+
+    def __init__(self) -> None:
+        self.looked = 0
+        self._pattern = json_repair._TOKEN
+
+    def search(self, text: bytes | bytearray, start: int) -> re.Match[bytes] | None:
+        self.looked += 1
+        return self._pattern.search(text, start)
+
+
+@contextmanager
+def counted_tokens() -> Iterator[TokenCount]:
+    """Count the steps of what costs the most for a text that nests too deep."""
+    count = TokenCount()
+    json_repair._TOKEN = count  # type: ignore[assignment,misc]  # it has what is called of a pattern
+    try:
+        yield count
+    finally:
+        json_repair._TOKEN = count._pattern  # type: ignore[misc]  # as before

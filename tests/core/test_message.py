@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from thv.core.json_repair import FLATTEN_UP_TO
+from tests.decodes import counted_tokens
+from thv.core.json_repair import FLATTEN_UP_TO, flatten
 from thv.core.message import (
     CLIENT_INFO_KEY,
     PROTOCOL_VERSION_KEY,
@@ -195,8 +196,12 @@ def test_a_line_too_deep_and_too_long_to_flatten_is_unreadable() -> None:
     assert read_message(line) is None
 
 
-def test_what_is_too_deep_and_no_json_is_nothing() -> None:
-    assert list(read_lines((b'{"":' * (FLATTEN_UP_TO // 4))[:-2] + b"\n")) == []
+def test_the_deepest_line_that_is_flattened_takes_few_steps_and_is_nothing_if_it_is_no_json() -> None:
+    line = (b'{"":' * (FLATTEN_UP_TO // 4))[:-2] + b"\n"
+    with counted_tokens() as count:
+        assert list(read_lines(line)) == []
+    assert 0 < count.looked <= 10
+    assert flatten(line) == b'{"":' * 5 + b"{"
 
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([line for line, _ in CLIENT_LINES.values()]), max_size=6))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.harness import PATIENCE, Run, behind_thv, receive, until
+from thv.process.shutdown import EOF_GRACE, TERM_GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +124,10 @@ def test_a_container_that_ignores_everything_is_killed_after_the_graces(tmp_path
     command = behind_thv([*container.command("--rm"), "sh", "-c", STUBBORN])
     with Run(command, tmp_path, env=container.env) as run:
         assert receive(run.stdout, line=True) == b"ready\n"
+        begun = time.monotonic()
         run.close_stdin()
         assert run.wait() == 128 + signal.SIGKILL
+        assert time.monotonic() - begun >= EOF_GRACE + TERM_GRACE
         until(container.is_gone, "the end of the container")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,13 @@ import pytest
 from tests.e2e.harness import is_gone, until
 from thv.errors import CommandNotFoundError
 from thv.http.process_backend import ProcessBackend, hand_on_to_servers
+from thv.process.shutdown import EOF_GRACE, SIGNAL_GRACE, TERM_GRACE, ShutdownLadder
 from thv.servers.launch_spec import LaunchSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+    from thv.process.server_process import ServerProcess
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups and descriptors are POSIX")
 
@@ -102,6 +107,65 @@ def test_a_hundred_servers_leave_no_descriptor_behind() -> None:
     play(scenario())
 
 
+class Recorded:
+    """A server's process whose end is written down: each step with its second, on a clock that the test owns."""
+
+    def __init__(self, process: ServerProcess) -> None:
+        self.now = 0.0
+        self.steps: list[tuple[float, str]] = []
+        self._process = process
+
+    def send_signal(self, number: int) -> None:
+        self.steps.append((self.now, f"signal {number}"))
+        self._process.send_signal(number)
+
+    def close_stdin(self) -> None:
+        self.steps.append((self.now, "close stdin"))
+        self._process.close_stdin()
+
+    def terminate(self) -> None:
+        self.steps.append((self.now, "SIGTERM to the group"))
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self.steps.append((self.now, "SIGKILL to the group"))
+        self._process.kill()
+
+
+@pytest.mark.parametrize(
+    ("way", "steps"),
+    [
+        (ProcessBackend.close, ["close stdin", "SIGTERM to the group", "SIGKILL to the group"]),
+        (ProcessBackend.terminate, ["signal 15", "close stdin", "SIGTERM to the group", "SIGKILL to the group"]),
+    ],
+    ids=["close", "terminate"],
+)
+def test_a_server_that_ignores_everything_has_each_grace(
+    way: Callable[[ProcessBackend], Coroutine[Any, Any, int]], steps: list[str]
+) -> None:
+    async def scenario() -> None:
+        backend = ProcessBackend(python(DEAF))
+        await backend.start()
+        assert await backend.receive() == b"here\n"
+        assert backend._process is not None
+        recorded = Recorded(backend._process)
+        ladder = backend._ladder = ShutdownLadder(recorded, lambda: recorded.now)
+
+        async def pass_time(seconds: float) -> None:
+            if ladder.was_killed:
+                await backend.exited()
+            else:
+                recorded.now += seconds
+
+        backend._await_exit = pass_time  # type: ignore[method-assign]  # its clock
+        assert await way(backend) == 128 + 9
+        await asyncio.wait([backend._closing] if backend._closing else [])
+        graces = [0, EOF_GRACE, TERM_GRACE] if way is ProcessBackend.close else [0, SIGNAL_GRACE, EOF_GRACE, TERM_GRACE]
+        assert recorded.steps == list(zip(accumulate(graces), steps, strict=True))
+
+    play(scenario())
+
+
 @pytest.mark.slow
 def test_a_server_that_ignores_everything_is_killed_in_the_end_whichever_way_it_was_asked() -> None:
     async def scenario() -> None:
@@ -109,7 +173,15 @@ def test_a_server_that_ignores_everything_is_killed_in_the_end_whichever_way_it_
         for backend in backends:
             await backend.start()
             assert await backend.receive() == b"here\n"
-        assert set(await asyncio.gather(backends[0].close(), backends[1].terminate())) == {128 + 9}
+
+        async def seconds(ending: Coroutine[Any, Any, int]) -> float:
+            begun = time.monotonic()
+            assert await ending == 128 + 9
+            return time.monotonic() - begun
+
+        closing, terminating = await asyncio.gather(seconds(backends[0].close()), seconds(backends[1].terminate()))
+        assert closing >= EOF_GRACE + TERM_GRACE
+        assert terminating >= SIGNAL_GRACE + EOF_GRACE + TERM_GRACE
 
     play(scenario())
 

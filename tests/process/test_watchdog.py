@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.e2e.harness import is_gone, python, until
+from tests.e2e.harness import is_gone, python, receive, until
+from thv.process.shutdown import EOF_GRACE, TERM_GRACE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from thv.process.posix import ServerProcess
 
 pytest.importorskip("fcntl", reason="on Windows a job object does this")
 assert sys.platform != "win32"  # tells the type checker
@@ -106,3 +110,75 @@ def test_when_thv_is_killed_the_whole_group_is_at_once(tmp_path: Path) -> None:
 def test_a_command_that_cannot_be_started_leaves_no_watchdog() -> None:
     done = subprocess.run([sys.executable, "-c", CANNOT_START], capture_output=True, check=False)
     assert (done.stdout, done.stderr) == (b"no child is left\n", b"")
+
+
+CONTAINER_TOOL = """\
+#!/bin/sh
+echo "$@" >>"$LOG"
+case $1 in run) echo ID >"$3"; exec "$PYTHON" -ISc "$SERVER" ;; esac
+"""
+"""A `podman` whose container is one process: `run --cidfile FILE image`."""
+
+NO_TIME = """\
+#!/bin/sh
+echo "$1 s" >>"$LOG"
+"""
+"""A `sleep` that takes none: the clock of the watchdog, and what it was at is in the log."""
+
+STUBBORN = (
+    "import os, signal\n"
+    "log = os.open(os.environ['LOG'], os.O_WRONLY | os.O_APPEND)\n"
+    "signal.signal(signal.SIGTERM, lambda *_: os.write(log, b'SIGTERM\\n'))\n"
+    "os.write(1, b'ready\\n')\n"
+    "while True: signal.pause()"
+)
+
+
+def started(directory: Path, server: str) -> ServerProcess:
+    """A container that runs this code, on a clock that the test owns; once it is ready."""
+    from thv.process.posix import ServerProcess
+
+    for name, script in (("podman", CONTAINER_TOOL), ("sleep", NO_TIME)):
+        (directory / name).write_text(script)
+        (directory / name).chmod(0o755)
+    path = f"{directory}{os.pathsep}{os.environ['PATH']}"
+    env = {"PATH": path, "LOG": str(directory / "log"), "PYTHON": sys.executable, "SERVER": server}
+    process = ServerProcess.spawn(str(directory / "podman"), ["podman", "run", "--rm", "image"], env, None)
+    assert receive(process.stdout, line=True) == b"ready\n"
+    return process
+
+
+def ended(process: ServerProcess, directory: Path) -> list[str]:
+    """What happened until the watchdog was done, without the first command."""
+    watchdog = process._watchdog.pid
+    process.release()
+    until(lambda: has_ended(watchdog), "the end of the watchdog")
+    return (directory / "log").read_text().splitlines()[1:]
+
+
+def tenths(seconds: float) -> list[str]:
+    return ["0.1 s"] * round(10 * seconds)
+
+
+def test_a_container_that_ignores_everything_has_both_graces_and_is_killed_then(tmp_path: Path) -> None:
+    process = started(tmp_path, STUBBORN)
+    log = ended(process, tmp_path)
+    assert log.index("SIGTERM") >= len(tenths(EOF_GRACE))
+    log.remove("SIGTERM")
+    assert log == [*tenths(EOF_GRACE + TERM_GRACE), "kill ID", "rm -f ID"]
+    assert process.reap() == 128 + 9
+
+
+def test_a_container_that_was_sent_sigterm_has_the_rest_of_its_grace(tmp_path: Path) -> None:
+    process = started(tmp_path, STUBBORN)
+    process.terminate()
+    until(lambda: "SIGTERM" in (tmp_path / "log").read_text(), "SIGTERM")
+    assert ended(process, tmp_path) == ["SIGTERM", *tenths(TERM_GRACE), "kill ID", "rm -f ID"]
+    assert process.reap() == 128 + 9
+
+
+def test_a_container_whose_tool_has_ended_is_stopped_with_the_same_grace(tmp_path: Path) -> None:
+    process = started(tmp_path, "print('ready')")
+    process.wait()
+    assert process.reap() == 0
+    assert ended(process, tmp_path) == [f"stop -t {TERM_GRACE:.0f} ID", "rm -f ID"]
