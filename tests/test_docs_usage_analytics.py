@@ -176,7 +176,7 @@ def test_the_field_of_the_operator_is_the_one_that_it_reads() -> None:
 
 CLAIMS = """\
 Calls that you cancel are not counted
-    ledger/test_ledger.py::cancelled
+    ledger/test_ledger.py::test_the_story_has_its_outcome[a cancelled call is not counted]
 when the server goes away without answering
     e2e/test_analytics.py::test_a_dead_server_leaves_its_open_calls
 times are cut down to the whole minute
@@ -206,7 +206,7 @@ One of which that is not certain is dropped
 nothing is counted twice
     analytics/test_provider.py::test_every_outcome_is_collected_once_or_forgotten
 thv waits for it at most 0.3 seconds
-    analytics/test_pipeline_exit.py::test_closing_never_waits
+    analytics/test_pipeline_exit.py::test_closing_never_waits_for_a_bad_endpoint
 Only then is a report made
     analytics/test_pipeline.py::test_the_notice_comes_before_the_first_connection
 If that file cannot be written, you see the notice each time
@@ -260,16 +260,18 @@ except those to the `demo` server
 prints every report on stderr while it happens
     e2e/test_analytics.py::test_debug_shows_each_request
 """
-"""What the page promises, in its own words, and below it the beginning of the name of a test that holds it."""
+"""What the page promises, in its own words, and below it the beginning of the name of the test that holds it, with the
+case of it if it has a table."""
 
-HELD = re.findall(r"^(\S.*)\n    (\S+)::(\S+)$", CLAIMS, re.MULTILINE)
+HELD = re.findall(r"^(\S.*)\n    (\S+)::(test_\w+)(?:\[(.+)\])?$", CLAIMS, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("words", "file", "name"), HELD, ids=[re.sub(r"\W+", "-", words) for words, _, _ in HELD])
-def test_each_claim_is_on_the_page_and_held_by_a_test(words: str, file: str, name: str) -> None:
+@pytest.mark.parametrize(("words", "file", "name", "case"), HELD, ids=[re.sub(r"\W+", "-", one[0]) for one in HELD])
+def test_each_claim_is_on_the_page_and_held_by_a_test(words: str, file: str, name: str, case: str) -> None:
     assert words in PROSE
     source = (TESTS / file).read_text(encoding="utf-8")
-    assert re.search(rf"^(?:async )?def test_\w*{re.escape(name.removeprefix('test_'))}", source, re.MULTILINE)
+    [_] = re.findall(rf"^(?:async )?def {name}", source, re.MULTILINE)
+    assert not case or f'"{case}": (' in source
 
 
 def test_no_claim_is_lost_by_its_own_layout() -> None:

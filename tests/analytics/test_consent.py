@@ -131,40 +131,49 @@ def test_the_flag_turns_on_nothing_that_another_source_turned_off(environ: dict[
         assert silent.enabled or (asked.source, asked.warning) == (silent.source, silent.warning)
 
 
+IN_ORDER = (
+    "DO_NOT_TRACK",
+    "CI",
+    "OTEL_SDK_DISABLED",
+    "TOOLHIVE_USAGE_ANALYTICS_ENABLED",
+    "TOOLHIVE_USAGE_METRICS_ENABLED",
+)
+"""The variables, the one that decides before the others first."""
+
 environs = st.dictionaries(
-    st.sampled_from(
-        [
-            "DO_NOT_TRACK",
-            "CI",
-            "OTEL_SDK_DISABLED",
-            "TOOLHIVE_USAGE_ANALYTICS_ENABLED",
-            "TOOLHIVE_USAGE_METRICS_ENABLED",
-        ]
-    ),
+    st.sampled_from(IN_ORDER),
     st.sampled_from(["", "0", "1", "true", "false", "yes", "no", "maybe"]) | st.text(max_size=5),
 )
 readings = st.sampled_from([SILENT, YES, NO, BROKEN])
 marks = st.sampled_from([None, "DO_NOT_TRACK is set"])
+flags = st.sampled_from([None, True, False])
 
 
 @PATIENT
-@given(environ=environs, server=environs, reading=readings, mark=marks)
+@given(environ=environs, server=environs, reading=readings, mark=marks, flag=flags)
 def test_every_source_that_says_no_is_listed_the_deciding_one_first(
-    environ: dict[str, str], server: dict[str, str], reading: BooleanReading, mark: str | None
+    environ: dict[str, str], server: dict[str, str], reading: BooleanReading, mark: str | None, flag: bool | None
 ) -> None:
     def ask(
-        environ: dict[str, str], server: dict[str, str], reading: BooleanReading, mark: str | None
+        environ: dict[str, str] | None = None,
+        server: dict[str, str] | None = None,
+        reading: BooleanReading = SILENT,
+        mark: str | None = None,
+        flag: bool | None = None,
     ) -> list[Consent]:
-        return list(answers(environ, lambda: reading, server_environ=server, remembered=lambda: mark))
+        return list(answers(environ or {}, lambda: reading, flag=flag, server_environ=server, remembered=lambda: mark))
 
-    found = ask(environ, server, reading, mark)
-    alone = [ask({name: value}, {}, SILENT, None)[0] for name, value in environ.items()]
-    alone += [ask({}, {name: value}, SILENT, None)[0] for name, value in server.items()]
-    alone += [ask({}, {}, reading, None)[0]]
-    alone += [ask({}, {}, SILENT, mark)[0]] if reading.value is not True else []
-    refusals = [one.source for one in alone if not one.enabled]
-    assert sorted(one.source for one in found if not one.enabled) == sorted(refusals)
-    assert [one.enabled for one in found] == ([False] * len(refusals) or [True])
+    found = ask(environ, server, reading, mark, flag)
+    alone = ask(flag=flag)
+    alone += [one for name in IN_ORDER if name in environ for one in ask({name: environ[name]})]
+    alone += [one for name in IN_ORDER if name in server for one in ask(server={name: server[name]})]
+    alone += ask(reading=reading)
+    alone += ask(mark=mark) if reading.value is not True else []
+    refusals = [one for one in alone if not one.enabled]
+    assert found[: len(refusals)] == refusals
+    assert [one.enabled for one in found[len(refusals) :]] == ([] if refusals else [True])
+    decided = decide(environ, lambda: reading, flag=flag, server_environ=server, remembered=lambda: mark)
+    assert decided == found[0]
 
 
 @PATIENT

@@ -192,13 +192,19 @@ def test_what_cannot_be_started_is_one_line_and_the_right_code(words: list[str],
 
 
 @posix_only
-def test_a_file_the_system_refuses_to_execute_is_one_line_and_1(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"#!/no/such/interpreter\n", b"\x7fELF nonsense \x00\xff", b"\x7fELF\x02\x01\x01" + b"\0" * 57],
+    ids=["no interpreter", "nonsense", "an empty ELF header"],
+)
+def test_a_file_the_system_refuses_to_execute_is_one_line_and_1(content: bytes, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    broken.write_bytes(b"#!/no/such/interpreter\n")
+    broken.write_bytes(content)
     broken.chmod(0o755)
     seen = thv("mcp", "list", str(broken))
     assert (seen.returncode, seen.stdout) == (1, "")
-    assert len(seen.stderr.splitlines()) == 1
+    (line,) = seen.stderr.splitlines()
+    assert line.startswith(f"thv: {broken}: ")
 
 
 @posix_only

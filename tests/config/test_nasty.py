@@ -217,7 +217,8 @@ def test_a_set_changes_the_one_value_or_says_where_and_why_not(name: str, outcom
 @pytest.mark.parametrize("name", [name for name in EDITED if name != "merge_bomb"])
 def test_after_a_set_both_versions_of_yaml_read_the_new_value(name: str) -> None:
     _, after = edited(name)
-    after = after.replace("\t", " ")  # both libraries refuse tabs that the specification allows
+    if name == "tab_before_comment":  # both libraries refuse this tab, which the specification allows
+        after = after.replace("\t", " ")
     for document in (
         next(iter(YAML(typ="safe", pure=True).load_all(after))),
         next(iter(yaml.safe_load_all(after))),

@@ -258,9 +258,31 @@ def test_a_terminal_that_hangs_up_ends_the_session(tmp_path: Path) -> None:
         "while True: signal.pause()\n"
     )
     with on_a_terminal(behind_thv(server)) as (pid, master, _):
-        hang_up = os.dup(os.open(os.devnull, os.O_RDWR))
-        os.dup2(hang_up, master)
+        hang_up(master)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def hang_up(master: int) -> None:
+    """Close our end of a terminal; the number stays open."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, master)
+    os.close(nothing)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_hangs_up_ends_a_stubborn_server_after_its_graces(tmp_path: Path) -> None:
+    server = python(
+        "import os, signal\n"
+        "for n in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):\n"
+        "    signal.signal(n, lambda *_: None)\n"
+        "os.write(2, b'ready\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    with on_a_terminal(behind_thv(server)) as (pid, master, _):
+        begun = time.monotonic()
+        hang_up(master)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGKILL
+        assert time.monotonic() - begun >= EOF_GRACE + TERM_GRACE
 
 
 @pytest.mark.parametrize("die", ["exit", "kill"])

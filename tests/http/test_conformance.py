@@ -29,10 +29,13 @@ pytestmark = [
 
 @pytest.mark.parametrize("options", [(), ("--shared",)], ids=["a server each", "shared"])
 def test_the_front_passes_every_check(options: tuple[str, ...], tmp_path: Path) -> None:
-    with FrontRun(["--", *SERVER], tmp_path, *options) as front:
+    (tmp_path / "direct").mkdir()
+    with reference_server() as url, FrontRun(["--", *SERVER], tmp_path, *options) as front:
         for revision in REVISIONS:
+            direct = run_suite(url, revision, tmp_path / "direct")
             report = run_suite(f"http://127.0.0.1:{front.port}/mcp", revision, tmp_path)
             assert not report.failures, report.details
+            assert report.checks >= direct.checks, f"checks that did not run: {direct.checks - report.checks}"
         assert "internal error" not in front.stop()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -124,17 +123,29 @@ class Ended:
     code: int
     stdout: str
     lines: list[str]
-    seconds: float
+
+
+WITHOUT_DEADLINE = (
+    "from thv.telemetry.agent import __main__ as process, agent_service\n"
+    f"process.HARD_EXIT_S = agent_service.SHUTDOWN_TIMEOUT_S = {100 * PATIENCE}\n"
+    "process.main()"
+)
+"""The agent, whose end no time limit of its own brings about while a test waits."""
 
 
 class AgentProcess:
     """A running agent, as a context manager; killed if a test leaves it."""
 
     def __init__(
-        self, settings: AgentSettings, env: Mapping[str, str] | None = None, stderr: int = subprocess.PIPE
+        self,
+        settings: AgentSettings,
+        env: Mapping[str, str] | None = None,
+        stderr: int = subprocess.PIPE,
+        *,
+        deadline: bool = True,
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "thv.telemetry.agent"],
+            [sys.executable, "-P", *(["-m", "thv.telemetry.agent"] if deadline else ["-c", WITHOUT_DEADLINE])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -155,10 +166,8 @@ class AgentProcess:
 
     def end(self) -> Ended:
         """Close its stdin and wait for its end."""
-        begun = time.monotonic()
         out, err = self.process.communicate(timeout=PATIENCE)
-        seconds = time.monotonic() - begun
-        return Ended(self.process.returncode, out.decode(), (err or b"").decode().splitlines(), seconds)
+        return Ended(self.process.returncode, out.decode(), (err or b"").decode().splitlines())
 
     def __enter__(self) -> Self:
         return self

@@ -24,11 +24,11 @@ from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 if TYPE_CHECKING:
     from tests.sink import Mode
 
-MOST_MIB = 64
-"""What the agent may take, with every exporter loaded."""
+MOST_MIB = 32
+"""What the agent may take: its proportional memory (PSS) was 26 MiB beside other tests, and is 31 beside this alone."""
 
-IN_TIME = 9.0
-"""Less than the ten seconds of one export, which an agent without a deadline of its own would wait for."""
+FOREVER_S = 100 * PATIENCE
+"""A time limit of one export that does not end a test."""
 
 
 def numbered(first: int, count: int) -> Spans:
@@ -138,9 +138,9 @@ def endings(*, down: int) -> list[tuple[str, AgentSettings, str]]:
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["http", "https", "grpc"])
-def test_a_collector_that_is_down_costs_one_line(which: int) -> None:
+def test_a_collector_that_is_down_costs_one_line_and_is_not_waited_for(which: int) -> None:
     _, settings, said = endings(down=free_port())[which]
-    with AgentProcess(settings) as agent:
+    with AgentProcess(settings, deadline=False) as agent:
         agent.send(spans(3), snapshot(calls(3)))
         ended = agent.end()
     [line] = ended.lines
@@ -153,15 +153,14 @@ def test_a_collector_that_is_down_costs_one_line(which: int) -> None:
 @pytest.mark.parametrize("mode", ["blackhole", "silent", "drip", "drip-tls", "flood"])
 def test_a_collector_that_never_finishes_does_not_hold_the_end_up(mode: Mode) -> None:
     with Sink(mode=mode) as sink:
-        settings = AgentSettings(traces=Signal(sink.endpoint, ca_file=str(sink.ca_file)))
-        with AgentProcess(settings) as agent:
+        one = Signal(sink.endpoint, ca_file=str(sink.ca_file), timeout_s=FOREVER_S)
+        with AgentProcess(AgentSettings(traces=one)) as agent:
             agent.send(spans(2), Flush())
             sink.wait_for_connections(1)
-            ended = agent.end()
+            ended = agent.end()  # which its own time limit alone brings about
     [line] = ended.lines
     assert line.startswith(f"thv: telemetry: https://127.0.0.1:{sink.port} ")
     assert line.endswith("2 spans may be lost")
-    assert ended.seconds < IN_TIME
 
 
 @pytest.mark.parametrize(
@@ -175,12 +174,14 @@ def test_a_collector_that_never_finishes_does_not_hold_the_end_up(mode: Mode) ->
         ("close-after-request", "ends the connection without an answer", "may be"),
     ],
 )
-def test_a_collector_that_refuses_costs_one_line(mode: Mode, said: str, fate: str) -> None:
+def test_a_collector_that_refuses_costs_one_line_and_is_not_waited_for(mode: Mode, said: str, fate: str) -> None:
     with Sink(mode=mode) as sink:
         one = Signal(sink.endpoint, ca_file=str(sink.ca_file), headers={"x-token": "hunter2"})
-        with AgentProcess(AgentSettings(traces=one, metrics=one)) as agent:
+        with AgentProcess(AgentSettings(traces=one, metrics=one), deadline=False) as agent:
             agent.send(spans(1), snapshot(calls(1)))
             ended = agent.end()
+        attempts = 2 if mode == "close-after-request" else 1  # the SDK's exporter takes it for a kept connection's end
+        assert sink.connections == 2 * attempts, "one attempt for each signal"
     [line] = ended.lines
     assert f"https://127.0.0.1:{sink.port} {said}" in line
     assert line.endswith(f"1 span and the last metrics {fate} lost")
@@ -314,7 +315,7 @@ def test_a_stderr_that_nobody_drains_does_not_stop_the_exports() -> None:
             backend.wait_for(lambda: len(backend.posts) == 1)
             agent.send(spans(512))
             backend.wait_for(lambda: len(backend.posts) == 2)
-            assert agent.end().seconds < IN_TIME
+            assert agent.end().code == 0
     finally:
         os.close(reading)
         os.close(writing)
@@ -385,20 +386,20 @@ def test_it_sleeps_while_nothing_happens() -> None:
         assert agent.end().code == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory of one process alone is known on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="proportional memory is known on Linux only")
 def test_it_stays_small() -> None:
-    def mib() -> float:
-        return float(psutil.Process(agent.process.pid).memory_full_info().uss) / 2**20
+    def mib(kind: str) -> float:
+        return float(getattr(psutil.Process(agent.process.pid).memory_full_info(), kind)) / 2**20
 
     with Backend() as backend, AgentProcess(replace(to(backend.url), prometheus_port=free_port(), linger_s=0)) as agent:
         agent.send(spans(512), snapshot(calls(1), durations(0.1)), Flush())
         backend.wait_for(lambda: {post.path for post in backend.posts} == {"/v1/traces", "/v1/metrics"})
-        before = mib()
+        before = mib("uss")
         for number in range(2, 40):
             agent.send(spans(512), snapshot(calls(number), durations(0.1)))
             backend.wait_for(lambda count=number: len(backend.spans()) == 512 * count)  # type: ignore[misc]  # mypy infers no type for a default
-        assert before < MOST_MIB
-        assert mib() < before + 4, "what was exported is not kept"
+        assert mib("uss") < before + 4, "what was exported is not kept"
+        assert mib("pss") < MOST_MIB
         agent.process.communicate(timeout=PATIENCE)
 
 
