@@ -24,8 +24,9 @@ from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 if TYPE_CHECKING:
     from tests.sink import Mode
 
-MOST_MIB = 32
-"""What the agent may take: its proportional memory (PSS) was 26 MiB beside other tests, and is 31 beside this alone."""
+MOST_MIB = 33
+"""What the agent may take: its proportional memory (PSS) was 26 MiB on CPython 3.11 and 29 on 3.13, beside other tests,
+and is 32 where this one alone shares its files."""
 
 FOREVER_S = 100 * PATIENCE
 """A time limit of one export that does not end a test."""
