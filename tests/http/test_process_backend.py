@@ -149,10 +149,10 @@ def test_a_server_that_ignores_everything_has_each_grace(
         assert await backend.receive() == b"here\n"
         assert backend._process is not None
         recorded = Recorded(backend._process)
-        ladder = backend._ladder = ShutdownLadder(recorded, lambda: recorded.now)
+        backend._ladder = ShutdownLadder(recorded, lambda: recorded.now)
 
         async def pass_time(seconds: float) -> None:
-            if ladder.was_killed:
+            if recorded.steps[-1][1].startswith("SIGKILL"):
                 await backend.exited()
             else:
                 recorded.now += seconds
