@@ -1,7 +1,7 @@
 """A small MCP client: both protocol eras, over anything that carries lines, with a deadline on every reply.
 
 `protocol` is pure: messages, and the negotiation of a protocol version as a generator that any driver can run.
-`session` drives it over a blocking `connection`. Knows nothing of the command line.
+`session` drives it over a blocking `Connection`. Knows nothing of the command line.
 """
 
 RELAY_ERROR = "thv/error"

@@ -1,4 +1,4 @@
-"""The server process on Windows: the twin of `thv.process.server_process`, with the same promises.
+"""The server process on Windows: the twin of `thv.process.posix`, with the same promises.
 
 A Job Object that ends its processes when its last handle closes does what the process group and the watchdog do
 elsewhere: whatever ends thv, nothing the server started stays behind. A new process group keeps a Ctrl-C meant for thv

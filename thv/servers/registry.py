@@ -42,7 +42,9 @@ class RegistryEntry:
         self.description = description
 
     def __repr__(self) -> str:
-        return f"Entry({self.name!r}, {self.runner!r}, {self.package!r}, {self.arguments!r}, {self.description!r})"
+        return (
+            f"RegistryEntry({self.name!r}, {self.runner!r}, {self.package!r}, {self.arguments!r}, {self.description!r})"
+        )
 
 
 def entries(path: str = REGISTRY_FILE) -> dict[str, RegistryEntry]:

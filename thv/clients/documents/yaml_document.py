@@ -205,7 +205,7 @@ def _leaves(text: str, node: tree.Node | None) -> Iterator[tuple[int, int]]:
 
 
 def _cut(data: Any, keys: Keys) -> Any:
-    """A copy of a meaning (`tree.meaning`) without the node at `keys`."""
+    """A copy of a meaning (`tree.canonical`) without the node at `keys`."""
     if data is None:
         return None
     kind, about, content = data
