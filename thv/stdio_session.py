@@ -1,7 +1,7 @@
 """One session of `thv run` over stdio, from spawn to exit code.
 
-Order is everything here. The server is started first; its first bytes are relayed while what looks at them is still
-being imported on a side thread.
+The server is started before anything slow is imported. Its first bytes are relayed while the instrumentation is still
+being imported on another thread.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class Session:
         self._usage_analytics = usage_analytics
         self._telemetry = telemetry
         self._journal = journal
-        self._remarks = warnings
+        self._warnings = warnings
         self._make_analytics = make_analytics
         self._reports_end = reports_end
         self._started_ns = 0
-        self._accounting: Instrumentation | None = None
-        self._account: SessionInstrumentation | None = None
+        self._instrumentation: Instrumentation | None = None
+        self._session: SessionInstrumentation | None = None
         self._loaded = _thread.allocate_lock()
         self._loaded.acquire()
         self._listening = _thread.allocate_lock()
@@ -89,7 +89,7 @@ class Session:
                 server,
                 events,
                 awaiting_reply=self._awaiting_reply,
-                client_disconnected=self._client_gone,
+                client_disconnected=self._on_client_disconnected,
                 rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
             )
             relay.start()
@@ -102,17 +102,17 @@ class Session:
                 raise ThvError(f"the system refuses a thread that a session needs: {error}") from None
             raise
         exit_code = relay.run()
-        if self._loaded.acquire(timeout=LOAD_GRACE) and self._account is not None:
+        if self._loaded.acquire(timeout=LOAD_GRACE) and self._session is not None:
             signal = signal_name(relay.ending_signal) if relay.ended_by == "signal" else None
-            self._account.set_end(relay.ended_by, exit_code, signal)
-            if self._reports_end and relay.ended_by_server and exit_code and self._account.is_unanswered:
+            self._session.set_end(relay.ended_by, exit_code, signal)
+            if self._reports_end and relay.ended_by_server and exit_code and self._session.is_unanswered:
                 warn(f"{spec.name} ended with exit code {exit_code} before it answered anything: thv why {spec.name}")
             if relay.ended_by_server:
-                self._account.server_exited()
+                self._session.server_exited()
             else:
-                self._account.close()
-        if self._accounting is not None:
-            self._accounting.close()
+                self._session.close()
+        if self._instrumentation is not None:
+            self._instrumentation.close()
         if relay.lost_output is not None:
             warn(f"messages of the server are lost: stdout cannot be written: {relay.lost_output.strerror}")
             return exit_code or ThvError.exit_code
@@ -121,26 +121,26 @@ class Session:
     def _awaiting_reply(self) -> int:
         if self._loaded.locked():
             return 1  # not known yet
-        return self._account.awaiting_reply if self._account is not None else 0
+        return self._session.awaiting_reply if self._session is not None else 0
 
-    def _client_gone(self) -> None:
-        if self._accounting is not None:
-            self._accounting.client_disconnected()
+    def _on_client_disconnected(self) -> None:
+        if self._instrumentation is not None:
+            self._instrumentation.client_disconnected()
 
     def _rewrite(self, chunk: bytes) -> bytes:
         """The bytes to forward to the server in place of `chunk`; waits until the instrumentation is loaded."""
         self._listening.acquire()
         self._listening.release()
-        return chunk if self._account is None else self._account.rewrite_client_data(chunk)
+        return chunk if self._session is None else self._session.rewrite_client_data(chunk)
 
     def _load(self, relay: Relay) -> None:
-        """Import what looks at the traffic, and show it the session from its first byte. Runs on a thread."""
-        observer: TrafficObserver = _Blind()
+        """Import the instrumentation, and pass it the session's traffic from the first byte on. Runs on a thread."""
+        observer: TrafficObserver = _NullObserver()
         problem = None
         try:
             from thv.instrumentation.instrumentation import Instrumentation
 
-            self._accounting = Instrumentation(
+            self._instrumentation = Instrumentation(
                 activity=relay.activity,
                 is_demo=self._spec.is_demo,
                 debug=self._debug,
@@ -148,22 +148,22 @@ class Session:
                 server_environ=self._spec.env,
                 telemetry=self._telemetry,
                 journal=self._journal,
-                warnings=self._remarks,
+                warnings=self._warnings,
                 make_analytics=self._make_analytics,
             )
-            observer = self._account = self._accounting.open_session(started_ns=self._started_ns)
+            observer = self._session = self._instrumentation.open_session(started_ns=self._started_ns)
         except Exception as error:  # noqa: BLE001  a session that is not counted is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
         relay.observe(observer)
         self._listening.release()
         if problem is not None:
             warn(problem)
-        elif self._accounting is not None:
-            self._accounting.emit_warnings()
+        elif self._instrumentation is not None:
+            self._instrumentation.emit_warnings()
         self._loaded.release()
 
 
-class _Blind:
+class _NullObserver:
     """Observes nothing, in a session that cannot be inspected."""
 
     def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
