@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import thv
-from thv import supervised_session
 from thv.core import jsonrpc, message, revisions
 from thv.mcp_client import protocol
 from thv.servers import demo
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(thv.__file__).parent
 SOURCES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 
-STAND_ALONE = {"servers/demo.py", "mcp_client/protocol.py", "supervised_session.py"}
+STAND_ALONE = {"servers/demo.py", "mcp_client/protocol.py"}
 """They run without msgspec, or without anything of thv, and repeat what is held against the original below."""
 
 
@@ -75,4 +74,3 @@ def test_the_demo_and_the_client_speak_the_revisions_that_thv_knows() -> None:
     assert demo.STATELESS_VERSIONS == protocol.STATELESS_VERSIONS == (revisions.STATELESS,)
     assert demo.VERSION_KEY == protocol.VERSION_KEY == message.PROTOCOL_VERSION_KEY
     assert demo.CAPABILITIES_KEY == protocol.CAPABILITIES_KEY == message.CLIENT_CAPABILITIES_KEY
-    assert supervised_session.SERVER_ENDED == jsonrpc.CONNECTION_CLOSED

@@ -134,16 +134,33 @@ def test_the_end_of_input_after_a_signal_is_passed_on_at_once(server: Server) ->
     assert server.steps[:3] == [(0, f"signal {INT}"), (1, "close stdin"), (6, "SIGTERM to the group")]
 
 
-def test_open_calls_are_waited_for_ten_seconds(server: Server) -> None:
+def run_blocking(server: Server, calls_are_open: Callable[[], bool]) -> None:
+    shutdown.run(server.ladder, never, server.sleep, calls_are_open)
+
+
+def run_on_asyncio(server: Server, calls_are_open: Callable[[], bool]) -> None:
+    asyncio.run(shutdown.run_on_asyncio(server.ladder, never, server.sleep_on_a_loop, calls_are_open))
+
+
+DRIVERS = pytest.mark.parametrize("drive", [run_blocking, run_on_asyncio])
+
+
+@DRIVERS
+def test_open_calls_are_waited_for_ten_seconds(
+    server: Server, drive: Callable[[Server, Callable[[], bool]], None]
+) -> None:
     server.ladder.close_input()
-    shutdown.run(server.ladder, never, server.sleep, lambda: True)
+    drive(server, lambda: True)
     assert server.steps[1][1] == "SIGTERM to the group"
     assert server.steps[1][0] == pytest.approx(10, abs=POLL)
 
 
-def test_once_the_last_call_is_answered_the_server_has_five_seconds_from_then(server: Server) -> None:
+@DRIVERS
+def test_once_the_last_call_is_answered_the_server_has_five_seconds_from_then(
+    server: Server, drive: Callable[[Server, Callable[[], bool]], None]
+) -> None:
     server.ladder.close_input()
-    shutdown.run(server.ladder, never, server.sleep, lambda: server.now < 3)
+    drive(server, lambda: server.now < 3)
     assert server.steps[1][0] == pytest.approx(8, abs=POLL)
 
 

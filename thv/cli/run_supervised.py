@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from thv.cli.instrumented_run import InstrumentedRun
 from thv.errors import UsageError
-from thv.supervised_session import Policy, SupervisedSession
+from thv.supervision.restart_policy import Policy
+from thv.supervision.supervised_session import SupervisedSession
 
 if TYPE_CHECKING:
     from thv.cli.instrumented_run import InstrumentationOptions

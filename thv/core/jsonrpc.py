@@ -31,6 +31,9 @@ RESOURCE_NOT_FOUND: Final = -32002
 MODERN_ERRORS: Final = (-32099, -32020)
 """The least and the largest of the codes that MCP keeps for itself since 2026-07-28 ("Error Codes")."""
 
+REQUEST_TIMED_OUT: Final = -32001
+"""A request that was given up: the code that the official SDKs use."""
+
 HEADER_MISMATCH: Final = -32020
 MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
@@ -81,9 +84,12 @@ def error_reply(
     return encode({"jsonrpc": "2.0", "id": id_json, "error": error})
 
 
-def cancellation(id_: Id) -> bytes:
-    """The notification that cancels a request (MCP, "Cancellation"), as a line."""
-    return b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%b}}\n' % encode(id_)
+def cancellation(id_: Id | Raw, reason: str | None = None) -> bytes:
+    """The notification that cancels a request (MCP, "Cancellation"), as a line. A raw id stays as it came."""
+    params: dict[str, Any] = {"requestId": id_}
+    if reason is not None:
+        params["reason"] = reason
+    return encode({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}) + b"\n"
 
 
 def one_line(text: bytes, *, end: bytes = b"\n") -> bytes:

@@ -126,6 +126,18 @@ class Params(Struct, frozen=True, gc=False, rename="camel"):
     error: ErrorObject | None = None
 
 
+class ListCapability(Struct, frozen=True, gc=False, rename="camel"):
+    """What a server can do with its tools."""
+
+    list_changed: bool | None = None
+
+
+class ServerCapabilities(Struct, frozen=True, gc=False):
+    """`capabilities` of a server."""
+
+    tools: ListCapability | None = None
+
+
 class Result(Struct, frozen=True, gc=False, rename="camel"):
     """`result` of a response: a `CallToolResult`, a task handle of either era, a task, a page, or what was agreed."""
 
@@ -141,6 +153,7 @@ class Result(Struct, frozen=True, gc=False, rename="camel"):
     protocol_version: str | None = None
     next_cursor: str | None = None
     tools: Raw = _ABSENT
+    capabilities: ServerCapabilities | None = None
 
 
 class Message(Struct, frozen=True, gc=False):

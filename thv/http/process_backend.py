@@ -47,10 +47,12 @@ class ProcessBackend:
 
     Args:
         spec: what to start.
+        calls_are_open: whether it still has requests to answer, for which its end waits longer.
     """
 
-    def __init__(self, spec: LaunchSpec) -> None:
+    def __init__(self, spec: LaunchSpec, calls_are_open: Callable[[], bool] | None = None) -> None:
         self._spec = spec
+        self._calls_are_open = calls_are_open
         self._process: ServerProcess | None = None
         self._exited: asyncio.Future[None] | None = None
         self._exit_fd = -1
@@ -83,7 +85,7 @@ class ProcessBackend:
             process.kill()
             raise
         self._process = process
-        self._ladder = ShutdownLadder(process)
+        self._ladder = ShutdownLadder(_EndableProcess(process, self._sink))
         _running.add(self)
 
     async def send(self, line: bytes) -> None:
@@ -151,16 +153,16 @@ class ProcessBackend:
     async def _end(self, process: ServerProcess, exit_code: asyncio.Future[int]) -> None:
         ladder = self._ladder
         assert ladder is not None  # noqa: S101  there is a process
-        self._sink.close()
         if not ladder.has_started:
             ladder.close_input()
         try:
-            if await shutdown.run_on_asyncio(ladder, self._has_exited, self._await_exit):
+            if await shutdown.run_on_asyncio(ladder, self._has_exited, self._await_exit, self._calls_are_open):
                 self._source.finish()
                 exit_code.set_result(process.reap())
                 ladder.close_input()
                 await shutdown.run_on_asyncio(ladder, lambda: not process.has_live_descendants(), _sleep_briefly)
         finally:
+            self._sink.close()
             self._source.finish()
             if not exit_code.done():
                 exit_code.set_result(KILLED)
@@ -203,6 +205,22 @@ class ProcessBackend:
             source.finish()
         else:
             asyncio.get_running_loop().call_later(OUTPUT_GRACE, self._await_output, source.bytes_read)
+
+
+class _EndableProcess:
+    """A process as the shutdown ladder sees it. Until its input is closed it can be written to, a signal or not."""
+
+    def __init__(self, process: ServerProcess, sink: LineSink) -> None:
+        self.send_signal = process.send_signal
+        self.terminate = process.terminate
+        self.kill = process.kill
+        self._process = process
+        self._sink = sink
+
+    def close_stdin(self) -> None:
+        """Close its input; what waits to be written there fails."""
+        self._sink.close()
+        self._process.close_stdin()
 
 
 async def _sleep_briefly(seconds: float) -> None:

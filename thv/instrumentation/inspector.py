@@ -101,7 +101,7 @@ class TrafficInspector:
                 try:
                     message = decode_strictly(chunk)
                 except (ValueError, RecursionError):
-                    messages = read_line(chunk, self._on_stray)
+                    messages = read_line(chunk, self.on_stray_line)
                     ledger.server_sent(messages, repeat(len(chunk)), at_ns, http_status=http_status)
                 else:
                     ledger.server_sent((message,), (len(chunk),), at_ns, http_status=http_status)
@@ -110,9 +110,9 @@ class TrafficInspector:
                 if not block:
                     ledger.server_sent((UNREADABLE,), NO_SIZES, at_ns)
                 elif self._is_sized:
-                    ledger.server_sent(*read_sized_lines(block, self._on_stray), at_ns, http_status=http_status)
+                    ledger.server_sent(*read_sized_lines(block, self.on_stray_line), at_ns, http_status=http_status)
                 else:
-                    ledger.server_sent(read_lines(block, self._on_stray), NO_SIZES, at_ns, http_status=http_status)
+                    ledger.server_sent(read_lines(block, self.on_stray_line), NO_SIZES, at_ns, http_status=http_status)
         except Exception as problem:  # noqa: BLE001 - as above
             self._stop(problem)
 
@@ -153,7 +153,8 @@ class TrafficInspector:
         """How many lines of the server were no JSON-RPC, and when the first was read, by `time.perf_counter_ns`."""
         return self._stray_lines, self._first_stray_ns
 
-    def _on_stray(self, _line: bytes | bytearray) -> None:
+    def on_stray_line(self, _line: bytes | bytearray) -> None:
+        """The server sent a line that is no JSON-RPC; for a transport that decodes messages itself."""
         if not self._stray_lines:
             self._first_stray_ns = perf_counter_ns()
         self._stray_lines += 1

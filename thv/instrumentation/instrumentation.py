@@ -132,11 +132,11 @@ class SessionInstrumentation(TrafficInspector):
         if self._journal is not None:
             self._journal.note_restart()
 
-    def on_call_timed_out(self, reply: bytes) -> None:
+    def on_call_timed_out(self, line: bytes, reply: Message) -> None:
         """The transport gave up a tool call, and sent the client this error in the server's place."""
         if self._journal is not None:
             self._journal.is_timing_out = True
-        self.on_server_data(reply)
+        self.on_server_message(line, reply)
         if self._journal is not None:
             self._journal.is_timing_out = False
 

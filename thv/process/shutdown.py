@@ -176,11 +176,14 @@ def run(
 
 
 async def run_on_asyncio(
-    ladder: ShutdownLadder, has_ended: Callable[[], bool], sleep: Callable[[float], Awaitable[object]]
+    ladder: ShutdownLadder,
+    has_ended: Callable[[], bool],
+    sleep: Callable[[float], Awaitable[object]],
+    calls_are_open: Callable[[], bool] | None = None,
 ) -> bool:
     """The same on an event loop: `sleep` is awaited."""
     while not has_ended():
-        left = ladder.advance()
+        left = ladder.advance(calls_are_open=calls_are_open is not None and calls_are_open())
         if left is None:
             return has_ended()
         await sleep(left)

@@ -1,0 +1,143 @@
+"""A supervised session in this process, with a real server: what it decodes, and what it does with what it drops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.decodes import counted_decodes
+from tests.e2e.harness import scripted
+from thv.core.lines import LineSplitter
+from thv.http.client import stdio_bridge
+from thv.instrumentation.instrumentation import Instrumentation
+from thv.servers.resolve import resolve
+from thv.supervision import supervised_session
+from thv.supervision.restart_policy import Policy
+from thv.supervision.supervised_session import SupervisedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="threads read the pipes there, and are not counted")
+
+INITIALIZE = b'{"jsonrpc":"2.0","id":"i","method":"initialize","params":{}}\n'
+
+
+def call(id_: int, name: str, more: str = "") -> bytes:
+    line = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s"%s}}\n'
+    return (line % (id_, name, more)).encode()
+
+
+class Client:
+    """Two pipes to a session; it decodes nothing by itself."""
+
+    def __init__(self) -> None:
+        self.stdin, self._to = os.pipe()
+        self._from, self.stdout = os.pipe()
+        self._rest = b""
+
+    def send(self, data: bytes) -> None:
+        os.write(self._to, data)
+
+    async def read(self) -> bytes:
+        """The next line."""
+        while b"\n" not in self._rest:
+            self._rest += await asyncio.to_thread(os.read, self._from, 65536)
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def leave(self) -> None:
+        os.close(self._to)
+
+    def close(self) -> None:
+        for fd in (self.stdin, self._from, self.stdout):
+            os.close(fd)
+
+
+def play(directory: Path, policy: Policy, story: Callable[[Client], Awaitable[None]], *plan: str) -> int:
+    """Run a session beside its client's story; returns the exit code."""
+    spec = resolve(None, scripted("fickle.py", str(directory / "lives"), *plan), environ=os.environ)
+    client = Client()
+
+    async def scenario() -> int:
+        instrumentation = Instrumentation(activity=lambda: 0, journal=("fickle", False))
+        session = SupervisedSession(spec, policy, instrumentation, stdin=client.stdin, stdout=client.stdout)
+        running = asyncio.create_task(session.run())
+        await story(client)
+        client.leave()
+        code = await running
+        instrumentation.close()
+        return code
+
+    try:
+        return asyncio.run(scenario())
+    finally:
+        client.close()
+
+
+PLAIN = call(2, "x", ',"_meta":{"progressToken":2}')
+
+
+@pytest.mark.parametrize(
+    ("line", "decodes"),
+    [
+        (PLAIN, 2),
+        (PLAIN.replace(b'"x"', b'"twin"'), 2),
+        (PLAIN.replace(b'"x"', b'"progress"'), 2),  # the request, and the notification: there is no reply
+    ],
+    ids=["a call", "a call answered under the twin of its id", "a call with progress"],
+)
+def test_a_call_costs_two_decodings_the_request_and_what_the_server_says(
+    tmp_path: Path, line: bytes, decodes: int
+) -> None:
+    counted = []
+
+    async def story(client: Client) -> None:
+        client.send(call(1, "x"))
+        await client.read()
+        with counted_decodes() as count:
+            client.send(line)
+            await client.read()
+            for _ in range(3):
+                await asyncio.sleep(0)  # what is inspected after it was forwarded is inspected
+        counted.append(count.lines)
+
+    play(tmp_path, Policy(5, 60), story)
+    assert counted == [decodes]
+
+
+def test_a_line_over_the_limit_is_reported_and_nothing_else_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stdio_bridge, "LineSplitter", lambda: LineSplitter(1000))
+    seen: list[Any] = []
+
+    async def story(client: Client) -> None:
+        client.send(call(1, "x") + call(2, "x" * 2000) + call(3, "x"))
+        seen.extend([json.loads(await client.read())["id"] for _ in range(2)])
+
+    play(tmp_path, Policy(5, None), story)
+    assert seen == [1, 3]
+    assert "a message of more than 256 MiB was not sent to" in capfd.readouterr().err
+
+
+def test_the_end_of_input_ends_a_session_whose_next_server_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the client sent is waited for no longer than replies are."""
+    monkeypatch.setattr(supervised_session, "REPLY_GRACE", 0.1)
+
+    async def story(client: Client) -> None:
+        client.send(INITIALIZE)
+        await client.read()
+        client.send(call(1, "die"))
+        await client.read()
+        client.send(call(2, "x"))
+
+    assert play(tmp_path, Policy(5, None), story, "1:hang") in {0, 3}
