@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from thv.config.boolean_reading import misplaced
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -24,9 +19,8 @@ if TYPE_CHECKING:
         ("- otel:\n    usage_metrics_enabled: false\n", (2, 5)),
     ],
 )
-def test_a_no_is_found_where_people_put_it(text: str, place: tuple[int, int], tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    ((_, _, line, column),) = misplaced(str(tmp_path / "config.yaml"))
+def test_a_no_is_found_where_people_put_it(text: str, place: tuple[int, int]) -> None:
+    ((_, _, line, column),) = misplaced(text, "config.yaml")
     assert (line, column) == place
 
 
@@ -40,6 +34,5 @@ def test_a_no_is_found_where_people_put_it(text: str, place: tuple[int, int], tm
         "otel:\n  env-vars: [DO_NOT_TRACK]\n",
     ],
 )
-def test_what_is_no_no_or_stands_in_its_place_is_left_alone(text: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(text)
-    assert misplaced(str(tmp_path / "config.yaml")) == []
+def test_what_is_no_no_or_stands_in_its_place_is_left_alone(text: str) -> None:
+    assert misplaced(text, "config.yaml") == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from thv.config import reader
 from thv.config.settings import KEYS, SECTIONS, USAGE_ANALYTICS_ENABLED
 from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError
@@ -60,11 +61,13 @@ def read_consent(path: str, *, is_named: bool) -> BooleanReading:
         missing = _missing(path, is_named=is_named)
         if missing is not None:
             return BooleanReading(None, path, f"{path}: {missing}")
-        stray = misplaced(path)
-    except ConfigError:
-        return read_boolean(path, known)  # says what is wrong
-    if not stray:
-        return read_boolean(path, known)
+        # Read once for both: what moves between two readings would be found by neither.
+        text = reader.read_text(path)
+        stray = [] if text is None else misplaced(text, path)
+        if not stray:
+            return _as_reading(*_read_boolean(text, known, path, reads_all=True), path)
+    except ConfigError as error:
+        return _as_problem(error, path)
     number, keys, line, column = stray[0]
     section = f"{known.section}:{' in the first document' if number else ''}"
     place = f"{path}:{line}"
@@ -86,22 +89,18 @@ def _missing(path: str, *, is_named: bool) -> str | None:
             return "there is no such file (TOOLHIVE_CONFIG names it)" if is_named else None
         return "a link to a file that does not exist"
     except (OSError, ValueError) as error:
-        from thv.config.reader import why
-
-        return f"cannot be read: {why(error)}"
+        return f"cannot be read: {reader.why(error)}"
     return None
 
 
-def misplaced(path: str) -> list[Found]:
-    """Every no to usage analytics that does not stand in its place.
+def misplaced(text: str, path: str) -> list[Found]:
+    """Every no to usage analytics that does not stand in its place. `path` is only named in errors.
 
     Raises:
-        ConfigError: the file cannot be read, or is not valid YAML.
+        ConfigError: the text is not valid YAML.
     """
-    from thv.config import reader
     from thv.config.yaml import plain_reader
 
-    text = reader.read_text(path) or ""
     if not any(word in text.lower().translate(SEPARATORS) for word in ("analytics", "usagemetrics", "donottrack")):
         return []
     plain = plain_reader.entries(text)
@@ -162,14 +161,22 @@ def read_boolean(path: str, known: Setting) -> BooleanReading:
     A missing file, section or key is silence. Whatever cannot surely be read as a boolean is a problem: an unreadable
     file, broken YAML, a value that stands behind an alias or a merge key, any word outside `BOOLEANS`.
     """
+    try:
+        return _as_reading(*_read_boolean(reader.read_text(path), known, path, reads_all=False), path)
+    except ConfigError as error:
+        return _as_problem(error, path)
+
+
+def _as_reading(value: bool | None, line: int | None, path: str) -> BooleanReading:
     from thv.core.interfaces import BooleanReading
 
-    try:
-        value, line = _read_boolean(path, known)
-    except ConfigError as error:
-        where = path if error.line is None else f"{path}:{error.line}"
-        return BooleanReading(None, where, str(error))
     return BooleanReading(value, path if line is None else f"{path}:{line}")
+
+
+def _as_problem(error: ConfigError, path: str) -> BooleanReading:
+    from thv.core.interfaces import BooleanReading
+
+    return BooleanReading(None, path if error.line is None else f"{path}:{error.line}", str(error))
 
 
 def unknown_keys(path: str) -> list[str]:
@@ -177,7 +184,6 @@ def unknown_keys(path: str) -> list[str]:
 
     Left out is what names the switch of usage analytics, see `read_consent`.
     """
-    from thv.config import reader
     from thv.config.yaml import plain_reader
 
     try:
@@ -188,9 +194,10 @@ def unknown_keys(path: str) -> list[str]:
             if found is not None:
                 keys = [(path_[1], line) for path_, _, line in found if path_[:-1] == (section.name,)]
             else:
+                from thv.config.own_sections import own_sections
                 from thv.config.yaml import document
 
-                keys = document.keys(text, (section.name,), path=path)
+                keys = document.keys(own_sections(text), (section.name,), path=path)
             names += [
                 (f"{section.name}.{key}", line)
                 for key, line in keys
@@ -201,11 +208,13 @@ def unknown_keys(path: str) -> list[str]:
     return [f"{path}:{line}: unknown key {name}, ignored" for name, line in names]
 
 
-def _read_boolean(path: str, known: Setting) -> tuple[bool | None, int | None]:
-    from thv.config import reader
+def _read_boolean(text: str | None, known: Setting, path: str, *, reads_all: bool) -> tuple[bool | None, int | None]:
+    """The setting's value and its line; None where the text, which is None if there is no file, is silent.
+
+    With `reads_all`, a mistake anywhere in a long file counts, and not only one in thv's own sections.
+    """
     from thv.config.yaml import plain_reader
 
-    text = reader.read_text(path)
     if text is None:
         return None, None
     found = plain_reader.entries(text)
@@ -218,9 +227,10 @@ def _read_boolean(path: str, known: Setting) -> tuple[bool | None, int | None]:
         if not section and value.lower() in BOOLEANS:
             return BOOLEANS[value.lower()], line
 
+    from thv.config.own_sections import own_sections
     from thv.config.yaml import document
 
-    scalar = document.get_scalar(text, (known.section, known.name), path=path)
+    scalar = document.get_scalar(text if reads_all else own_sections(text), (known.section, known.name), path=path)
     return (None, None) if scalar is None else (boolean_in(scalar, known, path), scalar.line)
 
 

@@ -45,7 +45,7 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
             lock(guard)
         except OSError as error:
             raise ConfigError(f"cannot be locked: {why(error)}", path=path) from None
-        before = read_text(str(target))
+        before = read_text(str(target), fresh=True)
         after = change(before)
         if after == before:
             return False

@@ -226,25 +226,16 @@ def value_reader(text: str, path: str) -> Callable[[Setting], Read]:
         if answer is not None:
             return answer
         from thv.config import setting_types
+        from thv.config.own_sections import own_sections
         from thv.config.yaml import document, tree
 
         if documents is None:
-            documents = tree.parse(_shortened(text), path)
+            documents = tree.parse(own_sections(text), path)
         node = document.find(documents, (known.section, known.name), path=path)
         value = None if node is None else setting_types.from_node(known, node, path=path)
         return (None, None) if node is None or value is None else (value, node.line)
 
     return read
-
-
-def _shortened(text: str) -> str:
-    """The text, without what other programs keep in it if it is long: parsing takes seconds for a MiB."""
-    from thv.config.yaml import excerpt
-
-    if len(text) < excerpt.LONG:
-        return text
-    short = excerpt.excerpt(text, frozenset(SECTIONS))
-    return text if short is None else short
 
 
 def _read_plain(known: Setting, found: plain_reader.Entries) -> Read | None:

@@ -4,12 +4,7 @@ The only module where the config file, the environment and the remembered no mee
 is handed `UsageConsent.is_given` and nothing else of this. Imports nothing slow: every command ends here.
 """
 
-# ruff: noqa: PTH116  pathlib costs milliseconds that fast commands do not have
-
 from __future__ import annotations
-
-import os
-import time
 
 from thv.analytics import consent
 from thv.analytics.constants import OFF_MARK
@@ -19,15 +14,10 @@ from thv.core.state_dir import user_state_dir
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import TypeAlias
 
     from thv.analytics.consent import Consent
+    from thv.config.reader import Signature
     from thv.core.interfaces import BooleanReading
-
-    Signature: TypeAlias = tuple[int, ...]
-
-SETTLED_NS = 2_000_000_000
-"""Nanoseconds after which the time of change tells two contents apart: the coarsest clock of a file system (FAT)."""
 
 
 class UsageConsent:
@@ -102,22 +92,14 @@ class UsageConsent:
         return (self._mark.reason() or "a no") if self._mark.holds() else None
 
     def _read(self) -> BooleanReading:
-        signature = self._sign()
+        from thv.config import reader
+
+        signature = reader.signature(self._path)
         if self._reading is None or signature is None or signature != self._signature:
             from thv.config.boolean_reading import read_consent
 
             self._reading, self._signature = read_consent(self._path, is_named=_is_named(self._environ)), signature
         return self._reading
-
-    def _sign(self) -> Signature | None:
-        """What changes with the file; None where that cannot be told, and the file has to be read again."""
-        try:
-            found = os.stat(self._path)
-        except (OSError, ValueError):
-            return None
-        if abs(time.time_ns() - found.st_mtime_ns) < SETTLED_NS:
-            return None  # a second change within one tick of the file system's clock would look the same
-        return found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _is_named(environ: Mapping[str, str]) -> bool:

@@ -128,16 +128,38 @@ PARSE_S = 5.0
 """Seconds that reading a text may take: a session waits for its consent that long at most."""
 
 
+_LAST: dict[tuple[str, str, float], tuple[YamlDocument, ...] | ConfigError] = {}
+"""What was parsed last, and what came of it."""
+
+
 def parse(
     text: str, path: str, *, seconds: float = PARSE_S, clock: Callable[[], float] = monotonic
 ) -> list[YamlDocument]:
     """Reads every document of `text`; none for a text of comments only. `path` is only named in errors.
 
+    The last text is not parsed again: the parts of one `thv run` all ask about the same file.
+
     Raises:
         ConfigError: it is not valid YAML, repeats a key, uses an anchor it does not define, is nested too deep, or
             takes longer than `seconds` by `clock`. Always with line and column.
     """
-    return list(_Builder(text, path, seconds, clock).documents())
+    key = (text, path, seconds)
+    found = _LAST.get(key)
+    if found is None:
+        try:
+            found = tuple(_Builder(text, path, seconds, clock).documents())
+        except ConfigError as error:
+            found = _again(error)
+        _LAST.clear()
+        _LAST[key] = found
+    if isinstance(found, ConfigError):
+        raise _again(found)
+    return list(found)
+
+
+def _again(error: ConfigError) -> ConfigError:
+    """The same error without its traceback, which would keep everything alive that the parser had."""
+    return ConfigError(error.reason, path=error.path, line=error.line, column=error.column)
 
 
 def key_text(node: Node) -> str | None:
