@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from thv.cli import app
 from thv.servers.registry import entries
 
 THV = [sys.executable, "-P", "-m", "thv"]
@@ -50,6 +51,25 @@ def test_the_help_of_run_gives_each_example_a_line_and_names_every_server() -> N
         "    thv run -e TOKEN=secret -- ./my-server --stdio",
     ]
     assert all(name in shown for name in entries())
+
+
+@pytest.mark.parametrize("words", [[*verb.split(), flag] for verb in VERBS for flag in ("--help", "--no-such-option")])
+def test_the_command_that_is_named_answers_as_in_the_whole_command_line(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (app._named_part(words) is app.app) is (len(words) == 1)
+    found = []
+    for part in (app._named_part, lambda _: app.app):
+        monkeypatch.setattr(app, "_named_part", part)
+        found.append((app.main(words), capfd.readouterr()))
+    assert found[0] == found[1]
+
+
+def test_every_command_has_the_name_by_which_it_is_found() -> None:
+    groups = [known.name for known in app.app.registered_groups]
+    for name in [known.name for known in app.app.registered_commands] + groups:
+        assert name
+        assert app._named_part(["--debug", name]) is not app.app
 
 
 SERVER_OPTIONS = ["--env", "--env-file", "--name", "--cwd", "--network", "--volume"]

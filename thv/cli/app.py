@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -261,10 +262,22 @@ def main(words: Sequence[str]) -> int:
     return run_to_exit_code(lambda: _run_command(list(words)), debug="--debug" in words)
 
 
+def _named_part(words: Sequence[str]) -> typer.Typer:
+    """The command line without the commands that `words` do not name: Typer makes each, which takes a third of a start.
+
+    It is the whole one where they name none: only that can list the commands, or find the nearest.
+    """
+    name = next((word for word in words if not word.startswith("-")), None)
+    part = copy(app)
+    part.registered_commands = [known for known in app.registered_commands if known.name == name]
+    part.registered_groups = [known for known in app.registered_groups if known.name == name]
+    return part if part.registered_commands or part.registered_groups else app
+
+
 def _run_command(words: list[str]) -> object:
     try:
         # No variable of the environment makes an answer another one: completion is not Typer's.
-        return app(args=words, prog_name="thv", standalone_mode=False, complete_var="")
+        return _named_part(words)(args=words, prog_name="thv", standalone_mode=False, complete_var="")
     except typer.TyperException as error:
         warn(format_usage_error(error))
         return error.exit_code
