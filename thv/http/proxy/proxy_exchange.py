@@ -10,8 +10,7 @@ import asyncio
 import os
 import ssl
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 from thv.http.cors import cors_headers
 from thv.http.proxy import forwarded_headers
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from thv.http.proxy.legacy_endpoint import EndpointRewriter
     from thv.http.proxy.upstream import Fields, Pool, ResponseHead, ServerConnection
+    from thv.http.server.handler_runner import Work
     from thv.http.server.request import HttpRequest
 
 REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,6 +37,9 @@ OK, BAD_GATEWAY, GATEWAY_TIMEOUT = 200, 502, 504
 JSON: Final = (b"Content-Type", b"application/json")
 TEXT: Final = (b"Content-Type", b"text/plain; charset=utf-8")
 NOT_STORED: Final = (b"Cache-Control", b"no-store")
+
+
+Shown = TypeVarTuple("Shown")
 
 
 class ProxyExchange:
@@ -73,13 +76,17 @@ class ProxyExchange:
         self._retry: asyncio.Task[None] | None = None
         self._has_response = False
         self._is_over = False
-        self._over = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[None] | None = None  # for what waits for the end
         self.is_sent = False
 
-    async def run(self) -> None:
-        """Carry it from its first byte to its last."""
+    def start(self) -> Work | None:
+        """Begin it, and return what is left to do where that has to wait for something.
+
+        Nearly every request is whole by now and finds an open connection: it needs no task.
+        """
         request = self._request
         request.forward_expectation()
+        request.is_deferred = True
         request.on_disconnect = self._on_client_left
         request.on_writable = self._on_client_writable
         target = f"{request.path.decode('latin-1')}{'?' if request.query else ''}{request.query.decode('latin-1')}"
@@ -87,25 +94,22 @@ class ProxyExchange:
         if self._is_metadata:  # it may have to be changed, so it must be readable
             fields = [field for field in fields if field[0].lower() != b"accept-encoding"]
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target.encode("latin-1"), _lines(fields))
-        if request.is_whole:  # as nearly every request is, once its handler runs
-            body = await request.read()
-            if body:
-                self._inspect(partial(self._inspector.request_data, body))
-            data = head + self._framed(body) + self._request_end()
-            self._inspect(self._inspector.request_end)
-            self.is_sent = True
-            await self._send_first(data)
-            await self._over
-        elif await self._send_first(head):
-            pump = asyncio.get_running_loop().create_task(self._pump())
-            try:
-                await self._over
-            finally:
-                pump.cancel()
-                with suppress(asyncio.CancelledError, ConnectionError):
-                    await pump
-        if self._retry is not None:
-            self._retry.cancel()
+        if not request.is_whole:
+            return self._stream(head)
+        body = request.take()
+        if body:
+            self._inspect(self._inspector.request_data, body)
+        data = head + self._framed(body) + self._request_end()
+        self._inspect(self._inspector.request_end)
+        self.is_sent = True
+        server = self._pool.idle()
+        if server is None:
+            return self._send_on_new(data)
+        if request.method in REPEATABLE:
+            self._repeat = data
+        self._acquire(server)
+        server.write(data)
+        return None
 
     # What the server's connection reports: see `upstream.Exchange`.
 
@@ -140,7 +144,7 @@ class ProxyExchange:
         if request.method == "GET":
             self._endpoint = rewriter(head.status, fields, target, self._host)
         lower = [(name.lower(), value) for name, value in head.fields]
-        self._inspect(partial(self._inspector.response, head.status, lower))
+        self._inspect(self._inspector.response, head.status, lower)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the response's body."""
@@ -163,7 +167,7 @@ class ProxyExchange:
         if self._received:
             received, self._received = self._received, []
             for each in received:
-                self._inspect(partial(self._inspector.response_data, each))
+                self._inspect(self._inspector.response_data, each)
 
     def on_end(self, trailers: Fields) -> None:
         """The response is whole."""
@@ -200,29 +204,36 @@ class ProxyExchange:
         if self._is_over:
             return
         if server is not None and server.uses > 1 and not self._has_response and self._repeat is not None:
-            self._retry = asyncio.get_running_loop().create_task(self._send_again(self._repeat))
+            self._retry = asyncio.get_running_loop().create_task(self._send_on_new(self._repeat))
             self._repeat = None
             return
         self._fail(BAD_GATEWAY, f"the server at {self._pool.target} gave no answer: {problem}")
 
     # The request.
 
-    async def _send_first(self, data: bytes) -> bool:
-        """Send the beginning of the request; False if the exchange is over before that."""
-        server = self._pool.idle()
-        if server is None:
-            server = await self._connect()
-        elif self.is_sent and self._request.method in REPEATABLE:
-            self._repeat = data
-        if server is None or not self._lend(server):
-            return False
-        server.write(data)
-        return True
-
-    async def _send_again(self, data: bytes) -> None:
+    async def _send_on_new(self, data: bytes) -> None:
+        """Send a whole request on a new connection."""
         server = await self._connect()
-        if server is not None and self._lend(server):
+        if server is not None:
+            self._acquire(server)
             server.write(data)
+
+    async def _stream(self, head: bytes) -> None:
+        """Send a request of which only this has come, and wait for the end of the exchange."""
+        server = self._pool.idle() or await self._connect()
+        if server is None:
+            return
+        self._acquire(server)
+        server.write(head)
+        loop = asyncio.get_running_loop()
+        self._over = loop.create_future()
+        pump = loop.create_task(self._pump())
+        try:
+            await self._over
+        finally:
+            pump.cancel()
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await pump
 
     async def _pump(self) -> None:
         """Send the rest of a request as it comes."""
@@ -233,7 +244,7 @@ class ProxyExchange:
             if server is None:
                 return
             if piece:
-                self._inspect(partial(self._inspector.request_data, piece))
+                self._inspect(self._inspector.request_data, piece)
             if request.is_whole:
                 self._inspect(self._inspector.request_end)
                 self.is_sent = True
@@ -251,23 +262,24 @@ class ProxyExchange:
         return LAST_CHUNK + _lines(forwarded_headers.trailers(self._request.trailers)) + b"\r\n"
 
     async def _connect(self) -> ServerConnection | None:
+        """A new connection to the server; None if there is none, or the exchange is over before it is open."""
         target = self._pool.target
         try:
-            return await self._pool.connect()
+            server = await self._pool.connect()
         except TimeoutError:
             waited = f"{CONNECT_TIMEOUT:.0f} s"
             self._fail(GATEWAY_TIMEOUT, f"the server at {target} accepted no connection within {waited}")
         except (OSError, ssl.CertificateError) as error:
             self._fail(BAD_GATEWAY, f"the server at {target} cannot be reached: {_in_words(error)}")
+        else:
+            if not self._is_over:
+                return server
+            server.abort()
         return None
 
-    def _lend(self, server: ServerConnection) -> bool:
-        if self._is_over:
-            server.abort()
-            return False
+    def _acquire(self, server: ServerConnection) -> None:
         self._server = server
         server.acquire(self, is_head_request=self._request.method == "HEAD")
-        return True
 
     # The end.
 
@@ -290,22 +302,25 @@ class ProxyExchange:
         self._end()
         if self._has_response:
             self._send_metadata(is_whole=False)
-            self.on_read()  # and no end: the client sees that it is not whole
+            self.on_read()
+            self._request.break_off()
         else:
             body = b""
             with suppress(Exception):  # a bug in inspection must not hide what went wrong
                 body = self._inspector.error_reply(problem)
             self._request.respond(status, (JSON if body else TEXT, NOT_STORED), body or f"{problem}\n".encode())
-        self._inspect(partial(self._inspector.broke, status))
+        self._inspect(self._inspector.broke, status)
 
     def _end(self) -> None:
         self._is_over = True
-        if not self._over.done():
+        if self._over is not None and not self._over.done():
             self._over.set_result(None)
+        if self._retry is not None:
+            self._retry.cancel()
 
-    def _inspect(self, inspect: Callable[[], None]) -> None:
+    def _inspect(self, inspect: Callable[[*Shown], None], *shown: *Shown) -> None:
         try:
-            inspect()
+            inspect(*shown)
         except Exception as error:  # noqa: BLE001  a bug in inspection must not reach the session
             self._inspector = ExchangeInspector()
             self._on_inspection_failed(error)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from thv.core.interfaces import Instrumentation
     from thv.http.proxy.proxy_target import ProxyTarget
+    from thv.http.server.handler_runner import Work
     from thv.http.server.http_connection import HttpConnection
     from thv.http.server.request import HttpRequest
 
@@ -119,28 +120,27 @@ class ReverseProxy:
         status = await probe(self.pool.target, "OPTIONS")
         return "" if status is not None else f"the server at {self.pool.target} does not answer"
 
-    async def _handle(self, request: HttpRequest) -> None:
+    def _handle(self, request: HttpRequest) -> Work | None:
         """Answer one request of a client, or pass it on."""
         self.passed += 1
         # How the proxy does may be asked by any name.
         if request.path == HEALTH and request.method in {"GET", "HEAD"}:
-            await self._answer_health(request)
-            return
+            return self._answer_health(request)
         headers = request.headers
         refusal = self._policy.decide(headers.get(b"host"), headers.get(b"origin"))
         if refusal is not None:
             request.keep_alive = request.keep_alive and refusal[0] != BAD_REQUEST
             request.respond(refusal[0], (TEXT, NOT_STORED), f"{refusal[1]}\n".encode())
-            return
+            return None
         if is_preflight(request.method, headers):
             request.respond(204, preflight_headers(headers))
-            return
+            return None
         try:
             inspector = inspector_for(request, self._sessions)
         except Exception as error:  # noqa: BLE001  a bug in inspection must not reach the session
             self._inspection_failed(error)
             inspector = ExchangeInspector()
-        await ProxyExchange(request, self.pool, inspector, self._inspection_failed).run()
+        return ProxyExchange(request, self.pool, inspector, self._inspection_failed).start()
 
     def _inspection_failed(self, error: Exception) -> None:
         """Something passes that is not understood."""

@@ -194,9 +194,10 @@ class ServerConnection(asyncio.Protocol):
             self._break(self._problem)
             self._transport.abort()
             return
-        exchange.on_read()
         if self._is_whole:
             self._end(exchange)
+        else:
+            exchange.on_read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed."""

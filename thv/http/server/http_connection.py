@@ -10,21 +10,18 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
-from thv.core.current_request import CURRENT_REQUEST
 from thv.http.server.request import STATUS_LINES, HttpRequest
 from thv.http.server.request_framing import BAD_REQUEST, framing_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from thv.http.server.handler_runner import HandlerRunner
 
     Header = tuple[bytes, bytes]
-    Handler = Callable[[HttpRequest], Awaitable[None]]
 
 MAX_HEAD: Final = 64 << 10
 """Bytes of a request's line and headers, and of anything else that is not a body: trailers, chunk extensions."""
@@ -52,15 +49,8 @@ class ConnectionOwner(Protocol):
 
     connections: set[HttpConnection]
     """Those that are open."""
-    tasks: set[asyncio.Task[None]]
-    """The handlers that run."""
-
-    @property
-    def handler(self) -> Handler:
-        """Answers a request."""
-
-    def handler_failed(self, request: HttpRequest, error: Exception) -> None:
-        """A handler raised an error."""
+    runner: HandlerRunner
+    """Answers their requests."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -155,8 +145,8 @@ class HttpConnection(asyncio.Protocol):
         """End now."""
         self._transport.abort()
 
-    def expire(self) -> None:
-        """The deadline has passed."""
+    def close(self) -> None:
+        """End once what was written is sent."""
         self._transport.close()
 
     # For asyncio.
@@ -203,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
         self._parse(data)
         request, self._unstarted = self._unstarted, None
         if request is not None and not request.is_disconnected and not request.is_answered:
-            self._start(request, at_once=True)
+            self._owner.runner.run(request)
         if self._head_size > MAX_HEAD and self._refusal is None:
             self._refuse(HEAD_TOO_LARGE if self._in_head else BAD_REQUEST, "the head of the request is too large")
 
@@ -339,35 +329,12 @@ class HttpConnection(asyncio.Protocol):
 
     # Inside.
 
-    def _start(self, request: HttpRequest, *, at_once: bool) -> None:
-        """Run the handler."""
-        if at_once and sys.version_info >= (3, 12):
-            # It runs right here until it has to wait: a turn of the loop less for each request.
-            task = asyncio.Task(self._handle(request), loop=self._loop, eager_start=True)
-            if task.done():
-                return
-        else:
-            task = self._loop.create_task(self._handle(request))
-        self._owner.tasks.add(task)
-        task.add_done_callback(self._owner.tasks.discard)
-
-    async def _handle(self, request: HttpRequest) -> None:
-        try:
-            CURRENT_REQUEST.set(request)
-            await self._owner.handler(request)
-        except ConnectionError:
-            pass  # the client left
-        except Exception as error:  # noqa: BLE001  one request must not take the others with it
-            self._owner.handler_failed(request, error)
-        if not request.is_answered and not request.is_deferred and not request.is_disconnected:
-            self._transport.close()  # a response that broke off must not look whole
-
     def _next(self) -> None:
         """Turn to the next request."""
         if self._waiting:
             self._current = self._waiting.popleft()
             self.deadline = FAR_FUTURE
-            self._start(self._current, at_once=False)  # at once would be one call inside the other
+            self._owner.runner.run_later(self._current)
             if not self._waiting:
                 self.resume_reading()
         elif self._refusal is not None:

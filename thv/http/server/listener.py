@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from thv.errors import ThvError
+from thv.http.server.handler_runner import HandlerRunner
 from thv.http.server.http_connection import HttpConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thv.http.server.http_connection import Handler
-    from thv.http.server.request import HttpRequest
+    from thv.http.server.handler_runner import Handler
 
 BACKLOG: Final = 1024
 """Connections that wait to be accepted: hundreds of clients may start at once."""
@@ -40,13 +40,11 @@ class Listener:
     def __init__(
         self, handler: Handler, host: str, port: int, *, port_option: str, warn: Callable[[str], None]
     ) -> None:
-        self.handler = handler
+        self.runner = HandlerRunner(handler, warn)
         self.host = host
         self.port = port
         self.connections: set[HttpConnection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
         self._port_option = port_option
-        self._warn = warn
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -99,12 +97,6 @@ class Listener:
         for connection in list(self.connections):
             connection.abort()
 
-    def handler_failed(self, request: HttpRequest, error: Exception) -> None:
-        """A handler raised an error: its request is answered with 500, if nothing has been sent."""
-        self._warn(f"internal error while answering {request.method} {request.path.decode('latin-1')}: {error!r}")
-        request.keep_alive = False
-        request.respond(500, ())
-
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -112,4 +104,4 @@ class Listener:
             now = loop.time()
             for connection in list(self.connections):
                 if connection.deadline <= now:
-                    connection.expire()
+                    connection.close()

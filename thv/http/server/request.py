@@ -39,6 +39,9 @@ class Carrier(Protocol):
     def answered(self, request: HttpRequest) -> None:
         """The response is whole."""
 
+    def close(self) -> None:
+        """End once what was written is sent."""
+
     @property
     def peer(self) -> str:
         """The client's address."""
@@ -156,6 +159,10 @@ class HttpRequest:
             self._connection.resume_reading()
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
+        return self.take()
+
+    def take(self) -> bytes:
+        """What came of the body since the last call, or nothing."""
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces = []
         self._unread = 0
@@ -219,6 +226,17 @@ class HttpRequest:
             self._connection.write(b"0\r\n\r\n")
         self._end()
 
+    def break_off(self) -> None:
+        """The response ends here, and the client sees that it is not whole."""
+        self._connection.close()
+
+    # For what runs the handler.
+
+    def check_response(self) -> None:
+        """The handler is done: if it has not answered, and will not do so later, nothing more comes."""
+        if not self.is_answered and not self.is_deferred and not self.is_disconnected:
+            self.break_off()
+
     # For the connection.
 
     def feed(self, piece: bytes) -> bool:
@@ -255,5 +273,5 @@ class HttpRequest:
 
     def _end(self) -> None:
         self.is_answered = True
-        self.on_disconnect = None
+        self.on_disconnect = self.on_writable = None
         self._connection.answered(self)
