@@ -37,7 +37,7 @@ def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
 
 def read(kind: str, coding: str, data: Sequence[bytes]) -> list[bytes]:
     shown: list[bytes] = []
-    headers = [(b"content-type", kind.encode()), (b"content-encoding", coding.encode())]
+    headers = {b"content-type": kind.encode(), b"content-encoding": coding.encode()}
     reply = ReplyReader.to(headers, shown.append)
     assert reply is not None
     for piece in data:
@@ -77,4 +77,4 @@ def test_a_body_that_stands_for_too_much_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 def test_other_types_hold_no_messages() -> None:
-    assert ReplyReader.to([(b"content-type", b"text/html")], list.pop) is None  # type: ignore[arg-type]  # never called
+    assert ReplyReader.to({b"content-type": b"text/html"}, list.pop) is None  # type: ignore[arg-type]  # never called

@@ -10,14 +10,15 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from thv.core.jsonrpc import one_line
-from thv.core.line_assembler import LineAssembler
+from thv.core.line_assembler import ELIDE_AFTER, LineAssembler
 from thv.core.lines import MAX_INSPECTED
 from thv.http.sse import EventParser, EventTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    Headers = Sequence[tuple[bytes, bytes]]
+    Headers = Mapping[bytes, bytes]
+    """By their names in lower case; those given twice joined by a comma."""
 
 EVENT_STREAM, JSON = "text/event-stream", "application/json"
 
@@ -36,34 +37,43 @@ class Body:
     """
 
     def __init__(self, coding: str = "") -> None:
-        self._lines = LineAssembler()
+        self._only: bytes | None = None  # the whole body so far, as long as it came in one piece
+        self._lines: LineAssembler | None = None
         self._decoded = 0
         self._inflate: Any = None  # its type has no public name
         self._is_compressed = coding in {"gzip", "x-gzip", "deflate"}
-        self._any = False
         self.is_readable = self._is_compressed or coding in {"", "identity"}
 
     def feed(self, data: bytes) -> None:
         """A piece, as it passed."""
         for piece in self.decoded(data):
-            self._any = True
-            if b"\n" in piece or b"\r" in piece:
-                piece = piece.replace(b"\n", b" ").replace(b"\r", b" ")  # noqa: PLW2901  it stays that piece
-            self._lines.feed(piece)
+            if self._lines is not None:
+                self._lines.feed(_without_breaks(piece))
+            elif self._only is None and len(piece) <= ELIDE_AFTER:
+                self._only = piece
+            else:
+                self._lines = LineAssembler()
+                if self._only is not None:
+                    self._lines.feed(_without_breaks(self._only))
+                self._lines.feed(_without_breaks(piece))
 
     def line(self) -> bytes | None:
         """All of it, as one line with its newline; None when there is nothing, or nothing that can be read."""
-        blocks = self._lines.feed(b"\n") if self._any and self.is_readable else []
-        if blocks and not blocks[0]:
-            self.is_readable = False
-        return bytes(blocks[0]) if blocks and blocks[0] else None
+        if not self.is_readable:
+            return None
+        if self._lines is None:
+            return None if self._only is None else _without_breaks(self._only) + b"\n"
+        line = bytes(self._lines.feed(b"\n")[0])
+        self.is_readable = bool(line)
+        return line or None
 
-    def decoded(self, data: bytes) -> Iterator[bytes]:
+    def decoded(self, data: bytes) -> Iterable[bytes]:
         """A piece, decompressed, in pieces of a bounded size."""
-        if not self._is_compressed:
-            if self.is_readable:
-                yield data
-            return
+        if self._is_compressed:
+            return self._decompressed(data)
+        return (data,) if self.is_readable else ()
+
+    def _decompressed(self, data: bytes) -> Iterator[bytes]:
         while data and self.is_readable:
             inflate = self._inflate or zlib.decompressobj(wbits=47)  # 32 + 15: gzip or zlib, as the first bytes say
             self._inflate = inflate
@@ -79,6 +89,12 @@ class Body:
                 data, self._inflate = inflate.unused_data, None
             if piece:
                 yield piece
+
+
+def _without_breaks(piece: bytes) -> bytes:
+    if b"\n" in piece or b"\r" in piece:
+        return piece.replace(b"\n", b" ").replace(b"\r", b" ")
+    return piece
 
 
 class ReplyReader:
@@ -115,7 +131,7 @@ class ReplyReader:
         kind = media_type(headers)
         if kind not in {EVENT_STREAM, JSON}:
             return None
-        coding = value_of(headers, b"content-encoding").strip().lower()
+        coding = headers.get(b"content-encoding", b"").decode("latin-1").lower()
         return cls(coding, is_stream=kind == EVENT_STREAM, show=show, endpoint=endpoint)
 
     @property
@@ -151,11 +167,7 @@ class ReplyReader:
             self._show(line)
 
 
-def value_of(headers: Headers, name: bytes) -> str:
-    """The first value of a header; empty if there is none. Names are in lower case."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")
-
-
 def media_type(headers: Headers) -> str:
-    """The type in `Content-Type`, without its parameters."""
-    return value_of(headers, b"content-type").partition(";")[0].strip().lower()
+    """The type in `Content-Type`, in the first where several were given, without its parameters."""
+    first = headers.get(b"content-type", b"").partition(b",")[0]
+    return first.partition(b";")[0].strip().lower().decode("latin-1")

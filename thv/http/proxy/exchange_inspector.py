@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from thv.core.jsonrpc import CONNECTION_CLOSED, error_reply
 from thv.core.message import is_batch, read_parts
-from thv.http.proxy.body_reader import EVENT_STREAM, Body, ReplyReader, media_type, value_of
+from thv.http.proxy.body_reader import EVENT_STREAM, Body, ReplyReader, media_type
 
 if TYPE_CHECKING:
     from thv.core.message import Id, Message
@@ -131,9 +131,11 @@ class PostInspector(ExchangeInspector):
         """How the server answers."""
         self._status = status
         self._reply = ReplyReader.to(headers, self._on_line)
-        name = value_of(headers, SESSION_ID) if status < FIRST_FAILURE else ""
+        if not self._begins:
+            return
+        name = headers.get(SESSION_ID, b"").decode("latin-1") if status < FIRST_FAILURE else ""
         self._open(name or None)
-        if self._begins and self._session is not None and name:
+        if self._session is not None and name:
             self._is_unnamed = False
             self._sessions.add(name, self._session).exchanges += 1
 

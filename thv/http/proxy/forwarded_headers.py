@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from thv.http.proxy.protected_resource import challenge_for_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from thv.http.proxy.proxy_target import ProxyTarget
+    from thv.http.proxy.upstream import ResponseHead
 
     Fields = list[tuple[bytes, bytes]]
 
@@ -33,69 +34,79 @@ HOP_BY_HOP = frozenset(
 FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 """What anybody can claim: replaced by what the proxy itself sees."""
 
+_NOT_PASSED = HOP_BY_HOP | FORWARDED
+_REWRITTEN_FOR_CLIENT = frozenset({b"location", b"www-authenticate"})
+_LENGTH = frozenset({b"content-length"})
+
 DECODABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 """Content codings whose copies can be read. Others are not asked for, or replies would pass unread."""
 
 
-def for_server(fields: Fields, target: ProxyTarget, peer: str, host: bytes | None) -> Fields:
+def for_server(fields: Fields, headers: Mapping[bytes, bytes], target: ProxyTarget, peer: str) -> Fields:
     """The fields of a request as the server gets them.
 
     Args:
         fields: as the client sent them.
+        headers: the same by their names in lower case; ``host`` is what the client calls the proxy, be it in an
+            absolute target.
         target: the server.
         peer: the client's address.
-        host: what the client calls the proxy: its ``Host``, or the name in an absolute target.
     """
-    named = _named_in_connection(fields)
+    dropped = _NOT_PASSED
+    if b"connection" in headers:
+        dropped |= _named_in(headers[b"connection"])
     passed: Fields = []
     has_host = False
-    is_chunked = False
-    for spelled, value in fields:
-        name = spelled.lower()
-        if name == b"transfer-encoding":
-            is_chunked = True
-        if name in HOP_BY_HOP or name in FORWARDED or name in named:
+    for field in fields:
+        name = field[0].lower()
+        if name in dropped:
             continue
         if name == b"host":
             has_host = True
-            passed.append((spelled, target.authority.encode()))
+            passed.append((field[0], target.authority.encode()))
         elif name == b"accept-encoding":
-            passed.append((spelled, _narrowed(value)))
+            passed.append((field[0], _narrowed(field[1])))
         else:
-            passed.append((spelled, value.strip(b" \t")))
-    if is_chunked:
+            passed.append(field)
+    if b"transfer-encoding" in headers:
         passed.append((b"Transfer-Encoding", b"chunked"))
     if not has_host:
         passed.append((b"Host", target.authority.encode()))
-    passed += [(b"X-Forwarded-For", peer.encode()), (b"X-Forwarded-Proto", b"http")]
+    passed += ((b"X-Forwarded-For", peer.encode()), (b"X-Forwarded-Proto", b"http"))
+    host = headers.get(b"host")
     if host is not None:
         passed.append((b"X-Forwarded-Host", host))
-    return [*passed, (b"Via", b"1.1 thv")]
+    passed.append((b"Via", b"1.1 thv"))
+    return passed
 
 
-def for_client(fields: Fields, target: ProxyTarget, host: bytes | None, *, is_chunked: bool) -> Fields:
+def for_client(head: ResponseHead, target: ProxyTarget, host: bytes | None) -> Fields:
     """The fields of a response as the client gets them; how it is framed is for its connection to say.
 
     Args:
-        fields: as the server sent them.
+        head: of the response, as the server sent it. A length beside chunks is dropped (RFC 9112, 6.3).
         target: the server; a redirect to itself must not lead around the proxy.
         host: what the client calls the proxy, as it said in ``Host``.
-        is_chunked: the body comes in chunks, so a length beside them is dropped (RFC 9112, 6.3).
     """
-    named = _named_in_connection(fields)
-    proxy = None if host is None else b"http://" + host
-    passed: Fields = []
-    for spelled, value in fields:
-        name = spelled.lower()
-        if name in HOP_BY_HOP or name in named or (is_chunked and name == b"content-length"):
-            continue
-        if proxy is not None and name == b"location" and (rest := target.path_of(value)):
-            passed.append((spelled, proxy + rest))
-        elif proxy is not None and name == b"www-authenticate":
-            passed.append((spelled, challenge_for_client(value, target, proxy)))
-        else:
-            passed.append((spelled, value))
-    return passed
+    dropped = HOP_BY_HOP
+    if b"connection" in head.headers:
+        dropped |= _named_in(head.headers[b"connection"])
+    if head.is_chunked:
+        dropped |= _LENGTH
+    passed = [field for field in head.fields if field[0].lower() not in dropped]
+    if host is None or _REWRITTEN_FOR_CLIENT.isdisjoint(head.headers):
+        return passed
+    proxy = b"http://" + host
+    return [(spelled, _rewritten(spelled.lower(), value, target, proxy)) for spelled, value in passed]
+
+
+def _rewritten(name: bytes, value: bytes, target: ProxyTarget, proxy: bytes) -> bytes:
+    """The value of a field of a response that may name the server's own origin."""
+    if name == b"location" and (rest := target.path_of(value)):
+        return proxy + rest
+    if name == b"www-authenticate":
+        return challenge_for_client(value, target, proxy)
+    return value
 
 
 def trailers(fields: Fields) -> Fields:
@@ -103,10 +114,9 @@ def trailers(fields: Fields) -> Fields:
     return [field for field in fields if field[0].lower() not in HOP_BY_HOP]
 
 
-def _named_in_connection(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-    named = {
-        token.strip().lower() for name, value in fields if name.lower() == b"connection" for token in value.split(b",")
-    }
+def _named_in(connection: bytes) -> set[bytes]:
+    """The fields that `Connection` says are about one connection."""
+    named = {token.strip().lower() for token in connection.split(b",")}
     return named - {b"host", b"content-length"}  # without them the message would be another one
 
 

@@ -89,11 +89,11 @@ class ProxyExchange:
         request.is_deferred = True
         request.on_disconnect = self._on_client_left
         request.on_writable = self._on_client_writable
-        target = f"{request.path.decode('latin-1')}{'?' if request.query else ''}{request.query.decode('latin-1')}"
-        fields = forwarded_headers.for_server(request.fields, self._pool.target, request.peer, self._host)
+        target = b"%b?%b" % (request.path, request.query) if request.query else request.path
+        fields = forwarded_headers.for_server(request.fields, request.headers, self._pool.target, request.peer)
         if self._is_metadata:  # it may have to be changed, so it must be readable
             fields = [field for field in fields if field[0].lower() != b"accept-encoding"]
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target.encode("latin-1"), _lines(fields))
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target, _lines(fields))
         if not request.is_whole:
             return self._stream(head)
         body = request.take()
@@ -116,7 +116,7 @@ class ProxyExchange:
     def on_informational(self, head: ResponseHead) -> None:
         """An interim response."""
         if self._request.speaks_1_1:
-            fields = forwarded_headers.for_client(head.fields, self._pool.target, self._host, is_chunked=False)
+            fields = forwarded_headers.for_client(head, self._pool.target, self._host)
             self._request.send_raw(_status_line(head) + _lines(fields) + b"\r\n", is_interim=True)
 
     def on_response(self, head: ResponseHead) -> None:
@@ -126,10 +126,10 @@ class ProxyExchange:
         if self._is_metadata and self._metadata is None and head.status == OK and self._host is not None:
             self._metadata = head, bytearray()  # sent once its length is known
             return
-        fields = forwarded_headers.for_client(head.fields, target, self._host, is_chunked=head.is_chunked)
-        is_sized = any(name.lower() == b"content-length" for name, _ in fields)
+        fields = forwarded_headers.for_client(head, target, self._host)
+        is_sized = b"content-length" in head.headers and not head.is_chunked
         origin = request.headers.get(b"origin")
-        if origin is not None and all(name.lower() != b"access-control-allow-origin" for name, _ in fields):
+        if origin is not None and b"access-control-allow-origin" not in head.headers:
             fields += cors_headers(origin)  # the policy has let the page in, and the server has no opinion
         has_body = head.status not in BODILESS and request.method != "HEAD"
         if has_body and not is_sized:
@@ -143,8 +143,7 @@ class ProxyExchange:
         self._to_client.append(_status_line(head) + _lines(fields) + b"\r\n")
         if request.method == "GET":
             self._endpoint = rewriter(head.status, fields, target, self._host)
-        lower = [(name.lower(), value) for name, value in head.fields]
-        self._inspect(self._inspector.response, head.status, lower)
+        self._inspect(self._inspector.response, head.status, head.headers)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the response's body."""
@@ -331,7 +330,7 @@ def _status_line(head: ResponseHead) -> bytes:
 
 
 def _lines(fields: Fields) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
+    return b"\r\n".join([*map(b": ".join, fields), b""])
 
 
 def _in_words(error: OSError | ssl.CertificateError) -> str:

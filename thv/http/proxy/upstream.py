@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httptools
 
 from thv.http.server.http_connection import MAX_HEAD, keep_alive
+from thv.http.server.request_framing import by_name
 
 if TYPE_CHECKING:
     import ssl
@@ -43,16 +44,18 @@ class ResponseHead:
         status: the status.
         reason: the words behind it.
         fields: as they were spelled, in order, without the white space around their values.
+        headers: the same by their names in lower case; those given twice joined by a comma (RFC 9110, 5.2).
         is_chunked: the body comes in chunks.
     """
 
-    __slots__ = ("fields", "is_chunked", "reason", "status")
+    __slots__ = ("fields", "headers", "is_chunked", "reason", "status")
 
     def __init__(self, status: int, reason: bytes, fields: Fields) -> None:
         self.status = status
         self.reason = reason
         self.fields = fields
-        self.is_chunked = any(name.lower() == b"transfer-encoding" for name, _ in fields)
+        self.headers = by_name(fields)
+        self.is_chunked = b"transfer-encoding" in self.headers
 
 
 class Exchange(Protocol):
@@ -248,7 +251,7 @@ class ServerConnection(asyncio.Protocol):
             else:
                 exchange.on_informational(head)
             return
-        named = {name.lower(): value for name, value in head.fields}
+        named = head.headers
         coding = named.get(b"transfer-encoding")
         if coding is not None and coding.lower() != b"chunked":
             self._problem = f"it uses the transfer coding {coding.decode('latin-1')}, which is not understood"
@@ -256,7 +259,10 @@ class ServerConnection(asyncio.Protocol):
         self._in_head = False
         has_body = head.status not in BODILESS and not self._is_head_request
         self._ends_with_connection = has_body and coding is None and b"content-length" not in named
-        self._keep = _promised(named.get(b"keep-alive", b"")) if self._parser.should_keep_alive() else 0.0
+        if not self._parser.should_keep_alive():
+            self._keep = 0.0
+        else:
+            self._keep = _promised(named[b"keep-alive"]) if b"keep-alive" in named else KEEP_IDLE
         exchange.on_response(head)
         if self._is_head_request:
             self._is_whole = True  # the parser would wait for the body that the length promises

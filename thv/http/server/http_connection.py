@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httptools
 
 from thv.http.server.request import STATUS_LINES, HttpRequest
-from thv.http.server.request_framing import BAD_REQUEST, framing_problem
+from thv.http.server.request_framing import BAD_REQUEST, by_name, framing_problem
 
 if TYPE_CHECKING:
     from thv.http.server.handler_runner import HandlerRunner
@@ -268,10 +268,8 @@ class HttpConnection(asyncio.Protocol):
         self._head_size = 0
         self._upgrades = parser.should_upgrade()
         version = parser.get_http_version()
-        headers: dict[bytes, bytes] = {}
-        for name, value in self._fields:
-            key = name.lower()
-            headers[key] = headers[key] + b", " + value.strip(b" \t") if key in headers else value.strip(b" \t")
+        fields = [(name, value.strip(b" \t")) for name, value in self._fields]
+        headers = by_name(fields)
         path, _, query = self._url.partition(b"?")
         if path[:1] not in {b"/", b"*"}:
             absolute = _ABSOLUTE.fullmatch(self._url)
@@ -288,7 +286,7 @@ class HttpConnection(asyncio.Protocol):
             self,
             parser.get_method().decode("ascii"),
             (path, query),
-            self._fields,
+            fields,
             headers,
             speaks_1_1=version == "1.1",
             keep_alive=version == "1.1" and parser.should_keep_alive(),

@@ -1,13 +1,22 @@
-"""Which requests have a head that cannot be served, or a body whose end two readers would see in two places. Pure."""
+"""Fields by name; requests that cannot be served, or whose body would end in two places for two readers. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 BAD_REQUEST, EXPECTATION_FAILED, NOT_IMPLEMENTED, VERSION_NOT_SUPPORTED = 400, 417, 501, 505
+
+
+def by_name(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Fields by their names in lower case; those given twice joined by a comma (RFC 9110, 5.2)."""
+    named: dict[bytes, bytes] = {}
+    for spelled, value in fields:
+        name = spelled.lower()
+        named[name] = named[name] + b", " + value if name in named else value
+    return named
 
 
 def framing_problem(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, str] | None:
