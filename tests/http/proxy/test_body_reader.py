@@ -70,7 +70,7 @@ def test_nothing_raises(data: bytes, coding: str, cuts: list[int]) -> None:
 
 def test_a_body_that_stands_for_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_bodies, "MAX_DECODED", 1 << 20)
-    body = Body("gzip")
+    body = Body(b"gzip")
     body.feed(gzip.compress(b"[" + b" " * (4 << 20) + b"]"))
     assert not body.is_readable
     assert body.line() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import ssl
@@ -18,6 +19,7 @@ from tests.http.proxied import (
     Received,
     answering,
     as_json,
+    as_stream,
     call,
     chunk,
     event,
@@ -34,7 +36,7 @@ from thv.http.proxy.reverse_proxy import ReverseProxy
 from thv.http.server import http_connection as client_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -611,5 +613,50 @@ def test_a_server_that_speaks_of_origins_itself_is_left_alone() -> None:
                 b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n\r\n"
             )
             assert answer.lower().count(b"access-control-allow-origin") == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("answer", [as_json, as_stream])
+def test_an_exchange_that_is_over_leaves_nothing_to_the_garbage_collector(answer: Callable[..., bytes]) -> None:
+    body = json.dumps(call(1)).encode()
+    post = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: s\r\nContent-Length: %d\r\n\r\n%b"
+
+    async def scenario() -> None:
+        async with proxied(answering(lambda _: answer(reply(1)))) as setup:
+            reader, writer = await setup.connect()
+
+            async def ask() -> None:
+                writer.write(post % (len(body), body))
+                await reader.readuntil(LAST_CHUNK if answer is as_stream else json.dumps(reply(1)).encode())
+
+            await ask()
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                await ask()
+                gc.collect()
+                left = [type(each) for each in gc.garbage if type(each).__module__.startswith("thv.")]
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+            assert left == []
+            assert setup.counted == (2, 0)
+            writer.close()
+
+    run(scenario())
+
+
+def test_many_requests_at_once_that_the_proxy_answers_itself_do_not_run_inside_one_another() -> None:
+    count = 3000  # more than Python allows calls inside calls
+
+    async def scenario() -> None:
+        async with proxied(answering(lambda _: EMPTY)) as setup:
+            refused = b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a.example\r\n\r\n" * count
+            last = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            answer = await setup.raw(refused + last)
+            assert (answer.count(b"HTTP/1.1 403 "), answer.count(b"HTTP/1.1 200 ")) == (count, 1)
 
     run(scenario())

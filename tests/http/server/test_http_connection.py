@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from thv.http.server.handler_runner import HandlerRunner
 from thv.http.server.listener import Listener
 
 if TYPE_CHECKING:
@@ -345,3 +346,21 @@ def test_head_is_answered_without_a_body() -> None:
         assert rest.startswith(b"HTTP/1.1 200 OK")
 
     play(story)
+
+
+def test_a_handler_that_need_not_wait_is_a_plain_function() -> None:
+    async def story(served: Served) -> None:
+        def answer(request: HttpRequest) -> None:
+            if request.path == b"/broken":
+                raise RuntimeError("as it was told")
+            if request.path != b"/silent":
+                request.respond(200, (), request.path)
+
+        served.listener.runner = HandlerRunner(answer, served.warnings.append)
+        assert (await served.exchange(post(b"", target=b"/a") + post(b"", target=b"/b"), answers=2)).count(
+            b"200 OK"
+        ) == 2
+        assert (await served.exchange(post(b"", target=b"/broken"))).startswith(b"HTTP/1.1 500 ")
+        assert await served.exchange(post(b"", target=b"/silent")) == b""
+
+    assert len(play(story).warnings) == 1

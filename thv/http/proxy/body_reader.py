@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Headers = Mapping[bytes, bytes]
     """By their names in lower case; those given twice joined by a comma."""
 
-EVENT_STREAM, JSON = "text/event-stream", "application/json"
+EVENT_STREAM, JSON = b"text/event-stream", b"application/json"
 
 DECODED_AT_ONCE = 1 << 20
 """Bytes decompressed in one step, so that a small body that stands for a huge one costs time and no memory."""
@@ -36,13 +36,13 @@ class Body:
         coding: the value of `Content-Encoding`.
     """
 
-    def __init__(self, coding: str = "") -> None:
+    def __init__(self, coding: bytes = b"") -> None:
         self._only: bytes | None = None  # the whole body so far, as long as it came in one piece
         self._lines: LineAssembler | None = None
         self._decoded = 0
         self._inflate: Any = None  # its type has no public name
-        self._is_compressed = coding in {"gzip", "x-gzip", "deflate"}
-        self.is_readable = self._is_compressed or coding in {"", "identity"}
+        self._is_compressed = coding in {b"gzip", b"x-gzip", b"deflate"}
+        self.is_readable = self._is_compressed or coding in {b"", b"identity"}
 
     def feed(self, data: bytes) -> None:
         """A piece, as it passed."""
@@ -109,7 +109,7 @@ class ReplyReader:
 
     def __init__(
         self,
-        coding: str,
+        coding: bytes,
         *,
         is_stream: bool,
         show: Callable[[bytes], None],
@@ -131,7 +131,7 @@ class ReplyReader:
         kind = media_type(headers)
         if kind not in {EVENT_STREAM, JSON}:
             return None
-        coding = headers.get(b"content-encoding", b"").decode("latin-1").lower()
+        coding = headers.get(b"content-encoding", b"").lower()
         return cls(coding, is_stream=kind == EVENT_STREAM, show=show, endpoint=endpoint)
 
     @property
@@ -167,7 +167,7 @@ class ReplyReader:
             self._show(line)
 
 
-def media_type(headers: Headers) -> str:
+def media_type(headers: Headers) -> bytes:
     """The type in `Content-Type`, in the first where several were given, without its parameters."""
     first = headers.get(b"content-type", b"").partition(b",")[0]
-    return first.partition(b";")[0].strip().lower().decode("latin-1")
+    return first.partition(b";")[0].strip().lower()

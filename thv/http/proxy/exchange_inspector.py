@@ -16,6 +16,8 @@ from thv.core.message import is_batch, read_parts
 from thv.http.proxy.body_reader import EVENT_STREAM, Body, ReplyReader, media_type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thv.core.message import Id, Message
     from thv.http.proxy.body_reader import Headers
     from thv.http.proxy.proxy_sessions import ProxySession, Sessions
@@ -35,17 +37,17 @@ class ExchangeInspector:
     def request_data(self, data: bytes) -> None:
         """A piece of the request's body."""
 
-    def request_end(self) -> None:
-        """Its end; it is not sent yet."""
+    def request_end(self, data: bytes) -> None:
+        """Its last piece; it is not sent yet."""
 
     def response(self, status: int, headers: Headers) -> None:
         """The head of the response; names are in lower case."""
 
-    def response_data(self, data: bytes) -> None:
-        """A piece of its body, forwarded already."""
+    def response_data(self, data: Sequence[bytes]) -> None:
+        """Pieces of its body, forwarded already."""
 
-    def response_end(self) -> None:
-        """The response is whole."""
+    def response_end(self, data: Sequence[bytes]) -> None:
+        """Its last pieces, forwarded already: it is whole."""
 
     def broke(self, status: int) -> None:
         """The server gave no answer, or half of one; the client got this status if no response had begun."""
@@ -62,7 +64,7 @@ def inspector_for(request: HttpRequest, sessions: Sessions) -> ExchangeInspector
     """What inspects the exchange that begins with this request."""
     name = request.headers.get(SESSION_ID, b"").decode("latin-1")
     if request.method == "POST":
-        coding = request.headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+        coding = request.headers.get(b"content-encoding", b"").lower()
         return PostInspector(sessions, name, _target(request), coding)
     if request.method == "GET":
         return StreamInspector(sessions, name, _target(request))
@@ -78,7 +80,7 @@ def _target(request: HttpRequest) -> bytes:
 class PostInspector(ExchangeInspector):
     """Inspects messages that a client posts, and the replies to them."""
 
-    def __init__(self, sessions: Sessions, name: str, target: bytes, coding: str) -> None:
+    def __init__(self, sessions: Sessions, name: str, target: bytes, coding: bytes) -> None:
         self._sessions = sessions
         self._name = name
         self._is_legacy = not name and sessions.known(legacy := _legacy_name(target))
@@ -99,8 +101,10 @@ class PostInspector(ExchangeInspector):
         """Part of the messages."""
         self._body.feed(data)
 
-    def request_end(self) -> None:
+    def request_end(self, data: bytes) -> None:
         """All of the messages."""
+        if data:
+            self._body.feed(data)
         line = self._body.line()
         if line is None:
             return
@@ -139,15 +143,18 @@ class PostInspector(ExchangeInspector):
             self._is_unnamed = False
             self._sessions.add(name, self._session).exchanges += 1
 
-    def response_data(self, data: bytes) -> None:
+    def response_data(self, data: Sequence[bytes]) -> None:
         """Part of the replies."""
         if self._reply is not None:
-            self._reply.feed(data)
+            for piece in data:
+                self._reply.feed(piece)
 
-    def response_end(self) -> None:
+    def response_end(self, data: Sequence[bytes]) -> None:
         """All of them."""
         reply = self._reply
         if reply is not None:
+            for piece in data:
+                reply.feed(piece)
             reply.end()
         if self._status >= FIRST_FAILURE:
             self._fail(for_good=True)
@@ -213,6 +220,7 @@ class PostInspector(ExchangeInspector):
 
     def _leave(self) -> None:
         session, self._session = self._session, None
+        self._reply = None  # they know each other: what is left would wait for the garbage collector
         if session is None:
             self._sessions.leave_sessionless(self, self._asked)
         elif self._begins and self._is_unnamed:
@@ -243,13 +251,15 @@ class StreamInspector(ExchangeInspector):
                 self._session = self._sessions.get(self._name)
         self._failed = status >= FIRST_FAILURE
 
-    def response_data(self, data: bytes) -> None:
+    def response_data(self, data: Sequence[bytes]) -> None:
         """Part of the stream."""
         if self._reply is not None:
-            self._reply.feed(data)
+            for piece in data:
+                self._reply.feed(piece)
 
-    def response_end(self) -> None:
+    def response_end(self, data: Sequence[bytes]) -> None:
         """The server closed it."""
+        self.response_data(data)
         self._end(by_server=True)
 
     def broke(self, status: int) -> None:
@@ -279,6 +289,7 @@ class StreamInspector(ExchangeInspector):
 
     def _end(self, *, by_server: bool) -> None:
         session, self._session = self._session, None
+        self._reply = None  # as above
         if session is None:
             return
         if self._failed:  # it cannot be resumed
@@ -303,7 +314,7 @@ class DeleteInspector(ExchangeInspector):
         """How the server answers."""
         self._is_over = status < FIRST_FAILURE or status == NOT_FOUND
 
-    def response_end(self) -> None:
+    def response_end(self, data: Sequence[bytes]) -> None:  # noqa: ARG002  as above
         """The session is over, if the server agreed."""
         if self._is_over:
             self._sessions.drop(self._name)

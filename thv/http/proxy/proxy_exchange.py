@@ -97,10 +97,8 @@ class ProxyExchange:
         if not request.is_whole:
             return self._stream(head)
         body = request.take()
-        if body:
-            self._inspect(self._inspector.request_data, body)
-        data = head + self._framed(body) + self._request_end()
-        self._inspect(self._inspector.request_end)
+        self._inspect(self._inspector.request_end, body)
+        data = head + (self._last_framed(body) if self._is_chunked_request else body)
         self.is_sent = True
         server = self._pool.idle()
         if server is None:
@@ -154,19 +152,15 @@ class ProxyExchange:
             return
         passing = data if self._endpoint is None else self._endpoint.feed(data)
         if passing:
-            self._to_client.append(b"%x\r\n%b\r\n" % (len(passing), passing) if self._is_chunked else passing)
+            self._to_client.append(_chunk(passing) if self._is_chunked else passing)
         self._received.append(data)
 
     def on_read(self) -> None:
         """All that was read at once has been reported: hand it on, then inspect it."""
-        if self._to_client:
-            data = self._to_client[0] if len(self._to_client) == 1 else b"".join(self._to_client)
-            self._to_client = []
-            self._request.send_raw(data)
+        self._hand_on()
         if self._received:
             received, self._received = self._received, []
-            for each in received:
-                self._inspect(self._inspector.response_data, each)
+            self._inspect(self._inspector.response_data, received)
 
     def on_end(self, trailers: Fields) -> None:
         """The response is whole."""
@@ -174,13 +168,19 @@ class ProxyExchange:
         if self._metadata is not None:
             self._send_metadata(is_whole=True)
         if self._endpoint is not None and (rest := self._endpoint.rest()):
-            self._to_client.append(b"%x\r\n%b\r\n" % (len(rest), rest) if self._is_chunked else rest)
+            self._to_client.append(_chunk(rest) if self._is_chunked else rest)
         if self._is_chunked:
             self._to_client.append(LAST_CHUNK + _lines(forwarded_headers.trailers(trailers)) + b"\r\n")
-        self.on_read()
-        self._inspect(self._inspector.response_end)
+        self._hand_on()
+        self._inspect(self._inspector.response_end, self._received)
         self._end()
         self._request.end_raw()
+
+    def _hand_on(self) -> None:
+        if self._to_client:
+            data = b"".join(self._to_client)
+            self._to_client = []
+            self._request.send_raw(data)
 
     def _send_metadata(self, *, is_whole: bool) -> None:
         """Send the metadata of a protected resource, with the proxy in the server's place if it is whole."""
@@ -242,23 +242,19 @@ class ProxyExchange:
             server = self._server
             if server is None:
                 return
-            if piece:
-                self._inspect(self._inspector.request_data, piece)
             if request.is_whole:
-                self._inspect(self._inspector.request_end)
+                self._inspect(self._inspector.request_end, piece)
                 self.is_sent = True
-                server.write(self._framed(piece) + self._request_end())
+                server.write(self._last_framed(piece) if self._is_chunked_request else piece)
                 return
-            server.write(self._framed(piece))
+            self._inspect(self._inspector.request_data, piece)
+            server.write(_chunk(piece) if self._is_chunked_request else piece)
             await server.drain()
 
-    def _framed(self, piece: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(piece), piece) if piece and self._is_chunked_request else piece
-
-    def _request_end(self) -> bytes:
-        if not self._is_chunked_request:
-            return b""
-        return LAST_CHUNK + _lines(forwarded_headers.trailers(self._request.trailers)) + b"\r\n"
+    def _last_framed(self, piece: bytes) -> bytes:
+        """The last piece of a request that comes in chunks, and its end."""
+        end = LAST_CHUNK + _lines(forwarded_headers.trailers(self._request.trailers)) + b"\r\n"
+        return _chunk(piece) + end if piece else end
 
     async def _connect(self) -> ServerConnection | None:
         """A new connection to the server; None if there is none, or the exchange is over before it is open."""
@@ -327,6 +323,10 @@ class ProxyExchange:
 
 def _status_line(head: ResponseHead) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)
+
+
+def _chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 def _lines(fields: Fields) -> bytes:

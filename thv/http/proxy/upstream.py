@@ -7,6 +7,7 @@ can be handed on; a response that ends too early is not taken for whole.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
@@ -94,6 +95,7 @@ class ServerConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._parser = self._new_parser()
         self._is_head_request = False
+        self._is_paused = False
         self._keep = KEEP_IDLE
         self._drained: asyncio.Future[None] | None = None
         self.uses = 0
@@ -142,8 +144,9 @@ class ServerConnection(asyncio.Protocol):
 
     def pause(self, paused: bool) -> None:
         """Stop reading the response, or go on."""
-        if self._transport.is_closing():
+        if paused == self._is_paused or self._transport.is_closing():
             return
+        self._is_paused = paused
         if paused:
             self._transport.pause_reading()
         else:
@@ -298,8 +301,8 @@ class ServerConnection(asyncio.Protocol):
             if self._is_head_request:
                 self._parser = self._new_parser()
             self._reset()
-            self._transport.resume_reading()  # or its end would go unnoticed
-            self.good_until = asyncio.get_running_loop().time() + self._keep
+            self.pause(False)  # or its end would go unnoticed
+            self.good_until = monotonic() + self._keep
             self._pool.keep(self)
         else:
             self._transport.close()
@@ -321,7 +324,7 @@ class Pool:
 
     def idle(self) -> ServerConnection | None:
         """The connection that was used last, if it may be used again."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         while self._idle:
             connection = self._idle.pop()
             if connection.is_usable and connection.good_until > now:
@@ -343,7 +346,7 @@ class Pool:
 
     def sweep(self) -> None:
         """Close what rested too long."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         for connection in [each for each in self._idle if each.good_until <= now]:
             self._idle.remove(connection)
             connection.abort()

@@ -190,29 +190,34 @@ class HttpConnection(asyncio.Protocol):
         if self._in_head and self._current is None and not self._head_size:
             self.deadline = self._loop.time() + HEAD_TIMEOUT_S
         self._head_size += len(data)
-        self._parse(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            self._parse_without_upgrade(data[stopped.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(BAD_REQUEST, str(error))
         request, self._unstarted = self._unstarted, None
         if request is not None and not request.is_disconnected and not request.is_answered:
             self._owner.runner.run(request)
         if self._head_size > MAX_HEAD and self._refusal is None:
             self._refuse(HEAD_TOO_LARGE if self._in_head else BAD_REQUEST, "the head of the request is too large")
 
-    def _parse(self, data: bytes) -> None:
-        while True:
+    def _parse_without_upgrade(self, rest: bytes) -> None:
+        """Parse what follows the head of a request that asked for another protocol."""
+        while self._refusal is None:
+            self._renew_parser()
+            if not rest:
+                return
             try:
-                self._parser.feed_data(data)
+                self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as stopped:
-                if self._refusal is not None:
-                    return
-                data = data[stopped.args[0] :]
-                self._parse_on_without_upgrade()
-                if data:
-                    continue
+                rest = rest[stopped.args[0] :]
+                continue
             except httptools.HttpParserError as error:
                 self._refuse(BAD_REQUEST, str(error))
             return
 
-    def _parse_on_without_upgrade(self) -> None:
+    def _renew_parser(self) -> None:
         """A new parser for the body of a request that asked for another protocol: llhttp takes that as said and done.
 
         It is given a head that frames the body in the same way and asks for nothing.
@@ -314,7 +319,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Its body is whole."""
         if self._upgrades:
-            return  # the parser skipped the body; see `_parse_on_without_upgrade`
+            return  # the parser skipped the body; see `_renew_parser`
         self._in_head = True
         self._head_size = 0
         request, self._parsed = self._parsed, None

@@ -243,13 +243,15 @@ class HttpRequest:
         """A piece of the body came; whether the connection may read on."""
         self._pieces.append(piece)
         self._unread += len(piece)
-        self._wake()
+        if self._reader is not None:
+            self._wake()
         return self._unread <= MAX_UNREAD_BODY
 
     def complete(self) -> None:
         """The body is whole."""
         self.is_whole = True
-        self._wake()
+        if self._reader is not None:
+            self._wake()
 
     def disconnect(self) -> None:
         """The client left, or its body cannot be read any further."""
