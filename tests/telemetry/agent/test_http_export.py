@@ -114,12 +114,26 @@ def test_a_server_that_says_no_is_not_asked_again(status: int) -> None:
     assert len(backend.posts) == 1
 
 
-@pytest.mark.parametrize(("mode", "unknown"), [("blackhole", True), ("silent", False)])
+@pytest.mark.parametrize(
+    ("mode", "unknown"), [("blackhole", True), ("silent", False), ("drip", True), ("drip-tls", False)]
+)
 def test_a_request_has_its_time_and_is_in_doubt_once_it_was_sent(mode: Mode, unknown: bool) -> None:
+    # The dripping ones send a byte every 50 ms, without end: they pass every bound on single reads.
     with Sink(mode=mode) as sink:
         delivery = post(Signal(sink.endpoint, ca_file=str(sink.ca_file), timeout_s=0.3))
     assert delivery.cause is not None
     assert (delivery.cause.kind, delivery.retryable, delivery.unknown) == ("slow", True, unknown)
+
+
+def test_a_request_that_had_its_time_leaves_the_next_one_its_own() -> None:
+    with Sink(mode="drip") as sink:
+        signal = Signal(sink.endpoint, ca_file=str(sink.ca_file), timeout_s=0.3)
+        with closing(HttpAttempts(signal, "traces")) as attempts:
+            late = attempts.send(readable(1))
+            sink.mode = "ok"
+            delivered = attempts.send(readable(1))
+    assert late.cause is not None
+    assert (late.cause.kind, delivered.cause) == ("slow", None)
 
 
 def test_an_endless_answer_is_not_read() -> None:

@@ -35,6 +35,7 @@ from thv.telemetry.agent.export_errors import (
     unusable,
 )
 from thv.telemetry.agent.partial_success import partial_success
+from thv.telemetry.agent.request_deadline import RequestDeadline
 
 if TYPE_CHECKING:
     import ssl
@@ -107,32 +108,43 @@ class _Session(requests.Session):
         proxy = proxy_for(url.scheme, url.hostname or "", url.port, os.environ)
         # One of another kind (SOCKS) needs a package that is not there, and is passed by.
         self.proxies = {url.scheme: proxy} if proxy is not None and proxy.startswith("http") else {}
-        adapter = _Adapter(_context(signal) if url.scheme == "https" else None)
+        self._deadline = RequestDeadline()
+        adapter = _Adapter(_context(signal) if url.scheme == "https" else None, self._deadline)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
     def request(self, method: Any, url: Any, **options: Any) -> requests.Response:  # type: ignore[override]  # takes the rest as options
         """Send it. The second attempt is for a kept connection that the server had closed meanwhile."""
         try:
-            try:
-                return self._request(method, url, options)
-            except requests.ConnectionError as error:
-                causes = list(underlying(error))
-                if not any(isinstance(one, (ConnectionResetError, BrokenPipeError)) for one in causes):
-                    raise
-                return self._request(method, url, options)
+            with self._deadline.bound(self._signal.timeout_s):
+                try:
+                    return self._request(method, url, options)
+                except requests.ConnectionError as error:
+                    causes = list(underlying(error))
+                    is_stale = any(isinstance(one, (ConnectionResetError, BrokenPipeError)) for one in causes)
+                    if self._deadline.passed or not is_stale:
+                        raise
+                    return self._request(method, url, options)
         except (OSError, ValueError) as error:  # `requests` makes every error of a network an OSError
             # A header that cannot be sent stays so; a network, a name server or a certificate may be mended.
             retryable = not isinstance(error, ValueError)
             unknown = may_have_arrived(error)
-            self.delivery = BatchDelivery(of_error(error, self._signal), retryable=retryable, unknown=unknown)
+            cause = of_error(TimeoutError() if self._deadline.passed else error, self._signal)
+            self.delivery = BatchDelivery(cause, retryable=retryable, unknown=unknown)
             raise _NotDeliveredError from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        self._deadline.close()
 
     def _request(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
         with super().request(method, url, **options, stream=True) as response:
             chunks = response.iter_content(LARGEST_ANSWER)
             body = next(chunks, b"")
             next(chunks, None)  # its end frees the connection for the next request
+            if self._deadline.passed:  # what looks like the end of the answer may be ours
+                raise requests.ReadTimeout
         if response.status_code in SUCCESS:
             rejected, warning = partial_success(body, self._signal.headers)
             self.delivery = BatchDelivery(rejected=rejected, warning=warning)
@@ -152,9 +164,19 @@ class _NotDeliveredError(Exception):
 class _Adapter(HTTPAdapter):
     """Certificates are checked by the context alone: `requests` would add those of `certifi`."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
+    def __init__(self, context: ssl.SSLContext | None, deadline: RequestDeadline) -> None:
         self._context = context
+        self._deadline = deadline
         super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._deadline.pool_classes()
+
+    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = self._deadline.pool_classes()
+        return manager
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
