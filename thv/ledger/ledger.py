@@ -139,9 +139,9 @@ class ToolCallLedger:
         """
         outcomes: list[Called] | None = None
         with self._lock:
-            open_, by_key = self._open, self._open.by_key
-            observed, log = self._observers.want_requests, self._observers.log
-            for message, size in zip(messages if self._running else (), sizes, strict=False):
+            open_, observers = self._open, self._observers
+            by_key, observed, log = open_.by_key, observers.want_requests, observers.log
+            for message, size in zip(messages if self._running else (), sizes):  # noqa: B905  a keyword costs a fiftieth
                 method, id_ = message.method, message.id
                 if method is None or id_ is UNSET or id_ is None:
                     outcomes = self._client_notified(message, scope, outcomes, at_ns)
@@ -160,11 +160,10 @@ class ToolCallLedger:
                 if observed:
                     request.token = self._observers.started(message, at_ns)
                 key = id_ if scope is None else (scope, id_)
-                if key in by_key or open_.count >= open_.limit:
+                if open_.count >= open_.limit or by_key.setdefault(key, request) is not request:
                     self._note_evicted(open_.add(key, request))
                     continue
                 # What `add` would do, without the call.
-                by_key[key] = request
                 open_.count += 1
                 if request.kind <= LAST_AWAITED:
                     open_.awaited += 1
@@ -177,7 +176,7 @@ class ToolCallLedger:
         if unanswerable:
             self._refuse(messages, at_ns)
 
-    def server_sent(  # noqa: C901  as above
+    def server_sent(  # noqa: C901, PLR0912  as above
         self,
         messages: Sequence[Message],
         sizes: Iterable[int] = NO_SIZES,
@@ -197,8 +196,9 @@ class ToolCallLedger:
         """
         outcomes: list[Called] = []
         with self._lock:
-            close, observed, log = self._open.close, self._observers.want_requests, self._observers.log
-            for message, size in zip(messages, sizes, strict=False):
+            open_, observers = self._open, self._observers
+            by_key, observed, log = open_.by_key, observers.want_requests, observers.log
+            for message, size in zip(messages, sizes):  # noqa: B905  as above
                 id_, error = message.id, message.error
                 if id_ is UNSET or id_ is None or message.method is not None:
                     self._server_notified(message, scope, outcomes, size, at_ns)
@@ -208,13 +208,22 @@ class ToolCallLedger:
                 key = id_ if scope is None else (scope, id_)
                 if error is not None and self._cancelled and self._is_late(key, message, scope):
                     continue
-                request = close(key)
-                if request is None:
-                    twin_key = self._twin(key, id_, scope)
-                    request = close(twin_key)
+                request = by_key.pop(key, None)
+                if isinstance(request, OpenRequest):
+                    # What `close` would do, without the call.
+                    open_.count -= 1
+                    if request.kind <= LAST_AWAITED:
+                        open_.awaited -= 1
+                else:
+                    if request is not None:
+                        by_key[key] = request
+                    request = open_.close(key)
                     if request is None:
-                        self._cancelled.discard(twin_key)
-                        continue
+                        twin_key = self._twin(key, id_, scope)
+                        request = open_.close(twin_key)
+                        if request is None:
+                            self._cancelled.discard(twin_key)
+                            continue
                 if observed:
                     self._ended.append((request, "answered", message))
                 if log is not None and (log.captures or request.kind > CALL_AS_TASK):
@@ -229,7 +238,9 @@ class ToolCallLedger:
         if ended:
             self._observers.finished(ended, at_ns, http_status)
         if outcomes:
-            self._tell(outcomes, at_ns)
+            observers.called(outcomes)
+            if log is not None:
+                observers.log_calls(outcomes, at_ns)
 
     def server_exited(self) -> None:
         """The server exited, or closed its stdout, with the client still there: every open call ended in error.

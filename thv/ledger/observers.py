@@ -104,10 +104,10 @@ class Observers:
 
     def called(self, outcomes: Sequence[Called]) -> None:
         """These calls have their outcomes."""
-        for outcome, *_ in outcomes:
+        for called in outcomes:
             for observer in self._calls:
                 try:
-                    observer(outcome)
+                    observer(called[0])
                 except Exception as problem:  # noqa: BLE001 - an observer's bug must not cost the others an outcome
                     self._report_call_observer(problem)
         requests = self._requests
