@@ -20,9 +20,26 @@ from tests.journal.journals import MIB, Journal, call, end
 from thv.journal.journal_reader import CallFilter
 from thv.journal.journal_store import DAMAGED, file_system_type
 from thv.journal.retention import file_bytes
+from thv.journal.session_journal import MANY_CHUNKS, MANY_REQUESTS, WRITE_AT, SessionJournal
+from thv.journal.writer import ROWS, JournalWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thv.core.interfaces import LoggedRequest
+
+
+def traced(
+    connect: Callable[[JournalWriter], sqlite3.Connection], note: Callable[[str], None]
+) -> Callable[[JournalWriter], sqlite3.Connection]:
+    """`connect`, of whose connection every statement is noted."""
+
+    def connect_and_trace(writer: JournalWriter) -> sqlite3.Connection:
+        connection = connect(writer)
+        connection.set_trace_callback(note)
+        return connection
+
+    return connect_and_trace
 
 
 def test_a_call_is_stored_without_the_session_ending(tmp_path: Path) -> None:
@@ -60,6 +77,50 @@ def test_a_flood_is_counted_to_the_last_call(tmp_path: Path) -> None:
     (row,) = journal.reader().sessions()
     assert (row.calls, row.requests, row.errors, row.lost) == (200_000, 200_000, 0, 0)
     assert sum(1 for _ in journal.reader().calls_since(0)) == 200_000
+
+
+def test_the_interpreter_is_taken_from_the_relay_as_often_for_fifty_sessions_as_for_four(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each statement gives the interpreter away and takes it again; a session's own statements would add up.
+    statements: list[str] = []
+    monkeypatch.setattr(JournalWriter, "_connect", traced(JournalWriter._connect, statements.append))
+    journal = Journal(tmp_path)
+    journal.session().closed("client")
+    until(lambda: "COMMIT" in statements, "the first write, which is followed by no look at the bound")
+    statements.clear()
+    for _ in range(50):
+        end(journal.session(), "t")
+    journal.until_stored(50)
+    writes = statements.count("COMMIT")
+    journal.close()
+    assert len([each for each in statements if each.startswith("INSERT")]) <= 2 * (50 // ROWS + 1 + writes)
+
+
+def test_what_one_write_did_not_take_is_written_without_further_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    monkeypatch.setattr("thv.journal.session_journal.WRITE_AT", 1 << 10)  # a write takes about 85 calls
+    session = journal.session()
+    for _ in range(20):
+        end(session, *["echo"] * 70)
+    journal.until_stored(1400)
+    until(lambda: not session.has_news, "the journal to come to rest")
+    journal.close()
+
+
+def test_traffic_is_encoded_where_it_passes_and_written_when_it_is_time(tmp_path: Path) -> None:
+    hurried: list[None] = []
+    session = SessionJournal(1, "s", "stdio", notify=lambda: None, hurry=lambda: hurried.append(None))
+    for _ in range(MANY_CHUNKS):
+        end(session, "echo")
+    (batch,) = session.batches()
+    assert (batch.requests, session.calls, hurried) == (MANY_CHUNKS, MANY_CHUNKS, [])
+    session.was_stored([batch])
+    while not hurried:
+        end(session, *["echo"] * MANY_REQUESTS)
+    assert WRITE_AT <= sum(len(batch.records) for batch in session.batches()) < WRITE_AT + 100 * MANY_REQUESTS
 
 
 def test_the_store_keeps_its_bound_and_loses_the_oldest_first(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """What the journal learns of one session, gathered in memory on the relay's threads: one tuple a request.
 
-The relay appends; the writer's thread takes what waits and encodes it. Where the writer cannot keep up, whoever appends
-encodes a batch now and then, so memory stays flat and nothing is lost; where the store cannot be written, the oldest
-batches are dropped and counted.
+What waits is encoded every few hundred requests, by the thread that appends, or by the writer's. So memory stays flat
+and nothing is lost; where the store cannot be written, the oldest batches are dropped and counted.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -43,8 +41,11 @@ if TYPE_CHECKING:
     Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int]
     """How a request ended (an outcome, or an `EndReason`), the request, its error, and the bytes of its reply."""
 
-    Chunk: TypeAlias = tuple[int, Sequence[Entry], int]
-    """When requests ended, by `time.perf_counter_ns`; the requests; how many of them are calls with an outcome."""
+    Chunk: TypeAlias = tuple[int, Sequence[Entry]]
+    """When requests ended, by `time.perf_counter_ns`, and the requests."""
+
+    Record: TypeAlias = tuple[Any, ...]
+    """The fields of a `CallRecord`, in their order."""
 
 INITIALIZE: Final = "initialize"
 LIST_TOOLS: Final = "tools/list"
@@ -65,17 +66,16 @@ STATUS_BY_WORD: Final = {
 READ: Final = 16 << 10
 """Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
-WAKE_AT: Final = 1024
-"""Requests that wait for the writer when it is called before its time."""
+MANY_CHUNKS: Final = 256
+MANY_REQUESTS: Final = 64
+"""So many waiting chunks, or requests in the latest of them, are encoded by the thread that appends: handing them to
+another thread would cost it more, since both need the interpreter."""
 
-PENDING_LIMIT: Final = 4096
-"""Requests that wait at most, some 2 MiB; beyond, the thread that appends encodes them itself."""
-
-BATCH: Final = 512
-"""Requests a stored batch holds at most; encoding one takes some 200 µs, between which others run."""
+WRITE_AT: Final = 256 << 10
+"""Encoded bytes at which the writer is called before its time, and the least that makes it write twice in a row."""
 
 ENCODED_LIMIT: Final = 1 << 20
-"""Bytes of batches kept while the store cannot be written: some 30 000 requests."""
+"""Bytes of batches kept while the store cannot be written: some 40 000 requests."""
 
 SLOW_DOWN_S: Final = 0.002
 """Seconds that traffic of more than half a million requests a second stands aside for a writer that works but lags."""
@@ -160,7 +160,6 @@ class SessionJournal:
         self._redact = redact
         self._capture = capture
         self._pending: deque[Chunk] = deque()
-        self._waiting = 0
         self._encoded: deque[EncodedBatch] = deque()
         self._encoded_bytes = 0
         self._listed: bytes | None = None
@@ -198,31 +197,37 @@ class SessionJournal:
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
         self.answered = True
-        self._append((at_ns, [("replied" if reply.error is None else "error", request, *kept)], 0))
+        self._append(at_ns, ("replied" if reply.error is None else "error", request, *kept))
 
     def calls_ended(self, calls: Sequence[Entry], at_ns: int) -> None:
-        """The hot path: one tuple for the calls of one chunk."""
+        """The hot path: one tuple a call."""
         self.answered = True
-        if self.captures:
-            calls = [("replied", *call[1:]) if call[0] == CALL_SUCCEEDED else call for call in calls]
-        if self.is_timing_out:
-            calls = [("timed_out", *call[1:]) for call in calls]
-        self._append((at_ns, calls, len(calls)))
+        if self.captures or self.is_timing_out:
+            word = "timed_out" if self.is_timing_out else "replied"
+            calls = [(word, *call[1:]) if word == "timed_out" or call[0] == CALL_SUCCEEDED else call for call in calls]
+        pending = self._pending
+        pending.append((at_ns, calls))
+        if len(pending) >= MANY_CHUNKS or len(calls) >= MANY_REQUESTS:
+            self._relieve()
+        self._notify()
 
     def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
-        """A request that was not answered. A call that the server left open is an outcome, too."""
-        counted = request.method == TOOL_CALL and STATUS_BY_WORD[reason] in COUNTED
-        self._append((at_ns or time.perf_counter_ns(), [(reason, request, None, 0)], int(counted)))
+        """A request that was not answered."""
+        self._append(at_ns or time.perf_counter_ns(), (reason, request, None, 0))
 
-    def _append(self, chunk: Chunk) -> None:
-        self._pending.append(chunk)
-        waiting = self._waiting = self._waiting + len(chunk[1])
-        if waiting >= WAKE_AT:
-            self._hurry()
-            if waiting >= PENDING_LIMIT:
-                self.encode_pending()
-                time.sleep(SLOW_DOWN_S if self._encoded_bytes > ENCODED_LIMIT // 2 and not self.is_stuck else 0)
+    def _append(self, at_ns: int, entry: Entry) -> None:
+        self._pending.append((at_ns, (entry,)))
+        if len(self._pending) >= MANY_CHUNKS:
+            self._relieve()
         self._notify()
+
+    def _relieve(self) -> None:
+        """Encode what waits, and call the writer if there is much."""
+        self.encode_pending()
+        if self._encoded_bytes >= WRITE_AT:
+            self._hurry()
+            if self._encoded_bytes > ENCODED_LIMIT // 2 and not self.is_stuck:
+                time.sleep(SLOW_DOWN_S)
 
     def closed(self, ended_by: str) -> None:
         """Nothing more will be appended. `ended_by` counts if nothing else said how the session ended."""
@@ -248,49 +253,42 @@ class SessionJournal:
 
     # Called by the writer, `encode_pending` by others, too.
 
-    def encode_pending(self, steps: int = 1 << 30) -> bool:
-        """Turn what waits into batches, at most so many; returns whether something still waits."""
-        pending = self._pending
+    def encode_pending(self) -> int:
+        """Turn what waits into a batch; returns how many requests that were."""
         with self._encoding:
+            pending = self._pending
+            waiting = [pending.popleft() for _ in range(len(pending))]
+            if not waiting:
+                return 0
             offset_ns = time.time_ns() - time.perf_counter_ns()
-            while steps and pending:
-                chunks = [pending.popleft()]
-                size = len(chunks[0][1])
-                while pending and size < BATCH:
-                    chunks.append(pending.popleft())
-                    size += len(chunks[-1][1])
-                self._waiting -= size
-                self._keep(chunks, offset_ns)
-                steps -= 1
-        return bool(pending)
+            chunks = []
+            requests = 0
+            for at_ns, entries in waiting:
+                records: list[Record] = []
+                for how, request, error, size in entries:
+                    if how == CALL_SUCCEEDED:
+                        duration_us = (at_ns - request.started_ns) // 1000
+                        records.append((duration_us, request.name, request.request_bytes, size))
+                    else:
+                        records.append(self._record(at_ns, (how, request, error, size)))
+                requests += len(records)
+                chunks.append(((at_ns + offset_ns) // 1000, records))
+            data = encode_batch(chunks)
+            first_us, first = chunks[0]
+            self._encoded.append(EncodedBatch(first_us, chunks[-1][0], requests, data))
+            self._encoded_bytes += len(data)
+            self.requests += requests
+            self.calls += requests
+            self.started_us = min(self.started_us, first_us - first[0][0])  # it may have passed before we are loaded
+            self.changed = True
+            while self._encoded_bytes > ENCODED_LIMIT:
+                dropped = self._encoded.popleft()
+                self._encoded_bytes -= len(dropped.records)
+                self.lost += dropped.requests
+            return requests
 
-    def _keep(self, waiting: list[Chunk], offset_ns: int) -> None:
-        chunks = []
-        requests = 0
-        for at_ns, entries, calls in waiting:
-            self.calls += calls
-            requests += len(entries)
-            records = [
-                ((at_ns - request.started_ns) // 1000, request.name, request.request_bytes, size)
-                if how == CALL_SUCCEEDED
-                else self._record(at_ns, (how, request, error, size))
-                for how, request, error, size in entries
-            ]
-            chunks.append(((at_ns + offset_ns) // 1000, records))
-        data = encode_batch(chunks)
-        first_us, last_us = chunks[0][0], chunks[-1][0]
-        self._encoded.append(EncodedBatch(first_us, last_us, requests, data))
-        self._encoded_bytes += len(data)
-        self.requests += requests
-        started_ns = waiting[0][1][0][1].started_ns
-        self.started_us = min(self.started_us, (started_ns + offset_ns) // 1000)  # it may pass before we are loaded
-        self.changed = True
-        while self._encoded_bytes > ENCODED_LIMIT:
-            dropped = self._encoded.popleft()
-            self._encoded_bytes -= len(dropped.records)
-            self.lost += dropped.requests
-
-    def _record(self, at_ns: int, entry: Entry) -> tuple[object, ...]:
+    def _record(self, at_ns: int, entry: Entry) -> Record:
+        """What is kept of a request that is no successful call. Counts it."""
         how, request, error, size = entry
         code = message = None
         if error is not None:
@@ -298,7 +296,10 @@ class SessionJournal:
             if message is not None:
                 message = cut(self._redact(message), MESSAGE_CHARACTERS)
         status = STATUS_BY_WORD[how]
-        if request.method == TOOL_CALL and status in FAILURES:
+        is_call = request.method == TOOL_CALL
+        if not (is_call and status in COUNTED):
+            self.calls -= 1  # the batch counts all of its requests
+        elif status in FAILURES:
             self.errors += 1
         return (
             (at_ns - request.started_ns) // 1000,
@@ -313,10 +314,17 @@ class SessionJournal:
             request.result,
         )
 
-    def batches(self, count: int) -> list[EncodedBatch]:
-        """What is to be stored next, so many at most; they are kept until `was_stored`."""
+    def batches(self) -> list[EncodedBatch]:
+        """What is to be stored next: the oldest, until they have `WRITE_AT` bytes. They are kept until `was_stored`."""
+        found: list[EncodedBatch] = []
+        size = 0
         with self._encoding:
-            return list(islice(self._encoded, count))
+            for batch in self._encoded:
+                if size >= WRITE_AT:
+                    break
+                found.append(batch)
+                size += len(batch.records)
+        return found
 
     def was_stored(self, batches: Iterable[EncodedBatch]) -> None:
         """These are in the store."""
@@ -340,7 +348,7 @@ class SessionJournal:
     @property
     def has_much(self) -> bool:
         """Whether another write is due at once."""
-        return self._waiting >= BATCH or bool(self._encoded)
+        return self._encoded_bytes >= WRITE_AT
 
     def row(self) -> dict[str, Any]:
         """The columns of its row."""

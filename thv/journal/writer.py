@@ -18,10 +18,9 @@ from thv.journal.tool_sizes import tool_sizes
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from thv.journal.liveness import RunningSessions
-    from thv.journal.session_journal import EncodedBatch
 
 FLUSH_S: Final = 0.25
 """Seconds between two writes while things happen: `thv log -f` is to be half a second behind at most."""
@@ -50,8 +49,11 @@ CLOSE_PAUSE_S: Final = 0.02
 TIDY_S: Final = 3600.0
 """Seconds between two removals of what is too old."""
 
+ENCODED_AT_ONCE: Final = 1024
+"""Requests this thread encodes, in some 100 µs, before it stands aside for threads that wait for the interpreter."""
+
 YIELD_S: Final = 0.0001
-"""Seconds this thread stands aside between two batches, for threads that wait for the interpreter."""
+"""Seconds it stands aside."""
 
 CHECK_BYTES: Final = 64 << 10
 """Bytes that are written between two looks at the bound. SQLite itself holds the bound meanwhile."""
@@ -59,8 +61,9 @@ CHECK_BYTES: Final = 64 << 10
 ROW_BYTES: Final = 256
 """About what a session's row takes."""
 
-BATCHES_A_WRITE: Final = 16
-"""Batches of a session that one transaction takes, some 300 KiB: the WAL stays small, and others can write soon."""
+ROWS: Final = 16
+"""Rows of one statement. This thread takes the interpreter from the relay several times a statement, however many rows
+it has; SQLite before 3.32 takes 999 values at most."""
 
 MAX_TOOLS: Final = 2048
 """Tools of one server that are remembered."""
@@ -70,11 +73,9 @@ _COLUMNS: Final = (
     "exit_code", "detail", "requests", "calls", "errors", "lost", "answered", "restarts", "stray_lines", "stray_us",
     "open_count", "open_requests",
 )  # fmt: skip
-_UPSERT: Final = (
-    f"INSERT INTO sessions ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608  constants
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[1:])}"
-)
-_INSERT_BATCH: Final = "INSERT INTO batches (session, first_us, last_us, requests, records) VALUES (?, ?, ?, ?, ?)"
+_INSERT_SESSIONS: Final = f"INSERT INTO sessions ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608  constants
+_REPLACING: Final = " ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+_INSERT_BATCHES: Final = "INSERT INTO batches (session, first_us, last_us, requests, records) VALUES "
 _INSERT_TOOL: Final = "INSERT OR REPLACE INTO tools (server, name, bytes, session, listed_us) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -195,6 +196,8 @@ class JournalWriter:
                 self._awake = False
                 if self._flush():
                     self._wait_s = FLUSH_S
+                    if any(session.has_news for session in self._sessions):
+                        self.notify()
                 else:  # what could not be written is tried again
                     if not self._locked_since or time.monotonic() - self._locked_since > LOCKED_S:
                         self._wait_s = min(2 * self._wait_s, MAX_RETRY_S)
@@ -221,29 +224,25 @@ class JournalWriter:
                 return
 
     def _flush(self) -> bool:
-        """Write everything; False if it has to be tried again."""
-        more = True
-        while more and not self.broken:
-            more = False
+        """Write what there is, all of it at the end; False if it has to be tried again."""
+        while not self.broken:
+            encoded = 0
             for session in list(self._sessions):
-                for _ in range(BATCHES_A_WRITE):
-                    if not session.encode_pending(1):
-                        break
-                    self._step_aside()
-                more = more or session.has_much
+                encoded += session.encode_pending()
+                if encoded >= ENCODED_AT_ONCE and not self._closing:
+                    encoded = 0
+                    time.sleep(YIELD_S)
             sessions = [session for session in self._sessions if session.has_news or self._has_open(session)]
-            if sessions:
-                written = self._try_write(sessions)
-                for session in sessions:
-                    session.is_stuck = not written
-                if not written:
-                    return self.broken
-            self._step_aside()
+            if not sessions:
+                break
+            written = self._try_write(sessions)
+            for session in sessions:
+                session.is_stuck = not written
+            if not written:
+                return self.broken
+            if not any(session.has_news if self._closing else session.has_much for session in sessions):
+                break
         return True
-
-    def _step_aside(self) -> None:
-        if not self._closing:
-            time.sleep(YIELD_S)
 
     def _try_write(self, sessions: list[SessionJournal]) -> bool:
         import sqlite3
@@ -304,17 +303,20 @@ class JournalWriter:
         return self._connection
 
     def _write(self, connection: sqlite3.Connection, sessions: list[SessionJournal]) -> None:
-        written = []
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._tidy(connection)
-            batches = [(session, session.batches(BATCHES_A_WRITE)) for session in sessions]
+            written = [(session, session.batches()) for session in sessions]
             self._make_room(
-                connection, sum(len(each.records) for _, some in batches for each in some) + ROW_BYTES * len(sessions)
+                connection, sum(len(each.records) for _, some in written for each in some) + ROW_BYTES * len(sessions)
             )
-            for session, some in batches:
-                self._write_session(connection, session, some)
-                written.append((session, some))
+            for session in sessions:
+                if not session.stored and self._running is not None:
+                    self._running.hold(session.id)  # before anybody can see it
+            _insert(connection, _INSERT_SESSIONS, [self._row(session) for session in sessions], _REPLACING)
+            _insert(connection, _INSERT_BATCHES, [(session.id, *join(some)) for session, some in written if some])
+            for session in sessions:
+                self._store_tools(connection, session)
             connection.execute("COMMIT")
         except BaseException:
             for session in sessions:
@@ -329,6 +331,12 @@ class JournalWriter:
                 if self._running is not None:
                     self._running.release(session.id)
 
+    def _row(self, session: SessionJournal) -> list[object]:
+        session.changed = False
+        row = {**session.row(), "pid": self._process}
+        session.shows_open = row["open_count"] > 0
+        return [row[name] for name in _COLUMNS]
+
     def _make_room(self, connection: sqlite3.Connection, needed: int) -> None:
         self._unchecked += needed
         if self._unchecked > CHECK_BYTES:
@@ -336,19 +344,6 @@ class JournalWriter:
 
             make_room(connection, self._max_bytes, needed)
             self._unchecked = 0
-
-    def _write_session(
-        self, connection: sqlite3.Connection, session: SessionJournal, batches: list[EncodedBatch]
-    ) -> None:
-        if not session.stored and self._running is not None:
-            self._running.hold(session.id)  # before anybody can see it
-        session.changed = False
-        row = session.row()
-        session.shows_open = row["open_count"] > 0
-        connection.execute(_UPSERT, {**row, "pid": self._process})
-        if batches:
-            connection.execute(_INSERT_BATCH, (session.id, *join(batches)))
-        self._store_tools(connection, session)
 
     def _store_tools(self, connection: sqlite3.Connection, session: SessionJournal) -> None:
         listed = session.take_listed()
@@ -399,3 +394,11 @@ class JournalWriter:
     def _give_up(self, text: str) -> None:
         self.broken = True
         self._warn_once(f"{text}; this session is not journalled (`thv config journal set enabled false` turns it off)")
+
+
+def _insert(connection: sqlite3.Connection, insert: str, rows: Sequence[Sequence[object]], rest: str = "") -> None:
+    """Insert the rows, several a statement; `rest` ends each statement."""
+    for at in range(0, len(rows), ROWS):
+        some = rows[at : at + ROWS]
+        marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+        connection.execute(f"{insert}{marks}{rest}", [value for row in some for value in row])
