@@ -13,11 +13,12 @@ from thv.core.console import warn
 from thv.errors import ThvError
 from thv.process.events import Events, signal_name
 from thv.process.server_process import ServerProcess
+from thv.process.shutdown import REPLY_GRACE
 from thv.relay.relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from thv.core.interfaces import TrafficObserver
     from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics, SessionInstrumentation
@@ -39,7 +40,8 @@ class Session:
         journal: as for `Instrumentation`.
         warnings: lines to be said once the server runs.
         make_analytics: makes the analytics pipeline, in place of `UsageAnalytics`; for the launcher of the tests.
-        reports_end: say that the server ended before it answered anything; a client of our own says so itself.
+        on_server_end: called in place of a line on stderr when the server ended, or closed its output, though the
+            client was there: whether it closed its output and stays, and whether it had read what the client sent.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Session:
         journal: tuple[str, bool] | None = None,
         warnings: Sequence[str] = (),
         make_analytics: MakeAnalytics | None = None,
-        reports_end: bool = True,
+        on_server_end: Callable[[bool, bool], None] | None = None,
     ) -> None:
         self._spec = spec
         self._debug = debug
@@ -61,7 +63,7 @@ class Session:
         self._journal = journal
         self._warnings = warnings
         self._make_analytics = make_analytics
-        self._reports_end = reports_end
+        self._on_server_end = on_server_end
         self._started_ns = 0
         self._instrumentation: Instrumentation | None = None
         self._session: SessionInstrumentation | None = None
@@ -88,8 +90,9 @@ class Session:
             relay = Relay(
                 server,
                 events,
-                awaiting_reply=self._awaiting_reply,
+                requests_are_open=self._requests_are_open,
                 client_disconnected=self._on_client_disconnected,
+                output_closed=self._output_closed,
                 rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
             )
             relay.start()
@@ -102,11 +105,12 @@ class Session:
                 raise ThvError(f"the system refuses a thread that a session needs: {error}") from None
             raise
         exit_code = relay.run()
+        if relay.ended_by_server and self._on_server_end is not None:
+            self._on_server_end(False, relay.has_read)
         if self._loaded.acquire(timeout=LOAD_GRACE) and self._session is not None:
             signal = signal_name(relay.ending_signal) if relay.ended_by == "signal" else None
             self._session.set_end(relay.ended_by, exit_code, signal)
-            if self._reports_end and relay.ended_by_server and exit_code and self._session.is_unanswered:
-                warn(f"{spec.name} ended with exit code {exit_code} before it answered anything: thv why {spec.name}")
+            self._warn_of_end(relay, exit_code)
             if relay.ended_by_server:
                 self._session.server_exited()
             else:
@@ -118,10 +122,29 @@ class Session:
             return exit_code or ThvError.exit_code
         return exit_code
 
-    def _awaiting_reply(self) -> int:
+    def _warn_of_end(self, relay: Relay, exit_code: int) -> None:
+        """Say what a person would not expect of the end of the session."""
+        name = self._spec.name
+        if relay.unanswered:
+            warn(
+                f"{name} was ended before it answered everything: it was silent for {REPLY_GRACE:.0f} s after the end "
+                "of its input"
+            )
+        if self._on_server_end is not None or not relay.ended_by_server:
+            return
+        if relay.closed_output:
+            warn(f"{name} closed its stdout and did not exit, so thv ended it")
+        elif exit_code and self._session is not None and self._session.is_unanswered:
+            warn(f"{name} ended with exit code {exit_code} before it answered anything: thv why {name}")
+
+    def _requests_are_open(self) -> bool:
         if self._loaded.locked():
-            return 1  # not known yet
-        return self._session.awaiting_reply if self._session is not None else 0
+            return True  # not known yet
+        return self._session is not None and self._session.has_open_requests
+
+    def _output_closed(self) -> None:
+        if self._on_server_end is not None:
+            self._on_server_end(True, True)
 
     def _on_client_disconnected(self) -> None:
         if self._instrumentation is not None:

@@ -50,6 +50,7 @@ def thv(*words: str | bytes, **env: str) -> subprocess.CompletedProcess[str]:
     ("mode", "line"),
     [
         ("exits", "thv: the server ended before it answered (exit code 7)"),
+        ("closes its output", "thv: the server closed its output before it answered, and did not exit"),
         ("refuses", r"thv: the server answered with error -32000: line1 line2 \x1b[31mred\x07"),
         ("initialize: has no version", "thv: the server's reply to initialize has no protocolVersion"),
         ("dies in call", "thv: the server ended before it answered (exit code 9)"),
@@ -61,6 +62,25 @@ def thv(*words: str | bytes, **env: str) -> subprocess.CompletedProcess[str]:
 def test_a_fault_is_one_line_and_exit_code_1(server: Callable[[str], str], mode: str, line: str) -> None:
     seen = thv("call", server(mode), "ok")
     assert (seen.returncode, seen.stdout, seen.stderr.splitlines()) == (1, "", [line])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a message was read")
+@pytest.mark.parametrize(("reads", "starts"), [(False, 1), (True, 2)])
+@pytest.mark.parametrize("wrapper", ["", 'sh -c \'"$0" "$@"; exit $?\''])
+def test_a_server_that_just_dies_is_started_once(tmp_path: Path, reads: bool, starts: int, wrapper: str) -> None:
+    """Whatever it does when it starts is not done twice. What reads `server/discover` and ends may be an older server,
+    which can only be told so by starting it once more and asking `initialize` first."""
+    side_effects = tmp_path / "side effects"
+    command = tmp_path / "dies"
+    inner = tmp_path / "inner"
+    inner.write_text(f"#!/bin/sh\necho started >>'{side_effects}'\n{'read -r _' if reads else ':'}\nexit 7\n")
+    command.write_text(f"#!/bin/sh\n{wrapper} '{inner}'\n")
+    for path in (inner, command):
+        path.chmod(0o755)
+    seen = thv("list", str(command))
+    assert (seen.returncode, seen.stdout) == (1, "")
+    assert seen.stderr.splitlines() == ["thv: the server ended before it answered (exit code 7)"]
+    assert side_effects.read_text().splitlines() == ["started"] * starts
 
 
 def test_a_server_that_does_not_answer_is_given_up(server: Callable[[str], str]) -> None:

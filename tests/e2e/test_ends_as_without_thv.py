@@ -45,6 +45,22 @@ SEQUENCES: dict[str, tuple[tuple[signal.Signals | None, float], ...]] = {
 }
 """What a client does, and how many seconds it waits after each step."""
 
+NOT_HANDED_ON = {
+    *("KILL", "STOP"),  # no program can
+    *("SEGV", "BUS", "FPE", "ILL"),  # an error of thv itself
+    *("PIPE", "XFSZ", "CHLD", "CLD"),  # what thv itself did or started
+    *("TSTP", "TTIN", "TTOU", "CONT"),  # thv stops, and its server waits
+}
+
+OTHER_SEQUENCES = {
+    number.name.removeprefix("SIG"): ((number, FOR_EVER),)
+    for number in signal.Signals
+    if number.name.removeprefix("SIG") not in {*SEQUENCES, *NOT_HANDED_ON}
+}
+"""Every other signal that a client could send to its server."""
+
+NO_END_BY_DEFAULT = {"WINCH", "URG", "INFO"}
+
 CLEAN_UPS = (0.0, 0.25, 1.8, 4.0)
 """Seconds that a server needs to save its work."""
 
@@ -73,7 +89,12 @@ class Cell(NamedTuple):
     @property
     def waits(self) -> list[float]:
         """Seconds after each step."""
-        return [wait for _, wait in SEQUENCES[self.sequence]]
+        return [wait for _, wait in self.actions]
+
+    @property
+    def actions(self) -> tuple[tuple[signal.Signals | None, float], ...]:
+        """What the client does, and how many seconds it waits after each step, unless the server ends before."""
+        return {**SEQUENCES, **OTHER_SEQUENCES}[self.sequence]
 
     def file_name(self, suffix: str) -> str:
         """What to call the log of one try."""
@@ -92,11 +113,11 @@ class Cell(NamedTuple):
         """
         steps: list[Step] = []
         now, ends = 0.0, FOR_EVER
-        for action, wait in SEQUENCES[self.sequence]:
+        for action, wait in self.actions:
             if action is EOF:
                 ends = now + self.seconds
             elif action is KILL or (self.disposition == "default" and not behind_a_shell):
-                ends = now
+                ends = FOR_EVER if self.sequence in NO_END_BY_DEFAULT else now
             elif behind_a_shell:
                 ends = ends if action is INT else now
             elif self.disposition == "handler":  # each cause begins another clean-up, inside the first
@@ -221,6 +242,16 @@ def test_a_server_ends_as_it_does_without_thv(tmp_path: Path) -> None:
     compare(TABLE, tmp_path, [])
 
 
+def test_any_other_signal_ends_a_server_as_it_does_without_thv(tmp_path: Path) -> None:
+    """6 s are more than thv waits after a signal that asks to end."""
+    cells = [
+        Cell(sequence, seconds, disposition)
+        for sequence in OTHER_SEQUENCES
+        for seconds, disposition in ((0.0, "default"), (0.0, "handler"), (6.0, "handler"))
+    ]
+    compare([cell for cell in cells if cell.steps()], tmp_path, [])
+
+
 def test_a_server_behind_a_shell_ends_as_it_does_without_thv(tmp_path: Path) -> None:
     cells = [Cell(sequence, seconds, "handler") for sequence in SEQUENCES for seconds in CLEAN_UPS]
     directory = tmp_path / BEHIND_A_SHELL
@@ -255,8 +286,10 @@ def test_a_server_behind_npx_ends_as_it_does_without_thv(tmp_path: Path) -> None
 
 GREETED = "greeted by table"
 
-BY_SIGNAL = [cell for cell in TABLE if "EOF" not in cell.sequence and cell.disposition == "handler"]
-"""What can happen to a server behind HTTP, whose client has no pipe to close."""
+BY_SIGNAL = [cell for cell in TABLE if "EOF" not in cell.sequence and cell.disposition == "handler"] + [
+    Cell(sequence, 0.25, "handler") for sequence in OTHER_SEQUENCES if sequence not in {"USR1", *NO_END_BY_DEFAULT}
+]
+"""What can happen to a server behind HTTP, whose client has no pipe to close. SIGUSR1 lets a front end its sessions."""
 
 
 def without_a_namespace() -> str | None:
@@ -289,7 +322,7 @@ def test_a_server_behind_http_ends_as_it_does_without_thv(
         )
 
     with ThreadPoolExecutor(AT_ONCE // 2) as pool:
-        cells = [cell for cell in BY_SIGNAL if cell.seconds in clean_ups]
+        cells = [cell for cell in BY_SIGNAL if cell.seconds in clean_ups and (not prefix or cell.sequence in SEQUENCES)]
         results = dict(zip(cells, pool.map(logs, cells), strict=True))
     assert {cell: served for cell, (_, served) in results.items()} == {
         cell: direct for cell, (direct, _) in results.items()

@@ -52,6 +52,23 @@ def test_replies_in_flight_at_the_end_of_input_are_delivered(tmp_path: Path, way
     assert (code, out) == (0, ANSWER % 1)
 
 
+@WAYS
+def test_what_waits_in_the_pipe_for_a_slow_start_is_answered(tmp_path: Path, way: type[list[str]]) -> None:
+    """Whatever it is. The server starts later than any server is given that has begun to read."""
+    request = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}\n'
+    with Run(way(scripted("answers.py", "--starts-after", "16")), tmp_path) as run:
+        code, out, err = run.finish(request)
+    assert (code, out, err) == (0, ANSWER % 1, b"")
+
+
+def test_a_server_that_is_ended_before_it_answered_everything_is_named(tmp_path: Path) -> None:
+    with Run(behind_thv(scripted("stubborn.py", "--mortal"), "--name", "slow"), tmp_path) as run:
+        assert receive(run.stdout, line=True) == b"ready\n"
+        code, _out, err = run.finish(CALL % 1)
+    assert code == 128 + signal.SIGTERM
+    assert err.decode().count("slow was ended before it answered everything") == 1
+
+
 def test_a_server_that_ignores_the_end_of_input_and_sigterm_is_killed_after_both_graces(tmp_path: Path) -> None:
     server = python(
         "import os, signal\n"
@@ -330,6 +347,14 @@ def test_a_server_that_closes_stdout_ends_the_clients_input(tmp_path: Path, way:
         assert receive(run.stdout) == b"bye\n"  # up to the end of file
         run.close_stdin()
         assert run.wait() == 4
+
+
+def test_a_server_that_closes_its_output_and_stays_is_said_to_have_been_ended(tmp_path: Path) -> None:
+    server = python("import os, time\nos.close(1)\nwhile True: time.sleep(60)")
+    with Run(behind_thv(server, "--name", "mute"), tmp_path) as run:
+        assert run.wait() == 128 + signal.SIGTERM
+        err = receive(run.stderr)
+    assert err == b"thv: mute closed its stdout and did not exit, so thv ended it\n"
 
 
 @WAYS

@@ -34,7 +34,7 @@ def test_what_a_transport_decoded_is_not_decoded_again() -> None:
     ((call, request),), ((reply, response),) = read_parts(CALL), read_parts(REPLY)
     with counted_decodes() as decodes:
         assert session.on_client_message(call, request, scope="a") is call
-        assert session.awaiting_reply == 1
+        assert session.has_open_requests
         session.on_server_message(reply, response, scope="b", http_status=200)
         assert outcomes == [], "another client's request"
         session.on_server_message(reply, response, scope="a", http_status=200)
@@ -49,7 +49,7 @@ def test_a_transport_may_answer_or_cancel_in_the_place_of_others() -> None:
         session.on_client_message(call, request, scope=scope)
     session.on_request_cancelled(1, scope=1)
     session.on_request_failed(1, scope=2, http_status=502)
-    assert (outcomes, session.awaiting_reply) == (["error"], 1)
+    assert (outcomes, session.has_open_requests) == (["error"], True)
     session.close()
     assert outcomes == ["error"]
 

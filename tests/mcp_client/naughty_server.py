@@ -23,8 +23,14 @@ def close_output() -> None:
     time.sleep(600)
 
 
+def read_and_exit() -> None:
+    sys.stdin.readline()
+    sys.exit(7)
+
+
 BEFORE_READING: dict[str, Callable[[], object]] = {
     "exits": lambda: sys.exit(7),
+    "reads and exits": read_and_exit,
     "logs": lambda: write(b"\xff\xfe\x00 log line\n\n\r\n" * 1000),
     "writes JSON that is no message": lambda: write(
         b'null\n[]\n1\n"x"\n[[]]\n{"level":"info"}\n' + b"[" * 5000 + b"\n"

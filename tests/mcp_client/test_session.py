@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,19 @@ def test_what_is_no_reply_is_passed_over(mode: str) -> None:
 
 def test_a_server_that_ends_when_it_is_not_initialized_first_is_started_again() -> None:
     assert call("ends at discover")["content"] == [{"type": "text", "text": "ok"}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a message was read")
+@pytest.mark.parametrize(
+    ("mode", "starts"), [("exits", 1), ("closes its output", 1), ("reads and exits", 2), ("fine", 1)]
+)
+def test_only_a_server_that_read_the_first_request_and_ended_is_started_again(mode: str, starts: int) -> None:
+    session = naughty(mode)
+    start, started = session._start, []
+    session._start = lambda: (started.append(mode), start())[1]  # type: ignore[func-returns-value]  # it is appended beside
+    with suppress(ServerEndedError), session:
+        session.connect()
+    assert len(started) == starts
 
 
 @pytest.mark.parametrize(
@@ -239,6 +253,6 @@ def test_progress_is_handed_on() -> None:
 
 def test_a_server_that_closes_its_output_and_stays_is_ended() -> None:
     session = naughty("closes its output")
-    with pytest.raises(ServerEndedError), session:
+    with pytest.raises(ServerEndedError, match="closed its output before it answered, and did not exit"), session:
         session.connect()
     assert session.close() == 128 + signal.SIGTERM

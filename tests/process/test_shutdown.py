@@ -155,6 +155,28 @@ def test_open_calls_are_waited_for_ten_seconds(
     assert server.steps[1][0] == pytest.approx(10, abs=POLL)
 
 
+def test_open_calls_are_waited_for_ten_seconds_from_the_last_sign_of_work_on(server: Server) -> None:
+    server.ladder.close_input()
+    shutdown.run(server.ladder, never, server.sleep, lambda: True, lambda: server.now < 42)
+    assert server.steps[1][1] == "SIGTERM to the group"
+    assert server.steps[1][0] == pytest.approx(52, abs=2 * POLL)
+
+
+def test_work_without_an_end_is_waited_for_ten_minutes(server: Server) -> None:
+    server.ladder.hand_on(INT)
+    server.at(3.0, server.ladder.close_input)
+    on_a_loop = shutdown.run_on_asyncio(server.ladder, never, server.sleep_on_a_loop, lambda: True, lambda: True)
+    assert not asyncio.run(on_a_loop)
+    assert server.steps[2][1] == "SIGTERM to the group"
+    assert server.steps[2][0] == pytest.approx(3 + 600 + 10, abs=2 * POLL)
+
+
+def test_a_server_at_work_on_nothing_that_was_asked_has_five_seconds(server: Server) -> None:
+    server.ladder.close_input()
+    shutdown.run(server.ladder, never, server.sleep, lambda: False, lambda: True)
+    assert server.steps == AFTER_THE_END_OF_INPUT
+
+
 @DRIVERS
 def test_once_the_last_call_is_answered_the_server_has_five_seconds_from_then(
     server: Server, drive: Callable[[Server, Callable[[], bool]], None]

@@ -1,7 +1,7 @@
 """A program that runs one `Relay` as a session does, with everything around it scripted: for `test_relay.py`.
 
-Usage: `host.py OPEN LOOK COMMAND...`: OPEN calls are said to be open, LOOK is `quiet`, `raising` or `late`. What
-happened is told as one JSON line on stderr.
+Usage: `host.py OPEN LOOK GRACES COMMAND...`: OPEN calls are said to be open, LOOK is `quiet`, `raising` or `late`,
+GRACES are the `full` ones, or nearly `none`. What happened is told as one JSON line on stderr.
 """
 
 import json
@@ -9,13 +9,17 @@ import os
 import sys
 import time
 
+from thv.process import shutdown
 from thv.process.events import Events
 from thv.process.server_process import ServerProcess
 from thv.relay.relay import Relay
 
 OPEN = int(sys.argv[1])
 LOOK = sys.argv[2]
-COMMAND = sys.argv[3:]
+GRACES = sys.argv[3]
+COMMAND = sys.argv[4:]
+if GRACES == "none":
+    shutdown.SIGNAL_GRACE = shutdown.REPLY_GRACE = 0.01
 
 gone: list[float] = []
 seen = {"client": b"", "server": b""}
@@ -43,7 +47,9 @@ class Blind:
 events = Events()
 events.install_signal_handlers()
 server = ServerProcess.spawn(COMMAND[0], COMMAND, dict(os.environ), None)
-relay = Relay(server, events, awaiting_reply=lambda: OPEN, client_disconnected=lambda: gone.append(time.monotonic()))
+relay = Relay(
+    server, events, requests_are_open=lambda: OPEN > 0, client_disconnected=lambda: gone.append(time.monotonic())
+)
 relay.start()
 if LOOK != "late":
     try:
@@ -57,6 +63,9 @@ if LOOK == "late":
 told = {
     "code": code,
     "ended_by_server": relay.ended_by_server,
+    "unanswered": relay.unanswered,
+    "closed_output": relay.closed_output,
+    "has_read": relay.has_read,
     "client_disconnected": len(gone),
     "grace": ended - gone[0] if gone else None,
     "activity": relay.activity(),

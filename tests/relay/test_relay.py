@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.harness import until
 from thv.process.shutdown import EOF_GRACE, REPLY_GRACE
 
 pytest.importorskip("fcntl", reason="the commands are POSIX ones")
@@ -26,9 +29,13 @@ DEAF = "trap '' HUP; echo ready; while :; do sleep 1000; done"
 """A server that ignores the end of its input, not SIGTERM."""
 
 
-def start(script: str, *, open_calls: int = 0, look: str = "quiet") -> subprocess.Popen[bytes]:
-    command = [sys.executable, HOST, str(open_calls), look, "/bin/sh", "-c", script]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+def start(
+    script: str, *, open_calls: int = 0, look: str = "quiet", graces: str = "full", stdin: Path | None = None
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, HOST, str(open_calls), look, graces, "/bin/sh", "-c", script]
+    with ExitStack() as stack:
+        source = subprocess.PIPE if stdin is None else stack.enter_context(stdin.open("rb"))
+        return subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
 
 
 def finish(host: subprocess.Popen[bytes], data: bytes = b"") -> tuple[bytes, dict[str, Any]]:
@@ -65,10 +72,92 @@ def test_a_signal_is_the_clients_end_too() -> None:
     assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (143, False, 1)
 
 
+def test_a_signal_that_asks_for_no_end_is_the_servers_affair() -> None:
+    """It may write its log anew, and live on; thv does not wait for its end."""
+    server = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b'noted\\n'))\n"
+        "os.write(1, b'ready\\n')\n"
+        "while chunk := os.read(0, 100): os.write(1, chunk)\n"
+        "os._exit(5)\n"
+    )
+    with start(f"exec {shlex.join([sys.executable, '-ISc', server])}", graces="none") as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            os.kill(host.pid, signal.SIGUSR1)
+            assert host.stdout.readline() == b"noted\n"
+            host.stdin.write(b"still here\n")
+            assert host.stdout.readline() == b"still here\n"
+        _out, told = finish(host)
+    assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (5, False, 1)
+
+
+def test_a_server_that_dies_of_such_a_signal_was_ended_by_it() -> None:
+    with start("echo ready; read -r _") as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == b"ready\n"
+        os.kill(host.pid, signal.SIGUSR2)
+        assert host.wait(PATIENCE) == 0
+        assert host.stderr is not None
+        told = json.loads(host.stderr.read().splitlines()[-1])
+    assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (128 + signal.SIGUSR2, False, 1)
+
+
 def test_without_open_calls_a_server_that_ignores_the_end_of_input_gets_the_shorter_grace() -> None:
     _out, told = finish(start(DEAF))
     assert told["code"] == 143
     assert EOF_GRACE <= told["grace"] < REPLY_GRACE
+
+
+AFTER_THE_END_OF_INPUT = """
+import os, select, sys, time
+directory, first_words = sys.argv[1:]
+os.write(1, first_words.encode())
+end = select.poll()
+end.register(0, 0)
+end.poll()  # the writing end is closed; nothing was read yet
+open(directory + "/sees-the-end", "w").close()
+while not os.path.exists(directory + "/go"): time.sleep(0.01)
+while os.read(0, 100): os.write(1, b"answer\\n")
+os._exit(5)
+"""
+"""A server that reads its input only once the test lets it."""
+
+
+@pytest.mark.parametrize(
+    ("first_words", "from_file", "reads", "is_waited_for"),
+    [
+        ("", False, True, True),  # it is starting
+        ("ready", True, True, True),  # no client has left
+        ("ready", False, True, False),
+        ("", False, False, False),  # nobody waits for its answer
+    ],
+)
+def test_open_requests_are_waited_for_while_the_server_may_be_at_work(
+    tmp_path: Path, first_words: str, from_file: bool, reads: bool, is_waited_for: bool
+) -> None:
+    """No grace is left to the server but for its work."""
+    request = tmp_path / "requests"
+    request.write_bytes(b"request\n")
+    command = shlex.join([sys.executable, "-ISc", AFTER_THE_END_OF_INPUT, str(tmp_path), first_words])
+    with start(f"exec {command}", open_calls=1, graces="none", stdin=request if from_file else None) as host:
+        assert host.stdout is not None
+        if not reads:
+            host.stdout.close()
+        if host.stdin is not None:
+            host.stdin.write(b"request\n")
+            host.stdin.close()
+        if is_waited_for:
+            until((tmp_path / "sees-the-end").exists, "the end of the server's input")
+            (tmp_path / "go").touch()
+            assert host.stdout.read().endswith(b"answer\n")
+        assert host.wait(PATIENCE) == 0
+        assert host.stderr is not None
+        told = json.loads(host.stderr.read().splitlines()[-1])
+    assert told["code"] == (5 if is_waited_for else 143)
+    assert told["unanswered"] is (reads and not is_waited_for)
 
 
 def test_a_server_that_exits_is_not_waited_for_whatever_is_open() -> None:

@@ -33,7 +33,7 @@ def run(
     *,
     make_analytics: MakeAnalytics | None = None,
     report_error: Callable[[ThvError, bool], int] = report,
-    reports_end: bool = True,
+    on_server_end: Callable[[bool, bool], None] | None = None,
 ) -> int:
     """Run the session that `request` asks for.
 
@@ -41,7 +41,7 @@ def run(
         request: what the command line asked for.
         make_analytics: as for `thv.stdio_session.Session`.
         report_error: tells the user of an error; returns the exit code.
-        reports_end: as for `thv.stdio_session.Session`.
+        on_server_end: as for `thv.stdio_session.Session`.
 
     Returns:
         The exit code of the server, 128 + N if signal N ended it, or that of the error that was reported.
@@ -92,7 +92,7 @@ def run(
             journal=options.journal,
             warnings=options.warnings,
             make_analytics=make_analytics,
-            reports_end=reports_end,
+            on_server_end=on_server_end,
         ).run()
     except ThvError as error:
         _journal_failure(request, error)

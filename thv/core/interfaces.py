@@ -172,8 +172,8 @@ if TYPE_CHECKING:
             """Does what `on_client_data` does; returns what to forward, which may wait for the end of a line."""
 
         @property
-        def awaiting_reply(self) -> int:
-            """How many requests that can bring an outcome still wait for the server's reply."""
+        def has_open_requests(self) -> bool:
+            """Whether any request still waits for the server's reply."""
 
         def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
             """For the user's journal: who ends the session (`client`, `server`, `signal`, `thv`), and the exit code.

@@ -36,10 +36,10 @@ _running: set[ProcessBackend] = set()
 """Every server that was started and has not been ended yet."""
 
 
-def hand_on_to_servers(number: int) -> None:
+def hand_on_to_servers(number: int, *, asks_to_end: bool = True) -> None:
     """Hand a signal to thv on to every server, as the client would have done without us."""
     for backend in tuple(_running):
-        backend.send_signal(number)
+        backend.send_signal(number, asks_to_end=asks_to_end)
 
 
 class ProcessBackend:
@@ -48,11 +48,18 @@ class ProcessBackend:
     Args:
         spec: what to start.
         calls_are_open: whether it still has requests to answer, for which its end waits longer.
+        is_at_work: whether it is seen to work on them, or is still starting.
     """
 
-    def __init__(self, spec: LaunchSpec, calls_are_open: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        spec: LaunchSpec,
+        calls_are_open: Callable[[], bool] | None = None,
+        is_at_work: Callable[[], bool] | None = None,
+    ) -> None:
         self._spec = spec
         self._calls_are_open = calls_are_open
+        self._is_at_work = is_at_work
         self._process: ServerProcess | None = None
         self._exited: asyncio.Future[None] | None = None
         self._exit_fd = -1
@@ -137,10 +144,14 @@ class ProcessBackend:
             await asyncio.wait([self._closing])
         return exit_code
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal to the server's process alone; `close` then waits for what it does."""
-        if self._ladder is not None and not self._has_exited():
+    def send_signal(self, number: int, *, asks_to_end: bool = True) -> None:
+        """Send a signal to the server's process alone; where it asks to end, `close` then waits for what it does."""
+        if self._ladder is None or self._process is None or self._has_exited():
+            return
+        if asks_to_end:
             self._ladder.hand_on(number)
+        else:
+            self._process.send_signal(number)
 
     async def exited(self) -> None:
         """Wait until the server has exited: one that closed its stdout may live on."""
@@ -156,7 +167,9 @@ class ProcessBackend:
         if not ladder.has_started:
             ladder.close_input()
         try:
-            if await shutdown.run_on_asyncio(ladder, self._has_exited, self._await_exit, self._calls_are_open):
+            if await shutdown.run_on_asyncio(
+                ladder, self._has_exited, self._await_exit, self._calls_are_open, self._is_at_work
+            ):
                 self._source.finish()
                 exit_code.set_result(process.reap())
                 ladder.close_input()

@@ -114,9 +114,9 @@ class SessionInstrumentation(TrafficInspector):
         return chunk
 
     @property
-    def awaiting_reply(self) -> int:
-        """How many requests that can bring an outcome still wait for the server's reply."""
-        return self._ledger.awaiting_reply
+    def has_open_requests(self) -> bool:
+        """Whether any request still waits for the server's reply."""
+        return self._ledger.has_open_requests
 
     def set_end(self, ended_by: str, exit_code: int | None = None, detail: str | None = None) -> None:
         """For the user's journal: who ends the session (`client`, `server`, `signal`, `thv`), and the exit code.

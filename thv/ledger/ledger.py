@@ -62,6 +62,9 @@ if TYPE_CHECKING:
 MAX_OPEN = 65_536
 """Requests, and tasks, remembered at once: far more than any client keeps open, and at worst 13 MiB."""
 
+SUBSCRIBE: Final = "subscriptions/listen"
+"""Answered when it ends (MCP 2026-07-28, "Subscriptions")."""
+
 NO_SIZES: Final = repeat(0)
 """Sizes of messages where nothing measures them."""
 
@@ -115,6 +118,12 @@ class ToolCallLedger:
         A call whose task runs is not among them: once the client is gone its result is not asked for.
         """
         return self._open.awaited
+
+    @property
+    def has_open_requests(self) -> bool:
+        """Whether any request waits for a reply; a subscription, which is answered when it ends, is not among them."""
+        with self._lock:
+            return any(request.method != SUBSCRIBE for _, request in self._open)
 
     def open_requests(self, limit: int) -> tuple[int, list[LoggedRequest]]:
         """How many requests are open, and the oldest of them, at most so many."""

@@ -6,3 +6,7 @@
 
 RELAY_ERROR = "thv/error"
 """The notification in which a relay of thv's own tells its client, under `message`, why it cannot serve."""
+
+SERVER_ENDED = "thv/serverEnded"
+"""The notification in which it tells that the server ended first: under `stays`, whether it closed its output only;
+under `hasRead`, whether it read the last message."""

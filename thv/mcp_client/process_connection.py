@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from thv.core.lines import LineSplitter
-from thv.mcp_client.protocol import ProtocolViolationError, ServerEndedError
+from thv.mcp_client.protocol import CLOSED_ITS_OUTPUT, ProtocolViolationError, ServerEndedError
 from thv.process.server_process import ServerProcess
 from thv.process.shutdown import ShutdownLadder
 
@@ -27,6 +27,9 @@ CHUNK: Final = 65536
 
 MAX_WAITING: Final = 64
 """Chunks that wait to be read: 4 MiB."""
+
+EXIT_GRACE_S: Final = 1.0
+"""Seconds between the end of a process's output and its exit; then it closed its output and stays."""
 
 JOIN_TIMEOUT_S: Final = 1.0
 """Seconds for a thread to write what is waiting, or to notice that the process is gone."""
@@ -82,6 +85,8 @@ class ProcessConnection:
         self._splitter = LineSplitter()
         self._at_end = False
         self._exit_code: int | None = None
+        self._written = 0  # bytes, all of them before the process ended
+        self._has_read = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._reader.start()
@@ -96,7 +101,7 @@ class ProcessConnection:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._lines:
             if self._at_end:
-                raise ServerEndedError(self._describe_end())
+                raise self._server_ended()
             self._take(self._next_chunk(deadline))
         return self._lines.pop()
 
@@ -130,8 +135,18 @@ class ProcessConnection:
         if not any(thread.is_alive() for thread in threads):  # else something still holds its pipe
             self._process.release()
 
-    def _describe_end(self) -> str:
-        return f"the server ended before it answered (exit code {self.close()})"
+    def _server_ended(self) -> ServerEndedError:
+        """What the end of its output means. Nearly every process exits with it, so that is waited for."""
+        if self._exit_code is None:
+            waiter = threading.Thread(target=self._process.wait, daemon=True)
+            waiter.start()
+            waiter.join(EXIT_GRACE_S)
+            if waiter.is_alive():
+                return ServerEndedError(CLOSED_ITS_OUTPUT, stays=True)
+            self._has_read = self._written > 0 and not self._process.unread_input()
+        return ServerEndedError(
+            f"the server ended before it answered (exit code {self.close()})", has_read=self._has_read
+        )
 
     def _next_chunk(self, deadline: float | None) -> bytes:
         try:
@@ -173,7 +188,9 @@ class ProcessConnection:
             data = memoryview(line)
             try:
                 while data:
-                    data = data[os.write(self._process.stdin, data) :]
+                    written = os.write(self._process.stdin, data)
+                    self._written += written
+                    data = data[written:]
             except OSError:  # it reads no more: that it does not answer is found out by reading
                 break
         self._process.close_stdin()

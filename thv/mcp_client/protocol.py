@@ -49,7 +49,20 @@ class McpClientError(ThvError):
 
 
 class ServerEndedError(McpClientError):
-    """The server ended, or closed its output, before it answered."""
+    """The server ended, or closed its output, before it answered.
+
+    Attributes:
+        stays: it closed its output only.
+        has_read: it had read what it was sent, as far as is known.
+    """
+
+    def __init__(self, message: str, *, stays: bool = False, has_read: bool = True) -> None:
+        super().__init__(message)
+        self.stays = stays
+        self.has_read = has_read
+
+
+CLOSED_ITS_OUTPUT: Final = "the server closed its output before it answered, and did not exit"
 
 
 class ReplyTimeoutError(McpClientError):

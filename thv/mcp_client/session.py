@@ -10,7 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from thv.core.frozen import Frozen
+from thv.mcp_client import SERVER_ENDED
 from thv.mcp_client.protocol import (
+    CLOSED_ITS_OUTPUT,
     METHOD_NOT_FOUND,
     JsonObject,
     JsonRpcError,
@@ -94,7 +96,7 @@ class ClientSession:
     Used as a context manager it ends the server, at once if an error leaves the block.
 
     Args:
-        start: starts the server. Called by `connect`, twice for a server that ends at the first request.
+        start: starts the server. Called by `connect`; twice for a server that reads the first request and ends.
         timeout: seconds for each reply; None for as long as it takes.
         callbacks: what to tell the user.
     """
@@ -113,6 +115,7 @@ class ClientSession:
         self._stray_at = 0.0
         self._asked_s = 0.0  # seconds spent on asking the user
         self._has_heard = False
+        self._server_end: JsonObject = {}
         self.identity: ServerIdentity | None = None
 
     def __enter__(self) -> Self:
@@ -124,8 +127,9 @@ class ClientSession:
     def connect(self, *, extra_s: float = 0.0, discover: bool = True) -> ServerIdentity:
         """Start the server, find the protocol revision and begin the session.
 
-        A server that ends at `server/discover` without a word is started once more and asked by `initialize`: some
-        older ones end when that is not the first request.
+        A server that reads `server/discover` and ends without a word is started once more and asked by `initialize`:
+        some older ones end when that is not the first request. One that ends without reading it just does not work, and
+        is started once.
 
         Args:
             extra_s: seconds to wait on top of the timeout: for a server that has to be downloaded first.
@@ -138,10 +142,11 @@ class ClientSession:
         self._connection = self._start()
         try:
             self.identity = self._negotiate(extra_s, discover=discover)
-        except ServerEndedError:
-            if self._has_heard or not discover:
+        except ServerEndedError as error:
+            if self._has_heard or error.stays or not error.has_read or not discover:
                 raise
             self.close(at_once=True)
+            self._server_end = {}
             self._connection = self._start()
             self.identity = self._negotiate(extra_s, discover=False)
         if not self.identity.is_stateless:
@@ -290,10 +295,17 @@ class ClientSession:
                     self._callbacks.on_wait(now - started)
                 continue
             except ServerEndedError as error:
-                raise self._stray or error from None
+                raise self._stray or self._how_it_ended(error) from None
             reply = self._take(line)
             if reply is not None:
                 return reply
+
+    def _how_it_ended(self, error: ServerEndedError) -> ServerEndedError:
+        """The error with what a relay of our own knows: its end is all that the connection sees."""
+        if self._server_end.get("stays") is True:
+            return ServerEndedError(CLOSED_ITS_OUTPUT, stays=True)
+        error.has_read = self._server_end.get("hasRead", error.has_read) is True
+        return error
 
     def _forget_earlier_requests(self) -> None:
         self._asked_s = 0.0
@@ -309,6 +321,10 @@ class ClientSession:
             return None
         first: Reply | None = None
         for message in messages:
+            if message.get("method") == SERVER_ENDED:
+                params = message.get("params")
+                self._server_end = params if isinstance(params, dict) else {}
+                continue
             self._has_heard = True
             if isinstance(message.get("method"), str):
                 self._answer_or_tell(message)

@@ -1,5 +1,7 @@
 """The events that wake the main thread of a session: something ended, or a signal to thv.
 
+`SIGNALS` ask a program to end. Every other signal that can be handed on to a server is an event, too (`OTHER_SIGNALS`).
+
 On POSIX both arrive through one pipe. A signal's number is written there by the C handler at once, whichever thread
 the system chose to interrupt and whatever the main thread was about to do; a lock or a queue would miss the signal
 that comes just before the wait. Between events nothing wakes up.
@@ -13,7 +15,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
 # Above every signal number: a smaller event is the number of a signal to thv.
@@ -34,15 +36,46 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")
 """The signals that ask a program to end, where the system has them."""
 
 
+NOT_HANDED_ON = (
+    *("SIGKILL", "SIGSTOP"),  # the system carries them out by itself
+    *("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL"),  # an error of thv's own: to return from a handler would repeat it
+    *("SIGPIPE", "SIGXFSZ", "SIGCHLD"),  # what thv itself did or started
+    *("SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT"),  # they stop thv, or let it go on: with it, its server waits
+)
+"""The signals that do not go on to the server."""
+
+IGNORED_BY_DEFAULT = ("SIGWINCH", "SIGURG", "SIGINFO")
+"""The handed on signals that end no program by default."""
+
+
+def _numbers(names: Sequence[str]) -> set[int]:
+    return {getattr(_signal, name) for name in names if hasattr(_signal, name)}
+
+
+ENDING_SIGNALS = frozenset(_numbers(SIGNALS))
+"""The numbers of `SIGNALS`."""
+
+_ALL = _signal.valid_signals() if sys.platform != "win32" else set()
+
+OTHER_SIGNALS = frozenset(_ALL - _numbers(SIGNALS) - _numbers(NOT_HANDED_ON))
+"""Signals that mean what their receiver makes of them: by default nearly all end it. Real-time signals are among
+them."""
+
+FATAL_BY_DEFAULT = ENDING_SIGNALS | (OTHER_SIGNALS - _numbers(IGNORED_BY_DEFAULT))
+"""All handed on signals that end a program that has no handler for them."""
+
+
 def signal_name(number: int | None) -> str | None:
-    """The name of one of `SIGNALS`. The `signal` module, which knows all names, costs 5 ms."""
-    return next((name for name in SIGNALS if getattr(_signal, name, 0) == number), None)
+    """The name of a signal that is handed on. The `signal` module, which knows all names, costs 5 ms."""
+    for name in SIGNALS if number in ENDING_SIGNALS else dir(_signal):
+        if name.startswith("SIG") and name[3] != "_" and getattr(_signal, name, None) == number:
+            return name
+    return None
 
 
 def _install(act: Callable[[int, FrameType | None], None]) -> None:
-    for name in SIGNALS:
-        number = getattr(_signal, name, None)
-        if number is not None and _signal.getsignal(number) != _signal.SIG_IGN:  # under nohup, or in the background
+    for number in ENDING_SIGNALS | OTHER_SIGNALS:
+        if _signal.getsignal(number) != _signal.SIG_IGN:  # under nohup, or in the background
             _signal.signal(number, act)
 
 
@@ -62,7 +95,7 @@ if sys.platform != "win32":
             self._poll.register(self._read, select.POLLIN)
 
         def install_signal_handlers(self) -> None:
-            """From now on a signal that asks thv to end is an event. Call it on the main thread."""
+            """From now on every signal that is handed on is an event. Call it on the main thread."""
             if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:  # inherited; the system would keep the exit code
                 _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
             _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
@@ -105,7 +138,7 @@ else:
             self._queue: SimpleQueue[int] = SimpleQueue()
 
         def install_signal_handlers(self) -> None:
-            """From now on a signal that asks thv to end is an event. Call it on the main thread."""
+            """From now on every signal that is handed on is an event. Call it on the main thread."""
             _install(lambda number, _frame: self._queue.put(number))
 
         def watch_reader(self, fd: int) -> None:

@@ -133,6 +133,18 @@ class ServerProcess:
         os.dup2(devnull, self.stdin, inheritable=False)
         os.close(devnull)
 
+    def unread_input(self) -> int | None:
+        """How many bytes of what was written to its stdin the server has not read; None where nothing tells (macOS)."""
+        if sys.platform == "linux":
+            import fcntl
+            import termios
+
+            try:
+                return int.from_bytes(fcntl.ioctl(self.stdin, termios.FIONREAD, bytes(4)), sys.byteorder)
+            except OSError:  # we have closed it
+                pass
+        return None
+
     def wait(self) -> None:
         """Block until the server has exited. It stays unreaped, so that its ids are not given to another process."""
         if hasattr(os, "waitid"):

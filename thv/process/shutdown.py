@@ -5,7 +5,8 @@ end of input, 2 s, SIGTERM, 2 s, SIGKILL), so the ladder is more patient than th
 
     a client's signal    -> the same signal to the server's pid, each time
     SIGNAL_GRACE         -> the server's stdin is closed; at the client's end of input this is the first step
-    EOF_GRACE            -> SIGTERM to the whole process group; REPLY_GRACE while calls are open
+    EOF_GRACE            -> SIGTERM to the whole process group; REPLY_GRACE while requests are open, from the last sign
+                            of work on; WORK_GRACE in all
     TERM_GRACE           -> SIGKILL to the whole process group
     KILL_GRACE           -> given up: the watchdog goes on trying
 
@@ -43,11 +44,15 @@ SIGNAL_GRACE = 5.0
 their input. Clients that mean more than one signal send the next one long before."""
 
 EOF_GRACE = 5.0
-"""Seconds a server has to exit once its stdin is closed and no call is open: more than the 4 s after which official
+"""Seconds a server has to exit once its stdin is closed and no request is open: more than the 4 s after which official
 clients send SIGKILL."""
 
 REPLY_GRACE = 10.0
-"""Seconds to wait, after the end of input, for calls that are still open: replies in flight are not lost."""
+"""Seconds to wait, after the end of input, for requests that are still open: replies in flight are not lost."""
+
+WORK_GRACE = 600.0
+"""Seconds to wait at most for open requests of a server that is at work for a client that is there: it may have to be
+downloaded before it starts, and nothing would end it without thv."""
 
 TERM_GRACE = 5.0
 """Seconds between our SIGTERM and SIGKILL."""
@@ -77,7 +82,7 @@ class ShutdownLadder:
         self._clock = clock
         self._stage = RUNNING
         self._handed_on = False
-        self._entered = self._busy_at = 0.0
+        self._entered = self._busy_at = self._closed_at = 0.0
 
     @property
     def has_started(self) -> bool:
@@ -94,6 +99,7 @@ class ShutdownLadder:
         if self._stage < INPUT_CLOSED:
             self._server.close_stdin()
             self._enter(INPUT_CLOSED)
+            self._closed_at = self._entered
 
     def hand_on(self, number: int) -> None:
         """Send a client's signal to the server, as the client would have done without us."""
@@ -110,16 +116,17 @@ class ShutdownLadder:
             self._server.kill()
             self._enter(KILLED)
 
-    def advance(self, *, calls_are_open: bool = False) -> float | None:
+    def advance(self, *, calls_are_open: bool = False, is_at_work: bool = False) -> float | None:
         """Take the steps that are due.
 
         Args:
             calls_are_open: the server still has requests to answer.
+            is_at_work: it is seen to work on them, or is still starting.
 
         Returns:
             Seconds after which to ask again, or None: there is nothing left to do.
         """
-        while (left := self._seconds_left(calls_are_open)) <= 0:
+        while (left := self._seconds_left(calls_are_open, is_at_work)) <= 0:
             if self._stage == SIGNALLED:
                 self.close_input()
             elif self._stage == INPUT_CLOSED:
@@ -132,7 +139,7 @@ class ShutdownLadder:
                 return None
         return left
 
-    def _seconds_left(self, calls_are_open: bool) -> float:
+    def _seconds_left(self, calls_are_open: bool, is_at_work: bool) -> float:
         now = self._clock()
         if self._stage == SIGNALLED:
             return self._entered + SIGNAL_GRACE - now
@@ -141,6 +148,8 @@ class ShutdownLadder:
         if self._stage == INPUT_CLOSED:
             if calls_are_open:
                 self._busy_at = now
+                if is_at_work and now - self._closed_at < WORK_GRACE:
+                    self._entered = now
                 return min(self._entered + REPLY_GRACE - now, POLL)
             return min(self._busy_at + EOF_GRACE, self._entered + REPLY_GRACE + EOF_GRACE) - now
         return self._entered + KILL_GRACE - now if self._stage == KILLED else 0.0
@@ -155,6 +164,7 @@ def run(
     has_ended: Callable[[], bool],
     sleep: Callable[[float], object],
     calls_are_open: Callable[[], bool] | None = None,
+    is_at_work: Callable[[], bool] | None = None,
 ) -> bool:
     """Drive a ladder on a thread that may block.
 
@@ -163,12 +173,16 @@ def run(
         has_ended: whether there is nothing left to end.
         sleep: waits for so many seconds, or until something happened.
         calls_are_open: whether the server still has requests to answer.
+        is_at_work: whether it is seen to work on them, or is still starting.
 
     Returns:
         Whether it ended; False if even SIGKILL was in vain.
     """
     while not has_ended():
-        left = ladder.advance(calls_are_open=calls_are_open is not None and calls_are_open())
+        left = ladder.advance(
+            calls_are_open=calls_are_open is not None and calls_are_open(),
+            is_at_work=is_at_work is not None and is_at_work(),
+        )
         if left is None:
             return has_ended()
         sleep(left)
@@ -180,10 +194,14 @@ async def run_on_asyncio(
     has_ended: Callable[[], bool],
     sleep: Callable[[float], Awaitable[object]],
     calls_are_open: Callable[[], bool] | None = None,
+    is_at_work: Callable[[], bool] | None = None,
 ) -> bool:
     """The same on an event loop: `sleep` is awaited."""
     while not has_ended():
-        left = ladder.advance(calls_are_open=calls_are_open is not None and calls_are_open())
+        left = ladder.advance(
+            calls_are_open=calls_are_open is not None and calls_are_open(),
+            is_at_work=is_at_work is not None and is_at_work(),
+        )
         if left is None:
             return has_ended()
         await sleep(left)

@@ -101,6 +101,10 @@ if sys.platform == "win32":
             os.dup2(devnull, self.stdin, inheritable=False)
             os.close(devnull)
 
+        def unread_input(self) -> int | None:
+            """None: nothing tells how much of its input a server has not read."""
+            return None
+
         def wait(self) -> None:
             """Block until the server has exited."""
             self._process.wait()

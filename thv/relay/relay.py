@@ -13,10 +13,12 @@ import os
 import time
 
 from thv.process import shutdown
+from thv.process.client_ends import has_reader, is_regular_file
 from thv.process.events import (
     CLIENT_EOF,
     CLIENT_GONE,
     CLIENT_HUNG_UP,
+    ENDING_SIGNALS,
     EXITED,
     SERVER_EOF,
     SERVER_STDIN_CLOSED,
@@ -38,20 +40,28 @@ SIGINT = 2
 """What a terminal sends for Ctrl-C. (The `signal` module costs 5 ms before the spawn.)"""
 
 
+EXIT_GRACE = 1.0
+"""Seconds between the end of a server's output and its exit; then it closed its output and stays."""
+
+
 class Relay:
     """Relays one session.
 
     Args:
         server: the running server.
         events: what ended, and signals to thv.
-        awaiting_reply: how many calls the server still has to answer.
+        requests_are_open: whether the server still has requests to answer.
+        output_closed: called once if the server closes its output and stays, though the client is there.
         client_disconnected: called once, at the client's EOF or a signal to thv, before anything is ended.
         rewrite: gives what is forwarded to the server in place of each chunk of the client's, an empty one being the
             end; it inspects the chunk itself, so no other inspector is given it.
 
     Attributes:
         ended_by_server: once `run` has returned, whether the server ended while the client was there.
-        ending_signal: the first signal to thv, if there was one.
+        ending_signal: the first signal to thv that asked it to end, or the handed on one that ended the server.
+        unanswered: whether thv ended the server with requests open, though no signal had come.
+        closed_output: whether the server closed its output while the client was there, and stayed until thv ended it.
+        has_read: whether the server read what the client sent last before it ended, as far as the system tells.
     """
 
     def __init__(
@@ -59,13 +69,15 @@ class Relay:
         server: ServerProcess,
         events: Events,
         *,
-        awaiting_reply: Callable[[], int],
+        requests_are_open: Callable[[], bool],
         client_disconnected: Callable[[], None],
+        output_closed: Callable[[], None] | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._server = server
-        self._awaiting_reply = awaiting_reply
+        self._requests_are_open = requests_are_open
         self._client_disconnected = client_disconnected
+        self._output_closed = output_closed
         self._events = events
         self._early_traffic = EarlyTrafficBuffer()
         self._rewrites = rewrite is not None
@@ -88,7 +100,13 @@ class Relay:
         self._server_eof = False
         self._ladder = ShutdownLadder(server)
         self._signalled = False
+        self._passed_on: set[int] = set()
+        self._client_reads = True
+        self._stdin_is_file = is_regular_file(0)
+        self._read_before = 0
         self.ending_signal: int | None = None
+        self.unanswered = self.closed_output = False
+        self.has_read = True
         self._interrupts = 0
         self._has_terminal = os.isatty(0)
         self.ended_by_server = False
@@ -136,11 +154,21 @@ class Relay:
             if is_quiet and self._hung_up and forwarded == self._client_to_server.chunks_written:
                 self._note_client_left()  # and the server does not read what it was sent
         self.ended_by_server = self._client_is_there
+        stays = self.ended_by_server and self._stays()
+        self.has_read = self._has_read()
+        if stays and self._output_closed is not None:
+            self._output_closed()
         if not self._ladder.has_started:  # the client left, or the server closed its stdout
             self._ladder.close_input()
-        shutdown.run(self._ladder, lambda: self._exited, self._next, self._calls_are_open)
+        shutdown.run(self._ladder, lambda: self._exited, self._next, self._calls_are_open, self._is_at_work)
         self._deliver_last_output()
+        is_waited_for = self._client_reads and not self._signalled and not self.ended_by_server
+        self.unanswered = is_waited_for and self._ladder.was_signalled and self._requests_are_open()
+        self.closed_output = stays and self._ladder.was_signalled
         exit_code = self._server.reap() if self._exited else 128 + 9
+        if exit_code - 128 in self._passed_on and self.ended_by_server:
+            self._note_signal(exit_code - 128)
+            self.ended_by_server = False
         if os.getpid() == FIRST_PROCESS:
             shutdown.run(self._ladder, lambda: not self._server.has_live_descendants(), _sleep_briefly)
         self._server.let_go()
@@ -201,15 +229,22 @@ class Relay:
         """Hand a signal on to the server; a person's second Ctrl-C ends it at once.
 
         A client may send SIGINT more than once, and other signals after it, so only a terminal on stdin makes it a
-        person's.
+        person's. A signal that asks for nothing in particular is the server's own affair: it may write its log anew.
         """
-        self._signalled = True
-        self.ending_signal = self.ending_signal or number
+        if number not in ENDING_SIGNALS:
+            self._passed_on.add(number)
+            self._server.send_signal(number)
+            return
+        self._note_signal(number)
         self._interrupts += number == SIGINT
         if number == SIGINT and self._interrupts > 1 and self._has_terminal:
             self._ladder.kill()
         else:
             self._ladder.hand_on(number)
+
+    def _note_signal(self, number: int) -> None:
+        self._signalled = True
+        self.ending_signal = self.ending_signal or number
         self._note_client_left()
 
     def _note_client_left(self) -> None:
@@ -217,8 +252,31 @@ class Relay:
             self._client_is_there = False
             self._client_disconnected()
 
+    def _stays(self) -> bool:
+        """Whether the server has ended its output only; waits for a moment, since nearly all exit with it."""
+        end = time.monotonic() + EXIT_GRACE
+        while not self._exited and self._client_is_there and (left := end - time.monotonic()) > 0:
+            self._next(left)
+        return not self._exited and self._client_is_there
+
+    def _has_read(self) -> bool:
+        pump = self._client_to_server
+        return pump.chunks_written > 0 and not pump.sink_gone and not self._server.unread_input()
+
     def _calls_are_open(self) -> bool:
-        return not self._server_eof and not self.ended_by_server and self._awaiting_reply() > 0
+        return not self._server_eof and not self.ended_by_server and self._requests_are_open()
+
+    def _is_at_work(self) -> bool:
+        """Whether the server may need more time for open requests, though the client's input has ended.
+
+        A server that has not said anything yet is starting. The end of a file is not a client that left. A client that
+        is gone, or that sent a signal, does not wait.
+        """
+        self._client_reads = not self._server_to_client.sink_gone and has_reader(1)
+        if self._signalled or not self._client_reads:
+            return False
+        read, self._read_before = self._read_before, self._server_to_client.chunks_read
+        return self._stdin_is_file or self._read_before == 0 or self._read_before > read
 
     def _deliver_last_output(self) -> None:
         """Wait for the server's stdout to end: what it wrote is the client's.

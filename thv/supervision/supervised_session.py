@@ -27,6 +27,7 @@ from thv.errors import ThvError
 from thv.http.client.stdio_bridge import ClientGoneError, LineInput, LineOutput
 from thv.http.process_backend import ProcessBackend
 from thv.http.signals import install_signal_handlers
+from thv.process.client_ends import has_reader, is_regular_file
 from thv.process.shutdown import REPLY_GRACE
 from thv.supervision.client_line import ClientLine, messages_of, with_newline
 from thv.supervision.restart_policy import BackOff
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from thv.instrumentation.instrumentation import Instrumentation, SessionInstrumentation
     from thv.servers.launch_spec import LaunchSpec
     from thv.supervision.restart_policy import Policy
+
+SIGNALLED: Final = 128
+"""The exit code of a server that signal N ended is this and N."""
 
 LIST_CHANGED: Final = Message(method="notifications/tools/list_changed")
 LIST_CHANGED_LINE: Final = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n'
@@ -83,7 +87,7 @@ class SupervisedSession:
         Raises:
             ThvError: the server cannot be started.
         """
-        asked = install_signal_handlers()
+        asked = self._asked = install_signal_handlers(is_relay=True)
         started_ns = time.time_ns()
         self._backend = await self._start_server()
         self._session: SessionInstrumentation = self._instrumentation.open_session(started_ns=started_ns)
@@ -114,12 +118,23 @@ class SupervisedSession:
         return exit_code
 
     async def _start_server(self) -> ProcessBackend:
-        backend = ProcessBackend(self._spec, self._calls_are_open)
+        backend = ProcessBackend(self._spec, self._calls_are_open, self._is_at_work)
+        self._heard = self._heard_before = 0
         await backend.start()
         return backend
 
     def _calls_are_open(self) -> bool:
-        return not self._server_ended and self._session.awaiting_reply > 0
+        return not self._server_ended and self._session.has_open_requests
+
+    def _is_at_work(self) -> bool:
+        """Whether the server may need more time for open requests, though the client's input has ended.
+
+        One that has not said anything yet is starting; the end of a file is not a client that left.
+        """
+        if self._asked.is_set() or not has_reader(self._stdout):
+            return False
+        heard, self._heard_before = self._heard_before, self._heard
+        return self._heard_before == 0 or self._heard_before > heard or is_regular_file(self._stdin)
 
     def _note_end(self, exit_code: int | None, asked: EndRequested) -> None:
         session, has_left = self._session, self._left.is_set()
@@ -150,6 +165,8 @@ class SupervisedSession:
             if self._policy.restarts is not None and not self._left.is_set():
                 self._ready.clear()  # before anything else: what the client sends from now on is the next server's
             exit_code = await self._backend.close()
+            if exit_code - SIGNALLED in self._asked.passed_on:  # the signal was sent to end it
+                return exit_code
             if self._policy.restarts is None or self._left.is_set() or not await self._replace_server(exit_code):
                 return exit_code
 
@@ -305,6 +322,7 @@ class SupervisedSession:
             if not line:
                 return
             self.passed += 1
+            self._heard += 1
             await self._server_sent(line)
 
     async def _server_sent(self, line: bytes) -> None:

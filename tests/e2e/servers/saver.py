@@ -7,6 +7,7 @@ last are never done. What comes on stdin is answered as an `initialize`.
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -30,7 +31,8 @@ def save(cause: str) -> None:
     os._exit(4)
 
 
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some signals write one by default
+for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
     if disposition == "handler":
         signal.signal(number, lambda number, _: save(signal.Signals(number).name))
     else:

@@ -44,7 +44,7 @@ class Recorded:
 class Nobody:
     """A member, and an account, that takes no interest."""
 
-    awaiting_reply = 0
+    has_open_requests = False
 
     def reply(self, _id: Id, _line: bytes, _message: Message) -> EventStream | None:
         return None
