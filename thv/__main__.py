@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     `thv run` leaves at once when its session is over: neither a thread that waits for a silent analytics endpoint nor
-    the interpreter's tidying up may keep its client waiting. So do fast commands, unless `argv` is handed in.
+    the interpreter's tidying up may keep its client waiting. So do fast commands and help, unless `argv` is handed in.
     """
     if argv is None:
         keep_own_imports()
@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         after_command()
     except KeyboardInterrupt:
         os._exit(130)  # 128 + SIGINT, as a shell gives it
-    if leaves_at_once and (argv is None or "run" in words[:2]):
+    asks_for_help = words[-1:] in (["-h"], ["--help"])
+    if (leaves_at_once and "run" in words[:2]) or (argv is None and (leaves_at_once or asks_for_help)):
         os._exit(exit_code)
     return exit_code
 
