@@ -155,18 +155,6 @@ def test_a_reply_under_the_twin_of_an_id_answers_it(tmp_path: Path) -> None:
         assert run.wait() == 0
 
 
-@pytest.mark.parametrize("token", ["1.5", '"p"', "7", '"\\u0070"'])
-def test_progress_under_any_token_keeps_a_call_open(tmp_path: Path, token: str) -> None:
-    """The call that reports progress outlives the one that was sent right after it, and does not."""
-    with supervised(tmp_path, "--call-timeout=1") as run:
-        run.send(call(1, "hang", f',"_meta":{{"progressToken":{token}}}') + call(2, "hang"))
-        run.send(call(3, "progress", f',"_meta":{{"progressToken":{token}}}'))
-        order = [read(run) for _ in range(4)]
-        assert [each.get("method", each.get("id")) for each in order][:2] == ["notifications/progress", 2]
-        run.close_stdin()
-        run.wait()
-
-
 def test_a_request_that_comes_while_open_ones_are_ended_reaches_the_next_server(tmp_path: Path) -> None:
     """The errors do not fit into the pipe, so thv is in the middle of writing them when the request is sent."""
     many, long = 200, "x" * 20_000
@@ -250,26 +238,6 @@ def test_each_of_two_calls_under_one_id_times_out(tmp_path: Path) -> None:
         run.wait()
 
 
-def test_the_id_of_a_call_that_timed_out_can_be_used_again(tmp_path: Path) -> None:
-    with supervised(tmp_path, "--call-timeout=0.5") as run:
-        run.send(call(1, "hang"))
-        assert read(run)["error"]["code"] == -32001
-        run.send(call(1, "x"))
-        assert read(run)["result"] == {"content": [], "life": 0}
-        run.close_stdin()
-        assert (run.wait(), receive(run.stdout)) == (0, b"")
-
-
-def test_a_late_reply_is_taken_out_of_a_batch(tmp_path: Path) -> None:
-    with supervised(tmp_path, "--call-timeout=0.5") as run:
-        run.send(call(1, "batched"))
-        assert read(run)["error"]["code"] == -32001
-        run.send(call(2, "x"))
-        assert receive(run.stdout, line=True) == b'[{"jsonrpc":"2.0","id":2,"result":{"content":[],"life":0}}]\n'
-        run.close_stdin()
-        assert (run.wait(), receive(run.stdout)) == (0, b"")
-
-
 def test_a_server_that_dies_in_the_middle_of_a_large_reply_is_started_again(tmp_path: Path) -> None:
     with supervised(tmp_path, "--restart") as run:
         run.send(call(1, "half"))
@@ -323,20 +291,6 @@ def test_initialized_that_comes_while_there_is_no_server_is_sent_once(tmp_path: 
         run.close_stdin()
         assert run.wait() == 0
     assert received(tmp_path, 2) == [INITIALIZE, INITIALIZED, call(2, "x")]
-
-
-def test_a_call_that_waits_for_the_next_server_times_out_and_is_not_made(tmp_path: Path) -> None:
-    with supervised(tmp_path, "--restart", "--call-timeout=0.5", plan=("1:hang",)) as run:
-        run.send(INITIALIZE + INITIALIZED)
-        assert read(run)["id"] == "i"
-        run.send(call(1, "die"))
-        assert read(run)["error"]["code"] == -32000
-        run.send(call(2, "x"))
-        error = read(run)
-        assert (error["id"], error["error"]["code"]) == (2, -32001)
-        os.kill(run.pid, signal.SIGTERM)
-        assert run.wait() == 128 + signal.SIGTERM
-    assert received(tmp_path, 1) == [INITIALIZE]
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "SIGHUP", "end of input"])

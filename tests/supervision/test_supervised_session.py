@@ -6,17 +6,18 @@ import asyncio
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.decodes import counted_decodes
-from tests.e2e.harness import scripted
+from tests.e2e.harness import PATIENCE, scripted
 from thv.core.lines import LineSplitter
 from thv.http.client import stdio_bridge
 from thv.instrumentation.instrumentation import Instrumentation
 from thv.servers.resolve import resolve
-from thv.supervision import supervised_session
+from thv.supervision import restart_policy, supervised_session
 from thv.supervision.restart_policy import Policy
 from thv.supervision.supervised_session import SupervisedSession
 
@@ -32,6 +33,23 @@ INITIALIZE = b'{"jsonrpc":"2.0","id":"i","method":"initialize","params":{}}\n'
 def call(id_: int, name: str, more: str = "") -> bytes:
     line = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"%s"%s}}\n'
     return (line % (id_, name, more)).encode()
+
+
+class SkippableLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock the test can put forward."""
+
+    skipped = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skipped
+
+
+async def skip(seconds: float) -> None:
+    """Let so much time pass at once, and what is due then be done."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SkippableLoop)
+    loop.skipped += seconds
+    await asyncio.sleep(0)
 
 
 class Client:
@@ -76,9 +94,24 @@ def play(directory: Path, policy: Policy, story: Callable[[Client], Awaitable[No
         return code
 
     try:
-        return asyncio.run(scenario())
+        with asyncio.Runner(loop_factory=SkippableLoop) as runner:
+            return runner.run(scenario())
     finally:
         client.close()
+
+
+def received(directory: Path, life: int) -> list[bytes]:
+    """What the server read in one of its lives."""
+    path = directory / "lives.log"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [line.partition(b" ")[2] for line in lines if line.startswith(b"%d " % life)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.to_thread(time.sleep, 0.005)
 
 
 PLAIN = call(2, "x", ',"_meta":{"progressToken":2}')
@@ -141,3 +174,93 @@ def test_the_end_of_input_ends_a_session_whose_next_server_takes_nothing(
         client.send(call(2, "x"))
 
     assert play(tmp_path, Policy(5, None), story, "1:hang") in {0, 3}
+
+
+async def error_of(client: Client) -> tuple[int, int]:
+    """Id and code of the error that comes next."""
+    error = json.loads(await client.read())
+    return error["id"], error["error"]["code"]
+
+
+@pytest.mark.parametrize("token", ["1.5", '"p"', "7", '"\\u0070"'])
+def test_progress_under_any_token_keeps_a_call_open(tmp_path: Path, token: str) -> None:
+    with_token = f',"_meta":{{"progressToken":{token}}}'
+
+    async def story(client: Client) -> None:
+        client.send(call(1, "hang", with_token) + call(2, "hang") + call(3, "x"))
+        assert json.loads(await client.read())["id"] == 3
+        await skip(59)
+        client.send(call(4, "progress", with_token))
+        assert b"notifications/progress" in await client.read()
+        await skip(2)
+        assert await error_of(client) == (2, -32001)
+        await skip(57)
+        client.send(call(5, "x"))
+        assert json.loads(await client.read())["id"] == 5
+        await skip(2)
+        assert {await error_of(client), await error_of(client)} == {(1, -32001), (4, -32001)}
+
+    play(tmp_path, Policy(None, 60), story)
+
+
+@pytest.mark.parametrize("name", ["hang", "late"])
+def test_the_id_of_a_call_that_timed_out_can_be_used_again(tmp_path: Path, name: str) -> None:
+    """Whether its reply never comes or still does: each of the two gets one answer."""
+
+    async def story(client: Client) -> None:
+        client.send(call(1, name))
+        await until(lambda: len(received(tmp_path, 0)) == 1)
+        await skip(61)
+        assert await error_of(client) == (1, -32001)
+        client.send(call(1, "x") + call(2, "x"))
+        replies = [json.loads(await client.read()) for _ in range(2)]
+        assert [(reply["id"], "result" in reply) for reply in replies] == [(1, True), (2, True)]
+
+    play(tmp_path, Policy(None, 60), story)
+
+
+def test_a_late_reply_is_taken_out_of_a_batch(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        client.send(call(1, "batched"))
+        await until(lambda: len(received(tmp_path, 0)) == 1)
+        await skip(61)
+        assert await error_of(client) == (1, -32001)
+        client.send(call(2, "x") + call(3, "x"))
+        assert await client.read() == b'[{"jsonrpc":"2.0","id":2,"result":{"content":[],"life":0}}]'
+        assert json.loads(await client.read())["id"] == 3
+
+    play(tmp_path, Policy(None, 60), story)
+
+
+def test_a_call_that_waits_for_the_next_server_times_out_and_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised_session, "REPLY_GRACE", 0.1)
+
+    async def story(client: Client) -> None:
+        client.send(INITIALIZE)
+        await client.read()
+        client.send(call(1, "die"))
+        assert await error_of(client) == (1, -32000)
+        await until(lambda: received(tmp_path, 1) == [INITIALIZE])  # which it does not answer
+        client.send(call(2, "x"))
+        failing = asyncio.create_task(error_of(client))
+        while not failing.done():  # its time runs once it was read
+            await skip(61)
+            await asyncio.to_thread(time.sleep, 0.005)
+        assert await failing == (2, -32001)
+
+    play(tmp_path, Policy(5, 60), story, "1:hang")
+    assert received(tmp_path, 1) == [INITIALIZE]
+
+
+def test_a_client_that_leaves_while_a_restart_is_waited_for_ends_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restart_policy, "BACK_OFF_S", (1e9,))
+
+    async def story(client: Client) -> None:
+        client.send(call(1, "die"))
+        assert await error_of(client) == (1, -32000)
+
+    assert play(tmp_path, Policy(5, None), story) == 3

@@ -1,4 +1,4 @@
-"""An MCP server that does what the name of a called tool says: die, hang, answer late, report progress, or just answer.
+"""An MCP server that does what the name of a called tool says: die, hang, answer late, or just answer.
 
 It counts its lives in the file that it is given, and writes what it reads beside it.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,12 @@ def main() -> None:
         if method == "initialize":
             tools = {"listChanged": True}
             out({"jsonrpc": "2.0", "id": id_, "result": {"capabilities": {"tools": tools}, "life": life}})
-        elif method == "tools/call":
-            while late:  # its time comes with the next call
+        elif method in {"tools/call", "ping"}:
+            while late:  # its time comes with the next request
                 out({"jsonrpc": "2.0", "id": late.pop(), "result": {"content": [], "life": life}})
-            name, meta = message["params"]["name"], message["params"].get("_meta", {})
+            name = message.get("params", {}).get("name")
             if name == "die":
                 os._exit(3)
-            for number in range(4 if name == "progress" else 0):
-                time.sleep(0.5)
-                out({"method": "notifications/progress", "params": {**meta, "progress": number}})
             if name == "late":
                 late.append(id_)
             elif name != "hang":
