@@ -125,12 +125,24 @@ class Ended:
     lines: list[str]
 
 
-WITHOUT_DEADLINE = (
-    "from thv.telemetry.agent import __main__ as process, agent_service\n"
+PAUSED = 99
+"""The exit code of `WITHOUT_TIME` where it pauses before another attempt."""
+
+WITHOUT_TIME = (
+    "import os, types\n"
+    "from thv.telemetry.agent import __main__ as process, agent_service, batch_delivery\n"
     f"process.HARD_EXIT_S = agent_service.SHUTDOWN_TIMEOUT_S = {100 * PATIENCE}\n"
+    f"batch_delivery.time = types.SimpleNamespace(sleep=lambda _: os._exit({PAUSED}))\n"
     "process.main()"
 )
-"""The agent, whose end no time limit of its own brings about while a test waits."""
+"""The agent, which no time limit of its own ends while a test waits, and which may not pause at its end."""
+
+WITHOUT_FIRST_LIMIT = (
+    "from thv.telemetry.agent import __main__ as process, agent_service\n"
+    f"agent_service.SHUTDOWN_TIMEOUT_S = {100 * PATIENCE}\n"
+    "process.main()"
+)
+"""The agent, which only `HARD_EXIT_S` ends."""
 
 
 class AgentProcess:
@@ -142,10 +154,10 @@ class AgentProcess:
         env: Mapping[str, str] | None = None,
         stderr: int = subprocess.PIPE,
         *,
-        deadline: bool = True,
+        code: str = "",
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", *(["-m", "thv.telemetry.agent"] if deadline else ["-c", WITHOUT_DEADLINE])],
+            [sys.executable, "-P", *(["-c", code] if code else ["-m", "thv.telemetry.agent"])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
