@@ -220,6 +220,7 @@ def way_to_run(example: str) -> Callable[[str, Path], None]:
 
 @pytest.mark.parametrize("example", examples(fetched=False))
 def test_an_example_works_as_it_is_shown(example: str, place: Path) -> None:
+    """Fails in the way to run it, where that ends otherwise than the example shows."""
     way_to_run(example)(example, place)
 
 
@@ -227,6 +228,7 @@ def test_an_example_works_as_it_is_shown(example: str, place: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("example", examples(fetched=True))
 def test_an_example_with_a_published_server_works_as_it_is_shown(example: str, place: Path) -> None:
+    """Fails in the way to run it, where that ends otherwise than the example shows."""
     with packages.only_one_fetches():
         way_to_run(example)(example, place)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import pty
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
 
 from thv.analytics.notice import MARKER, NOTICE, TERMINAL_MARKER, is_due_on_terminal, show, shown, was_shown
 
@@ -87,6 +88,7 @@ def test_the_marker_lies_in_the_users_state_directory(home: Path) -> None:
 @contextmanager
 def terminal() -> Iterator[None]:
     """While it lasts, stderr is a terminal. No fixture: pytest takes stderr back between a fixture and its test."""
+    pty = pytest.importorskip("pty", reason="Windows has other terminals")
     ours, theirs = pty.openpty()
     before = os.dup(2)
     os.dup2(theirs, 2)

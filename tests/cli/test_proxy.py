@@ -213,6 +213,7 @@ def test_a_proxy_says_where_it_is_and_ends_at_a_signal(end: signal.Signals, tmp_
 
 
 def test_a_killed_thv_leaves_no_server(tmp_path: Path) -> None:
+    """Fails where a process of the session is left: `until` raises."""
     log = tmp_path / "log"
     with log.open("wb") as stderr:
         command = thv("run", "--transport", "streamable-http", "--", *python(SERVER))

@@ -185,4 +185,5 @@ def test_a_structure_is_bounded_in_its_values_as_a_whole_and_in_depth() -> None:
 
 @given(st.binary(max_size=300) | st.text('{}[]",:\\ tokenab1', max_size=300).map(str.encode))
 def test_a_structure_never_raises_and_can_be_sent(raw: bytes) -> None:
+    """Fails where reading raises, or where what was read is no JSON in UTF-8."""
     json.dumps(redact_structure(raw)).encode()

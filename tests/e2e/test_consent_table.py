@@ -216,6 +216,7 @@ def test_without_a_no_the_call_is_reported(verb: Verb, case: Case) -> None:
     ],
 )
 def test_a_variable_is_a_no(verb: Verb, name: str, value: str, case: Case) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     case.env = {name: value}
     assert_nothing_is_sent(case, verb)
 
@@ -234,6 +235,7 @@ FILES = {
 @each_verb
 @pytest.mark.parametrize("text", list(FILES.values()), ids=list(FILES))
 def test_the_file_is_a_no(verb: Verb, text: str, case: Case, config: Path) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     config.write_text(text)
     assert_nothing_is_sent(case, verb)
 
@@ -241,6 +243,7 @@ def test_the_file_is_a_no(verb: Verb, text: str, case: Case, config: Path) -> No
 @each_verb
 @pytest.mark.parametrize("kind", ["missing", "through a file", "dangling link", "directory"])
 def test_a_file_that_is_named_and_cannot_be_read_is_a_no(verb: Verb, kind: str, case: Case, config: Path) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     if kind == "missing":
         case.env = {"TOOLHIVE_CONFIG": str(config)}
     elif kind == "through a file":
@@ -264,6 +267,7 @@ def test_a_remembered_no_is_a_no_until_the_file_says_true(verb: Verb, case: Case
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb is not operator_pod], ids=lambda verb: verb.__name__)
 def test_the_switch_of_one_run_is_a_no(verb: Verb, case: Case) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     case.words = [f"--otel-{KEY}=false"]
     assert_nothing_is_sent(case, verb)
 
@@ -271,6 +275,7 @@ def test_the_switch_of_one_run_is_a_no(verb: Verb, case: Case) -> None:
 @pytest.mark.parametrize("verb", STARTS_THE_SERVER, ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("how", ["-e", "--env-file"])
 def test_a_variable_that_is_given_to_the_server_is_a_no(verb: Verb, how: str, case: Case) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     (case.folder / "env").write_text("DO_NOT_TRACK=1\n")
     case.words = ["-e", "DO_NOT_TRACK=1"] if how == "-e" else ["--env-file", str(case.folder / "env")]
     assert_nothing_is_sent(case, verb)
@@ -324,6 +329,7 @@ DURING = {
 @each_verb
 @pytest.mark.parametrize("change", list(DURING.values()), ids=list(DURING))
 def test_a_no_during_the_session_reaches_it(verb: Verb, change: list[str], case: Case, config: Path) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     config.write_text("otel: {}\n")
     case.change = change
     assert_nothing_is_sent(case, verb)
@@ -331,6 +337,7 @@ def test_a_no_during_the_session_reaches_it(verb: Verb, change: list[str], case:
 
 @pytest.mark.parametrize("change", ["set", "remembered"])
 def test_a_no_reaches_a_session_that_began_without_a_file(change: str, case: Case) -> None:
+    """Fails in `assert_nothing_is_sent`."""
     case.change = DURING[change]
     assert_nothing_is_sent(case, run_stdio)
 

@@ -239,6 +239,7 @@ def compare(cells: list[Cell], directory: Path, wrapper: list[str]) -> None:
 
 
 def test_a_server_ends_as_it_does_without_thv(tmp_path: Path) -> None:
+    """Fails in `compare`, which names each cell whose end differs."""
     compare(TABLE, tmp_path, [])
 
 
@@ -253,6 +254,7 @@ def test_any_other_signal_ends_a_server_as_it_does_without_thv(tmp_path: Path) -
 
 
 def test_a_server_behind_a_shell_ends_as_it_does_without_thv(tmp_path: Path) -> None:
+    """Fails in `compare`, which names each cell whose end differs."""
     cells = [Cell(sequence, seconds, "handler") for sequence in SEQUENCES for seconds in CLEAN_UPS]
     directory = tmp_path / BEHIND_A_SHELL
     directory.mkdir()

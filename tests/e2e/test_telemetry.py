@@ -267,6 +267,7 @@ def test_a_black_hole_delays_no_message(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_the_agent_goes_with_a_killed_thv(backend: Backend, tmp_path: Path) -> None:
+    """Fails where a process of the session is left: `until` raises."""
     with Run(behind_thv(DEMO, "--otel-endpoint", backend.url, *ALL), tmp_path) as run:
         run.send(SESSION)
         until(lambda: len(agents_of(run)) == 1, "the agent")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytest.importorskip("fcntl", reason="signals and shells are POSIX ones")
+pty = pytest.importorskip("pty", reason="signals and shells are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
 
 CALL = b'{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"t"}}\n'

@@ -46,7 +46,7 @@ SOME_FAMILIES = ["plain", "npx-like", "background-helper"]
 def test_kill_9_of_thv_within_milliseconds_of_the_servers_birth_leaves_nothing_behind(
     tmp_path: Path, delay: float
 ) -> None:
-    """`benchmarks/orphans.py` does the same a few hundred times."""
+    """Fails where a process is left: `until` raises. `benchmarks/orphans.py` does the same a few hundred times."""
     for _ in range(5):
         with Run(behind_thv(["sleep", "86399"]), tmp_path) as run:
             children = Path(f"/proc/{run.pid}/task/{run.pid}/children")

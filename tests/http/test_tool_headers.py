@@ -170,4 +170,5 @@ def test_an_encoded_value_is_safe_and_can_be_read_again(text: str) -> None:
     ).map(lambda x: json.dumps(x).encode())
 )
 def test_learning_never_raises(line: bytes) -> None:
+    """Fails where learning raises."""
     ToolHeaders().learn(line)

@@ -64,6 +64,8 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
 
 
 def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where the error is raised to the caller, which is the relay."""
+
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError
 

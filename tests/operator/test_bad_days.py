@@ -88,6 +88,8 @@ def test_an_api_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     [(429, '{"message": "too many requests", "reason": "TooManyRequests"}'), (503, "no healthy upstream"), (200, "?")],
 )
 def test_a_bad_minute_is_made_up_for(status: int, text: str) -> None:
+    """Fails where the objects never come about: `user.until` raises."""
+
     async def story(api: FakeApi, user: User) -> None:
         left, over = 40, asyncio.Event()
 
@@ -132,6 +134,8 @@ def test_conflicts_that_never_end_are_an_error_and_no_endless_loop() -> None:
 
 
 def test_a_watch_that_is_too_old_is_begun_anew() -> None:
+    """Fails where the new server is never noticed: `user.until` raises."""
+
     async def story(api: FakeApi, user: User) -> None:
         told, enough = 0, asyncio.Event()
 
@@ -155,6 +159,8 @@ def test_a_watch_that_is_too_old_is_begun_anew() -> None:
 
 
 def test_the_last_of_many_quick_changes_is_what_stays() -> None:
+    """Fails where another state stays: `user.until` raises."""
+
     async def story(api: FakeApi, user: User) -> None:
         async with operator(to_the_fake(api), "default"):
             await user.create(body())
@@ -173,6 +179,8 @@ def test_the_last_of_many_quick_changes_is_what_stays() -> None:
 
 
 def test_two_operators_by_mistake_come_to_rest() -> None:
+    """Fails where they go on changing objects: the time limit raises."""
+
     async def story(api: FakeApi, user: User) -> None:
         connect = to_the_fake(api)
         async with operator(connect, "default", resync=0.1), operator(connect, "default", resync=0.1):

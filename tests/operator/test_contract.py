@@ -64,6 +64,8 @@ def test_created_changed_and_deleted(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", ["wrap", "proxy"])
 def test_the_other_shapes(kind: str, shape: str) -> None:
+    """Fails where the workload or its status never comes about: `user.until` raises."""
+
     async def story(connect: Any, user: Any) -> None:
         async with operator(connect, user.namespace):
             await user.create(body(namespace=user.namespace, **SPECS[shape]))
@@ -75,6 +77,8 @@ def test_the_other_shapes(kind: str, shape: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drift_of_a_workload_is_repaired_at_once(kind: str) -> None:
+    """Fails where it is never repaired: `user.until` raises."""
+
     async def story(connect: Any, user: Any) -> None:
         async with operator(connect, user.namespace):
             await user.create(body(namespace=user.namespace))
@@ -90,6 +94,8 @@ def test_drift_of_a_workload_is_repaired_at_once(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_drift_of_anything_else_is_repaired_in_the_next_round(kind: str) -> None:
+    """Fails where it is never repaired: `user.until` raises."""
+
     async def story(connect: Any, user: Any) -> None:
         async with operator(connect, user.namespace, resync=0.2):
             await user.create(body(namespace=user.namespace))
@@ -104,6 +110,8 @@ def test_drift_of_anything_else_is_repaired_in_the_next_round(kind: str) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_changed_while_the_operator_was_away_is_done_when_it_is_back(kind: str) -> None:
+    """Fails where a change is never carried out: `user.until` raises."""
+
     async def story(connect: Any, user: Any) -> None:
         async with operator(connect, user.namespace):
             await user.create(body("first", namespace=user.namespace))

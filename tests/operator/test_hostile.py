@@ -69,6 +69,7 @@ def test_no_template_reaches_into_what_is_the_operators(shape: str, more: dict[s
 
 
 def test_what_lies_beside_thv_may_be_mounted() -> None:
+    """Fails where `pod_of` refuses one of them, with an error."""
     for path in ("/opt/thv2", "/opt/other", "/etc/other", "/thv"):
         pod_of(**SPECS["wrap"], **mount("mine", path))
     pod_of(**SPECS["attach"], **mount("mine", "/opt/thv"))  # thv is elsewhere
@@ -129,6 +130,7 @@ def test_a_template_of_another_form_is_refused_by_the_definition_and_by_the_oper
 
 @pytest.mark.parametrize("empty", [None, {}, []], ids=str)
 def test_what_is_empty_in_a_template_is_as_good_as_missing(empty: Any) -> None:
+    """Fails where `pod_of` refuses one of them, with an error."""
     for key in ("env", "volumeMounts", "ports", "securityContext", "resources"):
         pod_of(**SPECS["attach"], **of_mcp(**{key: empty}))
     for key in ("containers", "initContainers", "volumes"):

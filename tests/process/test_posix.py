@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
-from thv.process import watchdog
 from thv.process.server_process import ServerProcess, grow_pipe
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 pytest.importorskip("fcntl", reason="its twin serves Windows")
 assert sys.platform != "win32"  # tells the type checker
+
+from thv.process import watchdog  # noqa: E402 - Windows has none
 
 PATIENCE = 60.0
 """Seconds any wait may take before a test fails."""
@@ -263,6 +264,7 @@ def test_as_the_first_process_of_a_container_it_leaves_no_zombies_of_a_servers()
 
 
 def test_anything_but_a_pipe_is_widened_to_no_effect(tmp_path: Path) -> None:
+    """Fails where `grow_pipe` raises."""
     with (tmp_path / "file").open("wb") as file:
         grow_pipe(file.fileno())
     reader, writer = os.pipe()

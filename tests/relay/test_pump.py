@@ -176,12 +176,14 @@ def transfer(
 def test_every_byte_arrives_unchanged_however_it_was_cut(
     source: str, sink: str, pieces: list[tuple[bytes, bool]], inspect_before_forwarding: bool
 ) -> None:
+    """Fails in `transfer`, where another byte arrives than was sent."""
     transfer(source, sink, pieces, inspect_before_forwarding=inspect_before_forwarding)
 
 
 @pytest.mark.parametrize("sink", KINDS)
 @pytest.mark.parametrize("source", KINDS)
 def test_more_than_any_buffer_holds_arrives_unchanged(source: str, sink: str) -> None:
+    """Fails in `transfer`, where another byte arrives than was sent."""
     size = 200_000 if "terminal" in source + sink else 3_000_000
     transfer(
         source,

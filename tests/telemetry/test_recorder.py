@@ -263,6 +263,7 @@ def test_without_a_request_no_process_is_started(tmp_path: Path) -> None:
 
 
 def test_prometheus_finds_the_agent_at_once(tmp_path: Path) -> None:
+    """Fails where no agent is started before anything was recorded: `wait_until` raises."""
     run = Run(tmp_path, agent={"metrics": None, "prometheus_port": 0})
     wait_until(lambda: run.agents)
     run.end()

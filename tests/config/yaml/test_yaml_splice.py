@@ -116,6 +116,7 @@ def test_an_unset_removes_one_stretch_and_nothing_else(written: Written, data: s
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(STRINGS.filter(bool), STRINGS, max_size=3))
 def test_a_map_is_written_so_that_both_versions_read_it_back(value: dict[str, str]) -> None:
+    """Fails in `agree`, where a reader of either version finds another value, or another key has changed."""
     after = set_value("other: 1\n", ("otel", "headers"), value, path="f")
     agree("other: 1\n", after, ("otel", "headers"), value)
     if value:

@@ -346,6 +346,7 @@ def test_an_unknown_method_of_the_newest_revision_is_not_found(front: FrontRun) 
 
 
 def test_in_the_newest_revision_a_client_that_leaves_has_cancelled(front: FrontRun) -> None:
+    """Fails where the server never counts the cancellation: `until` raises."""
     message, headers = stateless(call(1, "silent", {}))
     front.open("POST", message, **headers, Accept="text/event-stream").cut()
     message, headers = stateless(call(2, "cancelled", {}))

@@ -83,6 +83,7 @@ def test_nobody_cancels_the_request_of_another(shared: FrontRun) -> None:
 
 
 def test_a_session_whose_client_left_in_the_middle_of_a_call_ends_in_its_time(tmp_path: Path) -> None:
+    """Fails where the one session that is allowed stays taken: `until` raises."""
     with FrontRun(CHATTY, tmp_path, "--session-ttl", "0.4", "--max-sessions", "1") as front:
         session = front.begin()
         post_and_leave(front, call(1, "silent", {}), Mcp_Session_Id=session, Accept="application/json")
@@ -119,6 +120,7 @@ def flood(sock: socket.socket, piece: bytes) -> None:
 
 
 def test_trailers_without_end_are_cut_off(front: FrontRun) -> None:
+    """Fails in `flood`, where the connection takes all of it."""
     with socket.create_connection(("127.0.0.1", front.port), timeout=PATIENCE) as sock:
         sock.sendall(
             b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -129,6 +131,7 @@ def test_trailers_without_end_are_cut_off(front: FrontRun) -> None:
 
 
 def test_chunk_extensions_without_end_are_cut_off(front: FrontRun) -> None:
+    """Fails in `flood`, where the connection takes all of it."""
     with socket.create_connection(("127.0.0.1", front.port), timeout=PATIENCE) as sock:
         sock.sendall(
             b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -63,6 +63,7 @@ def test_every_other_challenge_stays(challenge: str) -> None:
 
 @given(st.binary(max_size=100))
 def test_no_challenge_and_no_document_raises(value: bytes) -> None:
+    """Fails where rewriting raises."""
     challenge_for_client(value, TARGET, PROXY)
     metadata_for_client(value, TARGET, PROXY)
 
