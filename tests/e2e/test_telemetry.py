@@ -154,6 +154,22 @@ def test_a_real_collector_learns_exactly_the_calls_made(
         assert {span["attributes"].get("mcp.client.name") for span in backend.spans()} == {"the-test"}
 
 
+def test_a_session_that_is_over_before_its_agent_has_started_is_exported_whole_or_one_line_says_that_it_is_not(
+    backend: Backend, tmp_path: Path
+) -> None:
+    with Run(behind_thv(DEMO, "--otel-endpoint", backend.url, *ALL), tmp_path) as run:
+        code, out, err = run.finish(SESSION)
+    assert code == 0
+    assert out.count(b"\n") == 11
+    if ours(err):
+        assert ours(err) == [
+            "thv: telemetry: not everything was exported before the session ended; what was left may be lost"
+        ]
+    else:
+        assert seen(backend) == SPANS
+        assert tool_calls(backend) == CALLS
+
+
 def test_the_clients_trace_goes_on_in_ours(backend: Backend, tmp_path: Path) -> None:
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     request = message(1, "tools/call", name="add", arguments={}, _meta={"traceparent": f"00-{trace}-{parent}-01"})
