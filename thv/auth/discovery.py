@@ -6,7 +6,7 @@ endpoint in it passed `check_endpoint` before anything is sent there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 from msgspec import Struct
@@ -30,8 +30,14 @@ from thv.core.net import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from msgspec.json import Decoder
+
     from thv.auth.metadata import Challenge, ProtectedResource
     from thv.auth.oauth_http import HttpReply, OAuthHttp
+
+T = TypeVar("T")
 
 
 class Discovered(Struct, frozen=True):
@@ -89,37 +95,43 @@ async def discover(
 
 
 async def _protected_resource(http: OAuthHttp, server_url: str, challenge: Challenge) -> ProtectedResource | None:
-    failed = None
-    for url in resource_metadata_urls(server_url, challenge.resource_metadata):
-        reply = await http.get(url)
-        failed = failed or _failure(reply, url)
-        resource = decode(PROTECTED_RESOURCE, reply.body) if reply.is_success else None
-        if resource is None:
-            continue
-        if not covers(resource.resource, server_url):
-            raise LoginError(
-                f"{redact_url(server_url)} says that it is {quoted(redact_url(resource.resource))}; "
-                "the log-in was stopped, for its tokens could be used there"
-            )
-        return resource
-    if failed is not None:
-        raise failed
-    return None
+    found = await _first(http, resource_metadata_urls(server_url, challenge.resource_metadata), PROTECTED_RESOURCE)
+    if found is None:
+        return None
+    _, resource = found
+    if not covers(resource.resource, server_url):
+        raise LoginError(
+            f"{redact_url(server_url)} says that it is {quoted(redact_url(resource.resource))}; "
+            "the log-in was stopped, for its tokens could be used there"
+        )
+    return resource
 
 
 async def _authorization_server(http: OAuthHttp, issuer: str) -> AuthorizationServer | None:
+    found = await _first(http, server_metadata_urls(issuer), AUTHORIZATION_SERVER)
+    if found is None:
+        return None
+    url, server = found
+    if not same_issuer(server.issuer, issuer):
+        raise LoginError(
+            f"{redact_url(url)} names another issuer, {quoted(redact_url(server.issuer))}; the log-in was stopped"
+        )
+    return server
+
+
+async def _first(http: OAuthHttp, urls: Iterable[str], decoder: Decoder[T]) -> tuple[str, T] | None:
+    """The first of these URLs that has such a document, and the document; None if all say that they have none.
+
+    Raises:
+        LoginError: none has it, and at least one failed.
+    """
     failed = None
-    for url in server_metadata_urls(issuer):
+    for url in urls:
         reply = await http.get(url)
         failed = failed or _failure(reply, url)
-        server = decode(AUTHORIZATION_SERVER, reply.body) if reply.is_success else None
-        if server is None:
-            continue
-        if not same_issuer(server.issuer, issuer):
-            raise LoginError(
-                f"{redact_url(url)} names another issuer, {quoted(redact_url(server.issuer))}; the log-in was stopped"
-            )
-        return server
+        document = decode(decoder, reply.body) if reply.is_success else None
+        if document is not None:
+            return url, document
     if failed is not None:
         raise failed
     return None

@@ -120,11 +120,8 @@ def wrap(text: str, file: ClientFile, thv: str, *, names: Collection[str] = (), 
         ConfigError: the text is refused; nothing of it is changed.
     """
     source = parse(text, file)
-    if source is None:
-        return Change(text, (), (), ())
-    asked = [entry for entry in source.entries() if not names or entry.name in names]
-    chosen, others = _split(asked, State.DIRECT)
-    if not chosen:
+    chosen, others = _split(source, names, State.DIRECT)
+    if source is None or not chosen:
         return Change(text, (), (), others)
     edits = [
         edit
@@ -150,11 +147,8 @@ def unwrap(text: str, file: ClientFile, *, names: Collection[str] = ()) -> Chang
         ConfigError: the text is refused; nothing of it is changed.
     """
     source = parse(text, file)
-    if source is None:
-        return Change(text, (), (), ())
-    asked = [entry for entry in source.entries() if not names or entry.name in names]
-    chosen, others = _split(asked, State.WRAPPED)
-    if not chosen:
+    chosen, others = _split(source, names, State.WRAPPED)
+    if source is None or not chosen:
         return Change(text, (), (), others)
     edits = _unwrapping(source, chosen)
     result = apply(text, edits)
@@ -164,7 +158,11 @@ def unwrap(text: str, file: ClientFile, *, names: Collection[str] = ()) -> Chang
     return Change(result, tuple(edits), chosen, others)
 
 
-def _split(asked: Sequence[ServerEntry], state: State) -> tuple[tuple[ServerEntry, ...], tuple[ServerEntry, ...]]:
+def _split(
+    source: Source | None, names: Collection[str], state: State
+) -> tuple[tuple[ServerEntry, ...], tuple[ServerEntry, ...]]:
+    """The servers called `names`, or all: those in this state, and the others."""
+    asked = [entry for entry in source.entries() if not names or entry.name in names] if source is not None else []
     chosen = tuple(entry for entry in asked if entry.state is state)
     return chosen, tuple(entry for entry in asked if entry.state is not state)
 
