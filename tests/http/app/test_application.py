@@ -19,7 +19,7 @@ import pytest
 from tests.e2e.harness import PATIENCE, is_gone, receive, until
 from tests.http.fronts import FrontRun, call, initialize, stateless
 from thv.core.message import read_message
-from thv.http.app.application import stateless_status
+from thv.http.app.stateless_call import stateless_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,31 +12,24 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.json import encode
 
-from thv.core.jsonrpc import (
-    HEADER_MISMATCH,
-    INTERNAL_ERROR,
-    METHOD_NOT_FOUND,
-    MISSING_CAPABILITY,
-    UNSUPPORTED_VERSION,
-    error_reply,
-)
+from thv.core.jsonrpc import INTERNAL_ERROR, error_reply
 from thv.errors import ThvError
 from thv.http.app.event_store import EventStream
 from thv.http.app.pending_post import JsonDeadlines, PendingPost
 from thv.http.app.request_validation import McpHeaders, RefusalError, read_body, read_messages
-from thv.http.app.response_writer import OK, ResponseWriter
+from thv.http.app.response_writer import ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
+from thv.http.app.stateless_call import STATUS_OF, StatelessCall, status_of
 from thv.http.bearer_auth import CHALLENGE
 from thv.http.cors import cors_headers, is_preflight, preflight_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from thv.core.message import Id, Message
+    from thv.core.message import Message
     from thv.http.app.health import HealthCheck
     from thv.http.app.http_session import HttpSession
     from thv.http.app.session_manager import SessionManager
-    from thv.http.app.shared_server import SharedServer
     from thv.http.bearer_auth import BearerAuth
     from thv.http.host_policy import HostPolicy
     from thv.http.server.request import HttpRequest
@@ -49,64 +42,6 @@ SESSION_ID = b"mcp-session-id"
 
 ALLOW = (b"allow", b"POST, GET, DELETE")
 ALLOW_POST = (b"allow", b"POST")
-
-
-STATUS_OF: Mapping[float, int] = {
-    METHOD_NOT_FOUND: 404,
-    HEADER_MISMATCH: 400,
-    MISSING_CAPABILITY: 400,
-    UNSUPPORTED_VERSION: 400,
-}
-"""Statuses that the revision without sessions wants with certain errors (2026-07-28, "Request Metadata")."""
-
-
-class StatelessCall:
-    """One POST without a session, as a member of the server that it shares.
-
-    Args:
-        server: that server.
-        app: answers the POST.
-        answer: how.
-    """
-
-    __slots__ = ("_answer", "_app", "_server", "pending")
-
-    pending: PendingPost
-    """Set before it joins the server."""
-
-    def __init__(self, server: SharedServer, app: StreamableHttpApp, answer: ResponseWriter) -> None:
-        self._server = server
-        self._app = app
-        self._answer = answer
-
-    def answered(self, pending: PendingPost) -> None:
-        """It is decided what goes out."""
-        self._app.answer_post(self._answer, STATUS_OF, self._ended, pending)
-
-    def reply(self, _id: Id, line: bytes, message: Message) -> EventStream | None:
-        """The request was answered."""
-        self.pending.reply(line, None if message.error is None else message.error.code or INTERNAL_ERROR)
-        return self.pending.stream
-
-    def status_of(self, message: Message) -> int:
-        """An error has its own status, unless a stream is open."""
-        return OK if self.pending.stream is not None else stateless_status(message)
-
-    def related(self, _id: Id | None, line: bytes) -> EventStream | None:
-        """A message that belongs to the request."""
-        return self.pending.note(line)
-
-    def unrelated(self, line: bytes) -> EventStream | None:
-        """A message for every client, while this is the only one."""
-        return self.pending.note(line)
-
-    def end(self, reason: str) -> None:
-        """The server is gone."""
-        self.pending.fail(502, error_reply(INTERNAL_ERROR, reason))
-
-    def _ended(self, _pending: PendingPost) -> None:
-        if not self._server.leave_answered(self):
-            self._app.in_background(self._server.leave(self))
 
 
 class StreamableHttpApp:
@@ -221,7 +156,7 @@ class StreamableHttpApp:
             await self._post_stateless(headers, posted[0], answer)
         elif headers.session is not None:
             session = self._session(headers)
-            answered = partial(self.answer_post, answer, None, _nothing)
+            answered = partial(self._answer_post, answer, None, _nothing)
             await self._submit(headers, session, posted, answer, answered, is_batch=is_batch)
         elif first.method == "initialize" and first.is_request and not is_batch:
             await self._initialize(headers, posted, answer)
@@ -235,7 +170,7 @@ class StreamableHttpApp:
         def answered(pending: PendingPost) -> None:
             if pending.error_code is None and pending.refusal is None:
                 answer.headers.append((SESSION_ID, session.id.encode()))
-            self.answer_post(answer, None, ended, pending)
+            self._answer_post(answer, None, ended, pending)
 
         def ended(pending: PendingPost) -> None:
             if pending.error_code is not None:
@@ -284,7 +219,7 @@ class StreamableHttpApp:
             if problem is not None:
                 raise headers.mismatch(message, problem)
         server = stateless.server
-        call = StatelessCall(server, self, answer)
+        call = StatelessCall(server, partial(self._answer_post, answer, STATUS_OF), self._in_background)
         call.pending = self._pending(headers, 1, _unkept_stream, answer, call.answered, is_batch=False)
         if call.pending.left:
             return
@@ -322,18 +257,18 @@ class StreamableHttpApp:
             pending.client_left()
         return pending
 
-    def answer_post(
-        self, answer: ResponseWriter, status_of: Mapping[float, int] | None, ended: Answered, pending: PendingPost
+    def _answer_post(
+        self, answer: ResponseWriter, statuses: Mapping[float, int] | None, ended: Answered, pending: PendingPost
     ) -> None:
         """It is decided what goes out for a POST: send it. `ended` is called once that is done or has failed."""
         try:
             if pending.stream is not None:
-                self.in_background(self._stream_post(answer, pending.stream, ended, pending))
+                self._in_background(self._stream_post(answer, pending.stream, ended, pending))
                 return
             if pending.refusal is not None:
                 answer.json(*pending.refusal)
             elif not pending.left:
-                answer.json(_status_of(pending.error_code, status_of or {}), pending.body())
+                answer.json(status_of(pending.error_code, statuses or {}), pending.body())
             ended(pending)
         except Exception as error:  # noqa: BLE001  the server's other clients must not suffer
             self._warn(f"internal error while answering a POST: {error!r}")
@@ -346,7 +281,7 @@ class StreamableHttpApp:
         finally:
             ended(pending)
 
-    def in_background(self, work: Coroutine[object, object, None]) -> None:
+    def _in_background(self, work: Coroutine[object, object, None]) -> None:
         """Run it beside the requests."""
         task = asyncio.create_task(work)
         self._background_tasks.add(task)
@@ -397,12 +332,3 @@ def _check_revision(headers: McpHeaders) -> None:
 
 def _unkept_stream() -> EventStream:
     return EventStream(0, None)
-
-
-def stateless_status(message: Message) -> int:
-    """The status of a reply in a revision without sessions."""
-    return OK if message.error is None else _status_of(message.error.code or INTERNAL_ERROR, STATUS_OF)
-
-
-def _status_of(code: float | None, statuses: Mapping[float, int]) -> int:
-    return OK if code is None else statuses.get(code, OK)
