@@ -6,14 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-THV = str(Path(sys.executable).with_name("thv"))
-"""The installed command. (`python -m thv` imports from the foreign directories before our first line.)"""
+LAUNCHER = f"""#!{sys.executable}
+import sys
+from {entry_points(group="console_scripts")["thv"].module} import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+"""The command as current installers write it: today's pip, and uv. (Older ones, and `python -m thv`, import more from
+the foreign directories before our first line.)"""
 
 SHADOWS = (
+    "thv",
+    "site",
+    "codecs",
     "types",
     "select",
     "re",
@@ -29,7 +39,7 @@ SHADOWS = (
 
 SERVER = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('PYTHON')}))"
 
-pytestmark = pytest.mark.skipif(not Path(THV).exists(), reason="thv is not installed beside this Python")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the command is a script with #!")
 
 
 @pytest.fixture
@@ -40,10 +50,19 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def thv(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installed command."""
+    path = tmp_path_factory.mktemp("bin") / "thv"
+    path.write_text(LAUNCHER)
+    path.chmod(0o755)
+    return path
+
+
+def thv(command: Path, *words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(
-        [THV, *words],
+        [command, *words],
         input="",
         capture_output=True,
         text=True,
@@ -64,26 +83,46 @@ def thv(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess
         {"PYTHONUSERBASE": "{project}", "PYTHONPYCACHEPREFIX": "{project}/cache"},
     ],
 )
-def test_variables_for_the_server_reach_it_and_do_not_change_thv(project: Path, variables: dict[str, str]) -> None:
+def test_variables_for_the_server_reach_it_and_do_not_change_thv(
+    project: Path, command: Path, variables: dict[str, str]
+) -> None:
     variables = {name: value.format(project=project) for name, value in variables.items()}
-    done = thv("run", "--", sys.executable, "-IS", "-c", SERVER, cwd=project, **variables)
+    done = thv(command, "run", "--", sys.executable, "-IS", "-c", SERVER, cwd=project, **variables)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == variables
 
 
-def test_every_command_is_itself(project: Path) -> None:
+def test_every_command_is_itself(project: Path, command: Path) -> None:
     for words, printed in (
         (("mcp", "call", "demo", "add", "a=1", "b=2"), "3"),
         (("--help",), "Usage"),
         (("--version",), ""),
     ):
-        done = thv(*words, cwd=project, PYTHONPATH=str(project))
+        done = thv(command, *words, cwd=project, PYTHONPATH=str(project))
         assert done.returncode == 0, done.stderr
         assert printed in done.stdout
 
 
-def test_the_current_directory_is_not_searched(project: Path) -> None:
-    done = thv("run", "--", "true", cwd=project)
+def test_a_package_of_the_same_name_is_not_taken_for_thv(command: Path, tmp_path: Path) -> None:
+    (tmp_path / "thv").mkdir()
+    (tmp_path / "thv" / "__init__.py").write_text("raise ImportError('this is the project')\n")
+    done = thv(command, "run", "--", sys.executable, "-IS", "-c", SERVER, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"PYTHONPATH": str(tmp_path)}
+
+
+def test_a_variable_for_the_server_alone_is_not_seen_by_thv(command: Path, tmp_path: Path) -> None:
+    """The way for what ends Python, or is run by it, before thv's first line."""
+    for name in ("encodings", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("print('here'); raise SystemExit(3)\n")
+    given = ["-e", f"PYTHONPATH={tmp_path}", "-e", "PYTHONHOME=/nowhere"]
+    done = thv(command, "run", *given, "--", sys.executable, "-IS", "-c", SERVER, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nowhere"}
+
+
+def test_the_current_directory_is_not_searched(project: Path, command: Path) -> None:
+    done = thv(command, "run", "--", "true", cwd=project)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -92,8 +131,9 @@ def test_thv_is_found_where_only_pythonpath_leads_to_it(
 ) -> None:
     """As after `pip install --target`."""
     target = tmp_path_factory.mktemp("target")
-    (target / "thv").symlink_to(Path(__file__).parents[2] / "thv")
-    code = "import sys; from thv.__main__ import main; sys.argv = ['thv', '--version']; main()"
+    for name in ("thv", "thv_launcher.py"):
+        (target / name).symlink_to(Path(__file__).parents[2] / name)
+    code = "import sys; from thv_launcher import main; sys.argv = ['thv', '--version']; main()"
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{project}:{target}", "DO_NOT_TRACK": "1"}
     done = subprocess.run([sys.executable, "-PS", "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
