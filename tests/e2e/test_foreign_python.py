@@ -80,6 +80,7 @@ def thv(command: Path, *words: str, cwd: Path, **variables: str) -> subprocess.C
         {"PYTHONPATH": ":/no/such/folder"},  # the empty one is the current directory
         {"PYTHONPATH": "{project}", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PYTHONDEVMODE": "1"},
         {"PYTHONINSPECT": "1"},
+        {"PYTHONTRACEMALLOC": "5", "PYTHONINTMAXSTRDIGITS": "640", "PYTHONASYNCIODEBUG": "1"},
         {"PYTHONUSERBASE": "{project}", "PYTHONPYCACHEPREFIX": "{project}/cache"},
     ],
 )

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,27 @@ def test_a_signal_that_asks_for_no_end_is_the_servers_affair() -> None:
             assert host.stdout.readline() == b"still here\n"
         _out, told = finish(host)
     assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (5, False, 1)
+
+
+def test_after_the_end_of_input_any_signal_starts_the_wait_anew() -> None:
+    server = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b'noted\\n'))\n"
+        "os.write(1, b'ready\\n')\n"
+        "while True: signal.pause()\n"
+    )
+    with start(f"exec {shlex.join([sys.executable, '-ISc', server])}") as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stdout.readline() == b"ready\n"
+        host.stdin.close()
+        ended_at = time.monotonic()
+        while time.monotonic() < ended_at + EOF_GRACE + 1:
+            os.kill(host.pid, signal.SIGUSR1)
+            assert host.stdout.readline() == b"noted\n"
+        _out, told = finish(host)
+    assert told["code"] == 143
+    assert told["grace"] >= 2 * EOF_GRACE
 
 
 def test_a_server_that_dies_of_such_a_signal_was_ended_by_it() -> None:

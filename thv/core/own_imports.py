@@ -3,7 +3,7 @@
 `PYTHONPATH` and a few others change what Python imports: a project's `types.py` would take the place of the standard
 library's. Where one is set, thv starts its Python again without them (`-E`); its environment, which the server gets,
 stays as it is. Before that, nothing may be imported that is not frozen into the interpreter. Nothing can be done about
-`PYTHONHOME` here: it ends Python before its first line.
+`PYTHONHOME`, `PYTHONPLATLIBDIR` and `PYTHONEXECUTABLE` here: they end Python before its first line.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import sys
 FOREIGN = (
     "PYTHONPATH",
     "PYTHONUSERBASE",
-    "PYTHONPLATLIBDIR",
     "PYTHONPYCACHEPREFIX",
     "PYTHONCASEOK",
     "PYTHONOPTIMIZE",
     "PYTHONWARNINGS",
     "PYTHONDEVMODE",
     "PYTHONINSPECT",
+    "PYTHONTRACEMALLOC",
+    "PYTHONASYNCIODEBUG",
+    "PYTHONINTMAXSTRDIGITS",
 )
-"""What changes where modules come from, or how importing one ends."""
+"""What changes where modules come from or how importing one ends, what slows all down, and what makes long numbers
+unreadable."""
 
 
 _IS_WINDOWS = os.name == "nt"

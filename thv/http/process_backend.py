@@ -148,7 +148,7 @@ class ProcessBackend:
         """Send a signal to the server's process alone; where it asks to end, `close` then waits for what it does."""
         if self._ladder is None or self._process is None or self._has_exited():
             return
-        if asks_to_end:
+        if asks_to_end or self._ladder.has_started:
             self._ladder.hand_on(number)
         else:
             self._process.send_signal(number)

@@ -233,7 +233,10 @@ class Relay:
         """
         if number not in ENDING_SIGNALS:
             self._passed_on.add(number)
-            self._server.send_signal(number)
+            if self._ladder.has_started:
+                self._ladder.hand_on(number)  # it may begin another clean-up
+            else:
+                self._server.send_signal(number)
             return
         self._note_signal(number)
         self._interrupts += number == SIGINT
