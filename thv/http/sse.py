@@ -78,7 +78,7 @@ class EventParser:
             self._grow(len(chunk))
             return []
         self._size -= sum(map(len, self._partial))
-        lines = b"".join((*self._partial, chunk)).splitlines()
+        lines = (b"".join((*self._partial, chunk)) if self._partial else chunk).splitlines()
         self._partial = [] if chunk[-1] in {_CR, _LF} else [lines.pop()]
         self._skip_lf = chunk[-1] == _CR
         if self._at_start:
@@ -94,7 +94,8 @@ class EventParser:
                 self._forget()
             else:
                 self._size = 0
-        self._grow(sum(map(len, self._partial)))
+        if self._partial:
+            self._grow(len(self._partial[0]))
         return events
 
     def _grow(self, size: int) -> None:

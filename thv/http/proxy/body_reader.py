@@ -46,16 +46,21 @@ class Body:
 
     def feed(self, data: bytes) -> None:
         """A piece, as it passed."""
-        for piece in self.decoded(data):
-            if self._lines is not None:
-                self._lines.feed(_without_breaks(piece))
-            elif self._only is None and len(piece) <= ELIDE_AFTER:
+        if self._is_compressed:
+            for piece in self._decompressed(data):
+                self._add(piece)
+        elif self.is_readable:
+            self._add(data)
+
+    def _add(self, piece: bytes) -> None:
+        if self._lines is None:
+            if self._only is None and len(piece) <= ELIDE_AFTER:
                 self._only = piece
-            else:
-                self._lines = LineAssembler()
-                if self._only is not None:
-                    self._lines.feed(_without_breaks(self._only))
-                self._lines.feed(_without_breaks(piece))
+                return
+            self._lines = LineAssembler()
+            if self._only is not None:
+                self._lines.feed(_without_breaks(self._only))
+        self._lines.feed(_without_breaks(piece))
 
     def line(self) -> bytes | None:
         """All of it, as one line with its newline; None when there is nothing, or nothing that can be read."""

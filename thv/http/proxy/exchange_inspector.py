@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from thv.core.jsonrpc import CONNECTION_CLOSED, error_reply
-from thv.core.message import is_batch, read_parts
+from thv.core.message import read_parts
 from thv.http.proxy.body_reader import EVENT_STREAM, Body, ReplyReader, media_type
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def inspector_for(request: HttpRequest, sessions: Sessions) -> ExchangeInspector
     name = request.headers.get(SESSION_ID, b"").decode("latin-1")
     if request.method == "POST":
         coding = request.headers.get(b"content-encoding", b"").lower()
-        return PostInspector(sessions, name, _target(request), coding)
+        return PostInspector(sessions, name or _legacy_name(_target(request)), coding, is_named=bool(name))
     if request.method == "GET":
         return StreamInspector(sessions, name, _target(request))
     if request.method == "DELETE" and name:
@@ -80,12 +80,10 @@ def _target(request: HttpRequest) -> bytes:
 class PostInspector(ExchangeInspector):
     """Inspects messages that a client posts, and the replies to them."""
 
-    def __init__(self, sessions: Sessions, name: str, target: bytes, coding: bytes) -> None:
+    def __init__(self, sessions: Sessions, name: str, coding: bytes, *, is_named: bool) -> None:
         self._sessions = sessions
-        self._name = name
-        self._is_legacy = not name and sessions.known(legacy := _legacy_name(target))
-        if self._is_legacy:
-            self._name = legacy
+        self._is_legacy = not is_named and sessions.known(name)
+        self._name = name if is_named or self._is_legacy else ""
         self._session: ProxySession | None = None
         self._begins = False
         self._held: tuple[list[tuple[bytes, Message]], int] | None = None
@@ -109,9 +107,9 @@ class PostInspector(ExchangeInspector):
         if line is None:
             return
         parts = read_parts(line)
-        self._is_batch = len(parts) != 1 or is_batch(line)
+        self._is_batch = len(parts) != 1 or parts[0][0] is not line
         self._begins = not self._name and any(message.method == "initialize" for _, message in parts)
-        self._asked = [message.key for _, message in parts if message.is_request and message.key is not None]
+        self._asked = [id_ for _, message in parts if message.is_request and (id_ := message.key) is not None]
         self._unanswered = list(self._asked)
         if self._begins:
             self._held = parts, time.perf_counter_ns()
@@ -190,8 +188,8 @@ class PostInspector(ExchangeInspector):
     def _on_line(self, line: bytes) -> None:
         session = self._session
         for part, message in read_parts(line):
-            if message.is_response and message.key in self._unanswered:
-                self._unanswered.remove(message.key)
+            if self._unanswered and message.is_response and (id_ := message.key) in self._unanswered:
+                self._unanswered.remove(id_)
             if session is not None:
                 session.instrumentation.on_server_message(part, message, http_status=self._status)
             else:
@@ -202,6 +200,8 @@ class PostInspector(ExchangeInspector):
         return unanswered
 
     def _fail(self, *, for_good: bool) -> None:
+        if not self._unanswered:
+            return
         session, ids = self._session, self._take_unanswered()
         if session is None:
             for id_ in ids:

@@ -344,7 +344,8 @@ class HttpConnection(asyncio.Protocol):
             self._send_refusal()
         else:
             self.deadline = self._loop.time() + (HEAD_TIMEOUT_S if self._head_size else IDLE_TIMEOUT_S)
-            self.resume_reading()
+            if self._is_paused:
+                self.resume_reading()
 
     def _refuse(self, status: int, problem: str) -> None:
         """Nothing that comes from now on can be understood: say so, once what came before is answered."""
