@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness import until
-from thv.process.shutdown import EOF_GRACE, REPLY_GRACE
+from thv.process.events import Events
+from thv.process.shutdown import EOF_GRACE, REPLY_GRACE, ShutdownLadder
+from thv.relay.relay import Relay
 
 pytest.importorskip("fcntl", reason="the commands are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
@@ -95,25 +96,33 @@ def test_a_signal_that_asks_for_no_end_is_the_servers_affair() -> None:
     assert (told["code"], told["ended_by_server"], told["client_disconnected"]) == (5, False, 1)
 
 
+class SignalledServer:
+    """A server that notes its signals, and lives on."""
+
+    stdin = stdout = -1
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+
+    def close_stdin(self) -> None:
+        pass
+
+
 def test_after_the_end_of_input_any_signal_starts_the_wait_anew() -> None:
-    server = (
-        "import os, signal\n"
-        "signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b'noted\\n'))\n"
-        "os.write(1, b'ready\\n')\n"
-        "while True: signal.pause()\n"
-    )
-    with start(f"exec {shlex.join([sys.executable, '-ISc', server])}") as host:
-        assert host.stdin is not None
-        assert host.stdout is not None
-        assert host.stdout.readline() == b"ready\n"
-        host.stdin.close()
-        ended_at = time.monotonic()
-        while time.monotonic() < ended_at + EOF_GRACE + 1:
-            os.kill(host.pid, signal.SIGUSR1)
-            assert host.stdout.readline() == b"noted\n"
-        _out, told = finish(host)
-    assert told["code"] == 143
-    assert told["grace"] >= 2 * EOF_GRACE
+    now = 0.0
+    server: Any = SignalledServer()
+    relay = Relay(server, Events(), requests_are_open=lambda: False, client_disconnected=lambda: None)
+    ladder = relay._ladder = ShutdownLadder(server, lambda: now)
+    relay._hand_on(signal.SIGUSR1)
+    assert not ladder.has_started, "it does not ask for an end"
+    ladder.close_input()
+    now = EOF_GRACE - 1
+    relay._hand_on(signal.SIGUSR2)
+    assert server.signals == [signal.SIGUSR1, signal.SIGUSR2]
+    assert ladder.advance() == EOF_GRACE
 
 
 def test_a_server_that_dies_of_such_a_signal_was_ended_by_it() -> None:

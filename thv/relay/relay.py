@@ -275,7 +275,7 @@ class Relay:
         A server that has not said anything yet is starting. The end of a file is not a client that left. A client that
         is gone, or that sent a signal, does not wait.
         """
-        self._client_reads = not self._server_to_client.sink_gone and has_reader(1)
+        self._client_reads = self._client_reads and not self._server_to_client.sink_gone and has_reader(1)
         if self._signalled or not self._client_reads:
             return False
         read, self._read_before = self._read_before, self._server_to_client.chunks_read
