@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.harness import PATIENCE, behind_thv, scripted, until
+from tests.http.fronts import FrontRun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,6 +183,22 @@ def test_a_signal_to_thv_is_named_and_told_from_a_client_that_left(options: list
     assert f"{name} to thv" in thv("why", "signalled").stdout
     talk(behind_thv(scripted("leaky.py", "", "", ""), "--name=left"), call(1, "x")).communicate(timeout=PATIENCE)
     assert [end["ended_by"] for name in ("signalled", "left") for end in ends(name)] == ["signal", "client"]
+
+
+@pytest.mark.parametrize("options", [[], ["--shared"]])
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX ones")
+def test_who_ended_a_session_over_http_is_known(options: list[str], tmp_path: Path) -> None:
+    server = ["--name=served", "--", *scripted("leaky.py", "", "", "")]
+    with FrontRun(server, tmp_path, *options) as front:
+        left, _ = front.begin(), front.begin()
+        assert front.request("DELETE", Mcp_Session_Id=left).status == 204
+        until(lambda: [end["ended_by"] for end in ends("served") if end["ended_by"]] == ["client"], "its end")
+        front.process.send_signal(signal.SIGTERM)
+        front.process.wait(PATIENCE)
+    assert sorted((end["ended_by"], end["signal"]) for end in ends("served")) == [
+        ("client", None),
+        ("signal", "SIGTERM"),
+    ]
 
 
 def test_log_follows_calls_of_sessions_that_begin_later() -> None:

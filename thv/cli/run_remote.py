@@ -19,7 +19,7 @@ from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from thv.http.client.remote_client import RemoteClient
-    from thv.instrumentation.instrumentation import MakeAnalytics
+    from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics
 
 HIDDEN = "********"
 
@@ -81,10 +81,10 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
             client_disconnected=run.instrumentation.client_disconnected,
         )
         run.activity = client.activity
-        return asyncio.run(_run_with_signal_handlers(client))
+        return asyncio.run(_run_with_signal_handlers(client, run.instrumentation))
 
 
-async def _run_with_signal_handlers(client: RemoteClient) -> int:
+async def _run_with_signal_handlers(client: RemoteClient, instrumentation: Instrumentation) -> int:
     import asyncio
     import signal
 
@@ -94,6 +94,7 @@ async def _run_with_signal_handlers(client: RemoteClient) -> int:
 
     async def stop_when_asked() -> None:
         await asked_to_end.wait()
+        instrumentation.client_disconnected(asked_to_end.signal_name)
         client.stop(signal.Signals[str(asked_to_end.signal_name)])
 
     stopper = asyncio.create_task(stop_when_asked())

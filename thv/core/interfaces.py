@@ -193,8 +193,11 @@ if TYPE_CHECKING:
         def open_session(self, session_id: str | None = None) -> SessionInstrumentation:
             """Instrumentation for a session that begins now; `session_id` is its transport's name for it, if any."""
 
-        def client_disconnected(self) -> None:
-            """The last client left, or thv was stopped: what is counted may be sent now. Returns at once."""
+        def client_disconnected(self, signal_name: str | None = None) -> None:
+            """The last client left, or thv was stopped: what is counted may be sent now. Returns at once.
+
+            `signal_name` is that of the signal which ends thv, and with it the sessions that are open.
+            """
 
         def close(self) -> None:
             """Send what is left, within about a second, and print the tally where that was asked for."""

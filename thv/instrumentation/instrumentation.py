@@ -238,13 +238,18 @@ class Instrumentation:
             ledger, report=report, recorder=recorder, propagates=self._propagates, journal=journal
         )
 
-    def client_disconnected(self) -> None:
-        """The last client left, or thv was stopped: what is counted may be sent now. Returns at once."""
+    def client_disconnected(self, signal_name: str | None = None) -> None:
+        """The last client left, or thv was stopped: what is counted may be sent now. Returns at once.
+
+        `signal_name` is that of the signal which ends thv, and with it the sessions that are open.
+        """
         if self._analytics is not None:
             self._analytics.client_disconnected()
         if self._telemetry is not None:
             self._telemetry.client_disconnected()
         if self._journal is not None:
+            if signal_name is not None:
+                self._journal.note_signal(signal_name)
             self._journal.hurry()
 
     def close(self) -> None:

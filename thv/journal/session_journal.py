@@ -148,6 +148,7 @@ class SessionJournal:
         self.open_requests: Callable[[int], tuple[int, list[LoggedRequest]]] = lambda _limit: (0, [])
         self.end: SessionEnd | None = None
         self.is_final = False
+        self.signal_name: str | None = None  # of the signal that ends thv
         self.is_stuck = False  # the store cannot be written just now
         self.stored = False
         self.is_timing_out = False  # calls that end just now do so because thv gave them up
@@ -231,6 +232,8 @@ class SessionJournal:
 
     def closed(self, ended_by: str) -> None:
         """Nothing more will be appended. `ended_by` counts if nothing else said how the session ended."""
+        if self.signal_name is not None and ended_by == "client":
+            self.set_end("signal", detail=self.signal_name)
         self.set_end(ended_by)
         self.is_final = True
         self._notify()

@@ -168,6 +168,11 @@ class JournalWriter:
         self._hurried.set()
         self._wake.set()
 
+    def note_signal(self, name: str) -> None:
+        """A signal of this name ends thv, and with it every session that nothing else has ended."""
+        for session in list(self._sessions):
+            session.signal_name = name
+
     def end(self) -> None:
         """Write what is left, and nothing after it. Returns at once."""
         self._closing = True

@@ -176,7 +176,7 @@ class StreamableHttpApp:
             if pending.error_code is not None:
                 session.end("the server refused to initialize the session")
             elif pending.left:
-                session.end("the client left before it knew the session")
+                session.end("the client left before it knew the session", ended_by="client")
 
         await self._submit(headers, session, posted, answer, answered, is_batch=False)
 
@@ -309,7 +309,7 @@ class StreamableHttpApp:
         _check_revision(headers)
         if headers.is_stateless:
             raise RefusalError(405, "this revision has no sessions", headers=(ALLOW_POST,))
-        self._session(headers).end("the client ended the session")
+        self._session(headers).end("the client ended the session", ended_by="client")
         answer.empty(204)
 
     def _session(self, headers: McpHeaders) -> HttpSession:

@@ -217,6 +217,7 @@ class DedicatedServer:
 
     async def close(self, *, hurry: bool) -> None:
         """The session is over: end its server."""
+        self._session.note_end(self._instrumentation)
         self._instrumentation.close()
         await self._connection.close(hurry=hurry)
 

@@ -187,7 +187,7 @@ class Service:
             await asked_to_end.wait()
         finally:
             self._debug("stopping")
-            self._instrumentation.client_disconnected()
+            self._instrumentation.client_disconnected(asked_to_end.signal_name)
             listener.stop_listening()
             await asyncio.gather(sessions.close(), health.close())
             await listener.close()

@@ -20,6 +20,7 @@ from thv.http.app.response_writer import OK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thv.core.interfaces import SessionInstrumentation
     from thv.core.message import Id
     from thv.http.app.event_store import EventStream
     from thv.http.app.pending_post import PendingPost
@@ -63,6 +64,7 @@ class HttpSession:
         self.id = session_id
         self.version: str | None = None
         self.ended: str | None = None
+        self.ended_by: str | None = None
         self.last_used = asyncio.get_running_loop().time()
         self._on_end = on_end
         self._store = EventStore()
@@ -171,11 +173,17 @@ class HttpSession:
         """The open request that asked for progress under this token."""
         return None if token is None else self._tokens.get(token)
 
-    def end(self, reason: str) -> None:
-        """The session is over: every open request fails (with 404, which asks for a new one), every stream ends."""
+    def end(self, reason: str, *, ended_by: str | None = "server") -> None:
+        """The session is over: every open request fails (with 404, which asks for a new one), every stream ends.
+
+        Args:
+            reason: told the clients whose requests are open.
+            ended_by: `client`, `server` or `thv`, for the user's journal; None: what ends thv ends the session.
+        """
         if self.ended is not None:
             return
         self.ended = reason
+        self.ended_by = ended_by
         status = 502 if self.version is None else 404  # 404 to `initialize` would say that no MCP is spoken here
         pending_posts, self._pending = self._pending, {}
         for id_, found in pending_posts.items():
@@ -184,6 +192,11 @@ class HttpSession:
         self._store.end()
         self._waiting.clear()
         self._on_end(self)
+
+    def note_end(self, instrumentation: SessionInstrumentation) -> None:
+        """Say in the user's journal who ended the session; and why, if it was not its client."""
+        if self.ended_by is not None:
+            instrumentation.set_end(self.ended_by, detail=None if self.ended_by == "client" else self.ended)
 
     def _open(self, message: Message, pending: PendingPost) -> None:
         id_ = message.id

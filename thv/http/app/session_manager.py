@@ -70,6 +70,7 @@ class SharedLink:
     async def close(self, *, hurry: bool) -> None:  # noqa: ARG002  the server stays
         """The session is over."""
         await self._server.leave(self._session)
+        self._session.note_end(self._instrumentation)
         self._instrumentation.close()
 
 
@@ -177,14 +178,14 @@ class SessionManager:
     def end_all(self, reason: str) -> None:
         """End every session; their clients are answered 404 from now on, and begin anew elsewhere."""
         for session in list(self._sessions.values()):
-            session.end(reason)
+            session.end(reason, ended_by="thv")
 
     async def close(self) -> None:
         """End every session and every server, at once."""
         self._sweeper.cancel()
         for session in list(self._sessions.values()):
-            session.end(STOPPING)
-        self._forget_stateless()
+            session.end(STOPPING, ended_by=None)
+        self._forget_stateless(ended_by=None)
         servers = [server.close(hurry=True) for server in self._shared.values()]
         self._shared.clear()
         await asyncio.gather(*servers, *self._background_tasks, return_exceptions=True)
@@ -226,8 +227,10 @@ class SessionManager:
         for member in server.members():
             member.end(reason)
 
-    def _forget_stateless(self) -> None:
+    def _forget_stateless(self, *, ended_by: str | None = "thv") -> None:
         if self._stateless is not None:
+            if ended_by is not None:
+                self._stateless.instrumentation.set_end(ended_by)
             self._stateless.instrumentation.close()
             self._stateless = None
 
@@ -241,7 +244,7 @@ class SessionManager:
                 if not session.is_idle:
                     session.last_used = loop.time()
                 elif session.last_used < oldest:
-                    session.end(f"the session was not used for {ttl:g} seconds")
+                    session.end(f"the session was not used for {ttl:g} seconds", ended_by="thv")
             for has_sessions, server in list(self._shared.items()):
                 if server.is_idle and server.last_used < oldest:
                     del self._shared[has_sessions]

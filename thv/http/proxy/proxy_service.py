@@ -66,7 +66,7 @@ def local_target(transport: str, port: int) -> ProxyTarget:
 
 
 async def serve(
-    proxy: ReverseProxy, name: str, *, warn: Callable[[str], None], client_disconnected: Callable[[], None]
+    proxy: ReverseProxy, name: str, *, warn: Callable[[str], None], client_disconnected: Callable[[str | None], None]
 ) -> int:
     """Run a proxy until a signal ends it.
 
@@ -74,7 +74,7 @@ async def serve(
         proxy: not started yet.
         name: what people call the server.
         warn: says a line to the user.
-        client_disconnected: told when it begins to end.
+        client_disconnected: called when it begins to end, with the name of the signal that ends it, if one does.
 
     Returns:
         0: it was asked to end, and did.
@@ -87,7 +87,7 @@ async def serve(
     warn(f"{name} is served at {proxy.url}, from {proxy.pool.target}; Ctrl-C ends it")
     _warn(proxy, warn)
     await told.wait()
-    client_disconnected()
+    client_disconnected(told.signal_name)
     await proxy.close()
     return 0
 
@@ -99,7 +99,7 @@ async def serve_with(
     *,
     is_legacy: bool,
     warn: Callable[[str], None],
-    client_disconnected: Callable[[], None],
+    client_disconnected: Callable[[str | None], None],
 ) -> int:
     """Start a server, and run a proxy in front of it until one of the two or a signal ends it.
 
@@ -109,7 +109,7 @@ async def serve_with(
         name: what people call the server.
         is_legacy: the server speaks HTTP+SSE.
         warn: says a line to the user.
-        client_disconnected: told when it begins to end.
+        client_disconnected: called when it begins to end, with the name of the signal that ends it, if one does.
 
     Returns:
         The exit code of the server.
@@ -132,7 +132,7 @@ async def serve_with(
     finally:
         announced.cancel()
         await asyncio.wait({announced})
-        client_disconnected()
+        client_disconnected(told.signal_name)
         if not exited.done():  # what is open then is not counted; what broke because the server died is
             await proxy.close()
         exit_code = await backend.terminate()
