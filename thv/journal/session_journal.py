@@ -71,7 +71,7 @@ MANY_REQUESTS: Final = 64
 """So many waiting chunks, or requests in the latest of them, are encoded by the thread that appends: handing them to
 another thread would cost it more, since both need the interpreter."""
 
-WRITE_AT: Final = 256 << 10
+WRITE_AT: Final = 64 << 10
 """Encoded bytes at which the writer is called before its time, and the least that makes it write twice in a row."""
 
 ENCODED_LIMIT: Final = 1 << 20
