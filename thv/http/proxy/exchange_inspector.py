@@ -8,6 +8,8 @@ sees. Inspection is bounded in memory; what is forwarded is not. Each message is
 from __future__ import annotations
 
 import time
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +19,7 @@ from thv.http.proxy.body_reader import EVENT_STREAM, Body, ReplyReader, media_ty
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextvars import Context
 
     from thv.core.message import Id, Message
     from thv.http.proxy.body_reader import Headers
@@ -86,7 +89,7 @@ class PostInspector(ExchangeInspector):
         self._name = name if is_named or self._is_legacy else ""
         self._session: ProxySession | None = None
         self._begins = False
-        self._held: tuple[list[tuple[bytes, Message]], int] | None = None
+        self._held: tuple[list[tuple[bytes, Message]], int, Context] | None = None
         self._is_unnamed = True
         self._body = Body(coding)
         self._reply: ReplyReader | None = None
@@ -112,7 +115,7 @@ class PostInspector(ExchangeInspector):
         self._asked = [id_ for _, message in parts if message.is_request and (id_ := message.key) is not None]
         self._unanswered = list(self._asked)
         if self._begins:
-            self._held = parts, time.perf_counter_ns()
+            self._held = parts, time.perf_counter_ns(), copy_context()
         elif self._name:
             session = self._session = self._sessions.get(self._name)
             for part, message in parts:
@@ -124,10 +127,12 @@ class PostInspector(ExchangeInspector):
     def _open(self, name: str | None) -> None:
         """Begin the session, now that it is known what it is called."""
         if self._held is not None and self._session is None:
-            parts, at_ns = self._held
+            parts, at_ns, context = self._held
             self._session = self._sessions.open(name)
+            # This runs in the context of the request that opened the connection to the target.
+            tell = partial(self._session.instrumentation.on_client_message, at_ns=at_ns)
             for part, message in parts:
-                self._session.instrumentation.on_client_message(part, message, at_ns=at_ns)
+                context.run(tell, part, message)
 
     def response(self, status: int, headers: Headers) -> None:
         """How the server answers."""
