@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.telemetry.test_recorder import INITIALIZE, INITIALIZED, OK, PARENT, Run, call, last_metrics
+from tests.telemetry.test_recorder import INITIALIZE, INITIALIZED, OK, PARENT, Run, call, last_metrics, records
 from thv.core.current_request import CURRENT_REQUEST
-from thv.telemetry.frames import HistogramPoint, Spans
+from thv.telemetry.frames import HistogramPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def test_what_is_the_callers_fault_is_no_error_of_the_server(tmp_path: Path, cod
     run = Run(tmp_path)
     run.tell(call(), failed(code, "why"))
     frames = run.end()
-    [span] = [span for frame in frames if isinstance(frame, Spans) for span in frame.spans]
+    [span] = records(frames)
     assert (span.error_type, span.status_message, span.attributes.get("error.type")) == (None, None, None)
     assert span.attributes["rpc.response.status_code"] == str(code)
     points = {point.name: point.attributes for point in last_metrics(frames).points}
@@ -144,7 +144,7 @@ def test_what_a_server_asks_of_its_client_is_a_span_of_kind_client(
     run = Run(tmp_path)
     run.tell(call(), ASKS, reply, OK)
     frames = run.end()
-    asked, called = [span for frame in frames if isinstance(frame, Spans) for span in frame.spans]
+    asked, called = records(frames)
     assert (asked.name, asked.kind, asked.error_type) == ("sampling/createMessage", "client", error_type)
     assert (called.name, called.kind) == ("tools/call echo", "server")
     [point] = [one for one in last_metrics(frames).points if one.name == "mcp.client.operation.duration"]
@@ -158,7 +158,7 @@ def test_notifications_are_neither_spans_nor_counted(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.tell('>{"method":"notifications/initialized"}', '<{"method":"notifications/message","params":{}}', call(), OK)
     frames = run.end()
-    [span] = [span for frame in frames if isinstance(frame, Spans) for span in frame.spans]
+    [span] = records(frames)
     assert span.name == "tools/call echo"
     requests = [point for point in last_metrics(frames).points if point.name == "toolhive_mcp_requests"]
     assert [point.attributes["mcp_method"] for point in requests] == ["tools/call"]

@@ -58,7 +58,7 @@ def test_the_page_names_every_attribute_of_the_conventions_and_no_other() -> Non
     on_spans = {name for cells in rows("attribute | value") for name in ticked(cells[0])}
     on_spans |= set(re.findall(r"`(network\.[a-z.]+)`", PAGE))
     told = {name for name in on_metrics | on_spans if re.fullmatch(ATTRIBUTE, name)}
-    assert told == attributes_in("aggregates", "span_records")
+    assert told == attributes_in("aggregates", "agent/span_records")
     # What is only on spans is named by the records alone.
     assert {name for name in on_metrics if re.fullmatch(ATTRIBUTE, name)} <= attributes_in("aggregates")
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from thv.telemetry.frames import (
     AgentSettings,
     Configure,
+    FinishedSpan,
     Flush,
     Frame,
     HistogramPoint,
     Metrics,
+    Peer,
     Signal,
-    SpanRecord,
     Spans,
     SumPoint,
     encode,
@@ -24,9 +25,13 @@ from thv.telemetry.frames import (
     metrics_frame,
     read_frames,
 )
+from thv.telemetry.tracing import Parent, SpanContext
 
-SPAN = SpanRecord(
-    "tools/call echo", b"t" * 16, b"s" * 8, None, "", 1, 2, {"a": "b", "n": 1, "f": 0.5, "t": True}, "tool_error"
+OURS = SpanContext(b"t" * 16, b"s" * 8, None, sampled=True)
+SPAN = FinishedSpan(1, 2, "tools/call", "echo", None, "é", 0.5, OURS, "session")
+FULL = FinishedSpan(
+    *(-1, 1 << 62, "m", None, "v", None, "id", OURS, "session", True, "a=b", b"{", Peer("c=d", "::1", None)),
+    *(Parent(b"t" * 16, b"l" * 8, sampled=False), "client", "tool_error", "-1", "why", b"["),
 )
 HISTOGRAM = HistogramPoint("h", {"mcp.method.name": "ping"}, 2, 0.5, 0.1, 0.4, [0, 2])
 SUM = SumPoint("s", {}, -3)
@@ -34,7 +39,7 @@ FRAMES: list[Frame] = [
     Configure(
         AgentSettings(Signal("http://127.0.0.1:1/v1/traces", headers={"x": "y"}), None, 9464, {"service.name": "é"})
     ),
-    Spans([SPAN, SPAN], 7),
+    Spans([SPAN, FULL], 7, -8),
     Metrics(1, 2, [HISTOGRAM, SUM]),
     Spans([]),
     Flush(),

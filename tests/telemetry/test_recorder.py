@@ -16,6 +16,7 @@ import pytest
 
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
+from thv.telemetry.agent.span_records import SpanRecord, SpanRecords
 from thv.telemetry.agent_client import MAX_QUEUED
 from thv.telemetry.frames import (
     Configure,
@@ -23,7 +24,6 @@ from thv.telemetry.frames import (
     Frame,
     HistogramPoint,
     Metrics,
-    SpanRecord,
     Spans,
     SumPoint,
     read_frames,
@@ -102,12 +102,20 @@ class Run:
         return list(read_frames(io.BytesIO(self._written.read_bytes()))) if self.agents else []
 
     def spans(self) -> list[SpanRecord]:
-        return [span for frame in self.end() if isinstance(frame, Spans) for span in frame.spans]
+        return records(self.end())
 
     def span(self, *lines: str) -> SpanRecord:
         self.tell(*lines)
         (span,) = self.spans()
         return span
+
+
+def records(frames: list[Frame]) -> list[SpanRecord]:
+    """What the agent makes of the spans."""
+    first = frames[0]
+    assert isinstance(first, Configure)
+    make = SpanRecords(first.agent).make
+    return [make(span, frame.offset_ns) for frame in frames if isinstance(frame, Spans) for span in frame.spans]
 
 
 def last_metrics(frames: list[Frame]) -> Metrics:
@@ -183,7 +191,7 @@ def test_a_server_that_goes_is_the_error_of_its_requests_and_of_the_session(tmp_
     run.tell(call())
     run.ledger.server_exited()
     frames = run.end()
-    assert [span.error_type for frame in frames if isinstance(frame, Spans) for span in frame.spans] == ["server_gone"]
+    assert [span.error_type for span in records(frames)] == ["server_gone"]
     session = [point for point in last_metrics(frames).points if point.name == "mcp.server.session.duration"]
     assert [point.attributes["error.type"] for point in session] == ["server_gone"]
     assert run.outcomes == ["error"]
@@ -230,7 +238,7 @@ def test_what_is_not_sampled_is_counted_all_the_same(
     run = Run(tmp_path, ratio=ratio)
     run.tell(call('"name":"echo"' + (f',"_meta":{{"traceparent":"{header}"}}' if header else "")), OK)
     frames = run.end()
-    assert len([span for frame in frames if isinstance(frame, Spans) for span in frame.spans]) == spans
+    assert len(records(frames)) == spans
     counts = [point.count for point in last_metrics(frames).points if isinstance(point, HistogramPoint)]
     assert counts == [1, 1, 1]  # the operation, the session and the request
 
@@ -363,7 +371,7 @@ def test_what_is_told_late_lasts_as_long_as_it_did(tmp_path: Path) -> None:
         run.tell(line, at_ns=at)
     run.tell(call(), OK)
     frames = run.end()
-    first, later = [span for frame in frames if isinstance(frame, Spans) for span in frame.spans]
+    first, later = records(frames)
     assert first.end_ns - first.start_ns == 3 * second
     assert later.start_ns - first.end_ns >= 57 * second
     [session] = [point for point in last_metrics(frames).points if point.name == "mcp.server.session.duration"]
@@ -406,7 +414,23 @@ def test_what_waits_for_an_agent_that_reads_nothing_is_small_whatever_the_client
     assert kept < 20 * len(huge)
 
 
-NUMBERS = ["1" * 30, "1" * 400, "1" * 5_000, "-" + "9" * 5_000, "1e308", "1e400", "-0.0", "0.1", "NaN", "1e-400"]
+NUMBERS = [
+    str((1 << 63) - 1),
+    str(1 << 63),
+    str(-(1 << 63)),
+    str(-(1 << 63) - 1),
+    str(1 << 64),
+    "1" * 30,
+    "1" * 400,
+    "1" * 5_000,
+    "-" + "9" * 5_000,
+    "1e308",
+    "1e400",
+    "-0.0",
+    "0.1",
+    "NaN",
+    "1e-400",
+]
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=[number[:8] for number in NUMBERS])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import Struct, msgpack
 
+from thv.telemetry.tracing import Parent, SpanContext  # noqa: TC001 - msgspec looks them up
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
@@ -45,8 +47,10 @@ class AgentSettings(Struct, array_like=True, frozen=True):
 
     A signal that is None is off. `export_interval_s` is the time between two exports of metrics, in seconds.
     `linger_s` is how long Prometheus can still scrape the metrics after the end of the session.
-    `temporality` is a value of `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`. The last members are those of
-    `OTEL_BSP_*`, `OTEL_SPAN_ATTRIBUTE_*` and `OTEL_SPAN_LINK_COUNT_LIMIT`; a limit that is None does not limit.
+    `temporality` is a value of `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`. Then come those of `OTEL_BSP_*`,
+    `OTEL_SPAN_ATTRIBUTE_*` and `OTEL_SPAN_LINK_COUNT_LIMIT`; a limit that is None does not limit. The last members say
+    what stands on every span: the server's name, how clients reach it (`stdio`, `streamable-http` or `sse`), variables,
+    and whether our older attribute names do, too.
     """
 
     traces: Signal | None = None
@@ -65,6 +69,10 @@ class AgentSettings(Struct, array_like=True, frozen=True):
     attribute_count_limit: int | None = None
     attribute_length_limit: int | None = None
     link_count_limit: int | None = None
+    server: str = ""
+    transport: str = "stdio"
+    span_environment: dict[str, str] = {}
+    legacy_attributes: bool = True
 
 
 class Configure(Struct, array_like=True, frozen=True, tag="configure"):
@@ -73,42 +81,53 @@ class Configure(Struct, array_like=True, frozen=True, tag="configure"):
     agent: AgentSettings
 
 
-class SpanLink(Struct, array_like=True, frozen=True, gc=False):
-    """Another trace that a span belongs to."""
+class Peer(Struct, array_like=True, frozen=True, gc=False):
+    """The HTTP request that brought a message: its `tracestate`, and the address it came from."""
 
-    trace_id: bytes
-    span_id: bytes
-    trace_state: str = ""
+    tracestate: str | None
+    address: str
+    port: int | None
 
 
-class SpanRecord(Struct, array_like=True, frozen=True):
-    """One finished span. Times are nanoseconds since the epoch.
+class FinishedSpan(Struct, array_like=True, frozen=True, gc=False):
+    """A request that has ended and becomes a span: what the relay knows of it, as it knows it.
 
-    `error_type` set means status ERROR, with `status_message`, and is the attribute `error.type`, too. `trace_state` is
-    the header's text, "" for none. `parent_span_id` is None for a root; `parent_is_remote` says that another process
-    made it.
+    Times are those of `time.perf_counter_ns`. `arguments` and `result` are the first bytes of raw JSON, not redacted
+    yet. `session_id` is our own, `http_session` whether it is its transport's, too. With `error_type`, the status is
+    ERROR, with `message`.
     """
 
-    name: str
-    trace_id: bytes
-    span_id: bytes
-    parent_span_id: bytes | None
-    trace_state: str
-    start_ns: int
-    end_ns: int
-    attributes: dict[str, Any]
-    error_type: str | None = None
-    parent_is_remote: bool = True
-    status_message: str | None = None
-    links: list[SpanLink] = []
+    began: int
+    ended: int
+    method: str
+    target: str | None
+    version: str | None
+    client: str | None
+    id: int | float | str | None
+    span: SpanContext
+    session_id: str
+    http_session: bool = False
+    tracestate: str | None = None
+    arguments: bytes | None = None
+    peer: Peer | None = None
+    link: Parent | None = None
     kind: Literal["server", "client"] = "server"
+    error_type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    result: bytes | None = None
 
 
 class Spans(Struct, array_like=True, frozen=True, tag="spans"):
-    """Finished spans. `dropped` is how many had no room before they got here, since the session began."""
+    """Finished spans.
 
-    spans: list[SpanRecord]
+    `dropped` is how many had no room before they got here, since the session began; `offset_ns` turns their times into
+    nanoseconds since the epoch.
+    """
+
+    spans: list[FinishedSpan]
     dropped: int = 0
+    offset_ns: int = 0
 
 
 class HistogramPoint(Struct, array_like=True, frozen=True, gc=False, tag="histogram"):

@@ -1,8 +1,8 @@
 """The user's telemetry inside the relay: every request becomes a few integers, and a span if it is sampled.
 
 What the relay's threads do here takes 2 to 4 µs a request: a decision, a time, a few additions, one item in a queue.
-Everything else happens on the agent client's thread and in the agent's process. Metrics lose nothing; spans may be
-dropped, and are counted then.
+The agent client's thread hands that on; everything else happens in the agent's process. Metrics lose nothing; spans may
+be dropped, and are counted then.
 
 What the semantic conventions for MCP (status: development) leave open is decided like this:
 
@@ -30,7 +30,8 @@ from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, SHORT, Aggregates, cut, target_kind
-from thv.telemetry.span_records import FinishedRequest, OpenSpan, Peer, SampledRequest, SpanRecords
+from thv.telemetry.frames import FinishedSpan, Peer
+from thv.telemetry.open_spans import OpenSpan, SampledRequest
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanContext, parse_traceparent
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from thv.core.current_request import RequestHead
     from thv.core.interfaces import EndReason, Outcome
     from thv.core.message import ErrorObject, Message
-    from thv.telemetry.frames import SpanRecord
     from thv.telemetry.telemetry_settings import TelemetrySettings
 
 CALLER_FAULTS: Final = frozenset({PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, RESOURCE_NOT_FOUND})
@@ -59,6 +59,9 @@ MAX_SERVER_REQUESTS: Final = 1024
 
 MESSAGE_BYTES: Final = 1024
 """UTF-8 bytes of an error's message that are kept."""
+
+_WIDEST: Final = 1 << 63
+"""No integer of the protocol reaches it (MessagePack)."""
 
 _END_ERRORS: Final[dict[EndReason, str]] = {
     "cancelled": "cancelled",
@@ -95,8 +98,18 @@ class Telemetry:
             if settings.tracing
             else None
         )
-        self._records = SpanRecords(settings, transport)
-        self._client = AgentClient(settings.agent, self._aggregates, self._make_span, launch, warn)
+        on_every_span = {
+            "server": settings.server,
+            "transport": transport,
+            # What is no UTF-8 in the environment would be refused by every encoder after this.
+            "span_environment": {
+                name: value.encode("utf-8", "replace").decode() for name, value in settings.span_environment.items()
+            },
+            "legacy_attributes": settings.legacy_attributes,
+        }
+        self._client = AgentClient(
+            {**settings.agent, **on_every_span}, self._aggregates, launch, warn, captures=settings.capture_arguments
+        )
 
     def start(self) -> None:
         """Begin. The agent is started by the first request, or at once if Prometheus is to find it."""
@@ -119,11 +132,6 @@ class Telemetry:
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Export what is left, in so many seconds at most."""
         self._client.close(timeout_s)
-
-    def _make_span(self, finished: object, offset: int) -> SpanRecord:
-        if not isinstance(finished, FinishedRequest):
-            raise TypeError("no finished request")
-        return self._records.make(finished, offset)
 
 
 class SessionRecorder:
@@ -257,16 +265,29 @@ class SessionRecorder:
         failure: tuple[str | None, str | None, str | None],
         result: bytes | None,
     ) -> None:
-        if isinstance(request.id, str) and len(request.id) > SHORT:
-            request.id = cut(request.id)  # thousands may wait in the queue
+        id_ = request.id
+        if isinstance(id_, str):
+            if len(id_) > SHORT:
+                id_ = cut(id_)  # thousands may wait in the queue
+        elif isinstance(id_, int) and not -_WIDEST <= id_ < _WIDEST:
+            id_ = cut(str(id_))
         self._agent.queue(
-            FinishedRequest(
-                request,
+            FinishedSpan(
+                request.began,
                 now,
+                request.method,
+                request.target,
                 request.version or self._version,
                 request.client or self._client,
+                id_,
+                request.span,
                 self._session_id,
                 self._http_session,
+                request.tracestate,
+                request.arguments,
+                request.peer,
+                request.link,
+                request.kind,
                 *failure,
                 result,
             )

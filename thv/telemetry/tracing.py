@@ -34,7 +34,7 @@ _FOREVER: Final = 1 << 62
 """More traces than there will be."""
 
 
-class Parent(Struct, frozen=True, gc=False):
+class Parent(Struct, array_like=True, frozen=True, gc=False):
     """The contents of a valid `traceparent`."""
 
     trace_id: bytes
@@ -42,7 +42,7 @@ class Parent(Struct, frozen=True, gc=False):
     sampled: bool
 
 
-class SpanContext(Struct, frozen=True, gc=False):
+class SpanContext(Struct, array_like=True, frozen=True, gc=False):
     """Our own span: its ids, its parent's, and whether it is recorded."""
 
     trace_id: bytes

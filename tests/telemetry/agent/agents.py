@@ -14,19 +14,21 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from tests.sink import PATIENCE
 from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.agent.span_builder import SpanBuilder
+from thv.telemetry.agent.span_records import SpanRecord
 from thv.telemetry.agent_process import agent_environment
 from thv.telemetry.frames import (
     AgentSettings,
     Configure,
+    FinishedSpan,
     HistogramPoint,
     Metrics,
     Signal,
-    SpanRecord,
     Spans,
     SumPoint,
     encode,
 )
 from thv.telemetry.instruments import DURATION_BOUNDS
+from thv.telemetry.tracing import SpanContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +44,24 @@ SECOND = 1_000_000_000
 LABELS = {"server": "demo", "tool": "add", "status": "success"}
 
 
+def finished(number: int = 1, *, parent: bytes | None = None, **changes: Any) -> FinishedSpan:
+    """A tool call that ended, as the relay tells it."""
+    fields: dict[str, Any] = {
+        "began": START_NS,
+        "ended": START_NS + SECOND,
+        "method": "tools/call",
+        "target": "add",
+        "version": None,
+        "client": None,
+        "id": None,
+        "span": SpanContext(number.to_bytes(16, "big"), number.to_bytes(8, "big"), parent, sampled=True),
+        "session_id": "mine",
+    }
+    return FinishedSpan(**(fields | changes))
+
+
 def span(number: int = 1, **changes: Any) -> SpanRecord:
-    """A span of a tool call."""
+    """The record of a tool call's span."""
     fields: dict[str, Any] = {
         "name": "tools/call add",
         "trace_id": number.to_bytes(16, "big"),
@@ -59,7 +77,7 @@ def span(number: int = 1, **changes: Any) -> SpanRecord:
 
 def spans(count: int) -> Spans:
     """Spans with the ids 1 to `count`."""
-    return Spans([span(number) for number in range(1, count + 1)])
+    return Spans([finished(number) for number in range(1, count + 1)])
 
 
 RESOURCE = Resource({"service.name": "thv-demo", "service.instance.id": "one"})

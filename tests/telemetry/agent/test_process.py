@@ -16,15 +16,7 @@ from msgspec.structs import replace
 
 from tests.collector import Answer, Backend, Ports, collector, free_port
 from tests.sink import PATIENCE, Sink
-from tests.telemetry.agent.agents import (
-    AgentProcess,
-    calls,
-    durations,
-    snapshot,
-    span,
-    spans,
-    to,
-)
+from tests.telemetry.agent.agents import AgentProcess, calls, durations, finished, snapshot, spans, to
 from thv import __version__
 from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 
@@ -34,7 +26,7 @@ and is 32 where this one alone shares its files."""
 
 
 def numbered(first: int, count: int) -> Spans:
-    return Spans([span(number) for number in range(first, first + count)])
+    return Spans([finished(number) for number in range(first, first + count)])
 
 
 needs_rotel = pytest.mark.skipif(
@@ -54,7 +46,7 @@ def test_a_real_collector_takes_spans_and_metrics(protocol: str, compression: st
             settings = to(f"http://127.0.0.1:{ports.http}", compression=compression)
         with AgentProcess(settings) as agent:
             agent.send(
-                Spans([span(1), span(2, error_type="-32601", parent_span_id=b"parent!!", trace_state="a=1")]),
+                Spans([finished(1), finished(2, error_type="-32601", parent=b"parent!!", tracestate="a=1")]),
                 snapshot(calls(7), durations(0.015, 400.0)),
             )
             ended = agent.end()
@@ -62,7 +54,16 @@ def test_a_real_collector_takes_spans_and_metrics(protocol: str, compression: st
         backend.wait_for(lambda: len(backend.spans()) == 2 and bool(backend.points("toolhive_mcp_tool_calls")))
         first, second = sorted(backend.spans(), key=lambda one: one["spanId"])
         assert first["kind"] == "SPAN_KIND_SERVER"
-        assert first["attributes"] == {"mcp.method.name": "tools/call", "gen_ai.tool.name": "add"}
+        assert first["attributes"] == {
+            "mcp.method.name": "tools/call",
+            "gen_ai.tool.name": "add",
+            "gen_ai.operation.name": "execute_tool",
+            "rpc.system.name": "jsonrpc",
+            "network.transport": "pipe",
+            "toolhive.session.id": "mine",
+            "toolhive.server.name": "",
+            "mcp.server.name": "",
+        }
         assert second["status"]["code"] == "STATUS_CODE_ERROR"
         assert second["traceState"] == "a=1"
         [counter] = backend.points("toolhive_mcp_tool_calls")
@@ -181,7 +182,7 @@ def test_a_remark_on_what_was_taken_is_told() -> None:
 
 def test_spans_the_recorder_dropped_are_counted_too() -> None:
     with Backend() as backend, AgentProcess(to(backend.url)) as agent:
-        agent.send(Spans([span()], dropped=41))
+        agent.send(Spans([finished()], dropped=41))
         [line] = agent.end().lines
     assert line == "thv: telemetry: 41 spans were lost"
 

@@ -11,7 +11,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, readable, span
 from thv.core.redaction import redact_structure
-from thv.telemetry.frames import AgentSettings, SpanLink
+from thv.telemetry.agent.span_records import SpanLink
+from thv.telemetry.frames import AgentSettings
 
 
 def encoded(settings: AgentSettings | None = None, **changes: Any) -> Span:

@@ -21,6 +21,7 @@ from thv.telemetry.agent.batch_delivery import MetricDelivery, SpanDelivery
 from thv.telemetry.agent.export_errors import LATE
 from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.agent.span_builder import SpanBuilder
+from thv.telemetry.agent.span_records import SpanRecords
 from thv.telemetry.frames import Flush, Metrics, Spans
 from thv.telemetry.instruments import SCHEMA_URL, SCOPE
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from thv.telemetry.agent.batch_delivery import Attempts
     from thv.telemetry.agent.diagnostics import Diagnostics
     from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
-    from thv.telemetry.frames import AgentSettings, Frame, Signal, SpanRecord
+    from thv.telemetry.frames import AgentSettings, Frame, Signal
 
 SHUTDOWN_TIMEOUT_S = 0.65
 """How long the last exports may take. The relay waits 0.9 s for the agent, which may have to start and to report."""
@@ -70,7 +71,7 @@ class Agent:
         match frame:
             case Spans():
                 if self._spans is not None:
-                    self._spans.add(frame.spans, frame.dropped)
+                    self._spans.add(frame)
             case Metrics():
                 self._builder.put(frame)
             case Flush():
@@ -133,6 +134,7 @@ class _Pipeline(ABC):
 class _SpanPipeline(_Pipeline):
     def __init__(self, settings: AgentSettings, builder: SpanBuilder, diagnostics: Diagnostics, ending: Event) -> None:
         attempts = _attempts(settings.traces, "traces")
+        self._records = SpanRecords(settings)
         self._builder = builder
         self._delivery = SpanDelivery(attempts, diagnostics, ending)
         self._processor = BatchSpanProcessor(
@@ -145,12 +147,12 @@ class _SpanPipeline(_Pipeline):
         self._dropped = 0
         super().__init__(attempts.endpoint, self._processor.force_flush, self._processor.shutdown)
 
-    def add(self, spans: list[SpanRecord], dropped: int) -> None:
-        """Queue spans; `dropped` is how many the relay had no room for so far."""
-        self._dropped = dropped
-        self._taken += len(spans)
-        for record in spans:
-            self._processor.on_end(self._builder.build(record))
+    def add(self, frame: Spans) -> None:
+        """Queue spans."""
+        self._dropped = frame.dropped
+        self._taken += len(frame.spans)
+        for finished in frame.spans:
+            self._processor.on_end(self._builder.build(self._records.make(finished, frame.offset_ns)))
 
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """See `_Pipeline`. What was neither delivered nor is in doubt was lost, wherever that happened."""

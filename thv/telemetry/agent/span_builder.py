@@ -1,4 +1,4 @@
-"""Frames of spans into the SDK's `ReadableSpan`s, with the SDK's limits applied. Pure."""
+"""Span records into the SDK's `ReadableSpan`s, with the SDK's limits applied. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.util.types import Attributes
 
-    from thv.telemetry.frames import AgentSettings, SpanLink, SpanRecord
+    from thv.telemetry.agent.span_records import SpanLink, SpanRecord
+    from thv.telemetry.frames import AgentSettings
 
 _KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)  # what is not sampled never gets here
