@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thv.core.redaction import READ
 from thv.telemetry.frames import (
+    CAPTURED_BYTES,
     AgentSettings,
     Configure,
     FinishedSpan,
@@ -48,6 +50,10 @@ FRAMES: list[Frame] = [
 
 def test_what_is_written_is_read() -> None:
     assert list(read_frames(io.BytesIO(b"".join(map(encode, FRAMES))))) == FRAMES
+
+
+def test_as_much_is_told_as_is_read() -> None:
+    assert CAPTURED_BYTES == READ
 
 
 @given(st.integers(0, 400))

@@ -23,6 +23,9 @@ LENGTH_BYTES = 4
 MAX_FRAME = 64 << 20
 """Bytes of a body beyond which the stream cannot be ours: the largest real ones, full snapshots, stay under 4 MiB."""
 
+CAPTURED_BYTES = 16 << 10
+"""Bytes of arguments, and of a result, that the agent is told at most: as much as `thv.core.redaction` reads."""
+
 
 class Signal(Struct, array_like=True, frozen=True):
     """Where one signal, traces or metrics, goes.

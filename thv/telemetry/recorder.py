@@ -26,11 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from thv.core.current_request import CURRENT_REQUEST
 from thv.core.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, RESOURCE_NOT_FOUND
-from thv.core.redaction import READ
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S, AgentClient
 from thv.telemetry.agent_process import start_agent
 from thv.telemetry.aggregates import LABEL_BYTES, RESOURCE, SHORT, Aggregates, cut, target_kind
-from thv.telemetry.frames import FinishedSpan, Peer
+from thv.telemetry.frames import CAPTURED_BYTES, FinishedSpan, Peer
 from thv.telemetry.open_spans import OpenSpan, SampledRequest
 from thv.telemetry.tracing import LONGEST_TRACESTATE, Parent, Sampler, SpanContext, parse_traceparent
 
@@ -383,4 +382,4 @@ def _code(code: float | None) -> str | None:
 
 def _start_of(raw: Any) -> bytes | None:
     """As much of raw JSON as is ever shown, copied: the original holds its whole line."""
-    return bytes(memoryview(raw)[:READ]) if raw else None
+    return bytes(memoryview(raw)[:CAPTURED_BYTES]) if raw else None

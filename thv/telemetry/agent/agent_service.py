@@ -22,6 +22,7 @@ from thv.telemetry.agent.export_errors import LATE
 from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.agent.span_builder import SpanBuilder
 from thv.telemetry.agent.span_records import SpanRecords
+from thv.telemetry.agent.waiting_spans import WaitingSpan, WaitingSpans
 from thv.telemetry.frames import Flush, Metrics, Spans
 from thv.telemetry.instruments import SCHEMA_URL, SCOPE
 
@@ -134,11 +135,10 @@ class _Pipeline(ABC):
 class _SpanPipeline(_Pipeline):
     def __init__(self, settings: AgentSettings, builder: SpanBuilder, diagnostics: Diagnostics, ending: Event) -> None:
         attempts = _attempts(settings.traces, "traces")
-        self._records = SpanRecords(settings)
-        self._builder = builder
         self._delivery = SpanDelivery(attempts, diagnostics, ending)
+        self._waiting = WaitingSpans(SpanRecords(settings), builder, self._delivery)
         self._processor = BatchSpanProcessor(
-            self._delivery,
+            self._waiting,
             max_queue_size=settings.queue_size,
             schedule_delay_millis=settings.schedule_delay_s * 1000,
             max_export_batch_size=settings.batch_size,
@@ -152,7 +152,7 @@ class _SpanPipeline(_Pipeline):
         self._dropped = frame.dropped
         self._taken += len(frame.spans)
         for finished in frame.spans:
-            self._processor.on_end(self._builder.build(self._records.make(finished, frame.offset_ns)))
+            self._processor.on_end(self._waiting.waiting(WaitingSpan(finished, frame.offset_ns)))
 
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """See `_Pipeline`. What was neither delivered nor is in doubt was lost, wherever that happened."""

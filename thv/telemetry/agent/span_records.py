@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct
 
-from thv.core.redaction import redact_structure
 from thv.core.revisions import STATELESS
 from thv.telemetry.aggregates import EXECUTE_TOOL, RESOURCE, TOOL, cut, network_attributes, target_kind
 from thv.telemetry.telemetry_settings import OWN, SPAN_ENVIRONMENT
@@ -89,7 +88,7 @@ class SpanRecords:
             if value is not None:
                 attributes[key] = value
         if finished.result is not None:
-            attributes["gen_ai.tool.call.result"] = redact_structure(finished.result)
+            attributes["gen_ai.tool.call.result"] = _redacted(finished.result)
         return SpanRecord(
             name,
             span.trace_id,
@@ -119,12 +118,18 @@ def _describe(finished: FinishedSpan, attributes: dict[str, Any]) -> str:
     if kind == TOOL:
         attributes["gen_ai.operation.name"] = EXECUTE_TOOL
     if finished.arguments is not None:
-        attributes["gen_ai.tool.call.arguments"] = redact_structure(finished.arguments)
+        attributes["gen_ai.tool.call.arguments"] = _redacted(finished.arguments)
     if finished.peer is not None:
         attributes["client.address"] = finished.peer.address
         if finished.peer.port is not None:
             attributes["client.port"] = finished.peer.port
     return name
+
+
+def _redacted(raw: bytes) -> Any:
+    from thv.core.redaction import redact_structure  # seldom needed, and half a MiB
+
+    return redact_structure(raw)
 
 
 def _link(link: Parent, peer: Peer | None) -> SpanLink:
