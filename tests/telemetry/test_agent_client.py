@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,6 +58,25 @@ def test_an_agent_that_does_not_end_is_ended_and_that_is_said() -> None:
     courier.close(0.2)
     assert agents[0].poll() is not None
     assert said == ["telemetry: not everything was exported before the session ended; what was left may be lost"]
+
+
+def test_an_agent_that_did_not_start_in_time_is_reported_too() -> None:
+    said: list[str] = []
+    may_start = Event()
+
+    def launch() -> subprocess.Popen[bytes]:
+        may_start.wait(PATIENCE)
+        raise OSError
+
+    metrics = Aggregates("demo", "stdio")
+    client = AgentClient({"traces": None, "metrics": None}, metrics, launch, said.append)
+    client.start()
+    metrics.session_opened()
+    client.notify()
+    client.close(0)
+    assert said == ["telemetry: not everything was exported before the session ended; what was left may be lost"]
+    may_start.set()
+    client._thread.join(PATIENCE)
 
 
 class TakenDown:

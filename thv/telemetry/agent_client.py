@@ -131,12 +131,14 @@ class AgentClient:
         if self._thread.is_alive():
             self._thread.join(max(0.0, deadline - time.monotonic()))
         agent = self._agent
-        if agent is not None and self._thread.is_alive():
+        if not self._thread.is_alive() or (agent is None and not self._anything_new()):
+            return
+        if agent is not None:
             agent.kill()
             agent.wait()
-            with suppress(OSError):
-                self._warn("telemetry: not everything was exported before the session ended; what was left may be lost")
-            self._thread.join(JOIN_TIMEOUT_S)
+        with suppress(OSError):
+            self._warn("telemetry: not everything was exported before the session ended; what was left may be lost")
+        self._thread.join(JOIN_TIMEOUT_S if agent is not None else 0)
 
     def _run(self) -> None:
         try:
