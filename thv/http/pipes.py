@@ -191,7 +191,7 @@ class LineSource:
 
 
 class LineSink:
-    """The writing end of a pipe.
+    """The writing end of a pipe. Lines are written whole, in the order of the calls.
 
     Args:
         fd: our end, non-blocking where the system has that; its owner closes it.
@@ -200,37 +200,8 @@ class LineSink:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._loop = asyncio.get_running_loop()
-        self._lock = asyncio.Lock()
-        self._queued = 0
-        self._blocked: asyncio.Future[None] | None = None
+        self._waiting: list[tuple[memoryview, asyncio.Future[None]]] = []
         self._closed = False
-
-    async def write(self, line: bytes) -> None:
-        """Write one whole line; lines of several callers do not mix.
-
-        Raises:
-            OSError: the reading end is closed.
-        """
-        if sys.platform != "win32" and not self._queued:
-            # Nobody writes or is about to: most lines go at once, and what is left of one keeps its place below.
-            self._refuse_when_closed()
-            rest = memoryview(line)[self._write(line) :]
-            if not rest:
-                return
-        else:
-            rest = memoryview(line)
-        self._queued += 1
-        try:
-            async with self._lock:
-                self._refuse_when_closed()
-                await self._write_rest(rest)
-        finally:
-            self._queued -= 1
-
-    def close(self) -> None:
-        """Write no more; writers that wait fail."""
-        self._closed = True
-        self._go_on()
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
@@ -238,36 +209,77 @@ class LineSink:
 
     if sys.platform != "win32":
 
+        def write(self, line: bytes) -> asyncio.Future[None] | None:
+            """Write one line.
+
+            Returns:
+                None if the pipe took it at once, as it does with most lines; else what is done once it is written.
+
+            Raises:
+                OSError: the reading end is closed; what was returned raises the same.
+            """
+            self._refuse_when_closed()
+            written = 0
+            if not self._waiting:
+                written = self._write(line)
+                if written == len(line):
+                    return None
+                self._loop.add_writer(self._fd, self._go_on)
+            done = self._loop.create_future()
+            self._waiting.append((memoryview(line)[written:], done))
+            return done
+
+        def close(self) -> None:
+            """Write no more; lines that wait fail."""
+            self._closed = True
+            self._fail(BrokenPipeError("the server ended"))
+
         def _write(self, data: bytes | memoryview) -> int:
             try:
                 return os.write(self._fd, data)
             except BlockingIOError:
                 return 0
 
-        async def _write_rest(self, rest: memoryview) -> None:
-            while True:
-                rest = rest[self._write(rest) :]
-                if not rest:
-                    return
-                self._blocked = self._loop.create_future()
-                self._loop.add_writer(self._fd, self._go_on)
-                await self._blocked
-                self._refuse_when_closed()
-
         def _go_on(self) -> None:
-            blocked, self._blocked = self._blocked, None
-            if blocked is not None:
+            """The pipe takes more."""
+            while self._waiting:
+                rest, done = self._waiting[0]
+                try:
+                    rest = rest[self._write(rest) :]
+                except OSError as error:
+                    self._fail(error)
+                    return
+                if rest:
+                    self._waiting[0] = (rest, done)
+                    return
+                del self._waiting[0]
+                if not done.done():
+                    done.set_result(None)
+            self._loop.remove_writer(self._fd)
+
+        def _fail(self, error: OSError) -> None:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
                 self._loop.remove_writer(self._fd)
-                if not blocked.done():
-                    blocked.set_result(None)
+            for _, done in waiting:
+                if not done.done():
+                    done.set_exception(error)
 
     else:
 
-        async def _write_rest(self, rest: memoryview) -> None:
+        def write(self, line: bytes) -> asyncio.Future[None] | None:
+            """Write one line; see above."""
+            self._refuse_when_closed()
             if not hasattr(self, "_pool"):
                 self._pool = ThreadPoolExecutor(1)  # of its own: a write may wait for long
-            while rest:
-                rest = rest[await self._loop.run_in_executor(self._pool, os.write, self._fd, rest) :]
+            return self._loop.run_in_executor(self._pool, self._write, line)
 
-        def _go_on(self) -> None:
-            """A thread that waits in a write wakes when the pipe is closed."""
+        def close(self) -> None:
+            """Write no more; lines that wait fail. A thread that waits in a write wakes when the pipe is closed."""
+            self._closed = True
+
+        def _write(self, line: bytes) -> None:
+            rest = memoryview(line)
+            while rest:
+                self._refuse_when_closed()
+                rest = rest[os.write(self._fd, rest) :]

@@ -18,7 +18,7 @@ from thv.process.server_process import ServerProcess
 from thv.process.shutdown import POLL, ShutdownLadder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from thv.servers.launch_spec import LaunchSpec
 
@@ -101,7 +101,13 @@ class ProcessBackend:
         Raises:
             OSError: the server reads no more.
         """
-        await self._sink.write(line)
+        rest = self._sink.write(line)
+        if rest is not None:
+            await rest
+
+    def begin_send(self, line: bytes) -> Awaitable[None] | None:
+        """The same, without waiting; returns what is left to wait for, or None if the pipe took it at once."""
+        return self._sink.write(line)
 
     async def receive(self) -> bytes:
         """The server's next line with its newline; empty once it has ended, or exited without closing its stdout.

@@ -113,7 +113,9 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
             nobody = Nobody()
             server.join(nobody, nobody)
             for _ in range(3):
-                await server.send(nobody, line, message)
+                rest = server.send(nobody, line, message)
+                assert rest is not None  # what is sent is recorded by a coroutine
+                await rest
         for server in servers:
             await server.close()
 

@@ -16,7 +16,7 @@ from thv.core.jsonrpc import INTERNAL_ERROR, error_reply
 from thv.errors import ThvError
 from thv.http.app.event_store import EventStream
 from thv.http.app.pending_post import JsonDeadlines, PendingPost
-from thv.http.app.request_validation import McpHeaders, RefusalError, read_body, read_messages
+from thv.http.app.request_validation import McpHeaders, RefusalError, read_body, read_messages, take_whole_body
 from thv.http.app.response_writer import ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
 from thv.http.app.stateless_call import STATUS_OF, StatelessCall, status_of
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from thv.core.message import Message
     from thv.http.app.health import HealthCheck
     from thv.http.app.http_session import HttpSession
-    from thv.http.app.session_manager import SessionManager
+    from thv.http.app.session_manager import SessionManager, StatelessServer
     from thv.http.bearer_auth import BearerAuth
     from thv.http.host_policy import HostPolicy
+    from thv.http.server.handler_runner import Work
     from thv.http.server.request import HttpRequest
 
     Header = tuple[bytes, bytes]
@@ -78,30 +79,41 @@ class StreamableHttpApp:
         self.passed = 0
         self.drain_state: Literal["", "draining", "drained"] = ""
 
-    async def __call__(self, request: HttpRequest) -> None:
-        """Answer one request."""
+    def __call__(self, request: HttpRequest) -> Work | None:
+        """Answer one request, or begin to: nearly every call goes on to its server at once, and needs no task."""
         self.passed += 1
         answer = ResponseWriter(request)
         try:
-            await self._answer(request, answer)
-        except RefusalError as refused:
+            work = self._answer(request, answer)
+        except Exception as error:  # noqa: BLE001  one request must not take the others with it
+            self._answer_error(answer, error)
+            return None
+        return None if work is None else self._finish(answer, work)
+
+    async def _finish(self, answer: ResponseWriter, work: Work) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  as above
+            self._answer_error(answer, error)
+
+    def _answer_error(self, answer: ResponseWriter, error: Exception) -> None:
+        request = answer.request
+        if isinstance(error, RefusalError):
             if not request.is_whole:
                 request.keep_alive = False  # the rest of the body is of no use
-            answer.json(refused.status, refused.body, *refused.headers)
-        except TooManySessionsError:
+            answer.json(error.status, error.body, *error.headers)
+        elif isinstance(error, TooManySessionsError):
             body = error_reply(INTERNAL_ERROR, "as many sessions are open as --max-sessions allows")
             answer.json(503, body, (b"retry-after", b"5"))
-        except ThvError as error:
+        elif isinstance(error, ThvError):
             self._health.failed(str(error))
             answer.json(502, error_reply(INTERNAL_ERROR, f"the server cannot be started: {error}"))
-        except ConnectionError:
-            pass  # the client left
-        except Exception as error:  # noqa: BLE001  one request must not take the others with it
+        elif not isinstance(error, ConnectionError):  # then the client left
             self._warn(f"internal error while answering {request.method} {request.path.decode('latin-1')}: {error!r}")
             request.keep_alive = False
             answer.json(500, error_reply(INTERNAL_ERROR, "internal error of thv; see its stderr"))
 
-    async def _answer(self, request: HttpRequest, answer: ResponseWriter) -> None:
+    def _answer(self, request: HttpRequest, answer: ResponseWriter) -> Work | None:
         headers = request.headers
         origin = headers.get(b"origin")
         refusal = self._policy.decide(headers.get(b"host"), origin)
@@ -118,9 +130,10 @@ class StreamableHttpApp:
             answer.headers = []
             answer.empty(204, *preflight_headers(headers))
         else:
-            await self._call(request, answer)
+            return self._call(request, answer)
+        return None
 
-    async def _call(self, request: HttpRequest, answer: ResponseWriter) -> None:
+    def _call(self, request: HttpRequest, answer: ResponseWriter) -> Work | None:
         """Answer a request to the MCP endpoint itself."""
         headers, method = request.headers, request.method
         if self._auth is not None and not self._auth.allows(headers.get(b"authorization")):
@@ -129,13 +142,13 @@ class StreamableHttpApp:
             # 404 makes a client begin a session anew (MCP, "Session Management"), with the next pod.
             raise RefusalError(404 if SESSION_ID in headers else 503, "thv is about to stop; begin anew")
         if method == "POST":
-            await self._post(McpHeaders(headers), answer)
-        elif method == "GET":
-            await self._get(McpHeaders(headers), answer)
-        elif method == "DELETE":
+            return self._post(McpHeaders(headers), answer)
+        if method == "GET":
+            return self._get(McpHeaders(headers), answer)
+        if method == "DELETE":
             self._delete(McpHeaders(headers), answer)
-        else:
-            raise RefusalError(405, "the MCP endpoint takes POST, GET and DELETE", headers=(ALLOW,))
+            return None
+        raise RefusalError(405, "the MCP endpoint takes POST, GET and DELETE", headers=(ALLOW,))
 
     def _answer_health(self, answer: ResponseWriter) -> None:
         if self.drain_state:
@@ -146,22 +159,32 @@ class StreamableHttpApp:
             reason = encode(self._health.problem)
             answer.json(503, b'{"status":"not ready","reason":%b}' % reason)
 
-    async def _post(self, headers: McpHeaders, answer: ResponseWriter) -> None:
+    def _post(self, headers: McpHeaders, answer: ResponseWriter) -> Work | None:
         headers.validate_post()
-        posted, is_batch = read_messages(await read_body(answer.request), headers.version)
+        if answer.request.is_whole:
+            return self._accept(headers, take_whole_body(answer.request), answer)
+        return self._read_and_accept(headers, answer)
+
+    async def _read_and_accept(self, headers: McpHeaders, answer: ResponseWriter) -> None:
+        work = self._accept(headers, await read_body(answer.request), answer)
+        if work is not None:
+            await work
+
+    def _accept(self, headers: McpHeaders, body: bytes, answer: ResponseWriter) -> Work | None:
+        """Hand on the messages in the body of a POST."""
+        posted, is_batch = read_messages(body, headers.version)
         first = posted[0][1]
         if headers.is_stateless or (first.meta is not None and first.meta.protocol_version is not None):
             if is_batch:
                 raise RefusalError(400, "this revision has no batches: send one message a POST")
-            await self._post_stateless(headers, posted[0], answer)
-        elif headers.session is not None:
+            return self._post_stateless(headers, posted[0], answer)
+        if headers.session is not None:
             session = self._session(headers)
             answered = partial(self._answer_post, answer, None, _nothing)
-            await self._submit(headers, session, posted, answer, answered, is_batch=is_batch)
-        elif first.method == "initialize" and first.is_request and not is_batch:
-            await self._initialize(headers, posted, answer)
-        else:
-            raise RefusalError(400, "no Mcp-Session-Id header: begin a session with a POST of initialize alone")
+            return self._submit(headers, session, posted, answer, answered, is_batch=is_batch)
+        if first.method == "initialize" and first.is_request and not is_batch:
+            return self._initialize(headers, posted, answer)
+        raise RefusalError(400, "no Mcp-Session-Id header: begin a session with a POST of initialize alone")
 
     async def _initialize(self, headers: McpHeaders, posted: Posted, answer: ResponseWriter) -> None:
         """Begin a session. It exists once the server agrees; then the answer names it."""
@@ -178,9 +201,11 @@ class StreamableHttpApp:
             elif pending.left:
                 session.end("the client left before it knew the session", ended_by="client")
 
-        await self._submit(headers, session, posted, answer, answered, is_batch=False)
+        work = self._submit(headers, session, posted, answer, answered, is_batch=False)
+        if work is not None:
+            await work
 
-    async def _submit(
+    def _submit(
         self,
         headers: McpHeaders,
         session: HttpSession,
@@ -189,45 +214,74 @@ class StreamableHttpApp:
         answered: Answered,
         *,
         is_batch: bool,
-    ) -> None:
-        requests = sum(message.is_request for _, message in posted)
+    ) -> Work | None:
         pending = None
-        if requests:
+        if requests := sum([message.is_request for _, message in posted]):
             pending = self._pending(headers, requests, session.open_stream, answer, answered, is_batch=is_batch)
         try:
-            await session.submit(posted, pending)
+            rest = session.submit(posted, pending)
         except OSError:
-            session.end("the server ended")
-            if pending is None:
-                raise RefusalError(404, session.ended or "the session is over") from None
+            _end_unsent(session, pending)
+            return None
+        if rest is not None:
+            return self._submit_rest(rest, session, pending, answer)
+        if pending is None:
+            answer.empty(202)
+        return None
+
+    async def _submit_rest(
+        self, rest: Work, session: HttpSession, pending: PendingPost | None, answer: ResponseWriter
+    ) -> None:
+        try:
+            await rest
+        except OSError:
+            _end_unsent(session, pending)
         if pending is None:
             answer.empty(202)
 
-    async def _post_stateless(self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter) -> None:
-        line, message = posted
+    def _post_stateless(
+        self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter
+    ) -> Work | None:
+        message = posted[1]
         if message.is_response:
             raise RefusalError(400, "in this revision clients send no responses")
         if not message.is_request:
             _check_revision(headers)
             # It is unknown which client's request a cancellation means; here a client closes its stream instead.
             answer.empty(202)
-            return
+            return None
         headers.validate_stateless(message)
+        stateless = self._sessions.running_stateless()
+        if stateless is None or stateless.catalogue.has_to_ask(message):
+            return self._prepare_stateless(headers, posted, answer)
+        return self._call_stateless(stateless, headers, posted, answer)
+
+    async def _prepare_stateless(
+        self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter
+    ) -> None:
+        """Call without a session when the server has to be started, or asked for its tools."""
         stateless = await self._sessions.stateless()
-        if message.method == "tools/call":
-            problem = await stateless.catalogue.mismatch(message, answer.request.headers)
-            if problem is not None:
-                raise headers.mismatch(message, problem)
+        if stateless.catalogue.has_to_ask(posted[1]):
+            await stateless.catalogue.ask(posted[1])
+        work = self._call_stateless(stateless, headers, posted, answer)
+        if work is not None:
+            await work
+
+    def _call_stateless(
+        self, stateless: StatelessServer, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter
+    ) -> Work | None:
+        line, message = posted
+        problem = stateless.catalogue.mismatch(message, answer.request.headers)
+        if problem is not None:
+            raise headers.mismatch(message, problem)
         server = stateless.server
         call = StatelessCall(server, partial(self._answer_post, answer, STATUS_OF), self._in_background)
         call.pending = self._pending(headers, 1, _unkept_stream, answer, call.answered, is_batch=False)
         if call.pending.left:
-            return
+            return None
         server.join(call, stateless.instrumentation, scope=call)
-        try:
-            await server.send(call, line, message)
-        except OSError:
-            call.end("the server ended")
+        rest = server.send(call, line, message)
+        return None if rest is None else call.wait_sent(rest)
 
     def _pending(
         self,
@@ -323,6 +377,13 @@ class StreamableHttpApp:
 
 def _nothing(_pending: PendingPost) -> None:
     """Nothing is to be done once a POST was answered."""
+
+
+def _end_unsent(session: HttpSession, pending: PendingPost | None) -> None:
+    """The server takes no more: whose requests are open is told so by the end of the session."""
+    session.end("the server ended")
+    if pending is None:
+        raise RefusalError(404, session.ended or "the session is over") from None
 
 
 def _check_revision(headers: McpHeaders) -> None:

@@ -15,12 +15,13 @@ from thv.http.app.event_store import WRITE_TIMEOUT_S
 from thv.http.app.response_writer import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from thv.core.interfaces import Backend, SessionInstrumentation
     from thv.core.message import Message
     from thv.http.app.event_store import EventStream
     from thv.http.app.http_session import HttpSession
+    from thv.http.server.handler_runner import Work
 
     class StoppableBackend(Backend, Protocol):
         """A backend that can be ended at once."""
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class PushingBackend(Protocol):
-    """A backend that calls back when lines came, which is sooner than a task that waits for them would run."""
+    """A backend that sends and receives without a task, which is sooner than one that waits would run."""
+
+    def begin_send(self, line: bytes) -> Awaitable[None] | None:
+        """Hand on one line; returns what is left to wait for. Both raise OSError once the server has ended."""
 
     def receive_nowait(self) -> bytes | None:
         """The next line; empty at the end, None if there is none yet. Raises OSError for a line that is too long."""
@@ -89,18 +93,32 @@ class BackendConnection:
             self._pushing.set_on_ready(self._on_lines)
         self._reading = asyncio.create_task(self._read())
 
-    async def send(self, line: bytes) -> None:
-        """Hand on one line.
+    def send(self, line: bytes) -> Work | None:
+        """Hand on one line; returns what is left to do, if the server does not take it at once.
 
         Raises:
-            OSError: the server has ended; `on_end` was called with the reason, if that is known.
+            OSError: the server has ended; `on_end` was called with the reason, if that is known. All that raises it is
+                what is returned.
         """
+        if self._pushing is None:
+            return self._send(self._backend.send(line))
         try:
-            await self._backend.send(line)
-        except OSError:
-            if self._reading is not None:
-                await asyncio.wait([self._reading], timeout=LAST_WORDS_S)
-            raise
+            rest = self._pushing.begin_send(line)
+        except OSError as error:
+            return self._fail(error)
+        return None if rest is None else self._send(rest)
+
+    async def _send(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
+        except OSError as error:
+            await self._fail(error)
+
+    async def _fail(self, error: OSError) -> None:
+        """Wait for the reason."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading], timeout=LAST_WORDS_S)
+        raise error
 
     async def close(self, *, hurry: bool = False) -> None:
         """End the server, and wait for its end."""
@@ -207,13 +225,13 @@ class DedicatedServer:
         """
         await self._connection.start()
 
-    async def send(self, line: bytes, message: Message) -> None:
-        """Hand on one line of the client.
+    def send(self, line: bytes, message: Message) -> Work | None:
+        """Hand on one line of the client; returns what is left to do, if the server does not take it at once.
 
         Raises:
-            OSError: the server has ended.
+            OSError: the server has ended. All that raises it is what is returned.
         """
-        await self._connection.send(self._instrumentation.on_client_message(line, message))
+        return self._connection.send(self._instrumentation.on_client_message(line, message))
 
     async def close(self, *, hurry: bool) -> None:
         """The session is over: end its server."""

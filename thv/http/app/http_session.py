@@ -18,12 +18,13 @@ from thv.http.app.event_store import EventStore
 from thv.http.app.response_writer import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from thv.core.interfaces import SessionInstrumentation
     from thv.core.message import Id
     from thv.http.app.event_store import EventStream
     from thv.http.app.pending_post import PendingPost
+    from thv.http.server.handler_runner import Work
 
 WAITING_BYTES = 1 << 20
 """Bytes of messages that wait for a client without a stream; the oldest go first."""
@@ -35,8 +36,8 @@ CANCEL_GRACE_S = 1.0
 class SessionLink(Protocol):
     """A session's way to its server."""
 
-    async def send(self, line: bytes, message: Message) -> None:
-        """Hand on one line of the client. Raises OSError once the server has ended."""
+    def send(self, line: bytes, message: Message) -> Work | None:
+        """Hand on one line of the client; returns what is left to do. Raises OSError once the server has ended."""
 
     async def close(self, *, hurry: bool) -> None:
         """The session is over."""
@@ -68,7 +69,7 @@ class HttpSession:
         self.last_used = asyncio.get_running_loop().time()
         self._on_end = on_end
         self._store = EventStore()
-        self._pending: dict[Id, deque[PendingPost]] = {}
+        self._pending: dict[Id, list[PendingPost]] = {}
         self._tokens: dict[Id, Id] = {}
         self._listeners: list[EventStream] = []
         self._waiting: deque[bytes] = deque()
@@ -105,11 +106,14 @@ class HttpSession:
         while self._waiting and stream.is_listener:
             stream.put(self._take_waiting())
 
-    async def submit(self, messages: list[tuple[bytes, Message]], pending: PendingPost | None) -> None:
+    def submit(self, messages: list[tuple[bytes, Message]], pending: PendingPost | None) -> Work | None:
         """Hand the messages of one POST on to the server; replies go to `pending`.
 
+        Returns:
+            What is left to do, if the server does not take them at once.
+
         Raises:
-            OSError: the server has ended.
+            OSError: the server has ended; what is returned raises the same.
         """
         for _, message in messages:
             if pending is not None and message.is_request:
@@ -117,12 +121,26 @@ class HttpSession:
         if pending is not None and self._waiting and self._open_listener() is None:
             while self._waiting and pending.note(self._waiting[0]) is not None:
                 self._take_waiting()
-        for line, message in messages:
+        unsent = iter(messages)
+        rest = self._send(unsent)
+        return None if rest is None else self._send_on(rest, unsent)
+
+    def _send(self, unsent: Iterator[tuple[bytes, Message]]) -> Work | None:
+        """Send messages up to one that the server does not take at once; returns what is left to do for that."""
+        for line, message in unsent:
             if self.link is None or self.ended is not None:
                 raise BrokenPipeError(self.ended)
-            await self.link.send(line, message)
+            rest = self.link.send(line, message)
             if message.method == "notifications/cancelled" and message.params is not None:
                 self._cancelled(message.params.request_id)
+            if rest is not None:
+                return rest
+        return None
+
+    async def _send_on(self, rest: Work | None, unsent: Iterator[tuple[bytes, Message]]) -> None:
+        while rest is not None:
+            await rest
+            rest = self._send(unsent)
 
     def status_of(self, message: Message) -> int:  # noqa: ARG002  the signature is SharedClient's
         """The HTTP status of a reply: in a session always the same one."""
@@ -136,11 +154,12 @@ class HttpSession:
             found = self._pending.get(id_)
         if found is None:
             return None  # cancelled, or never asked
-        pending = found.popleft()  # some clients send every request as id 1: the oldest is meant
+        pending = found.pop(0)  # some clients send every request as id 1: the oldest is meant
         if not found:
             del self._pending[id_]
-            for token in [token for token, owner in self._tokens.items() if owner == id_]:
-                del self._tokens[token]
+            if self._tokens:
+                for token in [token for token, owner in self._tokens.items() if owner == id_]:
+                    del self._tokens[token]
         if isinstance(message.result, Result) and message.result.protocol_version and self.version is None:
             self.version = message.result.protocol_version
         pending.reply(line, None if message.error is None else message.error.code or INTERNAL_ERROR)
@@ -201,7 +220,7 @@ class HttpSession:
     def _open(self, message: Message, pending: PendingPost) -> None:
         id_ = message.id
         if isinstance(id_, int | float | str):
-            self._pending.setdefault(id_, deque()).append(pending)
+            self._pending.setdefault(id_, []).append(pending)
             token = None if message.meta is None else message.meta.progress_token
             if token is not None:
                 self._tokens[token] = id_

@@ -30,7 +30,10 @@ class JsonDeadlines:
 
     def add(self, pending: PendingPost) -> None:
         """Watch over one more."""
-        self._queue.append((self._loop.time() + JSON_TIMEOUT_S, pending))
+        queue = self._queue
+        while queue and queue[0][1].is_decided:
+            queue.popleft()
+        queue.append((self._loop.time() + JSON_TIMEOUT_S, pending))
         if not self._is_armed:
             self._is_armed = True
             self._loop.call_later(JSON_TIMEOUT_S, self._expire)

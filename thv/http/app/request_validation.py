@@ -198,18 +198,25 @@ def _refusal(message: Message, code: int, sentence: str, data: Any = None) -> Re
     return RefusalError(400, sentence, code=code, id_=_id_of(message), data=data)
 
 
+def take_whole_body(request: HttpRequest) -> bytes:
+    """The body of a request that is whole.
+
+    Raises:
+        RefusalError: 413, it is too large.
+    """
+    body = request.take()
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    return body
+
+
 async def read_body(request: HttpRequest) -> bytes:
-    """The whole body of a request.
+    """The body of a request that is still to come.
 
     Raises:
         RefusalError: it is too large (413), or did not come (408).
         ConnectionError: the client left.
     """
-    if request.is_whole:
-        body = await request.read()
-        if len(body) > MAX_BODY:
-            raise _too_large()
-        return body
     pieces = []
     size = 0
     while piece := await _read_in_time(request):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from thv.core.interfaces import Instrumentation, SessionInstrumentation
     from thv.core.message import Message
     from thv.http.app.backend_connection import StoppableBackend
+    from thv.http.server.handler_runner import Work
 
 SESSION_ID_BYTES = 24
 """Random bytes of a session id: 192 bits cannot be guessed (MCP, "Session Management")."""
@@ -63,9 +64,9 @@ class SharedLink:
         self._instrumentation = instrumentation
         server.join(session, instrumentation)
 
-    async def send(self, line: bytes, message: Message) -> None:
-        """Hand on one line of the client. Raises OSError once the server has ended."""
-        await self._server.send(self._session, line, message)
+    def send(self, line: bytes, message: Message) -> Work | None:
+        """Hand on one line of the client; returns what is left to do. Raises OSError once the server has ended."""
+        return self._server.send(self._session, line, message)
 
     async def close(self, *, hurry: bool) -> None:  # noqa: ARG002  the server stays
         """The session is over."""
@@ -163,13 +164,20 @@ class SessionManager:
             raise ThvError(session.ended)
         session.link = SharedLink(server, session, self._instrumentation.open_session(session.id))
 
+    def running_stateless(self) -> StatelessServer | None:
+        """The server of all requests without a session, if it runs."""
+        server = self._shared.get(False)
+        return None if server is None else self._stateless_on(server)
+
     async def stateless(self) -> StatelessServer:
-        """The server of all requests without a session.
+        """The same, which is started if it does not run.
 
         Raises:
             ThvError: it cannot be started.
         """
-        server = self._shared.get(False) or await self._shared_server(has_sessions=False)
+        return self._stateless_on(await self._shared_server(has_sessions=False))
+
+    def _stateless_on(self, server: SharedServer) -> StatelessServer:
         found = self._stateless
         if found is None or found.server is not server:
             found = self._stateless = StatelessServer(server, self._instrumentation.open_session())

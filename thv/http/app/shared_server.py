@@ -32,15 +32,14 @@ if TYPE_CHECKING:
     from thv.core.splice import Member as MessageMember
     from thv.http.app.backend_connection import StoppableBackend
     from thv.http.app.event_store import EventStream
+    from thv.http.server.handler_runner import Work
 
 FIRST_ID = 1 << 40
 """Our ids begin where no client's counter is, so that one is never taken for the other."""
 
 _ids = itertools.count(FIRST_ID + (secrets.randbits(32) << 20))
 """One sequence for all, since several may lead to one process; begun anywhere, since a process may outlive us and still
-answer the clients that were here before. Below 2**53: JSON's numbers are exact up to there.
-"""
-
+answer the clients that were here before. Below 2**53: JSON's numbers are exact up to there."""
 
 ROUTE_GRACE_S = 5.0
 """How long a reply to a cancelled request is still recognised: longer than its client is made to wait for one."""
@@ -198,30 +197,28 @@ class SharedServer:
             membership.instrumentation.on_request_cancelled(route.id, scope=membership.scope)
         await self._send_or_forget(cancellation(ours))
 
-    async def send(self, member: SharedClient, line: bytes, message: Message) -> None:
-        """Hand on one line of a client.
+    def send(self, member: SharedClient, line: bytes, message: Message) -> Work | None:
+        """Hand on one line of a client; returns what is left to do, if the server does not take it at once.
 
         Raises:
             OSError: the server has ended.
         """
         membership = self._members[member]
         if message.is_request:
-            await self._send_request(member, line, message, membership)
-            return
+            return self._send_request(member, line, message, membership)
         if message.is_response:
             if not isinstance(message.id, int | float | str) or self._asked.get(message.id) is not member:
-                return
+                return None
             del self._asked[message.id]
         elif message.method == "notifications/cancelled" and message.params is not None:
-            await self._send_cancellation(membership, line, message)
-            return
+            return self._send_cancellation(membership, line, message)
         elif message.method == "notifications/initialized":
             if self._is_initialized:
-                return
+                return None
             self._is_initialized = True
-        await self._connection.send(_inspected(membership, line, message))
+        return self._connection.send(_inspected(membership, line, message))
 
-    async def _send_cancellation(self, membership: _Membership, line: bytes, message: Message) -> None:
+    def _send_cancellation(self, membership: _Membership, line: bytes, message: Message) -> Work | None:
         theirs = None if message.params is None else message.params.request_id
         for ours in sorted(membership.open):
             route = self._routes[ours]
@@ -229,8 +226,8 @@ class SharedServer:
                 route.cancelled = True
                 self._loop.call_later(ROUTE_GRACE_S, self._forget, ours)
                 line = _inspected(membership, line, message)
-                await self._connection.send(CANCELLED_ID.replaced(line, b"%d" % ours, message))
-                return
+                return self._connection.send(CANCELLED_ID.replaced(line, b"%d" % ours, message))
+        return None
 
     async def ask(self, member: SharedClient, line: bytes, message: Message) -> None:
         """Send a request of thv's own, which is not instrumented; `withdraw` cancels it.
@@ -240,9 +237,13 @@ class SharedServer:
         """
         ours = next(_ids)
         self._routes[ours] = _Route(member, line, message, None)
-        await self._connection.send(ID.replaced(line, b"%d" % ours, message))
+        rest = self._connection.send(ID.replaced(line, b"%d" % ours, message))
+        if rest is not None:
+            await rest
 
-    async def _send_request(self, member: SharedClient, line: bytes, message: Message, membership: _Membership) -> None:
+    def _send_request(
+        self, member: SharedClient, line: bytes, message: Message, membership: _Membership
+    ) -> Work | None:
         ours = next(_ids)
         route = _Route(member, line, message, membership)
         line = _inspected(membership, line, message)
@@ -250,7 +251,7 @@ class SharedServer:
             initializing = self._initializing
             if initializing is not None and not (initializing.done() and initializing.cancelled()):
                 self._in_background(self._initialize_again(route, initializing))
-                return
+                return None
             self._initializing = self._loop.create_future()
         new = b"%d" % ours
         line = ID.replaced(line, new, message)
@@ -258,7 +259,7 @@ class SharedServer:
             line = REQUEST_TOKEN.replaced(line, new, message)
         self._routes[ours] = route
         membership.open.add(ours)
-        await self._connection.send(line)
+        return self._connection.send(line)
 
     async def _initialize_again(self, route: _Route, initializing: asyncio.Future[bytes]) -> None:
         """Answer another client's `initialize` as the first one was answered."""
@@ -382,7 +383,9 @@ class SharedServer:
 
     async def _send_or_forget(self, line: bytes) -> None:
         with suppress(OSError):  # the server has ended, so this no longer matters
-            await self._connection.send(line)
+            rest = self._connection.send(line)
+            if rest is not None:
+                await rest
 
     def _instrumentations(self) -> set[SessionInstrumentation]:
         return {membership.instrumentation for membership in self._members.values()}

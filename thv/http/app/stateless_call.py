@@ -55,6 +55,13 @@ class StatelessCall:
         self._send = send
         self._in_background = in_background
 
+    async def wait_sent(self, rest: Work) -> None:
+        """Wait until the server has taken the request, or has ended."""
+        try:
+            await rest
+        except OSError:
+            self.end("the server ended")
+
     def answered(self, pending: PendingPost) -> None:
         """It is decided what goes out."""
         self._send(self._ended, pending)

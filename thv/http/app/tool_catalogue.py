@@ -47,18 +47,24 @@ class ToolCatalogue:
         self._was_listed = False
         server.on_tools = self._on_tools
 
-    async def mismatch(self, message: Message, headers: Mapping[bytes, bytes]) -> str | None:
-        """What the headers of a `tools/call` say wrongly of its arguments; None when they agree."""
-        if message.params is None or message.params.name is None:
+    def has_to_ask(self, message: Message) -> bool:
+        """Whether the server has to be asked for its tools before the headers of this request can be checked."""
+        if self._was_listed or message.method != "tools/call" or message.params is None or message.params.name is None:
+            return False
+        return not self._headers.knows(message.params.name)
+
+    async def ask(self, message: Message) -> None:
+        """Ask the server for its tools, because of this call."""
+        if self._listing is None:
+            self._listing = asyncio.create_task(self._list(message))
+        await asyncio.shield(self._listing)
+
+    def mismatch(self, message: Message, headers: Mapping[bytes, bytes]) -> str | None:
+        """What the headers of a request say wrongly of its arguments; None when they agree."""
+        params = message.params
+        if message.method != "tools/call" or params is None or not self._headers.wants_headers(params.name):
             return None
-        name = message.params.name
-        if not self._headers.knows(name) and not self._was_listed:
-            if self._listing is None:
-                self._listing = asyncio.create_task(self._list(message))
-            await asyncio.shield(self._listing)
-        if not self._headers.wants_headers(name):
-            return None
-        return self._headers.mismatch(name, message.params.arguments, headers)
+        return self._headers.mismatch(params.name, params.arguments, headers)
 
     def _on_tools(self, reply: Message | None) -> None:
         if reply is None:
@@ -78,7 +84,7 @@ class ToolCatalogue:
         try:
             async with asyncio.timeout(LIST_TIMEOUT_S):
                 for _ in range(MAX_PAGES):
-                    cursor = await self._ask(params)
+                    cursor = await self._ask_page(params)
                     if cursor is None:
                         break
                     params = {"_meta": meta, "cursor": cursor}
@@ -88,7 +94,7 @@ class ToolCatalogue:
             self._was_listed = True
             self._listing = self._reply = None
 
-    async def _ask(self, params: dict[str, object]) -> str | None:
+    async def _ask_page(self, params: dict[str, object]) -> str | None:
         """Ask for a page, which `_on_tools` takes note of; returns the cursor of the next one."""
         line = encode({"jsonrpc": "2.0", "id": 0, "method": "tools/list", "params": params}) + b"\n"
         message = read_message(line)
