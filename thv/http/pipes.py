@@ -107,7 +107,8 @@ class LineSource:
         if not chunk:
             rest = self._splitter.finish()
             if rest:  # a last line without newline is one for a reader of lines
-                self._add(rest + b"\n")
+                self._lines.append(rest + b"\n")
+                self._waiting += len(rest) + 1
             self.finish()
             return
         if len(chunk) == READ_SIZE and not self._widened:
@@ -117,17 +118,14 @@ class LineSource:
             if not line:
                 self._give_up()
                 return
-            self._add(line)
+            self._lines.append(line)
+            self._waiting += len(line)
         if self._splitter.is_too_long:
             self._give_up()
             return
         if self._waiting > QUEUE_LIMIT:
             self._pause()
         self._wake()
-
-    def _add(self, line: bytes) -> None:
-        self._lines.append(line)
-        self._waiting += len(line)
 
     def _give_up(self) -> None:
         self._error = LineTooLongError(f"a line of more than {self._splitter.limit >> 20} MiB")
@@ -203,10 +201,6 @@ class LineSink:
         self._waiting: list[tuple[memoryview, asyncio.Future[None]]] = []
         self._closed = False
 
-    def _refuse_when_closed(self) -> None:
-        if self._closed:
-            raise BrokenPipeError("the server ended")
-
     if sys.platform != "win32":
 
         def write(self, line: bytes) -> asyncio.Future[None] | None:
@@ -218,10 +212,14 @@ class LineSink:
             Raises:
                 OSError: the reading end is closed; what was returned raises the same.
             """
-            self._refuse_when_closed()
+            if self._closed:
+                raise BrokenPipeError("the server ended")
             written = 0
             if not self._waiting:
-                written = self._write(line)
+                try:
+                    written = os.write(self._fd, line)
+                except BlockingIOError:
+                    written = 0
                 if written == len(line):
                     return None
                 self._loop.add_writer(self._fd, self._go_on)
@@ -234,23 +232,19 @@ class LineSink:
             self._closed = True
             self._fail(BrokenPipeError("the server ended"))
 
-        def _write(self, data: bytes | memoryview) -> int:
-            try:
-                return os.write(self._fd, data)
-            except BlockingIOError:
-                return 0
-
         def _go_on(self) -> None:
             """The pipe takes more."""
             while self._waiting:
                 rest, done = self._waiting[0]
                 try:
-                    rest = rest[self._write(rest) :]
+                    rest = rest[os.write(self._fd, rest) :]
+                except BlockingIOError:
+                    return
                 except OSError as error:
                     self._fail(error)
                     return
+                self._waiting[0] = (rest, done)
                 if rest:
-                    self._waiting[0] = (rest, done)
                     return
                 del self._waiting[0]
                 if not done.done():
@@ -269,7 +263,8 @@ class LineSink:
 
         def write(self, line: bytes) -> asyncio.Future[None] | None:
             """Write one line; see above."""
-            self._refuse_when_closed()
+            if self._closed:
+                raise BrokenPipeError("the server ended")
             if not hasattr(self, "_pool"):
                 self._pool = ThreadPoolExecutor(1)  # of its own: a write may wait for long
             return self._loop.run_in_executor(self._pool, self._write, line)
@@ -281,5 +276,6 @@ class LineSink:
         def _write(self, line: bytes) -> None:
             rest = memoryview(line)
             while rest:
-                self._refuse_when_closed()
+                if self._closed:
+                    raise BrokenPipeError("the server ended")
                 rest = rest[os.write(self._fd, rest) :]

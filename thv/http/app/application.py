@@ -17,7 +17,7 @@ from thv.errors import ThvError
 from thv.http.app.event_store import EventStream
 from thv.http.app.pending_post import JsonDeadlines, PendingPost
 from thv.http.app.request_validation import McpHeaders, RefusalError, read_body, read_messages, take_whole_body
-from thv.http.app.response_writer import ResponseWriter
+from thv.http.app.response_writer import OK, ResponseWriter
 from thv.http.app.session_manager import TooManySessionsError
 from thv.http.app.stateless_call import STATUS_OF, StatelessCall, status_of
 from thv.http.bearer_auth import CHALLENGE
@@ -180,7 +180,7 @@ class StreamableHttpApp:
             return self._post_stateless(headers, posted[0], answer)
         if headers.session is not None:
             session = self._session(headers)
-            answered = partial(self._answer_post, answer, None, _nothing)
+            answered = partial(self._answer_post, answer, None, None)
             return self._submit(headers, session, posted, answer, answered, is_batch=is_batch)
         if first.method == "initialize" and first.is_request and not is_batch:
             return self._initialize(headers, posted, answer)
@@ -312,7 +312,7 @@ class StreamableHttpApp:
         return pending
 
     def _answer_post(
-        self, answer: ResponseWriter, statuses: Mapping[float, int] | None, ended: Answered, pending: PendingPost
+        self, answer: ResponseWriter, statuses: Mapping[float, int] | None, ended: Answered | None, pending: PendingPost
     ) -> None:
         """It is decided what goes out for a POST: send it. `ended` is called once that is done or has failed."""
         try:
@@ -322,18 +322,20 @@ class StreamableHttpApp:
             if pending.refusal is not None:
                 answer.json(*pending.refusal)
             elif not pending.left:
-                answer.json(status_of(pending.error_code, statuses or {}), pending.body())
-            ended(pending)
+                answer.json(OK if statuses is None else status_of(pending.error_code, statuses), pending.body())
+            if ended is not None:
+                ended(pending)
         except Exception as error:  # noqa: BLE001  the server's other clients must not suffer
             self._warn(f"internal error while answering a POST: {error!r}")
 
     async def _stream_post(
-        self, answer: ResponseWriter, stream: EventStream, ended: Answered, pending: PendingPost
+        self, answer: ResponseWriter, stream: EventStream, ended: Answered | None, pending: PendingPost
     ) -> None:
         try:
             await answer.stream_to(stream)
         finally:
-            ended(pending)
+            if ended is not None:
+                ended(pending)
 
     def _in_background(self, work: Coroutine[object, object, None]) -> None:
         """Run it beside the requests."""
@@ -373,10 +375,6 @@ class StreamableHttpApp:
         if session is None:
             raise RefusalError(404, "there is no such session any more; begin a new one with initialize")
         return session
-
-
-def _nothing(_pending: PendingPost) -> None:
-    """Nothing is to be done once a POST was answered."""
 
 
 def _end_unsent(session: HttpSession, pending: PendingPost | None) -> None:

@@ -115,12 +115,13 @@ class HttpSession:
         Raises:
             OSError: the server has ended; what is returned raises the same.
         """
-        for _, message in messages:
-            if pending is not None and message.is_request:
-                self._open(message, pending)
-        if pending is not None and self._waiting and self._open_listener() is None:
-            while self._waiting and pending.note(self._waiting[0]) is not None:
-                self._take_waiting()
+        if pending is not None:
+            for _, message in messages:
+                if message.is_request:
+                    self._open(message, pending)
+            if self._waiting and self._open_listener() is None:
+                while self._waiting and pending.note(self._waiting[0]) is not None:
+                    self._take_waiting()
         unsent = iter(messages)
         rest = self._send(unsent)
         return None if rest is None else self._send_on(rest, unsent)

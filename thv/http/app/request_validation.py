@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
-
-from msgspec import UNSET
 
 from thv.core.jsonrpc import (
     HEADER_MISMATCH,
@@ -47,6 +46,9 @@ MAX_BATCH: Final = 1000
 REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 """Methods that 2026-07-28 has no more. A server on stdio cannot see which revision is spoken, and might answer them."""
 
+MAX_REMEMBERED: Final = 64
+"""Values of headers whose meaning is remembered: a client sends the same ones with every request."""
+
 _REVISION = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -79,33 +81,28 @@ class RefusalError(Exception):
 
 
 class McpHeaders:
-    """The headers of a request that have a meaning for MCP."""
+    """The headers of a request that have a meaning for MCP.
 
-    __slots__ = ("_headers", "accepts_events", "accepts_json", "version")
+    Attributes:
+        session: `Mcp-Session-Id`.
+        version: `MCP-Protocol-Version`.
+        is_stateless: whether it speaks a revision without sessions, or one that is unknown.
+        accepts_json, accepts_events: what it takes as an answer.
+    """
+
+    __slots__ = ("_headers", "accepts_events", "accepts_json", "is_stateless", "session", "version")
 
     def __init__(self, headers: Mapping[bytes, bytes]) -> None:
         self._headers = headers
-        version = headers.get(b"mcp-protocol-version")
-        self.version = None if version is None else version.decode("latin-1")
-        accept = headers.get(b"accept", b"*/*").lower()
-        anything = b"*/*" in accept
-        self.accepts_json = anything or b"application/json" in accept or b"application/*" in accept
-        self.accepts_events = anything or b"text/event-stream" in accept or b"text/*" in accept
-
-    @property
-    def session(self) -> str | None:
-        """`Mcp-Session-Id`."""
-        return self._text(b"mcp-session-id")
+        self.session = self._text(b"mcp-session-id")
+        self.version = self._text(b"mcp-protocol-version")
+        self.is_stateless = self.version is not None and self.version not in WITH_SESSIONS
+        self.accepts_json, self.accepts_events = _accepted(headers.get(b"accept", b"*/*"))
 
     @property
     def last_event_id(self) -> str | None:
         """`Last-Event-ID`."""
         return self._text(b"last-event-id")
-
-    @property
-    def is_stateless(self) -> bool:
-        """Whether it speaks a revision without sessions, or one that is unknown."""
-        return self.version is not None and self.version not in WITH_SESSIONS
 
     @property
     def is_known_revision(self) -> bool:
@@ -119,8 +116,8 @@ class McpHeaders:
             RefusalError: 406, 413 or 415.
         """
         headers = self._headers
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind != b"application/json" or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        coding = headers.get(b"content-encoding", b"identity")
+        if not _is_json(headers.get(b"content-type", b"")) or coding.lower() != b"identity":
             raise RefusalError(415, "the body must be application/json, not compressed")
         if not (self.accepts_json or self.accepts_events):
             raise RefusalError(406, "Accept must list application/json and text/event-stream")
@@ -184,6 +181,22 @@ class McpHeaders:
             raise self.mismatch(
                 message, f"{header} {'is missing' if value is None and given is None else 'does not match the body'}"
             )
+
+
+@lru_cache(MAX_REMEMBERED)
+def _accepted(accept: bytes) -> tuple[bool, bool]:
+    """Whether `Accept` allows JSON, and events."""
+    accept = accept.lower()
+    anything = b"*/*" in accept
+    return (
+        anything or b"application/json" in accept or b"application/*" in accept,
+        anything or b"text/event-stream" in accept or b"text/*" in accept,
+    )
+
+
+@lru_cache(MAX_REMEMBERED)
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"
 
 
 def _is_stateless_revision(version: str) -> bool:
@@ -276,6 +289,6 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
 
 
 def _check_message(message: Message) -> None:
-    is_notification = message.method is not None and message.id is UNSET
-    if not (message.is_request or message.is_response or is_notification):
+    is_request_or_notification = message.method is not None and message.id is not None
+    if not (is_request_or_notification or message.is_response):
         raise RefusalError(400, "the body is not a request, a notification or a response of JSON-RPC")

@@ -120,6 +120,7 @@ class SessionManager:
         self._starting: dict[bool, asyncio.Task[SharedServer]] = {}
         self._shared: dict[bool, SharedServer] = {}
         self._stateless: StatelessServer | None = None
+        self._loop = asyncio.get_running_loop()
         self._sweeper = asyncio.create_task(self._sweep())
 
     @property
@@ -131,7 +132,7 @@ class SessionManager:
         """The open session of this id; this counts as use."""
         session = self._sessions.get(session_id)
         if session is not None:
-            session.last_used = asyncio.get_running_loop().time()
+            session.last_used = self._loop.time()
         return session
 
     async def open_session(self) -> HttpSession:
@@ -244,7 +245,7 @@ class SessionManager:
 
     async def _sweep(self) -> None:
         ttl = self._limits.session_ttl
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         while True:
             await asyncio.sleep(min(ttl / LOOKS_PER_TTL, SLOWEST_LOOK))
             oldest = loop.time() - ttl
