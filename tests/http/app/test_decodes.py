@@ -1,4 +1,4 @@
-"""The front decodes each message once, whatever way it takes."""
+"""The front decodes each message once, whatever way it takes, and starts no task for it."""
 
 from __future__ import annotations
 
@@ -56,16 +56,25 @@ class Client:
         return answer
 
 
-@pytest.mark.parametrize("way", ["a server each", "shared", "stateless"])
-@pytest.mark.parametrize("method", ["tools/call", "tools/list", "unknown"])
-def test_a_call_costs_two_decodings_the_request_and_the_reply(
-    way: str, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Cost:
+    """What one call took: the lines that were decoded, and the tasks that were started."""
+
+    decodes = 0
+    tasks = 0
+
+
+def cost_of(method: str, way: str, monkeypatch: pytest.MonkeyPatch) -> Cost:
+    """Make a call twice, and measure the second: the first one asks for the tools, too."""
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     message = call(7, "pid", {}, progressToken=5) if method == "tools/call" else {"id": 7, "method": method}
     message = {"jsonrpc": "2.0", **message}
+    cost = Cost()
 
-    async def story() -> int:
+    def make_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        cost.tasks += 1
+        return asyncio.Task(work, loop=loop, **options)
+
+    async def story() -> None:
         instrumentation = Instrumentation(activity=lambda: 0, debug=True)
         spec = resolve(None, CHATTY, environ=os.environ)
         sessions = SessionManager(
@@ -85,19 +94,35 @@ def test_a_call_costs_two_decodings_the_request_and_the_reply(
             if way != "stateless":
                 await client.post(initialize())
                 await client.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
-            await client.post(asked, headers)  # the first one asks for the tools, too
+            await client.post(asked, headers)
             await asyncio.sleep(0)
+            asyncio.get_running_loop().set_task_factory(make_task)
             with counted_decodes() as count:
                 answer = await client.post(asked, headers)
                 for _ in range(3):
                     await asyncio.sleep(0)  # what is inspected later is inspected
+            asyncio.get_running_loop().set_task_factory(None)
             assert b'"id": 7' in answer or b'"id":7' in answer
             client.close()
-            return count.lines
+            cost.decodes = count.lines
         finally:
             await asyncio.gather(sessions.close(), health.close())
             await listener.close()
 
-    decodes = asyncio.run(story())
+    asyncio.run(story())
+    return cost
+
+
+@pytest.mark.parametrize("way", ["a server each", "shared", "stateless"])
+@pytest.mark.parametrize("method", ["tools/call", "tools/list", "unknown"])
+def test_a_call_costs_two_decodings_the_request_and_the_reply(
+    way: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The tools in a list are looked through for annotations where those are checked.
-    assert decodes == (3 if (way, method) == ("stateless", "tools/list") else 2)
+    expected = 3 if (way, method) == ("stateless", "tools/list") else 2
+    assert cost_of(method, way, monkeypatch).decodes == expected
+
+
+@pytest.mark.parametrize("way", ["a server each", "shared", "stateless"])
+def test_a_call_costs_no_task(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cost_of("unknown", way, monkeypatch).tasks == 0
