@@ -100,6 +100,7 @@ def test_the_interpreter_is_taken_from_the_relay_as_often_for_fifty_sessions_as_
 def test_what_one_write_did_not_take_is_written_without_further_traffic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Fails in `until_stored`, and for what has news for ever in `until`."""
     journal = Journal(tmp_path)
     monkeypatch.setattr("thv.journal.session_journal.WRITE_AT", 1 << 10)  # a write takes about 85 calls
     session = journal.session()

@@ -1,7 +1,8 @@
 """A program that runs one `Relay` as a session does, with everything around it scripted: for `test_relay.py`.
 
-Usage: `host.py OPEN LOOK GRACES COMMAND...`: OPEN calls are said to be open, LOOK is `quiet`, `raising` or `late`,
-GRACES are the `full` ones, or nearly `none`. What happened is told as one JSON line on stderr.
+Usage: `host.py OPEN LOOK GRACES COMMAND...`: OPEN calls are said to be open until the server has written `answer` for
+each, LOOK is `quiet`, `raising` or `late`, GRACES are the `full` ones, or nearly `none`. What happened is told as
+one JSON line on stderr.
 """
 
 import json
@@ -48,7 +49,10 @@ events = Events()
 events.install_signal_handlers()
 server = ServerProcess.spawn(COMMAND[0], COMMAND, dict(os.environ), None)
 relay = Relay(
-    server, events, requests_are_open=lambda: OPEN > 0, client_disconnected=lambda: gone.append(time.monotonic())
+    server,
+    events,
+    requests_are_open=lambda: seen["server"].count(b"answer\n") < OPEN,
+    client_disconnected=lambda: gone.append(time.monotonic()),
 )
 relay.start()
 if LOOK != "late":

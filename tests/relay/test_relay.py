@@ -143,7 +143,7 @@ def test_without_open_calls_a_server_that_ignores_the_end_of_input_gets_the_shor
 
 
 AFTER_THE_END_OF_INPUT = """
-import os, select, sys, time
+import os, select, signal, sys, time
 directory, first_words = sys.argv[1:]
 os.write(1, first_words.encode())
 end = select.poll()
@@ -151,6 +151,7 @@ end.register(0, 0)
 end.poll()  # the writing end is closed; nothing was read yet
 open(directory + "/sees-the-end", "w").close()
 while not os.path.exists(directory + "/go"): time.sleep(0.01)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # no grace is left to it once it has answered
 while os.read(0, 100): os.write(1, b"answer\\n")
 os._exit(5)
 """

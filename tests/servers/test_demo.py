@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.e2e.harness import until
 from thv.servers import demo
 from thv.servers.resolve import resolve
 
@@ -382,13 +383,14 @@ def test_it_needs_nothing_of_the_machine_it_runs_on() -> None:
 
 def test_replies_of_many_threads_never_mix() -> None:
     lines: list[bytes] = []
+    others = set(threading.enumerate())
     server = demo.Server(lines.append)
     for number in range(20):
         server.receive(json.dumps(call("wait", {"seconds": 0.01}, request_id=number, progressToken=number)).encode())
     server.finish()
     replies = [json.loads(line) for line in lines]
     assert sorted(reply["id"] for reply in replies if "id" in reply) == list(range(20))
-    assert threading.active_count() < 20
+    until(lambda: others.issuperset(threading.enumerate()), "the end of every thread")
 
 
 def test_now_is_the_time_in_utc(played: Played) -> None:
