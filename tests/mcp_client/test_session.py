@@ -23,6 +23,7 @@ from thv.mcp_client.protocol import (
     to_json,
 )
 from thv.mcp_client.session import MAX_PAGES, Callbacks, ClientSession
+from thv.process.server_process import ServerProcess
 
 if TYPE_CHECKING:
     from thv.mcp_client.protocol import JsonObject
@@ -256,3 +257,13 @@ def test_a_server_that_closes_its_output_and_stays_is_ended() -> None:
     with pytest.raises(ServerEndedError, match="closed its output before it answered, and did not exit"), session:
         session.connect()
     assert session.close() == 128 + signal.SIGTERM
+
+
+def test_a_server_that_stays_without_output_is_waited_for_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second one would find it reaped, which ends the thread with a traceback.
+    waits: list[None] = []
+    wait = ServerProcess.wait
+    monkeypatch.setattr(ServerProcess, "wait", lambda process: (waits.append(None), wait(process))[1])  # type: ignore[func-returns-value]  # as above
+    with pytest.raises(ServerEndedError), naughty("closes its output") as session:
+        session.connect()
+    assert len(waits) == 1

@@ -84,6 +84,7 @@ class ProcessConnection:
         self._lines: list[bytes] = []  # complete ones, the last first
         self._splitter = LineSplitter()
         self._at_end = False
+        self._waiter: threading.Thread | None = None
         self._exit_code: int | None = None
         self._written = 0  # bytes, all of them before the process ended
         self._has_read = False
@@ -114,8 +115,7 @@ class ProcessConnection:
             ladder.close_input()
             if at_once:
                 ladder.hand_on(signal.SIGTERM)
-            waiter = threading.Thread(target=self._process.wait, daemon=True)
-            waiter.start()
+            waiter = self._waiting()
             while waiter.is_alive():
                 wait = ladder.advance(calls_are_open=True)  # it may be a relay, which has a server to wait for
                 if wait is None:
@@ -135,11 +135,17 @@ class ProcessConnection:
         if not any(thread.is_alive() for thread in threads):  # else something still holds its pipe
             self._process.release()
 
+    def _waiting(self) -> threading.Thread:
+        """The thread that ends when the process does. There is one: another would find it reaped."""
+        if self._waiter is None:
+            self._waiter = threading.Thread(target=self._process.wait, daemon=True)
+            self._waiter.start()
+        return self._waiter
+
     def _server_ended(self) -> ServerEndedError:
         """What the end of its output means. Nearly every process exits with it, so that is waited for."""
         if self._exit_code is None:
-            waiter = threading.Thread(target=self._process.wait, daemon=True)
-            waiter.start()
+            waiter = self._waiting()
             waiter.join(EXIT_GRACE_S)
             if waiter.is_alive():
                 return ServerEndedError(CLOSED_ITS_OUTPUT, stays=True)
