@@ -111,6 +111,17 @@ def test_what_one_write_did_not_take_is_written_without_further_traffic(
     journal.close()
 
 
+def test_a_journal_that_was_given_up_sleeps_whatever_is_left(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("no directory")
+    journal = Journal(tmp_path)
+    session = journal.session()
+    end(session, "t")
+    until(lambda: journal.writer.broken, "the journal to be given up")
+    assert session.has_news
+    assert not journal.writer._has_more()
+    journal.close()
+
+
 def test_traffic_is_encoded_where_it_passes_and_written_when_it_is_time(tmp_path: Path) -> None:
     hurried: list[None] = []
     session = SessionJournal(1, "s", "stdio", notify=lambda: None, hurry=lambda: hurried.append(None))

@@ -201,7 +201,7 @@ class JournalWriter:
                 self._awake = False
                 if self._flush():
                     self._wait_s = FLUSH_S
-                    if any(session.has_news for session in self._sessions):
+                    if self._has_more():
                         self.notify()
                 else:  # what could not be written is tried again
                     if not self._locked_since or time.monotonic() - self._locked_since > LOCKED_S:
@@ -220,6 +220,10 @@ class JournalWriter:
         finally:
             self._finished.set()  # first: `close` need not wait while SQLite tidies its files
             self._disconnect()
+
+    def _has_more(self) -> bool:
+        """Whether another write is due, be there traffic or not. A journal that was given up sleeps."""
+        return not self.broken and any(session.has_news for session in self._sessions)
 
     def _await_quiet(self) -> None:
         deadline = time.monotonic() + LOAD_S
