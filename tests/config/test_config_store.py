@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE = 120
 """Seconds; far beyond what a slow machine needs."""
 
-AS_ROOT = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can become somebody else")
+AS_ROOT = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can change its user")
 NOBODY = 65534
 
 WRITER = """

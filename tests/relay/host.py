@@ -1,8 +1,7 @@
 """A program that runs one `Relay` as a session does, with everything around it scripted: for `test_relay.py`.
 
-Usage: `host.py OPEN LOOK GRACES COMMAND...`: OPEN calls are said to be open until the server has written `answer` for
-each, LOOK is `quiet`, `raising` or `late`, GRACES are the `full` ones, or nearly `none`. What happened is told as
-one JSON line on stderr.
+Usage: `host.py OPEN LOOK GRACES COMMAND...`. OPEN calls count as open until the server has written `answer` for each.
+LOOK is `quiet`, `raising` or `late`; GRACES is `full`, or `none` for nearly none. The outcome is a JSON line on stderr.
 """
 
 import json

@@ -164,7 +164,7 @@ os._exit(5)
         ("", False, True, True),  # it is starting
         ("ready", True, True, True),  # no client has left
         ("ready", False, True, False),
-        ("", False, False, False),  # nobody waits for its answer
+        ("", False, False, False),  # its client no longer reads
     ],
 )
 def test_open_requests_are_waited_for_while_the_server_may_be_at_work(

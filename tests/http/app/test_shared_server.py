@@ -110,10 +110,10 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
         assert message is not None
         for server in servers:
             await server.start()
-            nobody = Nobody()
-            server.join(nobody, nobody)
+            client = Nobody()
+            server.join(client, client)
             for _ in range(3):
-                rest = server.send(nobody, line, message)
+                rest = server.send(client, line, message)
                 assert rest is not None  # what is sent is recorded by a coroutine
                 await rest
         for server in servers:

@@ -23,7 +23,7 @@ FOREVER_S = 100 * PATIENCE
 
 
 def endings(*, down: int) -> list[tuple[str, AgentSettings, str]]:
-    """Endpoints that do not take telemetry, each with what is said of it."""
+    """Endpoints that do not accept telemetry, each with the cause that is reported."""
     plain, secure = f"127.0.0.1:{down}", AgentSettings(traces=Signal(f"127.0.0.1:{down}", protocol="grpc"))
     return [
         ("http", to(f"http://user:secret@{plain}"), f"http://{plain} refuses connections"),

@@ -378,7 +378,7 @@ class StreamableHttpApp:
 
 
 def _end_unsent(session: HttpSession, pending: PendingPost | None) -> None:
-    """The server takes no more: whose requests are open is told so by the end of the session."""
+    """The server accepts no more messages: end the session, which fails its open requests."""
     session.end("the server ended")
     if pending is None:
         raise RefusalError(404, session.ended or "the session is over") from None
