@@ -115,6 +115,23 @@ def test_what_windows_has_not_is_found(source: str, found: list[str]) -> None:
     assert list(only_on_posix(ast.parse(source))) == found
 
 
+def asks_what_may_end_meanwhile(node: ast.AST) -> bool:
+    """Whether it asks for what may end before the answer: the state of a process, or its threads."""
+    if isinstance(node, ast.JoinedStr):
+        return ast.unparse(node).strip("'\"").endswith("/task")
+    return isinstance(node, ast.Attribute) and node.attr == "STATUS_ZOMBIE"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "processes.py"])
+def test_what_may_end_meanwhile_is_looked_at_in_one_place(module: str) -> None:
+    assert [ast.unparse(node) for node in ast.walk(MODULES[module]) if asks_what_may_end_meanwhile(node)] == []
+
+
+@pytest.mark.parametrize("source", ["p.status() == psutil.STATUS_ZOMBIE", "Path(f'/proc/{pid}/task').iterdir()"])
+def test_what_may_end_meanwhile_is_found(source: str) -> None:
+    assert any(map(asks_what_may_end_meanwhile, ast.walk(ast.parse(source))))
+
+
 def without_an_assertion(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """The tests that assert nothing themselves, and expect no error."""
     for function in ast.walk(tree):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.processes import has_ended
 from thv.__main__ import main
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def test_what_a_server_leaves_behind_is_ended_too(doctor: Doctor, tmp_path: Path
     assert report["start"]["ok"] is True
     child = int(pid.read_text())
     deadline = time.monotonic() + 30
-    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+    while not has_ended(child):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -19,6 +19,8 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import psutil
 
+from tests.processes import is_gone
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -74,14 +76,6 @@ def receive(fd: int, *, count: int | None = None, line: bool = False) -> bytes:
             break
         got += chunk
     return bytes(got)
-
-
-def is_gone(process: psutil.Process) -> bool:
-    """Whether it has ended; whoever should reap it may take its time."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 class Run:

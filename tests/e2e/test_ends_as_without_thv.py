@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psutil
 import pytest
 
-from tests.e2e.harness import PATIENCE, SERVERS, behind_thv, is_gone, scripted, until
+from tests.e2e.harness import PATIENCE, SERVERS, behind_thv, scripted, until
+from tests.processes import has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,13 +210,6 @@ def notes(log: Path) -> dict[str, list[str]]:
         pid, _, note = line.partition(" ")
         found.setdefault(pid, []).append(note)
     return {pid: lines[1:] for pid, lines in found.items()}
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return is_gone(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return True
 
 
 def compare(cells: list[Cell], directory: Path, wrapper: list[str]) -> None:

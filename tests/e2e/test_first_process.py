@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.e2e.harness import is_gone, until
+from tests.e2e.harness import until
+from tests.processes import is_gone, is_zombie
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,10 +155,3 @@ def test_what_thv_inherits_is_reaped_while_it_runs(options: list[str]) -> None:
             until(lambda: not any(map(is_zombie, thv_itself.children())), "the end of the zombies")
         finally:
             outer.kill()
-
-
-def is_zombie(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

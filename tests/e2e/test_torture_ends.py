@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.e2e.harness import Run, behind_thv, is_gone, python, receive, scripted, until
+from tests.e2e.harness import Run, behind_thv, python, receive, scripted, until
+from tests.processes import is_gone
 from thv.process.shutdown import EOF_GRACE, REPLY_GRACE, TERM_GRACE
 
 if TYPE_CHECKING:

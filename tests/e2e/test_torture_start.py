@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Run, behind_thv, python, receive, until
+from tests.processes import voluntary_switches
 
 pytest.importorskip("fcntl", reason="descriptors and modes are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
@@ -231,11 +232,8 @@ def test_an_idle_session_wakes_nobody(tmp_path: Path) -> None:
         run.send(b"x\n")
         assert receive(run.stdout, line=True) == b"x\n"
 
-        def switches() -> dict[str, str]:
-            processes = [run.pid, *(p.pid for p in run.family() if "thv-watchdog" in p.cmdline())]
-            paths = [path for pid in processes for path in Path(f"/proc/{pid}/task").iterdir()]
-            texts = {str(path): (path / "status").read_text() for path in paths}
-            return {path: text.split("voluntary_ctxt_switches:")[1].split()[0] for path, text in texts.items()}
+        def switches() -> dict[str, int]:
+            return voluntary_switches(run.pid, *(p.pid for p in run.family() if "thv-watchdog" in p.cmdline()))
 
         until(lambda: len(switches()) >= 5 and _stays(switches), "quiet after the start")
         before = switches()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.e2e.harness import is_gone, until
+from tests.e2e.harness import until
+from tests.processes import is_gone
 from thv.errors import CommandNotFoundError
 from thv.http.process_backend import ProcessBackend, hand_on_to_servers
 from thv.process.shutdown import EOF_GRACE, SIGNAL_GRACE, TERM_GRACE, ShutdownLadder

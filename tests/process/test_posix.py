@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.processes import is_gone, is_zombie
 from thv.errors import CommandNotFoundError, NotExecutableError, ThvError
 from thv.process.server_process import ServerProcess, grow_pipe
 
@@ -133,7 +134,7 @@ def test_the_server_leads_a_group_of_its_own_which_terminate_reaches_whole() -> 
     assert os.getpgid(server.pid) == os.getpgid(child.pid) == server.pid
     server.terminate()
     assert release(server) == 128 + signal.SIGTERM
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: is_gone(child))
 
 
 def test_kill_reaches_what_ignores_everything_else() -> None:
@@ -147,7 +148,7 @@ def test_kill_reaches_what_ignores_everything_else() -> None:
 def test_waiting_leaves_the_server_unreaped_so_that_its_number_stays_its_own() -> None:
     server = shell("exit 3")
     server.wait()
-    assert psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE
+    assert is_zombie(psutil.Process(server.pid))
     server.terminate()  # harmless then
     assert release(server) == 3
 
@@ -195,7 +196,7 @@ def test_the_watchdog_ends_those_of_the_group_that_outlive_the_server(monkeypatc
     group = [process for process in psutil.process_iter() if _group(process.pid) == server.pid]
     os.write(server.stdin, b"go\n")
     assert release(server) == 4
-    until(lambda: all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in group))
+    until(lambda: all(map(is_gone, group)))
     until(_no_watchdog_is_left)
 
 

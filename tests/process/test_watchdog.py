@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from tests.e2e.harness import is_gone, python, receive, until
+from tests.e2e.harness import python, receive, until
+from tests.processes import has_ended, is_gone
 from thv.process.shutdown import EOF_GRACE, TERM_GRACE
 
 if TYPE_CHECKING:
@@ -70,16 +72,9 @@ def born(directory: Path) -> list[psutil.Process]:
     found = []
     for path in directory.glob("born-*"):
         pid = int(path.name.removeprefix("born-"))
-        if psutil.pid_exists(pid):
+        with suppress(psutil.NoSuchProcess):
             found.append(psutil.Process(pid))
     return found
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return is_gone(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return True
 
 
 def spawn_and_die(directory: Path, program: str, server: str) -> int:

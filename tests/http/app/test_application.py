@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.e2e.harness import PATIENCE, is_gone, receive, until
+from tests.e2e.harness import PATIENCE, receive, until
 from tests.http.fronts import FrontRun, call, initialize, stateless
+from tests.processes import is_gone
 from thv.core.message import read_message
 from thv.http.app.stateless_call import stateless_status
 

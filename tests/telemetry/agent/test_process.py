@@ -8,17 +8,21 @@ import sys
 import time
 from base64 import b64decode
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from msgspec.structs import replace
 
 from tests.collector import Answer, Backend, Ports, collector, free_port
+from tests.processes import voluntary_switches
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import AgentProcess, calls, durations, finished, snapshot, spans, to
 from thv import __version__
 from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOST_MIB = 33
 """What the agent may take: its proportional memory (PSS) was 26 MiB on CPython 3.11 and 29 on 3.13, beside other tests,
@@ -296,20 +300,12 @@ def test_the_environment_changes_nothing() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="switches of each thread are known on Linux only")
 def test_it_sleeps_while_nothing_happens() -> None:
-    def switches() -> int:
-        return sum(
-            int(line.split()[1])
-            for status in Path(f"/proc/{agent.process.pid}/task").glob("*/status")
-            for line in status.read_text().splitlines()
-            if "ctxt_switches" in line
-        )
-
     with Backend() as backend, AgentProcess(replace(to(backend.url), prometheus_port=free_port(), linger_s=0)) as agent:
         agent.send(spans(1), snapshot(calls(1)), Flush())
         backend.wait_for(lambda: len(backend.posts) == 2)
         until = time.monotonic() + PATIENCE
-        before = None
-        while (now := switches()) != before:
+        before: dict[str, int] = {}
+        while (now := voluntary_switches(agent.process.pid)) != before:
             assert time.monotonic() < until
             before = now
             time.sleep(1)
