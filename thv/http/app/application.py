@@ -142,7 +142,7 @@ class StreamableHttpApp:
             # 404 makes a client begin a session anew (MCP, "Session Management"), with the next pod.
             raise RefusalError(404 if SESSION_ID in headers else 503, "thv is about to stop; begin anew")
         if method == "POST":
-            return self._post(McpHeaders(headers), answer)
+            return self._post(request, answer)
         if method == "GET":
             return self._get(McpHeaders(headers), answer)
         if method == "DELETE":
@@ -159,10 +159,16 @@ class StreamableHttpApp:
             reason = encode(self._health.problem)
             answer.json(503, b'{"status":"not ready","reason":%b}' % reason)
 
-    def _post(self, headers: McpHeaders, answer: ResponseWriter) -> Work | None:
-        headers.validate_post()
-        if answer.request.is_whole:
-            return self._accept(headers, take_whole_body(answer.request), answer)
+    def _post(self, request: HttpRequest, answer: ResponseWriter) -> Work | None:
+        known = request.head.findings
+        if isinstance(known, McpHeaders):
+            headers = known
+        else:
+            headers = McpHeaders(request.headers)
+            headers.validate_post()
+            request.head.findings = headers
+        if request.is_whole:
+            return self._accept(headers, take_whole_body(request), answer)
         return self._read_and_accept(headers, answer)
 
     async def _read_and_accept(self, headers: McpHeaders, answer: ResponseWriter) -> None:

@@ -17,11 +17,11 @@ import httptools
 
 from thv.http.server.request import STATUS_LINES, HttpRequest
 from thv.http.server.request_framing import BAD_REQUEST, by_name, framing_problem
+from thv.http.server.request_head import ParsedHead, RepeatedHead
 
 if TYPE_CHECKING:
     from thv.http.server.handler_runner import HandlerRunner
-
-    Header = tuple[bytes, bytes]
+    from thv.http.server.request_head import Header
 
 MAX_HEAD: Final = 64 << 10
 """Bytes of a request's line and headers, and of anything else that is not a body: trailers, chunk extensions."""
@@ -70,6 +70,7 @@ class HttpConnection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._parser = self._new_parser()
+        self._repeated = RepeatedHead()
         self._current: HttpRequest | None = None
         self._unstarted: HttpRequest | None = None  # the current one, until what came with its head is parsed
         self._waiting: deque[HttpRequest] = deque()
@@ -187,7 +188,14 @@ class HttpConnection(asyncio.Protocol):
         if self._refusal is not None:
             self._discard(len(data))
             return
-        if self._in_head and self._current is None and not self._head_size:
+        is_first = self._in_head and self._current is None and not self._head_size
+        if is_first:
+            known = self._repeated.find(data)
+            if known is not None:
+                self.deadline = FAR_FUTURE
+                self._current = repeated = HttpRequest(self, *known)
+                self._owner.runner.run(repeated)
+                return
             self.deadline = self._loop.time() + HEAD_TIMEOUT_S
         self._head_size += len(data)
         try:
@@ -198,6 +206,8 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(BAD_REQUEST, str(error))
         request, self._unstarted = self._unstarted, None
         if request is not None and not request.is_disconnected and not request.is_answered:
+            if is_first and request.is_whole:
+                self._repeated.learn(data, request.head)
             self._owner.runner.run(request)
         if self._head_size > MAX_HEAD and self._refusal is None:
             self._refuse(HEAD_TOO_LARGE if self._in_head else BAD_REQUEST, "the head of the request is too large")
@@ -287,8 +297,7 @@ class HttpConnection(asyncio.Protocol):
         if problem is not None:
             self._refuse(*problem)
             return
-        request = HttpRequest(
-            self,
+        head = ParsedHead(
             parser.get_method().decode("ascii"),
             (path, query),
             fields,
@@ -296,6 +305,7 @@ class HttpConnection(asyncio.Protocol):
             speaks_1_1=version == "1.1",
             keep_alive=version == "1.1" and parser.should_keep_alive(),
         )
+        request = HttpRequest(self, head)
         self._fields = []  # what follows are trailers
         self._parsed = request
         if self._current is None:

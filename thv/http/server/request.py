@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    Header = tuple[bytes, bytes]
+    from thv.http.server.request_head import Header, ParsedHead
 
 MAX_UNREAD_BODY: Final = 256 << 10
 """Bytes of a body that wait for the handler before the connection is read no further."""
@@ -54,12 +54,14 @@ class Carrier(Protocol):
 class HttpRequest:
     """One request.
 
+    Args:
+        connection: carries it.
+        head: what its head says.
+        body: all of its body, if that is known already.
+
     Attributes:
-        method: in capitals, as HTTP methods are.
-        path: the path of the target, not decoded.
-        query: what follows its question mark.
-        fields: the headers as they were spelled, in order, without the white space around their values.
-        headers: the headers by their names in lower case; those given twice joined by a comma (RFC 9110, 5.2).
+        head: what its head says; `method`, `path` and `headers` are that one's.
+        keep_alive: whether the connection stays open after the response.
         trailers: the fields that followed a chunked body, once that is whole.
         on_disconnect: called once if the client leaves before the response is whole.
         on_writable: called with False when the client reads more slowly than it is written to, with True when it has
@@ -77,7 +79,7 @@ class HttpRequest:
         "_pieces",
         "_reader",
         "_unread",
-        "fields",
+        "head",
         "headers",
         "is_answered",
         "is_deferred",
@@ -88,42 +90,44 @@ class HttpRequest:
         "on_disconnect",
         "on_writable",
         "path",
-        "query",
-        "speaks_1_1",
         "trailers",
     )
 
-    def __init__(
-        self,
-        connection: Carrier,
-        method: str,
-        target: tuple[bytes, bytes],
-        fields: list[Header],
-        headers: dict[bytes, bytes],
-        *,
-        speaks_1_1: bool,
-        keep_alive: bool,
-    ) -> None:
+    def __init__(self, connection: Carrier, head: ParsedHead, body: bytes | None = None) -> None:
         self._connection = connection
-        self.method = method
-        self.path, self.query = target
-        self.fields = fields
-        self.headers = headers
-        self.speaks_1_1 = speaks_1_1
-        self.keep_alive = keep_alive
+        self.head = head
+        self.method = head.method
+        self.path = head.path
+        self.headers = head.headers
+        self.keep_alive = head.keep_alive
         self.trailers: list[Header] = []
         self.on_disconnect: Callable[[], None] | None = None
         self.on_writable: Callable[[bool], None] | None = None
         self.is_disconnected = False
         self.is_answered = False
         self.is_deferred = False
-        self.is_whole = False
-        self._pieces: list[bytes] = []
+        self.is_whole = body is not None
+        self._pieces = [body] if body else []
         self._unread = 0
         self._reader: asyncio.Future[None] | None = None
-        self._expects_continue = b"expect" in headers
+        self._expects_continue = b"expect" in head.headers
         self._has_begun = False
         self._chunked = False
+
+    @property
+    def query(self) -> bytes:
+        """What follows the question mark of the target."""
+        return self.head.query
+
+    @property
+    def fields(self) -> list[Header]:
+        """The headers as they were spelled, in order."""
+        return self.head.fields
+
+    @property
+    def speaks_1_1(self) -> bool:
+        """Whether the client speaks HTTP/1.1."""
+        return self.head.speaks_1_1
 
     @property
     def peer(self) -> str:
@@ -206,7 +210,7 @@ class HttpRequest:
         if self._has_begun or self.is_disconnected:
             return
         self._has_begun = True
-        self._chunked = self.speaks_1_1
+        self._chunked = self.head.speaks_1_1
         if not self._chunked:
             self.keep_alive = False
         self._connection.write(self._head(status, headers, b"transfer-encoding: chunked\r\n" if self._chunked else b""))
