@@ -24,6 +24,7 @@ from thv.supervision.supervised_session import SupervisedSession
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+    from types import EllipsisType
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="threads read the pipes there, and are not counted")
 
@@ -264,3 +265,81 @@ def test_a_client_that_leaves_while_a_restart_is_waited_for_ends_the_session(
         assert await error_of(client) == (1, -32000)
 
     assert play(tmp_path, Policy(5, None), story) == 3
+
+
+def answer(id_: str) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%b,"result":{"action":"accept"}}\n' % id_.encode()
+
+
+async def ask(client: Client, number: int, id_: str) -> None:
+    """Let the server ask a question under this id."""
+    client.send(call(number, "ask " + id_.replace('"', '\\"')))
+    assert b'"id":%b,"method":"elicitation/create"' % id_.encode() in await client.read()
+
+
+async def die(client: Client, number: int, *lost: int) -> None:
+    """Let the server die; calls that it did not answer are lost with it."""
+    client.send(call(number, "die"))
+    for each in (*lost, number):
+        assert await error_of(client) == (each, -32000)
+
+
+REFUSAL = b'{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"x"}}\n'
+MINE, NOT_MINE = answer("8")[:-1], answer("7")[:-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "late", "passed"),
+    [
+        ("7", answer("7"), []),
+        ("7", answer('"7"'), []),
+        ("7", answer("7.0"), []),
+        ('"q"', answer('"q"'), []),
+        ("7", REFUSAL, []),
+        ("7", b"[%b, %b]\n" % (MINE, NOT_MINE), [b"[%b]\n" % MINE]),
+        ("7", b"[%b]\n" % NOT_MINE, []),
+        ("7", answer("8"), [answer("8")]),
+        ("7", answer('"8"'), [answer('"8"')]),
+        ("7", b'{"jsonrpc":"2.0","error":{"code":-32700,"message":"x"}}\n', ...),  # to no question in particular
+        ("7", b"no message\n", ...),
+    ],
+)
+def test_an_answer_reaches_only_the_server_that_asked(
+    tmp_path: Path, asked: str, late: bytes, passed: list[bytes] | EllipsisType
+) -> None:
+    async def story(client: Client) -> None:
+        await ask(client, 1, asked)
+        await die(client, 2, 1)
+        await ask(client, 3, "8")
+        client.send(late + call(4, "x"))
+        assert json.loads(await client.read())["id"] == 4
+
+    play(tmp_path, Policy(5, None), story)
+    lines = received(tmp_path, 1)
+    assert lines[1:-1] == ([late] if passed is ... else passed)
+
+
+def test_an_answer_that_comes_while_no_server_runs_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restart_policy, "BACK_OFF_S", (60,))
+
+    async def story(client: Client) -> None:
+        await ask(client, 1, "7")
+        await die(client, 2, 1)
+        client.send(answer("7") + call(3, "x"))
+        reply = asyncio.create_task(client.read())
+        while not reply.done():
+            await skip(61)
+            await asyncio.to_thread(time.sleep, 0.005)
+        assert json.loads(await reply)["id"] == 3
+
+    play(tmp_path, Policy(5, None), story)
+    assert received(tmp_path, 1) == [call(3, "x")]
+
+
+def test_a_server_that_was_not_restarted_gets_every_answer(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        client.send(answer("7") + call(1, "x"))
+        await client.read()
+
+    play(tmp_path, Policy(5, None), story)
+    assert received(tmp_path, 0) == [answer("7"), call(1, "x")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from thv.core.message import is_batch, read_line, read_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from thv.core.message import Message
     from thv.supervision.supervised_requests import SupervisedRequest
@@ -51,3 +51,8 @@ def messages_of(
 def with_newline(part: bytes) -> bytes:
     """A message as a line."""
     return part if part.endswith(b"\n") else part + b"\n"
+
+
+def as_batch(parts: Iterable[bytes]) -> bytes:
+    """Some elements of a batch as a line."""
+    return b"[%b]\n" % b",".join(parts)

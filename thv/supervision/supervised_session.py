@@ -4,7 +4,8 @@ What client and server say passes byte for byte, line by line. Only what was ask
 progress a JSON-RPC error to the client and `notifications/cancelled` to the server; when the server dies under its
 client, an error for each request that was open and, where the server declared it, `notifications/tools/list_changed`
 once another one runs. The client's own `initialize` and `notifications/initialized` are repeated to that one, and its
-reply to the first of them is dropped (MCP, "Lifecycle"). A 2026-07-28 client sends neither, so nothing is repeated.
+reply to the first of them is dropped (MCP, "Lifecycle"). A 2026-07-28 client sends neither, so nothing is repeated. The
+client's late answer to a question of the server that died is dropped, too: the new one did not ask.
 
 A request is open, and its time runs, from the moment at which the client's line was read. While there is no server, or
 it is not initialized again, lines wait; what waits is not lost with the server that died.
@@ -29,8 +30,9 @@ from thv.http.process_backend import ProcessBackend
 from thv.http.signals import install_signal_handlers
 from thv.process.client_ends import has_reader, is_regular_file
 from thv.process.shutdown import REPLY_GRACE
-from thv.supervision.client_line import ClientLine, messages_of, with_newline
+from thv.supervision.client_line import ClientLine, as_batch, messages_of, with_newline
 from thv.supervision.restart_policy import BackOff
+from thv.supervision.server_questions import ServerQuestions
 from thv.supervision.supervised_requests import INITIALIZE, SupervisedRequest, SupervisedRequests
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class SupervisedSession:
         self._instrumentation = instrumentation
         self._stdin, self._stdout = stdin, stdout
         self._requests = SupervisedRequests()
+        self._questions = ServerQuestions()
         self._initialize = self._initialized = b""  # what the client sent last, to be repeated
         self._initialize_request: SupervisedRequest | None = None
         self._awaited: SupervisedRequest | None = None  # the `initialize` that was repeated to a new server
@@ -216,6 +219,7 @@ class SupervisedSession:
     async def _initialize_again(self, backend: ProcessBackend) -> None:
         self._backend = backend
         self._server_ended = False
+        self._questions.start_anew()
         self._session.note_restart()
         original = self._initialize_request
         if original is None:
@@ -270,10 +274,11 @@ class SupervisedSession:
             while not self._ready.is_set():  # it may be cleared again before a task that waits for it runs
                 await self._ready.wait()
             self.passed += 1
-            if not entry.is_given_up:
+            line = b"" if entry.is_given_up else self._questions.without_strays(entry)
+            if line:
                 self._note_sent(entry)
                 with suppress(OSError):  # the server ended; what was open is answered then
-                    await self._backend.send(entry.line)
+                    await self._backend.send(line)
             self._input.done(entry.as_read)
 
     def _note_sent(self, entry: ClientLine) -> None:
@@ -327,12 +332,11 @@ class SupervisedSession:
 
     async def _server_sent(self, line: bytes) -> None:
         parts = messages_of(line, self._session.on_stray_line)
+        self._questions.note(message for _, message in parts)
         wanted = [(part, message) for part, message in parts if self._is_for_client(message)]
         awaited = self._awaited
-        if len(wanted) == len(parts):
-            await self._write_to_client(line)
-        elif wanted:
-            await self._write_to_client(b"[%b]\n" % b",".join(part for part, _ in wanted))
+        if wanted or not parts:
+            await self._write_to_client(line if len(wanted) == len(parts) else as_batch(part for part, _ in wanted))
         for part, message in wanted:
             self._session.on_server_message(part, message)
         if awaited is not None and awaited not in self._requests:

@@ -5,7 +5,8 @@ its life. Each further argument is `LIFE:WHAT`: what it does in that life when i
 or `exit` at once, before it reads anything. A reply repeats the id as it was written.
 
 In a call it obeys these words: `die`; `hang`; `half` (writes 20 MiB of a reply and dies); `late` (answers at the next
-call); `twin` (answers under the id as a string); `batched` (answers at the next call, together with that).
+call); `twin` (answers under the id as a string); `batched` (answers at the next call, together with that); `ask ID`
+(asks a question under that id and does not answer the call).
 """
 
 import os
@@ -17,6 +18,7 @@ LIVES = Path(sys.argv[1])
 PLAN = dict(word.split(":") for word in sys.argv[2:])
 ID = re.compile(rb'"id" *: *("(?:[^"\\]|\\.)*"|[-0-9.eE+]+)')
 TOKEN = re.compile(rb'"progressToken" *: *("[^"]*"|[-0-9.eE+]+)')
+QUESTION = re.compile(rb'"ask ([^" \\]+|\\"[^"]*\\")"')
 HALF = 20 << 20
 
 
@@ -51,6 +53,8 @@ class Server:
             reply = b'{"jsonrpc":"2.0","id":%b,"result":{"content":[],"life":%d}}' % (found[1], self.life)
             if b'"initialize"' in line:
                 self.initialize(reply)
+            elif asked := QUESTION.search(line):
+                out(b'{"jsonrpc":"2.0","id":%b,"method":"elicitation/create"}\n' % asked[1].replace(b"\\", b""))
             else:
                 self.call(line, found[1], reply)
 
