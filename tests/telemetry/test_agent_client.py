@@ -82,6 +82,9 @@ def test_an_agent_that_did_not_start_in_time_is_reported_too() -> None:
 class TakenDown:
     """An agent's process whose pipe keeps each write."""
 
+    pid = 0
+    """No process leads a session of this number."""
+
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.stdin = self
@@ -161,3 +164,40 @@ def test_many_spans_are_sent_early_and_the_metrics_at_their_interval(monkeypatch
     frames = agent.frames()
     assert sum(len(frame.spans) for frame in frames if isinstance(frame, Spans)) == HURRY_AT + 2
     assert [isinstance(frame, Metrics) for frame in frames] == [False] * (len(frames) - 1) + [True]
+
+
+def test_the_agent_steps_back_when_it_starts_and_catches_up_when_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+
+    class Watched(TakenDown):
+        def write(self, data: memoryview) -> int:
+            events.append(type(next(read_frames(io.BytesIO(data)))).__name__)
+            return len(data)
+
+        def close(self) -> None:
+            events.append("the end of its input")
+
+    def step_back(_agent: object) -> bool:
+        events.append("step back")
+        return events.count("step back") > 1  # the system asks for another attempt
+
+    monkeypatch.setattr(agent_client, "step_back", step_back)
+    monkeypatch.setattr(agent_client, "catch_up", lambda _agent: events.append("catch up"))
+    courier = client_of(Watched(), None)
+    courier.start()
+    for _ in range(3):
+        before = len(events)
+        courier.queue(SPAN)
+        courier.notify()
+        courier.flush()
+        wait_until(lambda: "Flush" in events[before:])  # noqa: B023 - within this turn
+    courier.close(CLOSE_TIMEOUT_S)
+    turn = ["Spans", "Flush"]
+    assert events == [
+        *("Configure", "step back", *turn),
+        *("step back", *turn),
+        *turn,
+        *("the end of its input", "catch up"),
+    ]

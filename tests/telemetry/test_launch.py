@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from thv.telemetry.agent_process import agent_environment, start_agent
+from thv.telemetry import agent_process
+from thv.telemetry.agent_process import SESSION_NICENESS, agent_environment, catch_up, start_agent, step_back
 from thv.telemetry.frames import AgentSettings, Configure, encode
 
 PATIENCE = 60.0
@@ -66,3 +68,61 @@ def test_it_is_found_where_only_pythonpath_leads_to_it(tmp_path: Path) -> None:
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=tmp_path, env=environ, timeout=PATIENCE, check=False)
     assert done.returncode == 0
+
+
+def niceness(process: int | str) -> int:
+    """The nice value of a process's session."""
+    return int(Path(f"/proc/{process}/autogroup").read_text().split()[-1])
+
+
+needs_groups = pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="the system shares no CPU between sessions"
+)
+
+
+@needs_groups
+def test_its_session_steps_back_and_ours_does_not() -> None:
+    ours = niceness("self")
+    agent = start_agent()
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not step_back(agent):  # Linux allows ten changes a second
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert (niceness(agent.pid), niceness("self")) == (SESSION_NICENESS, ours)
+        catch_up(agent)
+        assert (niceness(agent.pid), niceness("self")) == (0, ours)
+    finally:
+        agent.kill()
+        agent.communicate()
+
+
+@needs_groups
+def test_a_process_without_a_session_of_its_own_leaves_ours_alone() -> None:
+    ours = niceness("self")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert step_back(process)
+        assert niceness("self") == ours
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such groups are Linux's")
+def test_catching_up_is_tried_until_it_is_granted_or_nothing_is_left_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[int] = []
+
+    def is_granted(_agent: object, nice: int) -> bool:
+        tried.append(nice)
+        return len(tried) > granted_after
+
+    monkeypatch.setattr(agent_process, "_set_session_niceness", is_granted)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        granted_after = 2
+        catch_up(process)
+        assert tried == [0, 0, 0]
+        process.kill()
+        process.wait()
+        tried.clear()
+        catch_up(process)
+        assert tried == [0]

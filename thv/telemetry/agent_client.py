@@ -14,6 +14,7 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
+from thv.telemetry.agent_process import catch_up, step_back
 from thv.telemetry.frames import Configure, Flush, Spans, agent_settings, encode, encode_point, metrics_frame
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class AgentClient:
         self._start_agent = start_agent
         self._warn = warn
         self._agent: subprocess.Popen[bytes] | None = None
+        self._steps_back = False
         self._queue: deque[FinishedSpan] = deque()
         self._wake = Event()
         self._hurry = Event()
@@ -160,6 +162,8 @@ class AgentClient:
                 if not self._anything_new() and self._settings.get("prometheus_port") is None:
                     break
                 self._launch()
+            if not self._steps_back and self._agent is not None:
+                self._steps_back = step_back(self._agent)
             self._hurry.wait(max(0.0, due - time.monotonic()))
             self._hurry.clear()
             if self._closing.is_set():
@@ -238,6 +242,7 @@ class AgentClient:
             return
         with suppress(OSError):
             agent.stdin.close()
+            catch_up(agent)
             agent.stdout.read()
             agent.stdout.close()
         if self._settings.get("prometheus_port") is None:

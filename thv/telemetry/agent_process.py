@@ -3,11 +3,16 @@
 It gets a pipe on stdin, another one on stdout, which it closes when everything is exported, our stderr and no other
 descriptor; our own module path, however thv was installed; and none of the `OTEL_*` variables, since the SDK's
 exporters would add theirs to what the frames say.
+
+Where Linux shares its CPUs between sessions (sched(7), "The autogroup feature"), a process's own nice value counts
+within its session alone, and the agent is one of its own: half of a CPU that the relay, its client and its server need
+would be the agent's. So the session has its nice value set, too, until its relay waits for it.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AGENT = "thv.telemetry.agent"
+
+SESSION_NICENESS = 10
+"""The nice value of the agent's session while others are busy: it gets a tenth of what one of them gets."""
+
+RETRY_MS = 20
+"""Time between two attempts to set it: Linux allows ten a second, of all processes together."""
 
 
 def agent_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -58,3 +69,30 @@ def start_agent() -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
+
+
+def step_back(agent: subprocess.Popen[bytes]) -> bool:
+    """Let other sessions have the CPU first. False: try again later. True on a system that does not know of this."""
+    return _set_session_niceness(agent, SESSION_NICENESS)
+
+
+def catch_up(agent: subprocess.Popen[bytes]) -> None:
+    """Let the agent's session have as much of the CPU as others have. Returns when that is so, or its stdout ended."""
+    if sys.platform != "win32" and agent.stdout is not None and not _set_session_niceness(agent, 0):
+        poller = select.poll()
+        poller.register(agent.stdout, select.POLLIN)
+        while not poller.poll(RETRY_MS) and not _set_session_niceness(agent, 0):
+            pass
+
+
+def _set_session_niceness(agent: subprocess.Popen[bytes], niceness: int) -> bool:
+    if sys.platform == "linux":
+        try:
+            if os.getsid(agent.pid) == agent.pid:
+                with open(f"/proc/{agent.pid}/autogroup", "wb", buffering=0) as group:  # noqa: PTH123 - pathlib is slow to import
+                    group.write(b"%d" % niceness)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # the process has ended, or the kernel has no such groups
+    return True
