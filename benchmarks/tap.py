@@ -97,7 +97,7 @@ def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: lis
     telemetry.start()
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append], requests=telemetry.open_session())
-    tap = TrafficInspector(ledger, is_timed=True)
+    tap = TrafficInspector(ledger)
     count = len(requests)
     asked = answered = float("inf")
     for _ in range(200):

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thv.core.interfaces import TrafficObserver
+    from thv.core.interfaces import PassedChunk, TrafficObserver
     from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics, SessionInstrumentation
     from thv.servers.launch_spec import LaunchSpec
     from thv.telemetry.telemetry_settings import TelemetrySettings
@@ -189,7 +189,6 @@ class Session:
 class _NullObserver:
     """Observes nothing, in a session that cannot be inspected."""
 
-    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
+    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:  # noqa: ARG002
         """Do nothing."""
-
-    on_server_data = on_client_data
+        return len(traffic)

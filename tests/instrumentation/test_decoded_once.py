@@ -58,8 +58,7 @@ def test_a_transport_may_answer_or_cancel_in_the_place_of_others() -> None:
 def test_a_bug_in_the_inspection_of_a_message_reaches_no_transport(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[str] = []
     ledger = ToolCallLedger()
-    for name in ("client_sent", "server_sent"):
-        monkeypatch.setattr(ledger, name, lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(ledger, "passed", lambda *_, **__: 1 / 0)
     session = SessionInstrumentation(ledger, report=reports.append)
     ((line, message),) = read_parts(CALL)
     for _ in range(2):

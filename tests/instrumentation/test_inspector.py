@@ -12,9 +12,11 @@ from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
 
-    from thv.core.interfaces import Outcome
+    from thv.core.interfaces import Outcome, PassedMessage
 
 
 CALL = b'{"id":1,"method":"tools/call"}\n'
@@ -49,7 +51,13 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
     outcomes: list[Outcome] = []
     reports: list[str] = []
     ledger = ToolCallLedger([outcomes.append])
-    monkeypatch.setattr(ledger, "server_sent", lambda *_, **__: 1 / 0)
+    passed = ledger.passed
+
+    def fail_at_replies(traffic: Sequence[PassedMessage]) -> None:
+        assert all(is_client for is_client, *_ in traffic)
+        passed(traffic)
+
+    monkeypatch.setattr(ledger, "passed", fail_at_replies)
     tap = TrafficInspector(ledger, report=reports.append)
     tap.on_client_data(CALL)
     assert ledger.awaiting_reply == 1
@@ -60,7 +68,7 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
     ledger.server_exited()
     assert outcomes == []
     assert len(reports) == 1
-    assert "ZeroDivisionError" in reports[0]
+    assert "AssertionError" in reports[0]
 
 
 def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +78,7 @@ def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.Monkey
         raise RuntimeError
 
     ledger = ToolCallLedger()
-    monkeypatch.setattr(ledger, "client_sent", fail)
+    monkeypatch.setattr(ledger, "passed", fail)
     TrafficInspector(ledger, report=fail).on_client_data(CALL)
 
 

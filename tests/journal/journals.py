@@ -70,4 +70,6 @@ def call(name: str = "t", *, ms: float = 1.0) -> OpenRequest:
 
 def end(session: SessionJournal, *names: str, outcome: str = "success", size: int = 20) -> None:
     """End one call of each name now, all of them in one chunk."""
-    session.calls_ended([(outcome, call(name), None, size) for name in names], time.perf_counter_ns())
+    calls = [call(name) for name in names]
+    now = time.perf_counter_ns()
+    session.calls_ended([(outcome, each, None, size, now) for each in calls])

@@ -20,7 +20,7 @@ from tests.journal.journals import MIB, Journal, call, end
 from thv.journal.journal_reader import CallFilter
 from thv.journal.journal_store import DAMAGED, file_system_type
 from thv.journal.retention import file_bytes
-from thv.journal.session_journal import MANY_CHUNKS, MANY_REQUESTS, WRITE_AT, SessionJournal
+from thv.journal.session_journal import MANY_LOOKS, MANY_REQUESTS, WRITE_AT, SessionJournal
 from thv.journal.writer import ROWS, JournalWriter
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def test_a_journal_that_was_given_up_sleeps_whatever_is_left(tmp_path: Path) -> 
 def test_traffic_is_encoded_where_it_passes_and_written_when_it_is_time(tmp_path: Path) -> None:
     hurried: list[None] = []
     session = SessionJournal(1, "s", "stdio", notify=lambda: None, hurry=lambda: hurried.append(None))
-    for _ in range(MANY_CHUNKS):
+    for _ in range(MANY_LOOKS):
         end(session, "echo")
     (batch,) = session.batches()
-    assert (batch.requests, session.calls, hurried) == (MANY_CHUNKS, MANY_CHUNKS, [])
+    assert (batch.requests, session.calls, hurried) == (MANY_LOOKS, MANY_LOOKS, [])
     session.was_stored([batch])
     while not hurried:
         end(session, *["echo"] * MANY_REQUESTS)
@@ -383,7 +383,7 @@ def test_many_sessions_of_many_threads_write_at_once(tmp_path: Path) -> None:
 def test_an_error_message_is_redacted_and_cut(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     session = journal.writer.open_session("s", "stdio", redact=lambda text: text.replace("hunter2", "[redacted]"))
-    session.calls_ended([("error", call(), (-32000, "password hunter2 " + "x" * 500), 0)], time.perf_counter_ns())
+    session.calls_ended([("error", call(), (-32000, "password hunter2 " + "x" * 500), 0, time.perf_counter_ns())])
     session.closed("client")
     journal.close()
     (found,) = journal.calls()

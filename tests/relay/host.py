@@ -4,15 +4,23 @@ Usage: `host.py OPEN LOOK GRACES COMMAND...`. OPEN calls count as open until the
 LOOK is `quiet`, `raising` or `late`; GRACES is `full`, or `none` for nearly none. The outcome is a JSON line on stderr.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from thv.process import shutdown
 from thv.process.events import Events
 from thv.process.server_process import ServerProcess
 from thv.relay.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.core.interfaces import PassedChunk
 
 OPEN = int(sys.argv[1])
 LOOK = sys.argv[2]
@@ -26,22 +34,12 @@ seen = {"client": b"", "server": b""}
 
 
 class Observer:
-    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
-        seen["client"] += chunk
+    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:
+        for is_client, chunk, _ in traffic:
+            seen["client" if is_client else "server"] += chunk
         if LOOK == "raising":
             raise RuntimeError("a bug in inspection")
-
-    def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
-        seen["server"] += chunk
-        if LOOK == "raising":
-            raise RuntimeError("a bug in inspection")
-
-
-class Blind:
-    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
-        pass
-
-    on_server_data = on_client_data
+        return len(traffic)
 
 
 events = Events()
@@ -55,10 +53,7 @@ relay = Relay(
 )
 relay.start()
 if LOOK != "late":
-    try:
-        relay.observe(Observer())
-    except RuntimeError:  # as a session does
-        relay.observe(Blind())
+    relay.observe(Observer())
 code = relay.run()
 ended = time.monotonic()
 if LOOK == "late":

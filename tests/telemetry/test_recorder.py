@@ -79,7 +79,7 @@ class Run:
         self.outcomes: list[str] = []
         self.reports: list[str] = []
         self.ledger = ToolCallLedger([self.outcomes.append], requests=self.recorder, report=self.reports.append)
-        self.tap = TrafficInspector(self.ledger, is_timed=True)
+        self.tap = TrafficInspector(self.ledger)
 
     def _launch(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-c", self._program, str(self._written)]

@@ -13,7 +13,7 @@ from thv.core.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from typing import Literal, Protocol, TypeAlias
 
     from thv.core.message import Id, Message
@@ -27,17 +27,22 @@ if TYPE_CHECKING:
     ChunkObserver: TypeAlias = Callable[[bytes], None]
     """Given every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
 
+    PassedChunk: TypeAlias = tuple[bool, bytes, int]
+    """Bytes that passed: whether the client sent them, the bytes (none: the end of that side), and when, as
+    `time.perf_counter_ns` counts."""
+
+    PassedMessage: TypeAlias = tuple[bool, Message, int, int]
+    """A message that passed: whether the client sent it, the message, the bytes of its line, and when; 0: now."""
+
     class TrafficObserver(Protocol):
-        """Given both directions of a relay, chunk by chunk; an empty chunk is the end. It must not raise.
+        """Given both directions of a relay. It must not raise."""
 
-        `at_ns` is when the chunk passed, as `time.perf_counter_ns` counts; 0: now.
-        """
+        def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:
+            """Look at what passed, in that order; returns how many chunks were looked at.
 
-        def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
-            """The client sent this; it is not forwarded yet."""
-
-        def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
-            """The server sent this; it was forwarded."""
+            That is all of them, but where one takes long and the caller is not patient: from that one on they are to be
+            given again.
+            """
 
     EndReason: TypeAlias = Literal["answered", "cancelled", "server_exited", "client_closed", "evicted"]
     """How a request stopped being open: a reply came; the client cancelled it; the server ended; the client left, or
@@ -95,14 +100,16 @@ if TYPE_CHECKING:
     ErrorSummary: TypeAlias = tuple[int | None, str | None]
     """Code and message of a JSON-RPC error."""
 
-    FinishedCall: TypeAlias = tuple[Outcome, LoggedRequest, ErrorSummary | None, int]
-    """A tool call that has its outcome: the call, the JSON-RPC error if it was one, and the bytes of its reply."""
+    FinishedCall: TypeAlias = tuple[Outcome, LoggedRequest, ErrorSummary | None, int, int]
+    """A tool call that has its outcome: the call, the JSON-RPC error if it was one, the bytes of its reply, and when it
+    passed, as `time.perf_counter_ns` counts; 0: now."""
 
     class RequestLog(Protocol):
         """Keeps how one session's requests ended: the user's journal. One that raises is called no more.
 
-        It costs less than a `RequestObserver`: tool calls that end in one chunk come in one list. Only `calls_ended`
-        and `ended` are called without the ledger's lock. Times are those of `time.perf_counter_ns`; 0 stands for now.
+        It costs less than a `RequestObserver`: tool calls that are looked at together come in one list. Only
+        `calls_ended` and `ended` are called without the ledger's lock. Times are those of `time.perf_counter_ns`; 0
+        stands for now.
         """
 
         @property
@@ -124,7 +131,7 @@ if TYPE_CHECKING:
             `kept` is the error, if it was one, and the bytes of the reply: the reply itself is not to be kept.
             """
 
-        def calls_ended(self, calls: list[FinishedCall], at_ns: int) -> None:
+        def calls_ended(self, calls: list[FinishedCall]) -> None:
             """Tool calls have their outcomes. The list may be kept."""
 
         def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
@@ -145,7 +152,7 @@ if TYPE_CHECKING:
         def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
             """The client sent a chunk of lines, cut anywhere; an empty one is the end."""
 
-        def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
+        def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
             """The server sent a chunk of lines, cut anywhere."""
 
         def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:

@@ -56,6 +56,11 @@ class LineAssembler:
         self._escaped = False  # the next byte, inside the giant string, follows an odd backslash
         self._lost = False
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept of the line that is not complete yet."""
+        return len(self._kept)
+
     def feed(self, chunk: bytes) -> list[bytes | bytearray]:
         """The lines that this chunk completes, as blocks of one or more whole lines with their newlines.
 

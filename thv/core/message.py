@@ -200,53 +200,35 @@ _RAW = Decoder(Raw)
 _BATCH = Decoder(list[Raw])
 
 
-def read_lines(block: bytes | bytearray, on_stray: OnStray | None = None) -> Sequence[Message]:
-    """The messages in a block of complete lines, each ended by a newline, in their order.
+def decode_lines(block: bytes | bytearray) -> tuple[Sequence[Message], Sequence[int]]:
+    """The messages in a block of complete lines, each ended by a newline, and the bytes of each one's line.
 
-    Lines that are no JSON-RPC (logs, blank lines) give nothing; one that is too deep to be read gives `UNREADABLE`.
-
-    Args:
-        block: the lines.
-        on_stray: called with each line that cannot begin a message, blank ones apart.
+    Raises:
+        ValueError, RecursionError: one of them is not one message, as strictly read; `read_sized_line` is for those.
     """
-    if block.find(b"\n") == len(block) - 1:
-        return read_line(block, on_stray)
     lines = block.split(b"\n")
     del lines[-1]
-    try:
-        return list(map(_STRICT.decode, lines))
-    except (ValueError, RecursionError):
-        return [message for line in lines for message in read_line(line, on_stray)]
+    return list(map(_STRICT.decode, lines)), list(map(len, lines))
 
 
-def read_sized_lines(
-    block: bytes | bytearray, on_stray: OnStray | None = None
+def read_sized_line(
+    line: bytes | bytearray, on_stray: OnStray | None = None
 ) -> tuple[Sequence[Message], Sequence[int]]:
-    """The messages as `read_lines` gives them, and the bytes of each one's line; those of a batch share its line."""
-    if block.find(b"\n") == len(block) - 1:
-        messages = read_line(block, on_stray)
-        return messages, _shares(block, messages)
-    lines = block.split(b"\n")
-    del lines[-1]
-    try:
-        return list(map(_STRICT.decode, lines)), list(map(len, lines))
-    except (ValueError, RecursionError):
-        several: list[Message] = []
-        sizes: list[int] = []
-        for line in lines:
-            messages = read_line(line, on_stray)
-            several += messages
-            sizes += _shares(line, messages)
-        return several, sizes
-
-
-def _shares(line: bytes | bytearray, messages: Sequence[Message]) -> Sequence[int]:
+    """The messages as `read_line` gives them, and the bytes of each one's line; those of a batch share its line."""
+    messages = read_line(line, on_stray)
     count = len(messages)
-    return (len(line),) if count == 1 else [len(line) // max(1, count)] * count
+    return messages, (len(line),) if count == 1 else [len(line) // max(1, count)] * count
 
 
 def read_line(line: bytes | bytearray, on_stray: OnStray | None = None) -> Sequence[Message]:
-    """The messages in one line, or in any JSON text: one, or those of a batch, or none."""
+    """The messages in one line, or in any JSON text: one, or those of a batch, or none.
+
+    A line that is no JSON-RPC (a log, a blank line) gives nothing; one that is too deep to be read gives `UNREADABLE`.
+
+    Args:
+        line: with or without its newline.
+        on_stray: called with a line that cannot begin a message, a blank one apart.
+    """
     try:
         return (_STRICT.decode(line),)
     except (ValueError, RecursionError) as problem:  # every error of msgspec, and a bad UTF-8 name, is a ValueError

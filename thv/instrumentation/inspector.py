@@ -6,7 +6,7 @@ It never raises and never writes. A bug in inspection ends the inspection, not t
 from __future__ import annotations
 
 from itertools import repeat
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING
 
 from thv.core.jsonrpc import INTERNAL_ERROR
@@ -16,45 +16,41 @@ from thv.core.message import (
     ErrorObject,
     Message,
     Params,
+    decode_lines,
     decode_strictly,
-    read_line,
-    read_lines,
-    read_sized_lines,
+    read_sized_line,
 )
-from thv.ledger.ledger import NO_SIZES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
+    from thv.core.interfaces import PassedChunk, PassedMessage
     from thv.core.message import Id
     from thv.ledger.ledger import ToolCallLedger
+
+
+SLOW_LINE = 1024
+"""Bytes of a line that the strict decoder refused, from which on reading it takes long: some 20 µs a KiB at worst."""
+
+LARGE_LINE = 64 << 10
+"""Bytes of a line from which on reading it takes long: some 1 ms a MiB."""
 
 
 class TrafficInspector:
     """Inspects one session; each direction may have a thread of its own.
 
     A transport uses either the methods for chunks or those for messages in one direction, since half a line may wait.
+    Those for chunks are not called at the same time for one direction.
 
     Args:
         ledger: given what is seen. It is closed if inspection has to stop, so that the end of the session does not wait
             for replies that would not be seen.
         report: given one line, once, if inspection had to stop.
-        is_timed: tell the ledger when messages passed.
-        is_sized: tell it how large they are, too.
     """
 
-    def __init__(
-        self,
-        ledger: ToolCallLedger,
-        *,
-        report: Callable[[str], None] | None = None,
-        is_timed: bool = False,
-        is_sized: bool = False,
-    ) -> None:
+    def __init__(self, ledger: ToolCallLedger, *, report: Callable[[str], None] | None = None) -> None:
         self._ledger = ledger
         self._report = report
-        self._is_timed = is_timed
-        self._is_sized = is_sized
         self._client_lines = LineAssembler()
         self._server_lines = LineAssembler()
         self._is_stopped = False
@@ -66,63 +62,95 @@ class TrafficInspector:
 
         An empty chunk is the end. It ends a last line without newline, which a server that reads lines takes for whole.
         """
+        self.on_traffic(((True, chunk, at_ns or perf_counter_ns()),))
+
+    def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
+        """The server sent a chunk. It is inspected after it was forwarded, so that it is not delayed."""
+        self.on_traffic(((False, chunk, at_ns or perf_counter_ns()),))
+
+    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:
+        """Look at what passed, in that order; returns how many chunks were looked at.
+
+        That is all of them, but where one takes long and the caller is not patient: from that one on they are to be
+        given again.
+        """
         if self._is_stopped:
-            return
+            return len(traffic)
         try:
-            if not at_ns and self._is_timed:
-                at_ns = perf_counter_ns()
-            lines, ledger = self._client_lines, self._ledger
+            return self._look(traffic, is_patient=is_patient)
+        except Exception as problem:  # noqa: BLE001 - a bug in inspection must not reach the transport
+            self._stop(problem)
+            return len(traffic)
+
+    def _look(self, traffic: Sequence[PassedChunk], *, is_patient: bool) -> int:
+        small: list[PassedMessage] = []
+        looked_at = 0
+        for is_client, chunk, at_ns in traffic:
+            lines = self._client_lines if is_client else self._server_lines
             if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
                 # One small line a read is what a session consists of, so it gets the shortest way.
                 try:
-                    message = decode_strictly(chunk)
+                    small.append((is_client, decode_strictly(chunk), len(chunk), at_ns))
+                    looked_at += 1
+                    continue
                 except (ValueError, RecursionError):
-                    ledger.client_sent(read_line(chunk), repeat(len(chunk)), at_ns)
-                else:
-                    ledger.client_sent((message,), (len(chunk),), at_ns)
-                return
-            for block in lines.feed(chunk or b"\n"):
-                if self._is_sized:
-                    ledger.client_sent(*read_sized_lines(block), at_ns)
-                else:
-                    ledger.client_sent(read_lines(block), NO_SIZES, at_ns)
-        except Exception as problem:  # noqa: BLE001 - a bug in inspection must not reach the transport
-            self._stop(problem)
+                    pass
+            if small:
+                self._ledger.passed(small)
+                small = []
+            if not self._pass_chunk(is_client, chunk, at_ns, is_patient=is_patient):
+                return looked_at
+            looked_at += 1
+        if small:
+            self._ledger.passed(small)
+        return looked_at
 
-    def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
-        """The server sent a chunk. It is inspected after it was forwarded, so that it is not delayed."""
-        if self._is_stopped:
-            return
+    def _pass_chunk(self, is_client: bool, chunk: bytes, at_ns: int, *, is_patient: bool) -> bool:
+        """Look at a chunk that is no single sound line; False, and nothing was done, where that takes long."""
+        lines = self._client_lines if is_client else self._server_lines
+        if lines.pending:
+            takes_long = lines.kept_bytes >= LARGE_LINE and b"\n" in chunk
+        else:
+            end = chunk.rfind(b"\n") + 1
+            if self._pass_sound(is_client, chunk[:end], at_ns):
+                lines.feed(chunk[end:])
+                return True
+            takes_long = end >= SLOW_LINE
+        if takes_long and not is_patient:
+            return False
+        for block in lines.feed(chunk or b"\n"):
+            if not block and not is_client:
+                self._pass(is_client, (UNREADABLE,), (0,), at_ns)
+            elif block.find(b"\n") == len(block) - 1:
+                self._pass_line(is_client, block, at_ns)
+            elif not self._pass_sound(is_client, block, at_ns):
+                for line in block.split(b"\n"):
+                    self._pass_line(is_client, line, at_ns)
+        return True
+
+    def _pass_sound(self, is_client: bool, block: bytes | bytearray, at_ns: int) -> bool:
+        """Look at whole lines; False, and nothing was done, if they are not all sound."""
         try:
-            if not at_ns and self._is_timed:
-                at_ns = perf_counter_ns()
-            lines, ledger = self._server_lines, self._ledger
-            if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
-                try:
-                    message = decode_strictly(chunk)
-                except (ValueError, RecursionError):
-                    messages = read_line(chunk, self.on_stray_line)
-                    ledger.server_sent(messages, repeat(len(chunk)), at_ns, http_status=http_status)
-                else:
-                    ledger.server_sent((message,), (len(chunk),), at_ns, http_status=http_status)
-                return
-            for block in lines.feed(chunk or b"\n"):
-                if not block:
-                    ledger.server_sent((UNREADABLE,), NO_SIZES, at_ns)
-                elif self._is_sized:
-                    ledger.server_sent(*read_sized_lines(block, self.on_stray_line), at_ns, http_status=http_status)
-                else:
-                    ledger.server_sent(read_lines(block, self.on_stray_line), NO_SIZES, at_ns, http_status=http_status)
-        except Exception as problem:  # noqa: BLE001 - as above
-            self._stop(problem)
+            messages, sizes = decode_lines(block)
+        except (ValueError, RecursionError):
+            return False
+        self._pass(is_client, messages, sizes, at_ns)
+        return True
+
+    def _pass_line(self, is_client: bool, line: bytes | bytearray, at_ns: int) -> None:
+        """Look at a line, whatever is in it."""
+        self._pass(is_client, *read_sized_line(line, None if is_client else self.on_stray_line), at_ns)
+        if len(line) >= SLOW_LINE:
+            sleep(0)  # lets the threads run that carry traffic
+
+    def _pass(self, is_client: bool, messages: Sequence[Message], sizes: Sequence[int], at_ns: int) -> None:
+        self._ledger.passed(zip(repeat(is_client), messages, sizes, repeat(at_ns)))
 
     def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
         """The client sent a message, decoded already; not forwarded yet. Returns what to forward: its line."""
         if not self._is_stopped:
             try:
-                if not at_ns and self._is_timed:
-                    at_ns = perf_counter_ns()
-                self._ledger.client_sent((message,), (len(line),), at_ns, scope=scope)
+                self._ledger.passed(((True, message, len(line), at_ns or perf_counter_ns()),), scope=scope)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._stop(problem)
         return line
@@ -133,9 +161,8 @@ class TrafficInspector:
         """The server sent a message, decoded already; forwarded already."""
         if not self._is_stopped:
             try:
-                if not at_ns and self._is_timed:
-                    at_ns = perf_counter_ns()
-                self._ledger.server_sent((message,), (len(line),), at_ns, scope=scope, http_status=http_status)
+                traffic = ((False, message, len(line), at_ns or perf_counter_ns()),)
+                self._ledger.passed(traffic, scope=scope, http_status=http_status)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._stop(problem)
 

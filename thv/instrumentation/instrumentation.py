@@ -82,12 +82,7 @@ class SessionInstrumentation(TrafficInspector):
         propagates: bool = False,
         journal: SessionJournal | None = None,
     ) -> None:
-        super().__init__(
-            ledger,
-            report=report,
-            is_timed=recorder is not None or journal is not None,
-            is_sized=journal is not None,
-        )
+        super().__init__(ledger, report=report)
         self._journal = journal
         self._propagation: Propagation | None = None
         if recorder is not None and propagates:

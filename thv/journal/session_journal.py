@@ -38,11 +38,9 @@ if TYPE_CHECKING:
     from thv.core.interfaces import EndReason, ErrorSummary, LoggedRequest
     from thv.core.message import Message
 
-    Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int]
-    """How a request ended (an outcome, or an `EndReason`), the request, its error, and the bytes of its reply."""
-
-    Chunk: TypeAlias = tuple[int, Sequence[Entry]]
-    """When requests ended, by `time.perf_counter_ns`, and the requests."""
+    Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int, int]
+    """How a request ended (an outcome, or an `EndReason`), the request, its error, the bytes of its reply, and when, by
+    `time.perf_counter_ns`."""
 
     Record: TypeAlias = tuple[Any, ...]
     """The fields of a `CallRecord`, in their order."""
@@ -66,10 +64,10 @@ STATUS_BY_WORD: Final = {
 READ: Final = 16 << 10
 """Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
-MANY_CHUNKS: Final = 256
+MANY_LOOKS: Final = 64
 MANY_REQUESTS: Final = 64
-"""So many waiting chunks, or requests in the latest of them, are encoded by the thread that appends: handing them to
-another thread would cost it more, since both need the interpreter."""
+"""What so many looks at the traffic have found, or so many requests in the latest of them, is encoded by the thread
+that appends: handing them to another thread would cost it more, since both need the interpreter."""
 
 WRITE_AT: Final = 64 << 10
 """Encoded bytes at which the writer is called before its time, and the least that makes it write twice in a row."""
@@ -160,7 +158,7 @@ class SessionJournal:
         self._hurry = hurry
         self._redact = redact
         self._capture = capture
-        self._pending: deque[Chunk] = deque()
+        self._pending: deque[Sequence[Entry]] = deque()
         self._encoded: deque[EncodedBatch] = deque()
         self._encoded_bytes = 0
         self._listed: bytes | None = None
@@ -198,27 +196,27 @@ class SessionJournal:
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
         self.answered = True
-        self._append(at_ns, ("replied" if reply.error is None else "error", request, *kept))
+        self._append(("replied" if reply.error is None else "error", request, *kept, at_ns))
 
-    def calls_ended(self, calls: Sequence[Entry], at_ns: int) -> None:
+    def calls_ended(self, calls: Sequence[Entry]) -> None:
         """The hot path: one tuple a call."""
         self.answered = True
         if self.captures or self.is_timing_out:
             word = "timed_out" if self.is_timing_out else "replied"
             calls = [(word, *call[1:]) if word == "timed_out" or call[0] == CALL_SUCCEEDED else call for call in calls]
         pending = self._pending
-        pending.append((at_ns, calls))
-        if len(pending) >= MANY_CHUNKS or len(calls) >= MANY_REQUESTS:
+        pending.append(calls)
+        if len(pending) >= MANY_LOOKS or len(calls) >= MANY_REQUESTS:
             self._relieve()
         self._notify()
 
     def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
         """A request that was not answered."""
-        self._append(at_ns or time.perf_counter_ns(), (reason, request, None, 0))
+        self._append((reason, request, None, 0, at_ns or time.perf_counter_ns()))
 
-    def _append(self, at_ns: int, entry: Entry) -> None:
-        self._pending.append((at_ns, (entry,)))
-        if len(self._pending) >= MANY_CHUNKS:
+    def _append(self, entry: Entry) -> None:
+        self._pending.append((entry,))
+        if len(self._pending) >= MANY_LOOKS:
             self._relieve()
         self._notify()
 
@@ -264,18 +262,21 @@ class SessionJournal:
             if not waiting:
                 return 0
             offset_ns = time.time_ns() - time.perf_counter_ns()
-            chunks = []
+            chunks: list[tuple[int, list[Record]]] = []
             requests = 0
-            for at_ns, entries in waiting:
-                records: list[Record] = []
-                for how, request, error, size in entries:
+            ended_ns = None
+            for entries in waiting:
+                requests += len(entries)
+                for how, request, error, size, at_ns in entries:
+                    if at_ns != ended_ns:
+                        ended_ns = at_ns
+                        records: list[Record] = []
+                        chunks.append(((at_ns + offset_ns) // 1000, records))
                     if how == CALL_SUCCEEDED:
                         duration_us = (at_ns - request.started_ns) // 1000
                         records.append((duration_us, request.name, request.request_bytes, size))
                     else:
-                        records.append(self._record(at_ns, (how, request, error, size)))
-                requests += len(records)
-                chunks.append(((at_ns + offset_ns) // 1000, records))
+                        records.append(self._record((how, request, error, size, at_ns)))
             data = encode_batch(chunks)
             first_us, first = chunks[0]
             self._encoded.append(EncodedBatch(first_us, chunks[-1][0], requests, data))
@@ -290,9 +291,9 @@ class SessionJournal:
                 self.lost += dropped.requests
             return requests
 
-    def _record(self, at_ns: int, entry: Entry) -> Record:
+    def _record(self, entry: Entry) -> Record:
         """What is kept of a request that is no successful call. Counts it."""
-        how, request, error, size = entry
+        how, request, error, size, at_ns = entry
         code = message = None
         if error is not None:
             code, message = error

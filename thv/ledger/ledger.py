@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         CallObserver,
         EndReason,
         LoggedRequest,
+        PassedMessage,
         RequestLog,
         RequestObserver,
     )
@@ -130,126 +131,109 @@ class ToolCallLedger:
         with self._lock:
             return self._open.count, [request for _, request in islice(self._open, limit)]
 
-    def client_sent(  # noqa: C901  the hot path: another function would cost it a twentieth
-        self,
-        messages: Sequence[Message],
-        sizes: Iterable[int] = NO_SIZES,
-        at_ns: int = 0,
-        *,
-        scope: Hashable = None,
+    def client_sent(
+        self, messages: Iterable[Message], sizes: Iterable[int] = NO_SIZES, at_ns: int = 0, *, scope: Hashable = None
     ) -> None:
-        """Registers requests and heeds cancellations; to be called before the server can see the messages.
+        """Messages of the client, in their order, that passed at once; as for `passed`."""
+        self.passed(zip(repeat(True), messages, sizes, repeat(at_ns)), scope=scope)
 
-        Args:
-            messages: of the client, in their order.
-            sizes: the bytes of each message, for the request log.
-            at_ns: when they passed, by `time.perf_counter_ns`, for the request observer and the log.
-            scope: whose ids these are, where clients that know nothing of each other share the ledger. Tasks have none.
-        """
-        outcomes: list[Called] | None = None
-        with self._lock:
-            open_, observers = self._open, self._observers
-            by_key, observed, log = open_.by_key, observers.want_requests, observers.log
-            for message, size in zip(messages if self._running else (), sizes):  # noqa: B905  a keyword costs a fiftieth
-                method, id_ = message.method, message.id
-                if method is None or id_ is UNSET or id_ is None:
-                    outcomes = self._client_notified(message, scope, outcomes, at_ns)
-                    continue
-                self._serial += 1
-                params = message.params
-                if method == "tools/call" and (params is None or params.task is None):
-                    name = None if params is None else params.name
-                    if name is not None and len(name) > NAME_CHARACTERS:
-                        name = name[:NAME_CHARACTERS]
-                    request = OpenRequest(self._serial, CALL, None, None, method, name, at_ns, size)
-                else:
-                    request = self._other_request(method, params, at_ns, size)
-                if log is not None and log.wants_detail:
-                    self._observers.log_detail(message, request)
-                if observed:
-                    request.token = self._observers.started(message, at_ns)
-                key = id_ if scope is None else (scope, id_)
-                if open_.count >= open_.limit or by_key.setdefault(key, request) is not request:
-                    self._note_evicted(open_.add(key, request))
-                    continue
-                # What `add` would do, without the call.
-                open_.count += 1
-                if request.kind <= LAST_AWAITED:
-                    open_.awaited += 1
-            unanswerable = self._server_exited
-            ended = self._take_ended() if self._ended else None
-        if ended is not None or observed:
-            self._observers.finished(ended or (), at_ns)
-        if outcomes:
-            self._tell(outcomes, at_ns)
-        if unanswerable:
-            self._refuse(messages, at_ns)
-
-    def server_sent(  # noqa: C901, PLR0912  as above
+    def server_sent(
         self,
-        messages: Sequence[Message],
+        messages: Iterable[Message],
         sizes: Iterable[int] = NO_SIZES,
         at_ns: int = 0,
         *,
         scope: Hashable = None,
         http_status: int | None = None,
     ) -> None:
-        """Closes the requests that the messages reply to, and counts what ended.
+        """Messages of the server, in their order, that passed at once; as for `passed`."""
+        traffic = zip(repeat(False), messages, sizes, repeat(at_ns))
+        self.passed(traffic, scope=scope, http_status=http_status)
+
+    def passed(  # noqa: C901, PLR0912, PLR0915  the hot path: another function would cost it a twentieth
+        self, traffic: Iterable[PassedMessage], *, scope: Hashable = None, http_status: int | None = None
+    ) -> None:
+        """Registers requests, heeds cancellations, closes the requests that are replied to, and counts what ended.
 
         Args:
-            messages: of the server, in their order.
-            sizes: the bytes of each message, for the request log.
-            at_ns: when they passed, by `time.perf_counter_ns`, for the request observer and the log.
-            scope: whose requests are answered.
-            http_status: the status of the HTTP response that brings them, if one does.
+            traffic: messages of both sides in the order in which they passed, a request before its reply.
+            scope: whose ids these are, where clients that know nothing of each other share the ledger. Tasks have none.
+            http_status: the status of the HTTP response that brings the server's, if one does.
         """
         outcomes: list[Called] = []
+        refused: Iterable[PassedMessage] = ()
         with self._lock:
+            if not self._running:
+                refused, traffic = (traffic if self._server_exited else ()), ()
             open_, observers = self._open, self._observers
             by_key, observed, log = open_.by_key, observers.want_requests, observers.log
-            for message, size in zip(messages, sizes):  # noqa: B905  as above
-                id_, error = message.id, message.error
-                if id_ is UNSET or id_ is None or message.method is not None:
+            for is_client, message, size, at_ns in traffic:
+                id_, method = message.id, message.method
+                if method is not None and is_client and id_ is not None and id_ is not UNSET:
+                    self._serial += 1
+                    params = message.params
+                    if method == "tools/call" and (params is None or params.task is None):
+                        name = None if params is None else params.name
+                        if name is not None and len(name) > NAME_CHARACTERS:
+                            name = name[:NAME_CHARACTERS]
+                        request = OpenRequest(self._serial, CALL, None, None, method, name, at_ns, size)
+                    else:
+                        request = self._other_request(method, params, at_ns, size)
+                    if log is not None and log.wants_detail:
+                        observers.log_detail(message, request)
+                    if observed:
+                        request.token = observers.started(message, at_ns)
+                    key = id_ if scope is None else (scope, id_)
+                    if open_.count >= open_.limit or by_key.setdefault(key, request) is not request:
+                        self._note_evicted(open_.add(key, request), at_ns)
+                        continue
+                    # What `add` would do, without the call.
+                    open_.count += 1
+                    if request.kind <= LAST_AWAITED:
+                        open_.awaited += 1
+                    continue
+                if is_client:
+                    self._client_notified(message, scope, outcomes, at_ns)
+                    continue
+                if method is not None or id_ is UNSET or id_ is None:
                     self._server_notified(message, scope, outcomes, size, at_ns)
                     continue
-                if error is None and message.result is UNSET:
+                error, result = message.error, message.result
+                if error is None and result is UNSET:
                     continue  # a log line that happens to have an id
                 key = id_ if scope is None else (scope, id_)
                 if error is not None and self._cancelled and self._is_late(key, message, scope):
                     continue
-                request = by_key.pop(key, None)
-                if isinstance(request, OpenRequest):
+                answered = by_key.pop(key, None)
+                if isinstance(answered, OpenRequest):
                     # What `close` would do, without the call.
                     open_.count -= 1
-                    if request.kind <= LAST_AWAITED:
+                    if answered.kind <= LAST_AWAITED:
                         open_.awaited -= 1
                 else:
-                    if request is not None:
-                        by_key[key] = request
-                    request = open_.close(key)
-                    if request is None:
-                        twin_key = self._twin(key, id_, scope)
-                        request = open_.close(twin_key)
-                        if request is None:
-                            self._cancelled.discard(twin_key)
-                            continue
+                    if answered is not None:
+                        by_key[key] = answered
+                    answered = self._close_queued_or_twin(key, id_, scope)
+                    if answered is None:
+                        continue
                 if observed:
-                    self._ended.append((request, "answered", message))
-                if log is not None and (log.captures or request.kind > CALL_AS_TASK):
-                    self._observers.log_reply(request, message, size, at_ns)
-                result = message.result
-                if request.kind == CALL and error is None and result and result.result_type is None:
+                    self._ended.append((answered, "answered", message, at_ns))
+                if log is not None and (log.captures or answered.kind > CALL_AS_TASK):
+                    observers.log_reply(answered, message, size, at_ns)
+                if answered.kind == CALL and error is None and result and result.result_type is None:
                     # What nearly every message is, for the shortest way; _settle would say the same.
-                    outcomes.append(("error" if result.is_error else "success", request, None, size))
+                    outcomes.append(("error" if result.is_error else "success", answered, None, size, at_ns))
                 else:
-                    self._settle(request, message, outcomes, size)
+                    self._settle(answered, message, outcomes, size, at_ns)
             ended = self._take_ended() if self._ended else ()
-        if ended:
-            self._observers.finished(ended, at_ns, http_status)
+        if ended or observed:
+            observers.finished(ended, http_status)
         if outcomes:
             observers.called(outcomes)
-            if log is not None:
-                observers.log_calls(outcomes, at_ns)
+            if observers.log is not None:
+                observers.log_calls(outcomes)
+        if refused:
+            self._refuse(refused)
 
     def server_exited(self) -> None:
         """The server exited, or closed its stdout, with the client still there: every open call ended in error.
@@ -263,8 +247,8 @@ class ToolCallLedger:
             self._forget("server_exited")
             ended = self._take_ended()
         self._observers.finished(ended)
-        self._observers.called([("error", request, None, 0) for request in (*calls, *tasks)])
-        self._observers.log_ended([(request, "server_exited", None) for request in tasks])
+        self._observers.called([("error", request, None, 0, 0) for request in (*calls, *tasks)])
+        self._observers.log_ended([(request, "server_exited", None, 0) for request in tasks])
         if was_running:
             self._observers.closed("server_gone")
 
@@ -278,28 +262,24 @@ class ToolCallLedger:
         if was_running:
             self._observers.closed(None)
 
-    def _tell(self, outcomes: list[Called], at_ns: int) -> None:
-        self._observers.called(outcomes)
-        if self._observers.log is not None:
-            self._observers.log_calls(outcomes, at_ns)
-
-    def _refuse(self, messages: Sequence[Message], at_ns: int) -> None:
+    def _refuse(self, traffic: Iterable[PassedMessage]) -> None:
         """Requests sent after the server was gone."""
-        for message in messages:
-            if message.method is None or not message.is_request:
+        observers = self._observers
+        for is_client, message, _, at_ns in traffic:
+            if not is_client or message.method is None or not message.is_request:
                 continue
             request = self._other_request(message.method, message.params, at_ns, 0)
-            request.token = self._observers.started(message, at_ns)
-            self._observers.finished([(request, "server_exited", None)], at_ns)
+            request.token = observers.started(message, at_ns)
+            observers.finished([(request, "server_exited", None, at_ns)])
             if message.method == "tools/call":
-                self._observers.called([("error", request, None, 0)])
+                observers.called([("error", request, None, 0, at_ns)])
 
     # What follows is called with the lock held.
 
     def _forget(self, reason: EndReason) -> None:
         self._running = False
         if self._observers.want_ends:
-            self._ended += [(request, reason, None) for request in self._open.oldest_first()]
+            self._ended += [(request, reason, None, 0) for request in self._open.oldest_first()]
         self._open.clear()
         self._tasks.clear()
         self._cancelled.clear()
@@ -323,33 +303,39 @@ class ToolCallLedger:
             request.task_id = params.task_id
         return request
 
-    def _note_evicted(self, request: OpenRequest | None) -> None:
+    def _note_evicted(self, request: OpenRequest | None, at_ns: int) -> None:
         if request is not None and self._observers.want_ends:
-            self._ended.append((request, "evicted", None))
+            self._ended.append((request, "evicted", None, at_ns))
 
-    def _client_notified(
-        self, message: Message, scope: Hashable, outcomes: list[Called] | None, at_ns: int
-    ) -> list[Called] | None:
-        """Heeds a cancellation, or the answer to what the server asked; returns the outcomes with those it brings."""
+    def _close_queued_or_twin(self, key: Key, id_: Id, scope: Hashable) -> OpenRequest | None:
+        """Close the oldest of several requests with this id, or the one whose id is the same as the other type."""
+        request = self._open.close(key)
+        if request is None:
+            key = self._twin(key, id_, scope)
+            request = self._open.close(key)
+            if request is None:
+                self._cancelled.discard(key)
+        return request
+
+    def _client_notified(self, message: Message, scope: Hashable, outcomes: list[Called], at_ns: int) -> None:
+        """Heeds a cancellation, or the answer to what the server asked."""
         if message.is_response:
             self._observers.client_answered(message, at_ns, scope)
-            return outcomes
+            return
         if message.method != "notifications/cancelled" or message.key is not None or message.params is None:
-            return outcomes
+            return
         id_ = message.params.request_id
         key = id_ if scope is None else (scope, id_)
         request = None if id_ is None else self._open.close(key)
         if request is None:
-            return outcomes  # answered, or cancelled already
+            return  # answered, or cancelled already
         if self._observers.want_ends:
-            self._ended.append((request, "cancelled", None))
+            self._ended.append((request, "cancelled", None, at_ns))
         if request.kind == TASK_CANCEL:
-            outcomes = outcomes or []
-            self._tasks.cancel_answered(request.task_id, outcomes, refused=True)
+            self._tasks.cancel_answered(request.task_id, outcomes, at_ns, refused=True)
         if len(self._cancelled) >= self._max_open:
             self._cancelled.clear()  # replies this late do not come; the set only guards against some that do
         self._cancelled.add(key)
-        return outcomes
 
     def _is_late(self, key: Key, reply: Message, scope: Hashable) -> bool:
         """Whether an error is the late reply to a request that was cancelled; it guards once."""
@@ -373,35 +359,38 @@ class ToolCallLedger:
         if message.is_request:
             self._observers.server_asked(message, at_ns, scope)
         elif message is UNREADABLE:
-            self._note_evicted(self._open.drop_oldest_awaited())
+            self._note_evicted(self._open.drop_oldest_awaited(), at_ns)
         elif message.method in _TASK_NOTIFICATIONS and message.params:
-            self._tasks.state_came(message.params.task_id, message.params, outcomes, size)
+            self._tasks.state_came(message.params.task_id, message.params, outcomes, size, at_ns)
 
-    def _settle(self, request: OpenRequest, reply: Message, outcomes: list[Called], size: int) -> None:
+    def _settle(self, request: OpenRequest, reply: Message, outcomes: list[Called], size: int, at_ns: int) -> None:
         """Draws the consequence of a reply to a request that is open no more."""
         result = reply.result or None
         error, kind, task_id = reply.error, request.kind, request.task_id
         if error is not None and error.code in NOT_FINAL:
             if kind == TASK_CANCEL:
-                self._tasks.cancel_answered(task_id, outcomes, refused=True)
+                self._tasks.cancel_answered(task_id, outcomes, at_ns, refused=True)
         elif kind <= CALL_AS_TASK:
             if error is not None:
-                outcomes.append(("error", request, summarize_error(error), size))
+                outcomes.append(("error", request, summarize_error(error), size, at_ns))
             elif result is None or not self._is_provisional(request, result):
-                outcomes.append((outcome_of(result), request, None, size))
+                outcomes.append((outcome_of(result), request, None, size, at_ns))
         elif task_id is not None:
-            self._settle_task_request(kind, task_id, reply, outcomes, size)
+            self._settle_task_request(kind, task_id, reply, (outcomes, size, at_ns))
 
-    def _settle_task_request(self, kind: int, task_id: str, reply: Message, outcomes: list[Called], size: int) -> None:
+    def _settle_task_request(
+        self, kind: int, task_id: str, reply: Message, ending: tuple[list[Called], int, int]
+    ) -> None:
         """The same for a request that concerns a task."""
+        outcomes, size, at_ns = ending
         result, error = reply.result or None, reply.error
         if kind == TASK_RESULT:
-            self._tasks.result_came(task_id, reply, outcomes, size)
+            self._tasks.result_came(task_id, reply, outcomes, size, at_ns)
         elif kind == TASK_GET:
             if result is not None and error is None:
-                self._tasks.state_came(task_id, result, outcomes, size)
+                self._tasks.state_came(task_id, result, outcomes, size, at_ns)
         elif kind == TASK_CANCEL:
-            self._tasks.cancel_answered(task_id, outcomes, refused=error is not None)
+            self._tasks.cancel_answered(task_id, outcomes, at_ns, refused=error is not None)
 
     def _is_provisional(self, request: OpenRequest, result: Result) -> bool:
         """Whether the result of a call is not its outcome; a task that it hands out is remembered."""

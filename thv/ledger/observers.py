@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Called: TypeAlias = FinishedCall
 
-    Ended: TypeAlias = tuple[LoggedRequest, EndReason, Message | None]
-    """A request, how it ended, and the reply that ended it."""
+    Ended: TypeAlias = tuple[LoggedRequest, EndReason, Message | None, int]
+    """A request, how it ended, the reply that ended it, and when, as `time.perf_counter_ns` counts; 0: now."""
 
 
 class Observers:
@@ -85,10 +85,10 @@ class Observers:
                 self._drop_requests()
                 self._problem = problem
 
-    def finished(self, ended: Sequence[Ended], at_ns: int = 0, http_status: int | None = None) -> None:
+    def finished(self, ended: Sequence[Ended], http_status: int | None = None) -> None:
         """These requests are open no more."""
         if self.log is not None and ended:
-            self.log_ended([entry for entry in ended if entry[1] != "answered"], at_ns)
+            self.log_ended([entry for entry in ended if entry[1] != "answered"])
         if self._problem is not None:
             problem, self._problem = self._problem, None
             self._report_requests(problem)
@@ -96,7 +96,7 @@ class Observers:
         if requests is None:
             return
         try:
-            for request, reason, reply in ended:
+            for request, reason, reply, at_ns in ended:
                 requests.on_request_finished(request.token, reason, reply, at_ns, http_status)
         except Exception as problem:  # noqa: BLE001 - as above
             self._drop_requests()
@@ -152,19 +152,19 @@ class Observers:
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
-    def log_calls(self, calls: list[Called], at_ns: int) -> None:
+    def log_calls(self, calls: list[Called]) -> None:
         """These calls have their outcomes."""
         if self.log is not None:
             try:
-                self.log.calls_ended(calls, at_ns)
+                self.log.calls_ended(calls)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
-    def log_ended(self, ended: Sequence[Ended], at_ns: int = 0) -> None:
+    def log_ended(self, ended: Sequence[Ended]) -> None:
         """These requests will not be answered."""
         if self.log is not None:
             try:
-                for request, reason, _ in ended:
+                for request, reason, _, at_ns in ended:
                     self.log.ended(request, reason, at_ns)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)

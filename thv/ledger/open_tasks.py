@@ -61,7 +61,7 @@ class OpenTasks:
         if task is not None:
             task.cancellations += 1
 
-    def cancel_answered(self, task_id: str | None, outcomes: list[FinishedCall], *, refused: bool) -> None:
+    def cancel_answered(self, task_id: str | None, outcomes: list[FinishedCall], at_ns: int, *, refused: bool) -> None:
         """A `tasks/cancel` is under way no more. If it was refused, the task's own end counts."""
         task = self._tasks.get(task_id or "")
         if task is None or task_id is None:
@@ -71,18 +71,18 @@ class OpenTasks:
             return
         task.cancellations = max(0, task.cancellations - 1)
         if task.held_back is not None:
-            self._end(task_id, task, task.held_back, outcomes)
+            self._end(task_id, task, (*task.held_back[:-1], at_ns), outcomes)
 
-    def result_came(self, task_id: str, reply: Message, outcomes: list[FinishedCall], size: int) -> None:
+    def result_came(self, task_id: str, reply: Message, outcomes: list[FinishedCall], size: int, at_ns: int) -> None:
         """The reply to `tasks/result`: exactly what the call would have been answered ("Result Retrieval")."""
         task = self._tasks.get(task_id)
         if task is not None and not task.extension:
             error = reply.error
             outcome = outcome_of(reply.result or None) if error is None else "error"
-            self._end(task_id, task, (outcome, task.request, summarize_error(error), size), outcomes)
+            self._end(task_id, task, (outcome, task.request, summarize_error(error), size, at_ns), outcomes)
 
     def state_came(
-        self, task_id: str | None, state: Task | Params | Result, outcomes: list[FinishedCall], size: int
+        self, task_id: str | None, state: Task | Params | Result, outcomes: list[FinishedCall], size: int, at_ns: int
     ) -> None:
         """A task's state: a `tasks/get` reply, or a notification."""
         task = self._tasks.get(task_id or "")
@@ -93,7 +93,7 @@ class OpenTasks:
         elif task.extension and state.status in {"completed", "failed"}:
             # In 2025-11-25 these only say that `tasks/result` has the outcome; the extension has it here.
             outcome = "error" if state.status == "failed" else outcome_of(state.result)
-            self._end(task_id, task, (outcome, task.request, summarize_error(state.error), size), outcomes)
+            self._end(task_id, task, (outcome, task.request, summarize_error(state.error), size, at_ns), outcomes)
 
     def _end(self, task_id: str, task: OpenTask, call: FinishedCall, outcomes: list[FinishedCall]) -> None:
         if task.cancellations:

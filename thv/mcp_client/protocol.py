@@ -192,9 +192,9 @@ def reply_ids(line: bytes) -> list[object]:
 
     It reads what nests too deeply for the standard library.
     """
-    from thv.core.message import read_lines  # only here: msgspec costs as much as the rest of a session
+    from thv.core.message import read_line  # only here: msgspec costs as much as the rest of a session
 
-    return [message.key for message in read_lines(line.rstrip(b"\r\n") + b"\n") if message.method is None]
+    return [message.key for message in read_line(line) if message.method is None]
 
 
 class Request(Frozen):

@@ -82,14 +82,7 @@ def write_all(fd: int, data: bytes | memoryview, wait: Callable[[int], None] = w
     Raises:
         OSError: the other end is gone.
     """
-    try:
-        written = os.write(fd, data)
-    except BlockingIOError:
-        wait(fd)
-        written = 0
-    if written == len(data):
-        return
-    rest = memoryview(data)[written:]
+    rest = memoryview(data)
     while rest:
         try:
             rest = rest[os.write(fd, rest) :]
@@ -162,7 +155,7 @@ class Pump:
         """Pump until the source ends or the sink is gone. Never raises."""
         source = self._source
         read = os.read
-        forward = self._forward
+        inspects_first = self._inspects_first
         while True:
             try:
                 chunk = read(source, READ_SIZE)
@@ -175,7 +168,14 @@ class Pump:
                 if self._rewrite is not None:
                     self._write(self._rewrite(b""))
                 return
-            if not forward(chunk):
+            self.chunks_read += 1
+            if inspects_first:
+                self._inspect(chunk)
+            is_forwarded = self._write(chunk if self._rewrite is None else self._rewrite(chunk))
+            self.chunks_written += 1
+            if not inspects_first:
+                self._inspect(chunk)
+            if not is_forwarded:
                 return
             if len(chunk) == READ_SIZE and self._grow_pipe is not None:
                 self._grow_pipe(source)
@@ -188,20 +188,15 @@ class Pump:
             self._sink = devnull.fileno()
             self.run()
 
-    def _forward(self, chunk: bytes) -> bool:
-        """Forward one chunk, inspecting it before or after; False when the sink is gone."""
-        self.chunks_read += 1
-        if self._inspects_first:
-            self._inspect(chunk)
-        accepted = self._write(chunk if self._rewrite is None else self._rewrite(chunk))
-        self.chunks_written += 1
-        if not self._inspects_first:
-            self._inspect(chunk)
-        return accepted
-
     def _write(self, data: bytes) -> bool:
+        """Write all of it; False when the sink is gone."""
         try:
-            write_all(self._sink, data, self._wait)
+            try:
+                written = os.write(self._sink, data)
+            except BlockingIOError:
+                written = 0
+            if written != len(data):
+                write_all(self._sink, memoryview(data)[written:], self._wait)
         except OSError as error:
             self.sink_gone = True
             self.sink_error = error

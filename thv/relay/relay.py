@@ -25,8 +25,8 @@ from thv.process.events import (
 )
 from thv.process.server_process import grow_pipe
 from thv.process.shutdown import EOF_GRACE, FIRST_PROCESS, POLL, REPLY_GRACE, ShutdownLadder
-from thv.relay.early_traffic import EarlyTrafficBuffer
 from thv.relay.pump import Pump, ignore, is_idle, wait_writable, wait_writable_watching
+from thv.relay.traffic_queue import TrafficQueue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,19 +79,18 @@ class Relay:
         self._client_disconnected = client_disconnected
         self._output_closed = output_closed
         self._events = events
-        self._early_traffic = EarlyTrafficBuffer()
-        self._rewrites = rewrite is not None
+        self._traffic = TrafficQueue(is_direct=rewrite is not None)
         self._client_to_server = Pump(
             0,
             server.stdin,
-            ignore if self._rewrites else self._early_traffic.on_client_data,
+            ignore if rewrite is not None else self._traffic.on_client_data,
             inspect_before_forwarding=True,
             grow_pipe=grow_pipe,
             wait=self._wait_for_server,
             rewrite=rewrite,
         )
         self._server_to_client = Pump(
-            server.stdout, 1, self._early_traffic.on_server_data, inspect_before_forwarding=False, grow_pipe=grow_pipe
+            server.stdout, 1, self._traffic.on_server_data, inspect_before_forwarding=False, grow_pipe=grow_pipe
         )
         self._client_is_there = True
         self._watching_client = True
@@ -133,10 +132,7 @@ class Relay:
 
     def observe(self, observer: TrafficObserver) -> None:
         """Give the observer the session's traffic, from its first byte on; call it once."""
-        self._early_traffic.begin(observer)
-        self._server_to_client.inspect = observer.on_server_data
-        if not self._rewrites:
-            self._client_to_server.inspect = observer.on_client_data
+        self._traffic.begin(observer)
 
     def activity(self) -> int:
         """A number that changes whenever something passes."""
@@ -157,11 +153,13 @@ class Relay:
         stays = self.ended_by_server and self._stays()
         self.has_read = self._has_read()
         if stays and self._output_closed is not None:
+            self._traffic.settle()
             self._output_closed()
         if not self._ladder.has_started:  # the client left, or the server closed its stdout
             self._ladder.close_input()
         shutdown.run(self._ladder, lambda: self._exited, self._next, self._calls_are_open, self._is_at_work)
         self._deliver_last_output()
+        self._traffic.close()
         is_waited_for = self._client_reads and not self._signalled and not self.ended_by_server
         self.unanswered = is_waited_for and self._ladder.was_signalled and self._requests_are_open()
         self.closed_output = stays and self._ladder.was_signalled
@@ -253,6 +251,7 @@ class Relay:
     def _note_client_left(self) -> None:
         if self._client_is_there:
             self._client_is_there = False
+            self._traffic.settle()
             self._client_disconnected()
 
     def _stays(self) -> bool:
@@ -267,7 +266,10 @@ class Relay:
         return pump.chunks_written > 0 and not pump.sink_gone and not self._server.unread_input()
 
     def _calls_are_open(self) -> bool:
-        return not self._server_eof and not self.ended_by_server and self._requests_are_open()
+        if self._server_eof or self.ended_by_server:
+            return False
+        self._traffic.settle()
+        return self._requests_are_open()
 
     def _is_at_work(self) -> bool:
         """Whether the server may need more time for open requests, though the client's input has ended.

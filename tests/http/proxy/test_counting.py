@@ -266,13 +266,15 @@ def test_whoever_counts_is_told_the_status_that_the_client_saw(
 ) -> None:
     seen: list[int | None] = []
 
-    server_sent = ToolCallLedger.server_sent
+    passed = ToolCallLedger.passed
 
-    def observed(self: ToolCallLedger, *words: Any, http_status: int | None = None, **more: Any) -> None:
-        seen.append(http_status)
-        server_sent(self, *words, http_status=http_status, **more)
+    def observed(self: ToolCallLedger, traffic: Any, *, http_status: int | None = None, **more: Any) -> None:
+        messages = list(traffic)
+        if not any(is_client for is_client, *_ in messages):
+            seen.append(http_status)
+        passed(self, messages, http_status=http_status, **more)
 
-    monkeypatch.setattr(ToolCallLedger, "server_sent", observed)
+    monkeypatch.setattr(ToolCallLedger, "passed", observed)
 
     async def handler(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)

@@ -1,0 +1,161 @@
+"""Holds what passes until it is looked at, in the order in which it passed, so that looking delays nothing.
+
+Both directions wait in one queue, a request always before its reply, each chunk with the time at which it passed. The
+thread that carries the traffic looks at a handful at once, which costs half of looking at each alone. What stands alone
+is looked at a moment later, and what takes long right away, by a thread of its own: a large or odd line delays nothing
+behind it. Before the decoder has been imported (30 ms) everything waits. Imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import _thread
+from time import perf_counter_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.core.interfaces import PassedChunk, TrafficObserver
+
+MANY = 8
+"""Chunks that are looked at by the thread that brings the last of them; it takes some 5 µs."""
+
+LARGE = 4096
+"""Bytes from which on a chunk does not wait for others."""
+
+MOMENT_S = 0.05
+"""Seconds after which what waits is looked at whatever else passes: a view may be half a second behind at most."""
+
+QUEUE_LIMIT = 4 * 1024 * 1024
+"""Bytes that may wait; beyond, the traffic waits with them. Inspecting late must not cost memory."""
+
+
+class TrafficQueue:
+    """Takes the traffic of one session, each direction on a thread of its own, and shows it to an observer.
+
+    Everything waits until `begin` names the observer. One that raises is given no more.
+
+    Args:
+        is_direct: each chunk is looked at when it comes, as an observer needs that is given the other direction by
+            somebody else.
+    """
+
+    def __init__(self, *, is_direct: bool = False) -> None:
+        self._is_direct = is_direct
+        self._many = 1 if is_direct else MANY  # waiting chunks that are looked at
+        self._waiting: list[PassedChunk] = []  # only the holder of `_looking` takes from it
+        self._client_bytes = self._server_bytes = self._seen_bytes = (
+            0  # so far; each is written by one thread at a time
+        )
+        self._observer: TrafficObserver | None = None
+        self._looking = _thread.allocate_lock()
+        self._is_called = False  # the thread that looks later has been told that something waits
+        self._call = _thread.allocate_lock()
+        self._hurry = _thread.allocate_lock()
+        for lock in (self._looking, self._call, self._hurry):
+            lock.acquire()
+
+    def on_client_data(self, chunk: bytes) -> None:
+        """A chunk is about to be forwarded to the server."""
+        waiting = self._waiting
+        waiting.append((True, chunk, perf_counter_ns()))
+        self._client_bytes += len(chunk)
+        if len(waiting) >= self._many or len(chunk) >= LARGE:
+            self._look_now()
+        elif not self._is_called:
+            self._look_later()
+
+    def on_server_data(self, chunk: bytes) -> None:
+        """A chunk was forwarded to the client."""
+        waiting = self._waiting
+        waiting.append((False, chunk, perf_counter_ns()))
+        self._server_bytes += len(chunk)
+        if len(waiting) >= self._many or len(chunk) >= LARGE:
+            self._look_now()
+        elif not self._is_called:
+            self._look_later()
+
+    def begin(self, observer: TrafficObserver) -> None:
+        """Give the observer what waits, and what comes from now on; call it once."""
+        self._observer = observer
+        self._look(is_patient=True)
+        try:
+            if not self._is_direct:
+                _thread.start_new_thread(self._look_whenever_called, ())
+        except RuntimeError:  # the system has no thread left
+            self._be_direct()
+        self._looking.release()
+
+    def settle(self) -> None:
+        """Have everything looked at that has passed, unless there is no observer yet."""
+        if self._observer is not None:
+            with self._looking:
+                self._look(is_patient=True)
+
+    def close(self) -> None:
+        """Have everything looked at; what comes from now on is looked at when it comes."""
+        self._be_direct()
+        _release(self._call)
+        _release(self._hurry)
+        self.settle()
+
+    def _be_direct(self) -> None:
+        self._is_direct = True
+        self._many = 1
+
+    def _look_now(self) -> None:
+        """Look at what waits, unless somebody does already; wait for that only where too much would wait."""
+        if self._is_direct and self._observer is not None:
+            self.settle()
+        elif self._looking.acquire(False):
+            try:
+                is_done = self._look(is_patient=False)
+            finally:
+                self._looking.release()
+            if not is_done:
+                self._look_later()
+                _release(self._hurry)
+        elif self._client_bytes + self._server_bytes - self._seen_bytes > QUEUE_LIMIT:
+            with self._looking:
+                self._look(is_patient=True)
+        elif not self._is_called:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._is_called = True
+        _release(self._call)
+
+    def _look_whenever_called(self) -> None:
+        while not self._is_direct:
+            self._call.acquire()
+            self._hurry.acquire(timeout=MOMENT_S)
+            self._is_called = False  # before looking: what comes from now on calls again
+            with self._looking:
+                self._look(is_patient=True)
+
+    def _look(self, *, is_patient: bool) -> bool:
+        """Show the observer what waits; False if it stopped at what takes long. With `_looking` held."""
+        batch = self._waiting[:]
+        count = len(batch)
+        if self._observer is not None and count:
+            try:
+                count = self._observer.on_traffic(batch, is_patient=is_patient)
+            except Exception:  # noqa: BLE001  a bug in inspection never breaks the session
+                self._observer = _Nobody()
+        del self._waiting[:count]
+        self._seen_bytes += sum([len(chunk) for _, chunk, _ in batch[:count]])
+        return count == len(batch)
+
+
+class _Nobody:
+    """Looks at nothing."""
+
+    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:  # noqa: ARG002
+        return len(traffic)
+
+
+def _release(lock: _thread.LockType) -> None:
+    try:
+        lock.release()
+    except RuntimeError:
+        pass  # released already
