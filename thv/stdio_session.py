@@ -15,12 +15,13 @@ from thv.process.events import Events, signal_name
 from thv.process.server_process import ServerProcess
 from thv.process.shutdown import REPLY_GRACE
 from thv.relay.relay import Relay
+from thv.relay.traffic_queue import NullObserver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from thv.core.interfaces import PassedChunk, TrafficObserver
+    from thv.core.interfaces import TrafficObserver
     from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics, SessionInstrumentation
     from thv.servers.launch_spec import LaunchSpec
     from thv.telemetry.telemetry_settings import TelemetrySettings
@@ -158,7 +159,7 @@ class Session:
 
     def _load(self, relay: Relay) -> None:
         """Import the instrumentation, and pass it the session's traffic from the first byte on. Runs on a thread."""
-        observer: TrafficObserver = _NullObserver()
+        observer: TrafficObserver = NullObserver()
         problem = None
         try:
             from thv.instrumentation.instrumentation import Instrumentation
@@ -184,11 +185,3 @@ class Session:
         elif self._instrumentation is not None:
             self._instrumentation.emit_warnings()
         self._loaded.release()
-
-
-class _NullObserver:
-    """Observes nothing, in a session that cannot be inspected."""
-
-    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:  # noqa: ARG002
-        """Do nothing."""
-        return len(traffic)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thv.core.lines import MAX_INSPECTED
-from thv.instrumentation.inspector import TrafficInspector
+from thv.instrumentation import inspector
+from thv.instrumentation.inspector import LARGE_LINE, SLOW_LINE, TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pytest
 
     from thv.core.interfaces import Outcome, PassedMessage
 
@@ -132,3 +132,69 @@ def test_a_server_that_dies_in_the_middle_of_a_reply_did_not_answer() -> None:
     tap.on_server_data(b'{"id":1,"result":{}}')
     ledger.server_exited()
     assert outcomes == ["error"]
+
+
+BAD = b'{"id":1,"result":{"x":[NaN,%s]}}\n' % (b"1," * SLOW_LINE + b"1")
+DEEP = b'{"id":1,"result":' + b"[" * 1_000 + b"]" * 1_000 + b"}\n"
+LARGE = b'{"id":1,"result":{"content":[' + b",".join([b'"abcdef"'] * (LARGE_LINE // 8)) + b"]}}\n"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [[BAD], [DEEP], [LARGE[:-9], LARGE[-9:]], [CALL + BAD]],
+    ids=["a number that is none", "deep", "large, in two pieces", "among others"],
+)
+def test_what_takes_long_is_left_where_there_is_no_patience_and_looked_at_where_there_is(chunks: list[bytes]) -> None:
+    outcomes: list[Outcome] = []
+    tap = TrafficInspector(ToolCallLedger([outcomes.append]))
+    traffic = [(True, CALL, 1), *((False, chunk, 2) for chunk in chunks), (True, CALL, 3)]
+    looked_at = tap.on_traffic(traffic, is_patient=False)
+    assert looked_at == len(chunks)
+    assert outcomes == []
+    assert tap.on_traffic(traffic[looked_at:]) == len(traffic) - looked_at
+    assert outcomes == ["success"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.sampled_from(
+                [CALL, b'{"id":1,"result":{}}\n', BAD, DEEP, LARGE, b"INFO\n", b'{"id":1,', b'"result":{}}\n']
+            )
+            | st.binary(max_size=20),
+        ),
+        max_size=12,
+    ),
+    st.integers(1, 5),
+)
+def test_nothing_is_missed_or_seen_twice_however_impatient_one_is(
+    passed: list[tuple[bool, bytes]], at_once: int
+) -> None:
+    traffic = [(is_client, chunk, number) for number, (is_client, chunk) in enumerate(passed, 1)]
+    patient: list[Outcome] = []
+    one_by_one = TrafficInspector(ToolCallLedger([patient.append]))
+    for each in traffic:
+        assert one_by_one.on_traffic([each]) == 1
+    seen: list[Outcome] = []
+    tap = TrafficInspector(ToolCallLedger([seen.append]))
+    while traffic:
+        looked_at = tap.on_traffic(traffic[:at_once], is_patient=False)
+        if looked_at < len(traffic[:at_once]):
+            assert tap.on_traffic(traffic[looked_at : looked_at + 1]) == 1
+            looked_at += 1
+        del traffic[:looked_at]
+    assert seen == patient
+    assert tap.stray_lines()[0] == one_by_one.stray_lines()[0]
+
+
+def test_the_threads_that_carry_traffic_are_let_run_between_slow_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0]
+    pauses: list[tuple[int, float]] = []
+    monkeypatch.setattr(inspector, "perf_counter_ns", lambda: clock[0])
+    monkeypatch.setattr(inspector, "sleep", lambda seconds: pauses.append((clock[0], seconds)))
+    tap = TrafficInspector(ToolCallLedger())
+    for now in (0, 200_000, 400_000, 600_000, 800_000):
+        clock[0] = now
+        tap.on_traffic([(False, BAD, 1), (False, CALL, 1)])
+    assert pauses == [(400_000, inspector.PAUSE_S), (800_000, inspector.PAUSE_S)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from thv.core.message import read_line
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 from thv.telemetry.agent.span_records import SpanRecord, SpanRecords
@@ -91,7 +92,8 @@ class Run:
             if line.startswith(">"):
                 self.tap.on_client_data(line[1:].encode() + b"\n", at_ns)
             else:
-                self.tap.on_server_data(line[1:].encode() + b"\n", at_ns, http_status)
+                reply = read_line(line[1:].encode())
+                self.ledger.server_sent(reply, at_ns=at_ns or time.perf_counter_ns(), http_status=http_status)
 
     def end(self) -> list[Frame]:
         self.ledger.close()

@@ -35,6 +35,11 @@ SLOW_LINE = 1024
 LARGE_LINE = 64 << 10
 """Bytes of a line from which on reading it takes long: some 1 ms a MiB."""
 
+WORK_NS = 300_000
+PAUSE_S = 50e-6
+"""After how many nanoseconds of looking at slow lines the threads that carry traffic are let run, and for how long. If
+asked for the interpreter, a thread gives it away after 5 ms only, and a message needs it some eight times."""
+
 
 class TrafficInspector:
     """Inspects one session; each direction may have a thread of its own.
@@ -54,6 +59,7 @@ class TrafficInspector:
         self._client_lines = LineAssembler()
         self._server_lines = LineAssembler()
         self._is_stopped = False
+        self._paused_ns = 0
         self._stray_lines = 0
         self._first_stray_ns: int | None = None
 
@@ -140,8 +146,9 @@ class TrafficInspector:
     def _pass_line(self, is_client: bool, line: bytes | bytearray, at_ns: int) -> None:
         """Look at a line, whatever is in it."""
         self._pass(is_client, *read_sized_line(line, None if is_client else self.on_stray_line), at_ns)
-        if len(line) >= SLOW_LINE:
-            sleep(0)  # lets the threads run that carry traffic
+        if len(line) >= SLOW_LINE and perf_counter_ns() - self._paused_ns > WORK_NS:
+            sleep(PAUSE_S)
+            self._paused_ns = perf_counter_ns()
 
     def _pass(self, is_client: bool, messages: Sequence[Message], sizes: Sequence[int], at_ns: int) -> None:
         self._ledger.passed(zip(repeat(is_client), messages, sizes, repeat(at_ns)))

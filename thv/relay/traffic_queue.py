@@ -141,16 +141,17 @@ class TrafficQueue:
             try:
                 count = self._observer.on_traffic(batch, is_patient=is_patient)
             except Exception:  # noqa: BLE001  a bug in inspection never breaks the session
-                self._observer = _Nobody()
+                self._observer = NullObserver()
         del self._waiting[:count]
         self._seen_bytes += sum([len(chunk) for _, chunk, _ in batch[:count]])
         return count == len(batch)
 
 
-class _Nobody:
-    """Looks at nothing."""
+class NullObserver:
+    """Looks at nothing, in a session that cannot be inspected."""
 
-    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:  # noqa: ARG002
+    def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:  # noqa: ARG002  protocol's
+        """Do nothing."""
         return len(traffic)
 
 
