@@ -15,6 +15,7 @@ from thv import __version__
 from thv.telemetry.agent.batch_delivery import BatchDelivery
 from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, of_rpc, read_key, unusable
 from thv.telemetry.agent.partial_success import partial_success
+from thv.telemetry.agent.span_encoder import encode_spans
 
 if TYPE_CHECKING:
     from thv.telemetry.frames import Signal
@@ -26,6 +27,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
 """OTLP/gRPC, "Failures". RESOURCE_EXHAUSTED is one of them if a `RetryInfo` comes with it."""
@@ -96,6 +98,11 @@ class GrpcAttempts:
             def _initialize_channel_and_stub(self) -> None:
                 super()._initialize_channel_and_stub()
                 self._client: Any = _Client(attempts, self._client)
+
+            def _translate_data(self, data: Any) -> Any:
+                if base is OTLPSpanExporter:
+                    return ExportTraceServiceRequest.FromString(encode_spans(data))
+                return super()._translate_data(data)
 
         return Exporter(
             endpoint=target,

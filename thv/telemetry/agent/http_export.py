@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http import Compression, trace_exporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.otlp.proto.http.version import __version__ as exporter_version
@@ -36,11 +36,14 @@ from thv.telemetry.agent.export_errors import (
 )
 from thv.telemetry.agent.partial_success import partial_success
 from thv.telemetry.agent.request_deadline import RequestDeadline
+from thv.telemetry.agent.span_encoder import SpansRequest
 
 if TYPE_CHECKING:
     import ssl
 
     from thv.telemetry.frames import Signal
+
+trace_exporter.encode_spans = SpansRequest  # type: ignore[assignment, attr-defined]  # what the exporter makes of a batch
 
 USER_AGENT = f"thv/{__version__} OTel-OTLP-Exporter-Python/{exporter_version}"
 """OTLP Exporter, "User Agent": the product before the exporter."""
