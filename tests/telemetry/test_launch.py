@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,8 @@ needs_groups = pytest.mark.skipif(
 
 
 @needs_groups
-def test_its_session_steps_back_and_ours_does_not() -> None:
+def test_its_session_steps_back_and_ours_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     ours = niceness("self")
     agent = start_agent()
     try:
@@ -97,8 +99,28 @@ def test_its_session_steps_back_and_ours_does_not() -> None:
         agent.communicate()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="such groups are Linux's")
+def test_it_does_not_step_back_on_a_busy_machine_where_it_could_not_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[int] = []
+
+    def set_niceness(_agent: object, nice: int) -> bool:
+        set_to.append(nice)
+        return True
+
+    monkeypatch.setattr(agent_process, "_set_session_niceness", set_niceness)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (4.0, 0.0, 0.0))
+    agent: Any = object()
+    assert not step_back(agent)
+    assert set_to == []
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.9, 9.0, 9.0))
+    assert step_back(agent)
+    assert set_to == [SESSION_NICENESS]
+
+
 @needs_groups
-def test_a_process_without_a_session_of_its_own_leaves_ours_alone() -> None:
+def test_a_process_without_a_session_of_its_own_leaves_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     ours = niceness("self")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert step_back(process)

@@ -6,7 +6,8 @@ exporters would add theirs to what the frames say.
 
 Where Linux shares its CPUs between sessions (sched(7), "The autogroup feature"), a process's own nice value counts
 within its session alone, and the agent is one of its own: half of a CPU that the relay, its client and its server need
-would be the agent's. So the session has its nice value set, too, until its relay waits for it.
+would be the agent's. So the session has its nice value set, too, until its relay waits for it. Where the whole machine
+is busy that is not done: the agent could not make up for it in the time that its relay waits.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def start_agent() -> subprocess.Popen[bytes]:
 
 def step_back(agent: subprocess.Popen[bytes]) -> bool:
     """Let other sessions have the CPU first. False: try again later. True on a system that does not know of this."""
-    return _set_session_niceness(agent, SESSION_NICENESS)
+    return not _is_machine_busy() and _set_session_niceness(agent, SESSION_NICENESS)
 
 
 def catch_up(agent: subprocess.Popen[bytes]) -> None:
@@ -83,6 +84,11 @@ def catch_up(agent: subprocess.Popen[bytes]) -> None:
         poller.register(agent.stdout, select.POLLIN)
         while not poller.poll(RETRY_MS) and not _set_session_niceness(agent, 0):
             pass
+
+
+def _is_machine_busy() -> bool:
+    """Whether processes have been waiting for a CPU."""
+    return sys.platform == "linux" and os.getloadavg()[0] >= (os.cpu_count() or 1)
 
 
 def _set_session_niceness(agent: subprocess.Popen[bytes], niceness: int) -> bool:
