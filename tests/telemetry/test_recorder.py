@@ -17,6 +17,7 @@ import pytest
 from thv.core.message import read_line
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
+from thv.telemetry import agent_client
 from thv.telemetry.agent.span_records import SpanRecord, SpanRecords
 from thv.telemetry.agent_client import MAX_QUEUED
 from thv.telemetry.frames import (
@@ -31,6 +32,7 @@ from thv.telemetry.frames import (
 )
 from thv.telemetry.recorder import Telemetry
 from thv.telemetry.telemetry_settings import TelemetrySettings
+from thv.telemetry.tracing import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -300,6 +302,30 @@ def test_snapshots_come_while_things_happen_and_nothing_wakes_up_when_nothing_do
 
 def count_of(snapshot: Metrics) -> int:
     return next(point.count for point in snapshot.points if isinstance(point, HistogramPoint))
+
+
+def test_ids_are_drawn_once_a_request_has_ended_and_its_span_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tens of thousands of requests may be open, and of those that end many more than fit into the queue.
+    drawn: list[object] = []
+    draw = Sampler.recorded_root
+
+    def watched(sampler: Sampler) -> object:
+        drawn.append(sampler)
+        return draw(sampler)
+
+    monkeypatch.setattr(Sampler, "recorded_root", watched)
+    run = Run(tmp_path)
+    monkeypatch.setattr(agent_client, "MAX_QUEUED", 0)
+    run.tell(call(id_="1"), call(id_="2"), '<{"id":1,"result":{}}')
+    assert (len(drawn), run.telemetry._client.dropped) == (0, 1)
+    monkeypatch.undo()
+    monkeypatch.setattr(Sampler, "recorded_root", watched)
+    run.tell('<{"id":2,"result":{}}')
+    assert len(drawn) == 1
+    [span] = run.spans()
+    assert span.attributes["jsonrpc.request.id"] == "2"
 
 
 def test_an_agent_that_reads_nothing_holds_nobody_up_and_what_is_dropped_is_counted(tmp_path: Path) -> None:

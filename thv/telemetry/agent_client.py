@@ -98,12 +98,16 @@ class AgentClient:
         if self._settings.get("prometheus_port") is not None:
             self.notify()
 
+    def has_room(self) -> bool:
+        """Whether another finished span can be queued; if not, one is counted as dropped."""
+        if len(self._queue) < MAX_QUEUED:
+            return True
+        self.dropped += 1
+        return False
+
     def queue(self, finished: FinishedSpan) -> None:
-        """Queue a finished span, if there is room. Returns at once."""
+        """Queue a finished span, for which there is room. Returns at once."""
         waiting = len(self._queue)
-        if waiting >= MAX_QUEUED:
-            self.dropped += 1
-            return
         self._queue.append(finished)
         if waiting == HURRY_AT:
             self._hurry.set()

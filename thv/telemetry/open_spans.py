@@ -23,11 +23,11 @@ class OpenSpan(Struct, gc=False, eq=False):
 
 
 class SampledRequest(OpenSpan, gc=False, eq=False):
-    """One with a span."""
+    """One with a span. `span` is None where a trace begins with it: its ids are drawn once they are needed."""
 
     client: str | None
     id: int | float | str | None
-    span: SpanContext
+    span: SpanContext | None
     tracestate: str | None
     arguments: bytes | None
     peer: Peer | None = None

@@ -195,17 +195,21 @@ class SessionRecorder:
         header = None if head is None else head.headers.get(b"traceparent")
         if (traceparent is not None or header is not None) and self._extract:
             span, tracestate, link = self._continue(sampler, traceparent, tracestate, header)
-        elif sampler.passed_over > 0:  # as `decide` does, without the call
+            if span is None:
+                return OpenSpan(began, method, target, version, None)
+        elif sampler.passed_over > 0:  # as `passes_over` does, without the call
             sampler.passed_over -= 1
             return OpenSpan(began, method, target, version, None)
         else:
-            span, tracestate = sampler.decide(None), None
-        if span is None:
-            return OpenSpan(began, method, target, version, None)
-        if self._propagate:
-            self._contexts.append((request.key, span.traceparent))
-        if not span.sampled:
-            return OpenSpan(began, method, target, version, None)
+            tracestate = None
+            span = sampler.decide(None) if self._propagate else None
+            if span is None and sampler.passes_over():
+                return OpenSpan(began, method, target, version, None)
+        if span is not None:
+            if self._propagate:
+                self._contexts.append((request.key, span.traceparent))
+            if not span.sampled:
+                return OpenSpan(began, method, target, version, None)
         arguments = _start_of(params.arguments) if self._capture and params is not None else None
         return SampledRequest(
             began, method, target, version, None, client, request.key, span, tracestate, arguments, _peer(head), link
@@ -264,6 +268,8 @@ class SessionRecorder:
         failure: tuple[str | None, str | None, str | None],
         result: bytes | None,
     ) -> None:
+        if self._sampler is None or not self._agent.has_room():
+            return
         id_ = request.id
         if isinstance(id_, str):
             if len(id_) > SHORT:
@@ -279,7 +285,7 @@ class SessionRecorder:
                 request.version or self._version,
                 request.client or self._client,
                 id_,
-                request.span,
+                request.span or self._sampler.recorded_root(),
                 self._session_id,
                 self._http_session,
                 request.tracestate,

@@ -104,25 +104,33 @@ class Sampler:
         random = Random(int.from_bytes(os.urandom(32), "little"))
         self._bits, self._random = random.getrandbits, random.random
         self.passed_over = 0 if propagate else self._draw()
-        """How many requests without a parent need no decision: `decide` would return None for each."""
+        """How many requests without a parent need no decision: each is passed over."""
 
     def decide(self, parent: Parent | None) -> SpanContext | None:
         """The span of a request with this parent; None if it is neither recorded nor passed on."""
         if parent is None:
-            return self._root()
+            if self._propagate:
+                return self._root(self._bits(64))
+            return None if self.passes_over() else self.recorded_root()
         sampled = parent.sampled if self._parent_based else int.from_bytes(parent.trace_id[8:], "big") < self._bound
         if not sampled and not self._propagate:
             return None
         return SpanContext(parent.trace_id, self._span_id(), parent.span_id, sampled)
 
-    def _root(self) -> SpanContext | None:
+    def passes_over(self) -> bool:
+        """Whether the next trace that begins here is not recorded. Where contexts are passed on, `decide` says so."""
         if self.passed_over > 0:
             self.passed_over -= 1
-            return None
-        low = self._bits(64)
-        if not self._propagate:
-            self.passed_over = self._draw()
-            low = low * self._bound >> 64  # an id that `traceidratio` records
+            return True
+        self.passed_over = self._draw()
+        return False
+
+    def recorded_root(self) -> SpanContext:
+        """The span of a trace that begins here and is not passed over."""
+        low = self._bits(64) * self._bound >> 64  # an id that `traceidratio` records
+        return self._root(low)
+
+    def _root(self, low: int) -> SpanContext:
         trace_id = (self._bits(64) << 64 | low or 1).to_bytes(16, "big")
         return SpanContext(trace_id, self._span_id(), None, low < self._bound)
 
