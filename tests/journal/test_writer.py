@@ -20,7 +20,7 @@ from tests.journal.journals import MIB, Journal, call, end
 from thv.journal.journal_reader import CallFilter
 from thv.journal.journal_store import DAMAGED, file_system_type
 from thv.journal.retention import file_bytes
-from thv.journal.session_journal import MANY_LOOKS, MANY_REQUESTS, WRITE_AT, SessionJournal
+from thv.journal.session_journal import MANY_REQUESTS, WRITE_AT, SessionJournal
 from thv.journal.writer import ROWS, JournalWriter
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def test_a_journal_that_was_given_up_sleeps_whatever_is_left(tmp_path: Path) -> 
 def test_traffic_is_encoded_where_it_passes_and_written_when_it_is_time(tmp_path: Path) -> None:
     hurried: list[None] = []
     session = SessionJournal(1, "s", "stdio", notify=lambda: None, hurry=lambda: hurried.append(None))
-    for _ in range(MANY_LOOKS):
+    for _ in range(MANY_REQUESTS):
         end(session, "echo")
     (batch,) = session.batches()
-    assert (batch.requests, session.calls, hurried) == (MANY_LOOKS, MANY_LOOKS, [])
+    assert (batch.requests, session.calls, hurried) == (MANY_REQUESTS, MANY_REQUESTS, [])
     session.was_stored([batch])
     while not hurried:
         end(session, *["echo"] * MANY_REQUESTS)

@@ -22,7 +22,7 @@ from thv.core.message import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from thv.core.interfaces import PassedChunk, PassedMessage
     from thv.core.message import Id
@@ -34,6 +34,12 @@ SLOW_LINE = 1024
 
 LARGE_LINE = 64 << 10
 """Bytes of a line from which on reading it takes long: some 1 ms a MiB."""
+
+WORTH_A_CALL = 16
+"""Messages in one chunk that are passed on without being added to others."""
+
+MANY = 1000
+"""Messages that are passed on at once: some 0.5 MiB."""
 
 WORK_NS = 300_000
 PAUSE_S = 50e-6
@@ -89,69 +95,94 @@ class TrafficInspector:
             return len(traffic)
 
     def _look(self, traffic: Sequence[PassedChunk], *, is_patient: bool) -> int:
-        small: list[PassedMessage] = []
+        found: list[PassedMessage] = []
         looked_at = 0
         for is_client, chunk, at_ns in traffic:
             lines = self._client_lines if is_client else self._server_lines
+            # One small line a read is what a session consists of, so it gets the shortest way.
             if not lines.pending and chunk.find(b"\n") == len(chunk) - 1:
-                # One small line a read is what a session consists of, so it gets the shortest way.
                 try:
-                    small.append((is_client, decode_strictly(chunk), len(chunk), at_ns))
+                    found.append((is_client, decode_strictly(chunk), len(chunk), at_ns))
                     looked_at += 1
                     continue
                 except (ValueError, RecursionError):
                     pass
-            if small:
-                self._ledger.passed(small)
-                small = []
-            if not self._pass_chunk(is_client, chunk, at_ns, is_patient=is_patient):
-                return looked_at
+            if not self._read_chunk(found, (is_client, chunk, at_ns), is_patient=is_patient):
+                break
             looked_at += 1
-        if small:
-            self._ledger.passed(small)
+            if len(found) >= MANY:
+                self._ledger.passed(found)
+                found = []
+        if found:
+            self._ledger.passed(found)
         return looked_at
 
-    def _pass_chunk(self, is_client: bool, chunk: bytes, at_ns: int, *, is_patient: bool) -> bool:
-        """Look at a chunk that is no single sound line; False, and nothing was done, where that takes long."""
+    def _read_chunk(self, found: list[PassedMessage], passed: PassedChunk, *, is_patient: bool) -> bool:
+        """Read a chunk that is no single sound line; False, and nothing was done, where that takes long."""
+        is_client, chunk, at_ns = passed
         lines = self._client_lines if is_client else self._server_lines
         if lines.pending:
             takes_long = lines.kept_bytes >= LARGE_LINE and b"\n" in chunk
         else:
             end = chunk.rfind(b"\n") + 1
-            if self._pass_sound(is_client, chunk[:end], at_ns):
-                lines.feed(chunk[end:])
+            try:
+                messages, sizes = decode_lines(chunk[:end])
+            except (ValueError, RecursionError):
+                takes_long = end >= SLOW_LINE
+            else:
+                self._add(found, is_client, messages, sizes, at_ns)
+                if end < len(chunk):
+                    lines.feed(chunk[end:])
                 return True
-            takes_long = end >= SLOW_LINE
         if takes_long and not is_patient:
             return False
         for block in lines.feed(chunk or b"\n"):
-            if not block and not is_client:
-                self._pass(is_client, (UNREADABLE,), (0,), at_ns)
-            elif block.find(b"\n") == len(block) - 1:
-                self._pass_line(is_client, block, at_ns)
-            elif not self._pass_sound(is_client, block, at_ns):
-                for line in block.split(b"\n"):
-                    self._pass_line(is_client, line, at_ns)
+            self._read_block(found, (is_client, block, at_ns))
         return True
 
-    def _pass_sound(self, is_client: bool, block: bytes | bytearray, at_ns: int) -> bool:
-        """Look at whole lines; False, and nothing was done, if they are not all sound."""
-        try:
-            messages, sizes = decode_lines(block)
-        except (ValueError, RecursionError):
-            return False
-        self._pass(is_client, messages, sizes, at_ns)
-        return True
+    def _read_block(self, found: list[PassedMessage], passed: tuple[bool, bytes | bytearray, int]) -> None:
+        """Read whole lines, whatever is in them; none stands for one that was given up."""
+        is_client, block, at_ns = passed
+        if not block and not is_client:
+            found.append((False, UNREADABLE, 0, at_ns))
+            return
+        lines: Iterable[bytes | bytearray] = (block,)
+        if block.find(b"\n") != len(block) - 1:
+            try:
+                messages, sizes = decode_lines(block)
+            except (ValueError, RecursionError):
+                lines = block.split(b"\n")
+            else:
+                self._add(found, is_client, messages, sizes, at_ns)
+                return
+        for line in lines:
+            found += zip(repeat(is_client), *self._read_line(line, is_client=is_client), repeat(at_ns))
 
-    def _pass_line(self, is_client: bool, line: bytes | bytearray, at_ns: int) -> None:
-        """Look at a line, whatever is in it."""
-        self._pass(is_client, *read_sized_line(line, None if is_client else self.on_stray_line), at_ns)
+    def _add(
+        self,
+        found: list[PassedMessage],
+        is_client: bool,
+        messages: Sequence[Message],
+        sizes: Sequence[int],
+        at_ns: int,
+    ) -> None:
+        """Add messages to those that were found, or pass them on at once if they are many."""
+        traffic = zip(repeat(is_client), messages, sizes, repeat(at_ns))
+        if len(messages) < WORTH_A_CALL:
+            found += traffic
+            return
+        if found:
+            self._ledger.passed(found)
+            found.clear()
+        self._ledger.passed(traffic)
+
+    def _read_line(self, line: bytes | bytearray, *, is_client: bool) -> tuple[Sequence[Message], Sequence[int]]:
+        """Read a line, whatever is in it."""
+        read = read_sized_line(line, None if is_client else self.on_stray_line)
         if len(line) >= SLOW_LINE and perf_counter_ns() - self._paused_ns > WORK_NS:
             sleep(PAUSE_S)
             self._paused_ns = perf_counter_ns()
-
-    def _pass(self, is_client: bool, messages: Sequence[Message], sizes: Sequence[int], at_ns: int) -> None:
-        self._ledger.passed(zip(repeat(is_client), messages, sizes, repeat(at_ns)))
+        return read
 
     def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
         """The client sent a message, decoded already; not forwarded yet. Returns what to forward: its line."""

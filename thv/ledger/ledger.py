@@ -32,7 +32,6 @@ from thv.ledger.observers import Observers
 from thv.ledger.open_requests import (
     CALL,
     CALL_AS_TASK,
-    LAST_AWAITED,
     NAME_CHARACTERS,
     OTHER,
     TASK_CANCEL,
@@ -118,7 +117,8 @@ class ToolCallLedger:
 
         A call whose task runs is not among them: once the client is gone its result is not asked for.
         """
-        return self._open.awaited
+        with self._lock:
+            return self._open.awaited
 
     @property
     def has_open_requests(self) -> bool:
@@ -167,6 +167,7 @@ class ToolCallLedger:
                 refused, traffic = (traffic if self._server_exited else ()), ()
             open_, observers = self._open, self._observers
             by_key, observed, log = open_.by_key, observers.want_requests, observers.log
+            room = open_.limit - open_.behind
             for is_client, message, size, at_ns in traffic:
                 id_, method = message.id, message.method
                 if method is not None and is_client and id_ is not None and id_ is not UNSET:
@@ -184,13 +185,10 @@ class ToolCallLedger:
                     if observed:
                         request.token = observers.started(message, at_ns)
                     key = id_ if scope is None else (scope, id_)
-                    if open_.count >= open_.limit or by_key.setdefault(key, request) is not request:
-                        self._note_evicted(open_.add(key, request), at_ns)
-                        continue
                     # What `add` would do, without the call.
-                    open_.count += 1
-                    if request.kind <= LAST_AWAITED:
-                        open_.awaited += 1
+                    if len(by_key) >= room or by_key.setdefault(key, request) is not request:
+                        self._note_evicted(open_.add(key, request), at_ns)
+                        room = open_.limit - open_.behind
                     continue
                 if is_client:
                     self._client_notified(message, scope, outcomes, at_ns)
@@ -204,18 +202,14 @@ class ToolCallLedger:
                 key = id_ if scope is None else (scope, id_)
                 if error is not None and self._cancelled and self._is_late(key, message, scope):
                     continue
-                answered = by_key.pop(key, None)
-                if isinstance(answered, OpenRequest):
-                    # What `close` would do, without the call.
-                    open_.count -= 1
-                    if answered.kind <= LAST_AWAITED:
-                        open_.awaited -= 1
-                else:
+                answered = by_key.pop(key, None)  # what `close` would do, without the call
+                if not isinstance(answered, OpenRequest):
                     if answered is not None:
                         by_key[key] = answered
                     answered = self._close_queued_or_twin(key, id_, scope)
                     if answered is None:
                         continue
+                    room = open_.limit - open_.behind
                 if observed:
                     self._ended.append((answered, "answered", message, at_ns))
                 if log is not None and (log.captures or answered.kind > CALL_AS_TASK):

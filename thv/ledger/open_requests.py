@@ -70,16 +70,14 @@ class OpenRequests:
 
     Attributes:
         by_key: one request, or the queue of those that share a key.
-        count: how many are open.
-        awaited: how many of them can bring an outcome.
+        behind: how many stand in a queue behind the oldest of their key.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.by_key: dict[Key, OpenRequest | deque[OpenRequest]] = {}
         self._by_age: deque[tuple[Key, OpenRequest]] = deque()
-        self.count = 0
-        self.awaited = 0
+        self.behind = 0
 
     def __contains__(self, key: Key) -> bool:
         return key in self.by_key
@@ -92,6 +90,16 @@ class OpenRequests:
             else:
                 yield key, found
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self.by_key) + self.behind
+
+    @property
+    def awaited(self) -> int:
+        """How many of them can bring an outcome."""
+        return sum(request.kind <= LAST_AWAITED for _, request in self)
+
     def oldest_first(self) -> list[OpenRequest]:
         """All of them by age."""
         return [request for _, request in sorted(self, key=age)]
@@ -100,7 +108,7 @@ class OpenRequests:
         """Forget all of them."""
         self.by_key.clear()
         self._by_age.clear()
-        self.count = self.awaited = 0
+        self.behind = 0
 
     def add(self, key: Key, request: OpenRequest) -> OpenRequest | None:
         """Remember a request; returns the oldest one if it had to make room."""
@@ -111,11 +119,9 @@ class OpenRequests:
                 earlier.append(request)
             else:
                 by_key[key] = deque((earlier, request))
+            self.behind += 1
         else:
             by_key[key] = request
-        self.count += 1
-        if request.kind <= LAST_AWAITED:
-            self.awaited += 1
         return self._drop_oldest() if self.count > self.limit else None
 
     def close(self, key: Key) -> OpenRequest | None:
@@ -128,9 +134,7 @@ class OpenRequests:
             request = queue.popleft()
             if queue:
                 self.by_key[key] = queue
-        self.count -= 1
-        if request.kind <= LAST_AWAITED:
-            self.awaited -= 1
+                self.behind -= 1
         return request
 
     def drop_oldest_awaited(self) -> OpenRequest | None:
@@ -159,15 +163,14 @@ class OpenRequests:
             if request not in found:
                 return False
             found.remove(request)
-            if not found:
+            if found:
+                self.behind -= 1
+            else:
                 del self.by_key[key]
         elif found is request:
             del self.by_key[key]
         else:
             return False
-        self.count -= 1
-        if request.kind <= LAST_AWAITED:
-            self.awaited -= 1
         return True
 
 
