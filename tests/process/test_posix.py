@@ -137,6 +137,37 @@ def test_the_server_leads_a_group_of_its_own_which_terminate_reaches_whole() -> 
     until(lambda: is_gone(child))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_server_that_is_stopped_ends_as_it_was_asked_to(number: signal.Signals) -> None:
+    server = shell(f"trap 'echo cleaned up; exit 3' {number.name[3:]}; echo ready; kill -STOP $$; echo went on")
+    assert os.read(server.stdout, 100) == b"ready\n"
+    process = psutil.Process(server.pid)
+    until(lambda: process.status() == psutil.STATUS_STOPPED)
+    server.send_signal(number)
+    assert read_all(server) == b"cleaned up\n"
+    assert release(server) == 3
+
+
+def test_a_server_that_runs_gets_no_signal_but_the_one_that_was_sent() -> None:
+    server = shell(
+        "trap 'echo let go on' CONT; trap 'echo ended; exit 3' TERM; echo ready; while :; do sleep 0.01; done"
+    )
+    assert os.read(server.stdout, 100) == b"ready\n"
+    server.send_signal(signal.SIGTERM)
+    assert read_all(server) == b"ended\n"
+    assert release(server) == 3
+
+
+def test_terminate_reaches_what_is_stopped_in_the_group() -> None:
+    server = shell("(trap 'echo cleaned up; exit' TERM; echo ready; sh -c 'kill -STOP $PPID'; :) & wait")
+    assert os.read(server.stdout, 100) == b"ready\n"
+    (child,) = psutil.Process(server.pid).children()
+    until(lambda: child.status() == psutil.STATUS_STOPPED)
+    server.terminate()
+    assert read_all(server) == b"cleaned up\n"
+    assert release(server) == 128 + signal.SIGTERM
+
+
 def test_kill_reaches_what_ignores_everything_else() -> None:
     server = shell("trap '' TERM; echo ready; while :; do sleep 1000; done")
     assert os.read(server.stdout, 100) == b"ready\n"

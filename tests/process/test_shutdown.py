@@ -186,6 +186,14 @@ def test_once_the_last_call_is_answered_the_server_has_five_seconds_from_then(
     assert server.steps[1][0] == pytest.approx(8, abs=POLL)
 
 
+def test_a_client_that_waits_for_nothing_begins_with_sigterm(server: Server) -> None:
+    server.ladder.close_input()
+    server.ladder.terminate()
+    server.at(1.0, server.ladder.terminate)
+    assert not shutdown.run(server.ladder, never, server.sleep, lambda: True, lambda: True)
+    assert server.steps == [(0, "close stdin"), (0, "SIGTERM to the group"), (5, "SIGKILL to the group")]
+
+
 def test_a_person_who_insists_skips_the_ladder(server: Server) -> None:
     server.ladder.hand_on(INT)
     server.at(0.5, server.ladder.kill)

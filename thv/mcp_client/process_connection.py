@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -54,9 +53,10 @@ class Connection(Protocol):
         """
 
     def close(self, *, at_once: bool = False) -> int | None:
-        """End the server, in an orderly way unless `at_once`; returns its exit code where there is one.
+        """End the server; returns its exit code where there is one. May be called twice.
 
-        May be called twice.
+        Args:
+            at_once: what it may still have to say is not waited for.
         """
 
 
@@ -107,14 +107,14 @@ class ProcessConnection:
         return self._lines.pop()
 
     def close(self, *, at_once: bool = False) -> int | None:
-        """End the process by the ladder that ends every server."""
+        """End the process by the ladder that ends every server; `at_once` begins with SIGTERM, then comes SIGKILL."""
         if self._exit_code is None:
             self._outgoing.put(None)
             self._writer.join(JOIN_TIMEOUT_S)
             ladder = ShutdownLadder(self._process)
             ladder.close_input()
             if at_once:
-                ladder.hand_on(signal.SIGTERM)
+                ladder.terminate()
             waiter = self._waiting()
             while waiter.is_alive():
                 wait = ladder.advance(calls_are_open=True)  # it may be a relay, which has a server to wait for

@@ -93,7 +93,8 @@ class Callbacks(Frozen):
 class ClientSession:
     """A session with one server.
 
-    Used as a context manager it ends the server, at once if an error leaves the block.
+    Used as a context manager it ends the server, at once if an error leaves the block or KeyboardInterrupt comes
+    meanwhile.
 
     Args:
         start: starts the server. Called by `connect`; twice for a server that reads the first request and ends.
@@ -122,7 +123,12 @@ class ClientSession:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        self.close(at_once=error_type is not None)
+        try:
+            self.close(at_once=error_type is not None)
+        except KeyboardInterrupt:
+            if error_type is None:  # else it is the second
+                self.close(at_once=True)
+            raise
 
     def connect(self, *, extra_s: float = 0.0, discover: bool = True) -> ServerIdentity:
         """Start the server, find the protocol revision and begin the session.

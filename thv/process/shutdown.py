@@ -33,7 +33,7 @@ if TYPE_CHECKING:
             """Close the server's standard input."""
 
         def terminate(self) -> None:
-            """Send SIGTERM to the server's process group."""
+            """Send SIGTERM to the server's process group, and let it go on if it is stopped."""
 
         def kill(self) -> None:
             """Send SIGKILL to the server's process group."""
@@ -110,6 +110,12 @@ class ShutdownLadder:
         elif self._stage < KILLED:
             self._enter(self._stage)
 
+    def terminate(self) -> None:
+        """Skip the patience: nothing that is open is waited for any more."""
+        if self._stage < TERMINATED:
+            self._server.terminate()
+            self._enter(TERMINATED)
+
     def kill(self) -> None:
         """Skip the rest of the ladder."""
         if self._stage < KILLED:
@@ -130,8 +136,7 @@ class ShutdownLadder:
             if self._stage == SIGNALLED:
                 self.close_input()
             elif self._stage == INPUT_CLOSED:
-                self._server.terminate()
-                self._enter(TERMINATED)
+                self.terminate()
             elif self._stage == TERMINATED:
                 self.kill()
             else:

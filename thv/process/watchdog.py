@@ -81,6 +81,7 @@ case $word in
   exited | terminated)
     cat <&3 >/dev/null & drain=$!
     [ "$word" = terminated ] || ends_within "$eof_grace" || kill -s TERM -- "-$group"
+    kill -s CONT -- "-$group"
     ends_within "$term_grace"
     kill -s KILL -- "-$group"
     kill "$drain"
