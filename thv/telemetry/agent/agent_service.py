@@ -22,7 +22,7 @@ from thv.telemetry.agent.export_errors import LATE
 from thv.telemetry.agent.metric_builder import MetricBuilder
 from thv.telemetry.agent.span_builder import SpanBuilder
 from thv.telemetry.agent.span_records import SpanRecords
-from thv.telemetry.agent.waiting_spans import WaitingSpan, WaitingSpans
+from thv.telemetry.agent.waiting_spans import WaitingSpans
 from thv.telemetry.frames import Flush, Metrics, Spans
 from thv.telemetry.instruments import SCHEMA_URL, SCOPE
 
@@ -152,7 +152,7 @@ class _SpanPipeline(_Pipeline):
         self._dropped = frame.dropped
         self._taken += len(frame.spans)
         for finished in frame.spans:
-            self._processor.on_end(self._waiting.waiting(WaitingSpan(finished, frame.offset_ns)))
+            self._processor.on_end(self._waiting.waiting(finished, frame.offset_ns))
 
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """See `_Pipeline`. What was neither delivered nor is in doubt was lost, wherever that happened."""
