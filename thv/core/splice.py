@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import UNSET, Raw
@@ -144,7 +145,7 @@ class Member:
         if line.count(self._name) != 1:
             return False
         # A quote inside a string is escaped, so this is no part of one, and no other member is written so.
-        return b"\\" not in line or (line[name - 1 : name] != b"\\" and not _ESCAPED_LETTER.search(line))
+        return line.find(b"\\") < 0 or (line[name - 1 : name] != b"\\" and not _ESCAPED_LETTER.search(line))
 
     def _candidates(self, line: bytes) -> list[tuple[int, int]]:
         """Where values of members of this name stand, the likeliest first; at most `MAX_TRIES`."""
@@ -207,7 +208,7 @@ def _result_meta(message: Message) -> Meta:
     return (result and result.meta) or _NO_META
 
 
-ID: Final = Member(("id",), lambda message: message.key)
+ID: Final = Member(("id",), attrgetter("key"))
 REQUEST_TOKEN: Final = Member(
     ("params", "_meta", "progressToken"), lambda message: (message.meta or _NO_META).progress_token
 )

@@ -95,7 +95,7 @@ class SessionInstrumentation(TrafficInspector):
 
     def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
         """The client sent a message, decoded already; returns what to forward: nearly always the line itself."""
-        super().on_client_message(line, message, scope=scope, at_ns=at_ns)
+        TrafficInspector.on_client_message(self, line, message, scope=scope, at_ns=at_ns)
         return line if self._propagation is None else self._propagation.rewrite_message(line)
 
     def rewrite_client_data(self, chunk: bytes) -> bytes:

@@ -86,7 +86,7 @@ def cost_of(method: str, way: str, monkeypatch: pytest.MonkeyPatch) -> Cost:
         )
         health = Health(lambda: ProcessBackend(spec), warn=print)
         app = StreamableHttpApp(sessions, health, HostPolicy("127.0.0.1", 0), warn=print)
-        listener = Listener(app, "127.0.0.1", 0, port_option="--port", warn=print)
+        listener = Listener(app.handle, "127.0.0.1", 0, port_option="--port", warn=print)
         await listener.start()
         try:
             client = Client(*await asyncio.open_connection("127.0.0.1", listener.port))

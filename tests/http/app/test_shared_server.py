@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from thv.core.message import read_message
+from thv.http.app.inspection_queue import InspectionQueue
 from thv.http.app.shared_server import SharedServer
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
 
     async def story() -> None:
         servers = [
-            SharedServer(Recorded(sent), has_sessions=has_sessions, on_end=lambda _: None, warn=lambda _: None)
+            SharedServer(
+                Recorded(sent), InspectionQueue(), has_sessions=has_sessions, on_end=lambda _: None, warn=lambda _: None
+            )
             for has_sessions in (True, False)
         ]
         line = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"progressToken":1}}}\n'

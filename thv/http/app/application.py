@@ -79,7 +79,7 @@ class StreamableHttpApp:
         self.passed = 0
         self.drain_state: Literal["", "draining", "drained"] = ""
 
-    def __call__(self, request: HttpRequest) -> Work | None:
+    def handle(self, request: HttpRequest) -> Work | None:
         """Answer one request, or begin to: nearly every call goes on to its server at once, and needs no task."""
         self.passed += 1
         answer = ResponseWriter(request)
@@ -222,10 +222,11 @@ class StreamableHttpApp:
         is_batch: bool,
     ) -> Work | None:
         pending = None
-        if requests := sum([message.is_request for _, message in posted]):
-            pending = self._pending(headers, requests, session.open_stream, answer, answered, is_batch=is_batch)
+        requests = [message for _, message in posted if message.is_request]
+        if requests:
+            pending = self._pending(headers, len(requests), session.open_stream, answer, answered, is_batch=is_batch)
         try:
-            rest = session.submit(posted, pending)
+            rest = session.submit(posted, requests, pending)
         except OSError:
             _end_unsent(session, pending)
             return None
@@ -249,9 +250,9 @@ class StreamableHttpApp:
         self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter
     ) -> Work | None:
         message = posted[1]
-        if message.is_response:
-            raise RefusalError(400, "in this revision clients send no responses")
         if not message.is_request:
+            if message.is_response:
+                raise RefusalError(400, "in this revision clients send no responses")
             _check_revision(headers)
             # It is unknown which client's request a cancellation means; here a client closes its stream instead.
             answer.empty(202)

@@ -7,7 +7,6 @@ is dropped (an HTTP client has no place for it) and reported under --debug. Each
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from thv.core.message import read_message, read_parts
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from thv.core.message import Message
     from thv.http.app.event_store import EventStream
     from thv.http.app.http_session import HttpSession
+    from thv.http.app.inspection_queue import InspectionQueue
     from thv.http.server.handler_runner import Work
 
     class StoppableBackend(Backend, Protocol):
@@ -201,6 +201,7 @@ class DedicatedServer:
         session: whose server it is.
         backend: how it is reached.
         instrumentation: passed every line.
+        inspections: where the server's lines wait to be passed to it.
         warn: called with lines for the user.
     """
 
@@ -209,11 +210,12 @@ class DedicatedServer:
         session: HttpSession,
         backend: StoppableBackend,
         instrumentation: SessionInstrumentation,
+        inspections: InspectionQueue,
         warn: Callable[[str], None],
     ) -> None:
         self._session = session
         self._instrumentation = instrumentation
-        self._on_server_message = instrumentation.on_server_message
+        self._inspections = inspections
         self._loop = asyncio.get_running_loop()
         self._connection = BackendConnection(backend, self._deliver, self._ended, warn=warn)
 
@@ -241,10 +243,10 @@ class DedicatedServer:
 
     def _deliver(self, line: bytes, message: Message) -> EventStream | None:
         session = self._session
-        # Inspected after it was handed on: inspection must not delay it.
-        self._loop.call_soon(partial(self._on_server_message, line, message, http_status=OK))
+        self._inspections.add(self._instrumentation, line, message, http_status=OK)
         if message.is_response:
-            return session.reply(message.id, line, message) if isinstance(message.id, int | float | str) else None
+            id_ = message.key
+            return None if id_ is None else session.reply(id_, line, message)
         if message.method is None:
             return None
         if message.method == "notifications/progress" and message.params is not None:

@@ -176,7 +176,7 @@ class Service:
             self._make_backend, self._instrumentation, options.limits, warn=self._debug, on_failure=health.failed
         )
         self._app = StreamableHttpApp(sessions, health, policy, options.auth, warn=self._warn)
-        listener = Listener(self._app, options.host, options.port, port_option="--proxy-port", warn=self._warn)
+        listener = Listener(self._app.handle, options.host, options.port, port_option="--proxy-port", warn=self._warn)
         await listener.start()
         self._warn(f"{self._name} is served at {listener.url}/mcp")
         if options.auth is None and not is_loopback(options.host):

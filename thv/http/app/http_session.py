@@ -106,8 +106,15 @@ class HttpSession:
         while self._waiting and stream.is_listener:
             stream.put(self._take_waiting())
 
-    def submit(self, messages: list[tuple[bytes, Message]], pending: PendingPost | None) -> Work | None:
+    def submit(
+        self, messages: list[tuple[bytes, Message]], requests: list[Message], pending: PendingPost | None
+    ) -> Work | None:
         """Hand the messages of one POST on to the server; replies go to `pending`.
+
+        Args:
+            messages: all of them.
+            requests: those that are requests.
+            pending: waits for the replies, if there are requests.
 
         Returns:
             What is left to do, if the server does not take them at once.
@@ -116,9 +123,8 @@ class HttpSession:
             OSError: the server has ended; what is returned raises the same.
         """
         if pending is not None:
-            for _, message in messages:
-                if message.is_request:
-                    self._open(message, pending)
+            for message in requests:
+                self._open(message, pending)
             if self._waiting and self._open_listener() is None:
                 while self._waiting and pending.note(self._waiting[0]) is not None:
                     self._take_waiting()
@@ -219,8 +225,8 @@ class HttpSession:
             instrumentation.set_end(self.ended_by, detail=None if self.ended_by == "client" else self.ended)
 
     def _open(self, message: Message, pending: PendingPost) -> None:
-        id_ = message.id
-        if isinstance(id_, int | float | str):
+        id_ = message.key
+        if id_ is not None:
             self._pending.setdefault(id_, []).append(pending)
             token = None if message.meta is None else message.meta.progress_token
             if token is not None:

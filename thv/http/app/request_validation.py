@@ -86,16 +86,32 @@ class McpHeaders:
     Attributes:
         session: `Mcp-Session-Id`.
         version: `MCP-Protocol-Version`.
+        method: `Mcp-Method`.
+        name: `Mcp-Name`, decoded; None where that is broken, too.
         is_stateless: whether it speaks a revision without sessions, or one that is unknown.
         accepts_json, accepts_events: what it takes as an answer.
     """
 
-    __slots__ = ("_headers", "accepts_events", "accepts_json", "is_stateless", "session", "version")
+    __slots__ = (
+        "_has_name",
+        "_headers",
+        "accepts_events",
+        "accepts_json",
+        "is_stateless",
+        "method",
+        "name",
+        "session",
+        "version",
+    )
 
     def __init__(self, headers: Mapping[bytes, bytes]) -> None:
         self._headers = headers
         self.session = self._text(b"mcp-session-id")
         self.version = self._text(b"mcp-protocol-version")
+        self.method = self._text(b"mcp-method")
+        name = self._text(b"mcp-name")
+        self._has_name = name is not None
+        self.name = None if name is None else decode_header(name)
         self.is_stateless = self.version is not None and self.version not in WITH_SESSIONS
         self.accepts_json, self.accepts_events = _accepted(headers.get(b"accept", b"*/*"))
 
@@ -138,19 +154,20 @@ class McpHeaders:
             if not self.is_known_revision:
                 raise self._unsupported_version(message, self.version)
             raise _refusal(message, INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion")
-        self._check("MCP-Protocol-Version", self.version, version, message)
+        if self.version != version:
+            raise self._differs(message, "MCP-Protocol-Version", is_there=self.version is not None)
         if version in WITH_SESSIONS:
             raise self._unsupported_version(message, version)
         if meta is None or not meta.has_client_capabilities:
             raise _refusal(message, INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/clientCapabilities")
         method = message.method or ""
-        self._check("Mcp-Method", self._text(b"mcp-method"), method, message)
+        if self.method != method:
+            raise self._differs(message, "Mcp-Method", is_there=self.method is not None)
         parameter = NAMED_BY.get(method)
         if parameter is not None:
-            given = self._text(b"mcp-name")
             name = None if message.params is None else getattr(message.params, parameter)
-            if given is not None or name is not None:
-                self._check("Mcp-Name", None if given is None else decode_header(given), name, message, given=given)
+            if self.name != name or (name is None and self._has_name):
+                raise self._differs(message, "Mcp-Name", is_there=self._has_name)
         if method in REMOVED and _is_stateless_revision(version):
             raise RefusalError(
                 404,
@@ -174,13 +191,8 @@ class McpHeaders:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def _check(
-        self, header: str, value: str | None, expected: str | None, message: Message, *, given: str | None = None
-    ) -> None:
-        if value is None or value != expected:
-            raise self.mismatch(
-                message, f"{header} {'is missing' if value is None and given is None else 'does not match the body'}"
-            )
+    def _differs(self, message: Message, header: str, *, is_there: bool) -> RefusalError:
+        return self.mismatch(message, f"{header} {'does not match the body' if is_there else 'is missing'}")
 
 
 @lru_cache(MAX_REMEMBERED)
@@ -204,7 +216,7 @@ def _is_stateless_revision(version: str) -> bool:
 
 
 def _id_of(message: Message) -> Id | None:
-    return message.id if isinstance(message.id, int | float | str) else None
+    return message.key
 
 
 def _refusal(message: Message, code: int, sentence: str, data: Any = None) -> RefusalError:

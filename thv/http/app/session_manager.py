@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from thv.errors import ThvError
 from thv.http.app.backend_connection import DedicatedServer
 from thv.http.app.http_session import HttpSession
+from thv.http.app.inspection_queue import InspectionQueue
 from thv.http.app.shared_server import SharedServer
 from thv.http.app.tool_catalogue import ToolCatalogue
 
@@ -121,6 +122,7 @@ class SessionManager:
         self._shared: dict[bool, SharedServer] = {}
         self._stateless: StatelessServer | None = None
         self._loop = asyncio.get_running_loop()
+        self._inspections = InspectionQueue()
         self._sweeper = asyncio.create_task(self._sweep())
 
     @property
@@ -151,7 +153,7 @@ class SessionManager:
                 await self._link_shared(session)
             else:
                 instrumentation = self._instrumentation.open_session(session.id)
-                server = DedicatedServer(session, self._make_backend(), instrumentation, self._warn)
+                server = DedicatedServer(session, self._make_backend(), instrumentation, self._inspections, self._warn)
                 await server.start()
                 session.link = server
         except BaseException:
@@ -223,7 +225,9 @@ class SessionManager:
             self._end_members(server, reason)
 
         try:
-            server = SharedServer(self._make_backend(), has_sessions=has_sessions, on_end=ended, warn=self._warn)
+            server = SharedServer(
+                self._make_backend(), self._inspections, has_sessions=has_sessions, on_end=ended, warn=self._warn
+            )
             await server.start()
             self._shared[has_sessions] = server
             return server

@@ -12,7 +12,6 @@ import asyncio
 import itertools
 import secrets
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from thv.core.splice import Member as MessageMember
     from thv.http.app.backend_connection import StoppableBackend
     from thv.http.app.event_store import EventStream
+    from thv.http.app.inspection_queue import InspectionQueue
     from thv.http.server.handler_runner import Work
 
 FIRST_ID = 1 << 40
@@ -84,7 +84,8 @@ class _Route:
         token = None if message.meta is None else message.meta.progress_token
         self.member = member
         self.membership = membership
-        self.id: Id = message.id if isinstance(message.id, int | float | str) else 0
+        id_ = message.key
+        self.id: Id = 0 if id_ is None else id_
         self.raw_id = ID.raw(line, message) or b"null"
         self.raw_token = None if token is None else encode(token)
         self.method = message.method
@@ -96,6 +97,7 @@ class SharedServer:
 
     Args:
         backend: how it is reached.
+        inspections: where its lines wait to be inspected.
         has_sessions: clients begin with `initialize`; the first one's is passed on, the others get its result.
         on_end: called with the reason if the server ended while it was needed.
         warn: called with lines for the user.
@@ -107,12 +109,14 @@ class SharedServer:
     def __init__(
         self,
         backend: StoppableBackend,
+        inspections: InspectionQueue,
         *,
         has_sessions: bool,
         on_end: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         self._connection = BackendConnection(backend, self._deliver, self._ended, write_timeout=0, warn=warn)
+        self._inspections = inspections
         self._loop = asyncio.get_running_loop()
         self.has_sessions = has_sessions
         self.on_tools: Callable[[Message | None], None] | None = None
@@ -207,9 +211,10 @@ class SharedServer:
         if message.is_request:
             return self._send_request(member, line, message, membership)
         if message.is_response:
-            if not isinstance(message.id, int | float | str) or self._asked.get(message.id) is not member:
+            question = message.key
+            if question is None or self._asked.get(question) is not member:
                 return None
-            del self._asked[message.id]
+            del self._asked[question]
         elif message.method == "notifications/cancelled" and message.params is not None:
             return self._send_cancellation(membership, line, message)
         elif message.method == "notifications/initialized":
@@ -304,10 +309,9 @@ class SharedServer:
 
     def _answered(self, line: bytes, message: Message) -> EventStream | None:
         id_ = twin(message.id) if isinstance(message.id, str) else message.id
-        route = self._routes.get(id_) if isinstance(id_, int) else None
+        route = self._forget(id_) if isinstance(id_, int) else None
         if route is None:
             return None  # cancelled, or never asked
-        self._forget(int(id_ or 0))
         if route.method == "initialize" and self._initializing is not None and not self._initializing.done():
             if message.error is None:
                 self._initializing.set_result(line)
@@ -317,10 +321,11 @@ class SharedServer:
             self.on_tools(message)
         return self._reply(route, line, message)
 
-    def _forget(self, ours: int) -> None:
+    def _forget(self, ours: int) -> _Route | None:
         route = self._routes.pop(ours, None)
         if route is not None and route.membership is not None:
             route.membership.open.discard(ours)
+        return route
 
     def _reply(self, route: _Route, line: bytes, message: Message) -> EventStream | None:
         """Hand on a reply as the client has to see it: with its own id."""
@@ -336,16 +341,7 @@ class SharedServer:
     def _inspect(
         self, membership: _Membership, line: bytes, message: Message, *, http_status: int | None = None
     ) -> None:
-        # In the next turn of the loop, after it was handed on: inspection must not delay it.
-        self._loop.call_soon(
-            partial(
-                membership.instrumentation.on_server_message,
-                line,
-                message,
-                scope=membership.scope,
-                http_status=http_status,
-            )
-        )
+        self._inspections.add(membership.instrumentation, line, message, membership.scope, http_status)
 
     def _related(
         self, place: MessageMember, value: Id | None, line: bytes, message: Message, *, is_token: bool = False
@@ -365,14 +361,15 @@ class SharedServer:
         open_routes = (route for route in self._routes.values() if not route.cancelled and route.membership is not None)
         route = next(open_routes, None)
         member = route.member if route is not None else next(iter(self._members), None)
-        if not isinstance(message.id, int | float | str):
+        question = message.key
+        if question is None:
             return None
         membership = None if member is None else self._members.get(member)
         if member is None or membership is None or not self.has_sessions:
-            refusal = error_reply(INTERNAL_ERROR, "no client is there to be asked", message.id)
+            refusal = error_reply(INTERNAL_ERROR, "no client is there to be asked", question)
             self._in_background(self._send_or_forget(refusal + b"\n"))
             return None
-        self._asked[message.id] = member
+        self._asked[question] = member
         self._inspect(membership, line, message)
         return member.related(route.id, line) if route is not None else member.unrelated(line)
 

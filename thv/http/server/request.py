@@ -7,6 +7,7 @@ reported by a callback and by `ConnectionError`. The connection that carries bot
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_UNREAD_BODY: Final = 256 << 10
 """Bytes of a body that wait for the handler before the connection is read no further."""
+
+MAX_REMEMBERED: Final = 64
+"""Sets of headers whose bytes are remembered: nearly all responses have the same ones."""
 
 STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -201,8 +205,7 @@ class HttpRequest:
             return
         self._has_begun = True
         length = b"" if status in BODILESS else b"content-length: %d\r\n" % len(body)
-        head = self._head(status, headers, length)
-        self._connection.write(head if self.method == "HEAD" else head + body)
+        self._connection.write(self._head(status, headers, length, b"" if self.method == "HEAD" else body))
         self._end()
 
     def begin(self, status: int, headers: Iterable[Header]) -> None:
@@ -272,12 +275,17 @@ class HttpRequest:
         if reader is not None and not reader.done():
             reader.set_result(None)
 
-    def _head(self, status: int, headers: Iterable[Header], framing: bytes) -> bytes:
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    def _head(self, status: int, headers: Iterable[Header], framing: bytes, body: bytes = b"") -> bytes:
+        lines = _lines(tuple(headers))
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        return b"%b%b%b%b\r\n" % (STATUS_LINES[status], lines, framing, close)
+        return b"".join((STATUS_LINES[status], lines, framing, close, b"\r\n", body))
 
     def _end(self) -> None:
         self.is_answered = True
         self.on_disconnect = self.on_writable = None
         self._connection.answered(self)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _lines(headers: tuple[Header, ...]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
