@@ -32,6 +32,9 @@ MAX_PIECES: Final = 20_000
 
 _PIECE: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
 _VALUE: Final = rb'[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]|\\.)*+"|-?[0-9][0-9.eE+-]*+)'
+_BEHIND: Final = frozenset({b",", b"}"})
+"""What follows the value of a member that is written without blanks."""
+
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """A letter that is escaped without need: the name of a member may be written so."""
 
@@ -91,9 +94,11 @@ class Member:
         now = None if message is None else self._get(message)
         if now is None or (old := encode(now)) == new:
             return line
-        start = self._plain(line, old, trusted=trusted)
-        if start >= 0:
-            return b"%b%b%b" % (line[:start], new, line[start + len(old) :])
+        member = self._label + old
+        for split in (line.partition, line.rpartition):  # nearly all write it so, first or last
+            before, _, after = split(member)
+            if after[:1] in _BEHIND and self._is_sure(line, before, after, trusted=trusted):
+                return b"".join((before, self._label, new, after))
         spans = self._candidates(line)
         span = self._certain(line, spans, now, trusted=trusted)
         return self._verified(line, new, spans) if span is None else b"%b%b%b" % (line[: span[0]], new, line[span[1] :])
@@ -121,31 +126,15 @@ class Member:
             return encode(now)
         return bytes(value)
 
-    def _plain(self, line: bytes, old: bytes, *, trusted: bool) -> int:
-        """Where this value must stand, as nearly all write it, without blanks; -1 if that is not certain.
-
-        `_certain` would give the same place, at four times the cost.
-        """
-        text = self._label + old
-        name = line.find(text, 0, NEAR_THE_START) if trusted else line.find(text)
-        if name < 0:
-            name = line.rfind(text)
-        start = name + len(self._label)
-        behind = line[start + len(old) : start + len(old) + 1]
-        if name < 1 or behind not in {b",", b"}"}:
-            return -1
-        return start if self._is_sure(line, name, start + len(old), trusted=trusted) else -1
-
-    def _is_sure(self, line: bytes, name: int, end: int, *, trusted: bool) -> bool:
-        """Whether the member from `name` to `end`, which has the right value, must be the one that is meant."""
-        if trusted and len(self._path) == 1:
-            is_first = line[:1] == b"{" and line.find(b"{", 1, name) < 0 and line.find(b"[", 0, name) < 0
-            if is_first or line[end:].strip() == b"}":
-                return True
-        if line.count(self._name) != 1:
+    def _is_sure(self, line: bytes, before: bytes, after: bytes, *, trusted: bool) -> bool:
+        """Whether the member between these parts, which has the right value, must be the one that is meant."""
+        if line.count(self._name) == 1:
+            # A quote inside a string is escaped, so this is no part of one, and no other member is written so.
+            return line.find(b"\\") < 0 or (before[-1:] != b"\\" and not _ESCAPED_LETTER.search(line))
+        if not trusted or len(self._path) > 1:
             return False
-        # A quote inside a string is escaped, so this is no part of one, and no other member is written so.
-        return line.find(b"\\") < 0 or (line[name - 1 : name] != b"\\" and not _ESCAPED_LETTER.search(line))
+        is_first = before.rfind(b"{") == 0 and before.find(b"[") < 0
+        return is_first or after.strip() == b"}"
 
     def _candidates(self, line: bytes) -> list[tuple[int, int]]:
         """Where values of members of this name stand, the likeliest first; at most `MAX_TRIES`."""
@@ -164,7 +153,8 @@ class Member:
         for start, end in spans:
             if _scalar(line[start:end]) != now:
                 continue
-            if self._is_sure(line, line.rfind(self._name, 0, start), end, trusted=trusted):
+            before = line[: line.rfind(self._name, 0, start)]
+            if self._is_sure(line, before, line[end:], trusted=trusted):
                 return start, end
         return None
 

@@ -70,11 +70,13 @@ class RepeatedHead:
     Only for requests that come whole in one read, on a connection where nothing else is under way.
     """
 
-    __slots__ = ("_after", "_before", "_head", "_length")
+    __slots__ = ("_head", "_length", "_place", "_text")
 
     def __init__(self) -> None:
         self._head: ParsedHead | None = None
-        self._before = self._length = self._after = b""
+        self._text = b""
+        self._length = 0
+        self._place = (0, 0)
 
     def learn(self, data: bytes, head: ParsedHead) -> None:
         """`data` was parsed: it is one whole request with this head."""
@@ -84,23 +86,29 @@ class RepeatedHead:
             return
         length = match[1]
         if len(length) <= MAX_LENGTH_DIGITS and len(text) + int(length) == len(data):
-            self._head = head
-            self._before, self._length, self._after = text[: match.start(1)], length, text[match.end(1) :]
+            self._head, self._text, self._length, self._place = head, text, int(length), match.span(1)
 
     def find(self, data: bytes) -> tuple[ParsedHead, bytes] | None:
         """The head and the body of the request that `data` is, if its head is known."""
-        head, before = self._head, self._before
-        if head is None or not data.startswith(before):
+        head, text = self._head, self._text
+        if head is None:
             return None
-        start, after = len(before), self._after
+        if not data.startswith(text):
+            return self._find_resized(data, head)
+        body = data[len(text) :]
+        return (head, body) if len(body) == self._length else None
+
+    def _find_resized(self, data: bytes, head: ParsedHead) -> tuple[ParsedHead, bytes] | None:
+        """The same where only the length differs; from then on this is the head that is known."""
+        start, end = self._place
+        before, after = self._text[:start], self._text[end:]
+        if not data.startswith(before):
+            return None
         end = data.find(after, start, start + MAX_LENGTH_DIGITS + len(after))
-        if end < 0:
-            return None
         length = data[start:end]
         body = data[end + len(after) :]
-        if not length.isdigit() or int(length) != len(body):
+        if end < 0 or not length.isdigit() or int(length) != len(body):
             return None
-        if length != self._length:
-            self._head = head = head.with_length(length)
-            self._length = length
+        self._head = head = head.with_length(length)
+        self._text, self._length, self._place = before + length + after, len(body), (start, end)
         return head, body
