@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.scanner import Scanner
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,10 +53,25 @@ class TabScanner(Scanner):
                 return [blanks]
         chunks = super().scan_plain_spaces(indent, start_mark)
         while chunks and self.reader.peek() == "\t":  # a line that goes on behind its indentation, or a blank one
+            if not self.flow_level and self.reader.column < indent and self._text_follows():
+                return chunks  # the tab would be indentation
             self.reader.forward(len(self._blanks()))
             if self.reader.peek() in BREAKS and self.reader.peek() != "\0":
                 super().scan_plain_spaces(indent, start_mark)
                 chunks = [chunk for chunk in chunks if chunk != " "] + ["\n"]
+        return chunks
+
+    def scan_flow_scalar_breaks(self, *details: Any) -> Any:
+        """The ends of lines in a quoted scalar, and the white space behind them; a tab may not be its indentation."""
+        chunks = super().scan_flow_scalar_breaks(*details)
+        reader = self.reader
+        white = reader.buffer[reader.pointer - reader.column : reader.pointer]
+        spaces = len(white) - len(white.lstrip(" "))
+        if "\t" in white and not self.flow_level and spaces <= self.indent:
+            mark = reader.get_mark()
+            mark.index -= reader.column - spaces
+            mark.column = spaces
+            raise ScannerError(problem="found character '\\t' as indentation", problem_mark=mark)
         return chunks
 
     def scan_block_scalar(self, *details: Any) -> Any:
@@ -79,12 +94,16 @@ class TabScanner(Scanner):
         reader = self.reader
         before = reader.buffer[reader.pointer - reader.column : reader.pointer]
         blanks = self._blanks()
-        if reader.peek(len(blanks)) not in BREAKS + "#":
+        if self._text_follows():
             if not before.strip(" \ufeff"):
                 return False
             self.allow_simple_key = False  # behind a tab no section and no list may begin: it would be indentation
         reader.forward(len(blanks))
         return True
+
+    def _text_follows(self) -> bool:
+        """Whether anything but a comment stands behind the tabs and spaces from here."""
+        return self.reader.peek(len(self._blanks())) not in BREAKS + "#"
 
     def _expand_tabs(self, *, behind_a_word: bool) -> None:
         """Turn the tabs of this line into spaces, as many: all of them, or those behind the word that begins here."""
