@@ -201,3 +201,16 @@ def test_the_agent_steps_back_when_it_starts_and_catches_up_when_it_is_waited_fo
         *turn,
         *("the end of its input", "catch up"),
     ]
+
+
+def test_an_agent_that_never_stepped_back_has_nothing_to_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    caught_up: list[object] = []
+    monkeypatch.setattr(agent_client, "step_back", lambda _agent: False)
+    monkeypatch.setattr(agent_client, "catch_up", caught_up.append)
+    agent = TakenDown()
+    courier = client_of(agent, None)
+    courier.start()
+    courier.queue(SPAN)
+    courier.close(PATIENCE)
+    assert [type(frame) for frame in agent.frames()] == [Configure, Spans]
+    assert caught_up == []

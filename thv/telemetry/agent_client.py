@@ -246,7 +246,8 @@ class AgentClient:
             return
         with suppress(OSError):
             agent.stdin.close()
-            catch_up(agent)
+            if self._steps_back:
+                catch_up(agent)
             agent.stdout.read()
             agent.stdout.close()
         if self._settings.get("prometheus_port") is None:
