@@ -26,6 +26,9 @@ LARGE = 4096
 MOMENT_S = 0.05
 """Seconds after which what waits is looked at whatever else passes: a view may be half a second behind at most."""
 
+COUNTED_EVERY = 64
+"""Small chunks that come between two counts of the bytes that wait, while somebody looks."""
+
 QUEUE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait; beyond, the traffic waits with them. Inspecting late must not cost memory."""
 
@@ -44,9 +47,6 @@ class TrafficQueue:
         self._is_direct = is_direct
         self._many = 1 if is_direct else MANY  # waiting chunks that are looked at
         self._waiting: list[PassedChunk] = []  # only the holder of `_looking` takes from it
-        self._client_bytes = self._server_bytes = self._seen_bytes = (
-            0  # so far; each is written by one thread at a time
-        )
         self._observer: TrafficObserver | None = None
         self._looking = _thread.allocate_lock()
         self._is_called = False  # the thread that looks later has been told that something waits
@@ -59,9 +59,8 @@ class TrafficQueue:
         """A chunk is about to be forwarded to the server."""
         waiting = self._waiting
         waiting.append((True, chunk, perf_counter_ns()))
-        self._client_bytes += len(chunk)
         if len(waiting) >= self._many or len(chunk) >= LARGE:
-            self._look_now()
+            self._look_now(len(chunk))
         elif not self._is_called:
             self._look_later()
 
@@ -69,9 +68,8 @@ class TrafficQueue:
         """A chunk was forwarded to the client."""
         waiting = self._waiting
         waiting.append((False, chunk, perf_counter_ns()))
-        self._server_bytes += len(chunk)
         if len(waiting) >= self._many or len(chunk) >= LARGE:
-            self._look_now()
+            self._look_now(len(chunk))
         elif not self._is_called:
             self._look_later()
 
@@ -103,8 +101,11 @@ class TrafficQueue:
         self._is_direct = True
         self._many = 1
 
-    def _look_now(self) -> None:
-        """Look at what waits, unless somebody does already; wait for that only where too much would wait."""
+    def _look_now(self, size: int) -> None:
+        """Look at what waits, unless somebody does already or it takes long; wait only where too much would wait.
+
+        `size` is that of the chunk that came last.
+        """
         if self._is_direct and self._observer is not None:
             self.settle()
         elif self._looking.acquire(False):
@@ -115,11 +116,18 @@ class TrafficQueue:
             if not is_done:
                 self._look_later()
                 _release(self._hurry)
-        elif self._client_bytes + self._server_bytes - self._seen_bytes > QUEUE_LIMIT:
+                self._wait_if_full(size)
+        else:
+            if not self._is_called:
+                self._look_later()
+            self._wait_if_full(size)
+
+    def _wait_if_full(self, size: int) -> None:
+        waiting = self._waiting
+        is_worth_a_count = size >= LARGE or len(waiting) % COUNTED_EVERY == 0
+        if is_worth_a_count and sum([len(chunk) for _, chunk, _ in waiting[:]]) > QUEUE_LIMIT:
             with self._looking:
                 self._look(is_patient=True)
-        elif not self._is_called:
-            self._look_later()
 
     def _look_later(self) -> None:
         self._is_called = True
@@ -143,7 +151,6 @@ class TrafficQueue:
             except Exception:  # noqa: BLE001  a bug in inspection never breaks the session
                 self._observer = NullObserver()
         del self._waiting[:count]
-        self._seen_bytes += sum([len(chunk) for _, chunk, _ in batch[:count]])
         return count == len(batch)
 
 
