@@ -14,7 +14,7 @@ from thv.http.proxy.reverse_proxy import ReverseProxy
 from thv.instrumentation.instrumentation import Instrumentation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     Handler = Callable[["Received", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -166,6 +166,9 @@ def chunk(data: bytes) -> bytes:
 
 LAST_CHUNK = b"0\r\n\r\n"
 
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+"""A response without a body."""
+
 
 def stream_head(*headers: str) -> bytes:
     lines = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", *headers, "", ""]
@@ -203,6 +206,20 @@ async def proxied(handler: Handler, *, path: str = "/mcp", origins: Sequence[str
         server.close()
         await until(lambda: behind.connections == 0)
         await asyncio.sleep(0)  # its transports close one step later
+
+
+def run(scenario: Coroutine[None, None, None]) -> None:
+    """Run one scenario to its end.
+
+    Raises:
+        TimeoutError: it took more than twice `PATIENCE`.
+    """
+
+    async def patiently() -> None:
+        async with asyncio.timeout(2 * PATIENCE):
+            await scenario
+
+    asyncio.run(patiently())
 
 
 async def until(condition: Callable[[], bool]) -> None:
