@@ -82,6 +82,7 @@ def test_an_id_is_known_byte_for_byte(id_: bytes, raw: bytes) -> None:
     message = read_message(line)
     assert message is not None
     assert (ID.raw(line, message) or b"null") == raw
+    assert (ID.exchanged(line, b"8", message)[1] or b"null") == raw
 
 
 def test_an_id_that_also_stands_elsewhere_as_plain_text_keeps_its_own_spelling() -> None:
@@ -101,6 +102,7 @@ def test_a_line_without_the_member_stays_as_it_is() -> None:
     [
         b'{"jsonrpc":"2.0","id":7,"method":"m"}',
         b'{"method":"m","params":{"a":["x",{"y":1}]},"id":7}',
+        b'{"jsonrpc": "2.0", "id": 7, "result": {}}',
         b'{"jsonrpc":"2.0","id":"a\xc3\xa9","result":{"text":"\\n"}}',
     ],
 )

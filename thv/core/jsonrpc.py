@@ -99,9 +99,8 @@ def one_line(text: bytes, *, end: bytes = b"\n") -> bytes:
         text: the JSON.
         end: what ends the line.
     """
-    text = text.rstrip(b"\r\n")
     if text.find(b"\n") >= 0 or text.find(b"\r") >= 0:  # `in` would first try to take it for a number
-        text = text.replace(b"\n", b" ").replace(b"\r", b" ")
+        text = text.rstrip(b"\r\n").replace(b"\n", b" ").replace(b"\r", b" ")
     return text + end
 
 

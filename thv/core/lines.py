@@ -59,11 +59,10 @@ class LineSplitter:
         return line
 
     def _complete(self, end: bytes) -> bytes:
-        if self._pieces:
-            end = b"".join((*self._pieces, end))
-        line = b"" if self.is_too_long or len(end) > self.limit + 1 else end
-        self._forget()
-        return line
+        if self._pieces or self.is_too_long:
+            end = b"" if self.is_too_long else b"".join((*self._pieces, end))
+            self._forget()
+        return end if len(end) <= self.limit + 1 else b""
 
     def _keep(self, piece: bytes) -> None:
         if self.is_too_long or not piece:

@@ -78,7 +78,13 @@ class Member:
         self._pattern = re.compile(re.escape(self._name) + _VALUE, re.DOTALL)
 
     def replaced(self, line: bytes, new: bytes, message: Message | None = None, *, trusted: bool = False) -> bytes:
-        """The message with this member's value replaced; the same bytes if there is no such member to be replaced.
+        """The message with this member's value replaced; the same bytes if there is no such member to be replaced."""
+        return self.exchanged(line, new, message, trusted=trusted)[0]
+
+    def exchanged(
+        self, line: bytes, new: bytes, message: Message | None = None, *, trusted: bool = False
+    ) -> tuple[bytes, bytes | None]:
+        """The same, and the JSON text of the value so far, byte for byte; None if there is no such member.
 
         Where the name stands once there is no doubt. Elsewhere each candidate is tried, and the change decoded: the
         one that is seen from the path is it.
@@ -92,16 +98,22 @@ class Member:
         """
         message = message or read_message(line)
         now = None if message is None else self._get(message)
-        if now is None or (old := encode(now)) == new:
-            return line
-        member = self._label + old
-        for split in (line.partition, line.rpartition):  # nearly all write it so, first or last
+        if message is None or now is None:
+            return line, None
+        old = encode(now)
+        label = self._label if line.find(self._label) >= 0 else self._label + b" "
+        member = label + old
+        for split in (line.partition, line.rpartition):  # nearly all write it so, in one of these places
             before, _, after = split(member)
             if after[:1] in _BEHIND and self._is_sure(line, before, after, trusted=trusted):
-                return b"".join((before, self._label, new, after))
+                return b"".join((before, label, new, after)), old
+        if old == new:
+            return line, self.raw(line, message)
         spans = self._candidates(line)
         span = self._certain(line, spans, now, trusted=trusted)
-        return self._verified(line, new, spans) if span is None else b"%b%b%b" % (line[: span[0]], new, line[span[1] :])
+        if span is None:
+            return self._verified(line, new, spans), self.raw(line, message)
+        return b"%b%b%b" % (line[: span[0]], new, line[span[1] :]), line[slice(*span)]
 
     def raw(self, line: bytes, message: Message) -> bytes | None:
         """The JSON text of the value, byte for byte as it stands in the line; None if there is none.

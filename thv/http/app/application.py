@@ -289,8 +289,7 @@ class StreamableHttpApp:
         call.pending = self._pending(headers, 1, _unkept_stream, answer, call.answered, is_batch=False)
         if call.pending.left:
             return None
-        server.join(call, stateless.instrumentation, scope=call)
-        rest = server.send(call, line, message)
+        rest = server.call(call, stateless.instrumentation, line, message, scope=call)
         return None if rest is None else call.wait_sent(rest)
 
     def _pending(

@@ -80,16 +80,24 @@ class _Route:
 
     __slots__ = ("cancelled", "id", "member", "membership", "method", "raw_id", "raw_token")
 
-    def __init__(self, member: SharedClient, line: bytes, message: Message, membership: _Membership | None) -> None:
+    raw_id: bytes
+    """Set before it is in use."""
+
+    def __init__(self, member: SharedClient, message: Message, membership: _Membership | None) -> None:
         token = None if message.meta is None else message.meta.progress_token
         self.member = member
         self.membership = membership
         id_ = message.key
         self.id: Id = 0 if id_ is None else id_
-        self.raw_id = ID.raw(line, message) or b"null"
         self.raw_token = None if token is None else encode(token)
         self.method = message.method
         self.cancelled = False
+
+    def renamed(self, line: bytes, new: bytes, message: Message) -> bytes:
+        """The request with one of our ids; the client's own is kept."""
+        line, raw_id = ID.exchanged(line, new, message)
+        self.raw_id = raw_id or b"null"
+        return line
 
 
 class SharedServer:
@@ -161,6 +169,23 @@ class SharedServer:
             scope: tells its ids from those of other clients with the same instrumentation.
         """
         self._members[member] = _Membership(instrumentation, scope)
+
+    def call(
+        self,
+        member: SharedClient,
+        instrumentation: SessionInstrumentation,
+        line: bytes,
+        message: Message,
+        *,
+        scope: Hashable,
+    ) -> Work | None:
+        """A client comes with its first message, a request: what `join` and `send` would do.
+
+        Raises:
+            OSError: the server has ended.
+        """
+        membership = self._members[member] = _Membership(instrumentation, scope)
+        return self._send_request(member, line, message, membership)
 
     def leave_answered(self, member: SharedClient) -> bool:
         """A client goes that waits for nothing any more; False, and nothing happens, if it does wait."""
@@ -241,8 +266,8 @@ class SharedServer:
             OSError: the server has ended.
         """
         ours = next(_ids)
-        self._routes[ours] = _Route(member, line, message, None)
-        rest = self._connection.send(ID.replaced(line, b"%d" % ours, message))
+        self._routes[ours] = route = _Route(member, message, None)
+        rest = self._connection.send(route.renamed(line, b"%d" % ours, message))
         if rest is not None:
             await rest
 
@@ -250,16 +275,17 @@ class SharedServer:
         self, member: SharedClient, line: bytes, message: Message, membership: _Membership
     ) -> Work | None:
         ours = next(_ids)
-        route = _Route(member, line, message, membership)
+        route = _Route(member, message, membership)
         line = _inspected(membership, line, message)
         if message.method == "initialize" and self.has_sessions:
             initializing = self._initializing
             if initializing is not None and not (initializing.done() and initializing.cancelled()):
+                route.raw_id = ID.raw(line, message) or b"null"
                 self._in_background(self._initialize_again(route, initializing))
                 return None
             self._initializing = self._loop.create_future()
         new = b"%d" % ours
-        line = ID.replaced(line, new, message)
+        line = route.renamed(line, new, message)
         if route.raw_token is not None:
             line = REQUEST_TOKEN.replaced(line, new, message)
         self._routes[ours] = route
@@ -332,7 +358,7 @@ class SharedServer:
         result = None if message.result is UNSET else message.result
         if route.method == "subscriptions/listen" and result is not None and result.meta is not None:
             line = RESULT_SUBSCRIPTION.replaced(line, route.raw_id, message)
-        line = ID.replaced(line, route.raw_id, message, trusted=True)
+        line, _ = ID.exchanged(line, route.raw_id, message, trusted=True)
         message = replace(message, id=route.id)
         if route.membership is not None:
             self._inspect(route.membership, line, message, http_status=route.member.status_of(message))
