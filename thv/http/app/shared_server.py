@@ -12,16 +12,16 @@ import asyncio
 import itertools
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
-from msgspec.json import encode
 from msgspec.structs import replace
 
 from thv.core.jsonrpc import INTERNAL_ERROR, cancellation, error_reply
 from thv.core.message import read_message, twin
 from thv.core.splice import CANCELLED_ID, ID, PROGRESS_TOKEN, REQUEST_TOKEN, RESULT_SUBSCRIPTION, SUBSCRIPTION
 from thv.http.app.backend_connection import BackendConnection
+from thv.http.app.shared_client import Membership, RequestRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from thv.http.app.backend_connection import StoppableBackend
     from thv.http.app.event_store import EventStream
     from thv.http.app.inspection_queue import InspectionQueue
+    from thv.http.app.shared_client import SharedClient
     from thv.http.server.handler_runner import Work
 
 FIRST_ID = 1 << 40
@@ -43,61 +44,6 @@ answer the clients that were here before. Below 2**53: JSON's numbers are exact 
 
 ROUTE_GRACE_S = 5.0
 """How long a reply to a cancelled request is still recognised: longer than its client is made to wait for one."""
-
-
-class SharedClient(Protocol):
-    """A client of the shared server, with ids of its own: a session, or a POST without one."""
-
-    def reply(self, id_: Id, line: bytes, message: Message) -> EventStream | None:
-        """A request of it was answered."""
-
-    def related(self, id_: Id | None, line: bytes) -> EventStream | None:
-        """A message that belongs to an open request of it."""
-
-    def status_of(self, message: Message) -> int:
-        """The HTTP status with which the reply reaches the client, if `reply` is called with it now."""
-
-    def unrelated(self, line: bytes) -> EventStream | None:
-        """A message for every client."""
-
-    def end(self, reason: str) -> None:
-        """The server is gone."""
-
-
-class _Membership:
-    """What is known of a member: how it is instrumented, and its open requests by our ids."""
-
-    __slots__ = ("instrumentation", "open", "scope")
-
-    def __init__(self, instrumentation: SessionInstrumentation, scope: Hashable) -> None:
-        self.instrumentation = instrumentation
-        self.scope = scope
-        self.open: set[int] = set()
-
-
-class _Route:
-    """Whose request it is that has one of our ids, and what the client calls it. thv's own has no membership."""
-
-    __slots__ = ("cancelled", "id", "member", "membership", "method", "raw_id", "raw_token")
-
-    raw_id: bytes
-    """Set before it is in use."""
-
-    def __init__(self, member: SharedClient, message: Message, membership: _Membership | None) -> None:
-        token = None if message.meta is None else message.meta.progress_token
-        self.member = member
-        self.membership = membership
-        id_ = message.key
-        self.id: Id = 0 if id_ is None else id_
-        self.raw_token = None if token is None else encode(token)
-        self.method = message.method
-        self.cancelled = False
-
-    def renamed(self, line: bytes, new: bytes, message: Message) -> bytes:
-        """The request with one of our ids; the client's own is kept."""
-        line, raw_id = ID.exchanged(line, new, message)
-        self.raw_id = raw_id or b"null"
-        return line
 
 
 class SharedServer:
@@ -129,8 +75,8 @@ class SharedServer:
         self.has_sessions = has_sessions
         self.on_tools: Callable[[Message | None], None] | None = None
         self._on_end = on_end
-        self._members: dict[SharedClient, _Membership] = {}
-        self._routes: dict[int, _Route] = {}
+        self._members: dict[SharedClient, Membership] = {}
+        self._routes: dict[int, RequestRoute] = {}
         self._asked: dict[Id, SharedClient] = {}
         self._initializing: asyncio.Future[bytes] | None = None
         self._is_initialized = False
@@ -168,7 +114,7 @@ class SharedServer:
             instrumentation: passed all its messages, as the client has them: with its own ids.
             scope: tells its ids from those of other clients with the same instrumentation.
         """
-        self._members[member] = _Membership(instrumentation, scope)
+        self._members[member] = Membership(instrumentation, scope)
 
     def call(
         self,
@@ -184,7 +130,7 @@ class SharedServer:
         Raises:
             OSError: the server has ended.
         """
-        membership = self._members[member] = _Membership(instrumentation, scope)
+        membership = self._members[member] = Membership(instrumentation, scope)
         return self._send_request(member, line, message, membership)
 
     def leave_answered(self, member: SharedClient) -> bool:
@@ -213,7 +159,7 @@ class SharedServer:
         for ours in [ours for ours, route in self._routes.items() if route.member is member]:
             await self._cancel(ours, None)
 
-    async def _cancel(self, ours: int, membership: _Membership | None) -> None:
+    async def _cancel(self, ours: int, membership: Membership | None) -> None:
         route = self._routes.get(ours)
         initializing = self._initializing
         if route is None:
@@ -248,7 +194,7 @@ class SharedServer:
             self._is_initialized = True
         return self._connection.send(_inspected(membership, line, message))
 
-    def _send_cancellation(self, membership: _Membership, line: bytes, message: Message) -> Work | None:
+    def _send_cancellation(self, membership: Membership, line: bytes, message: Message) -> Work | None:
         theirs = None if message.params is None else message.params.request_id
         for ours in sorted(membership.open):
             route = self._routes[ours]
@@ -266,16 +212,14 @@ class SharedServer:
             OSError: the server has ended.
         """
         ours = next(_ids)
-        self._routes[ours] = route = _Route(member, message, None)
+        self._routes[ours] = route = RequestRoute(member, message, None)
         rest = self._connection.send(route.renamed(line, b"%d" % ours, message))
         if rest is not None:
             await rest
 
-    def _send_request(
-        self, member: SharedClient, line: bytes, message: Message, membership: _Membership
-    ) -> Work | None:
+    def _send_request(self, member: SharedClient, line: bytes, message: Message, membership: Membership) -> Work | None:
         ours = next(_ids)
-        route = _Route(member, message, membership)
+        route = RequestRoute(member, message, membership)
         line = _inspected(membership, line, message)
         if message.method == "initialize" and self.has_sessions:
             initializing = self._initializing
@@ -292,7 +236,7 @@ class SharedServer:
         membership.open.add(ours)
         return self._connection.send(line)
 
-    async def _initialize_again(self, route: _Route, initializing: asyncio.Future[bytes]) -> None:
+    async def _initialize_again(self, route: RequestRoute, initializing: asyncio.Future[bytes]) -> None:
         """Answer another client's `initialize` as the first one was answered."""
         try:
             answer = await asyncio.shield(initializing)
@@ -347,13 +291,13 @@ class SharedServer:
             self.on_tools(message)
         return self._reply(route, line, message)
 
-    def _forget(self, ours: int) -> _Route | None:
+    def _forget(self, ours: int) -> RequestRoute | None:
         route = self._routes.pop(ours, None)
         if route is not None and route.membership is not None:
             route.membership.open.discard(ours)
         return route
 
-    def _reply(self, route: _Route, line: bytes, message: Message) -> EventStream | None:
+    def _reply(self, route: RequestRoute, line: bytes, message: Message) -> EventStream | None:
         """Hand on a reply as the client has to see it: with its own id."""
         result = None if message.result is UNSET else message.result
         if route.method == "subscriptions/listen" and result is not None and result.meta is not None:
@@ -365,7 +309,7 @@ class SharedServer:
         return route.member.reply(route.id, line, message)
 
     def _inspect(
-        self, membership: _Membership, line: bytes, message: Message, *, http_status: int | None = None
+        self, membership: Membership, line: bytes, message: Message, *, http_status: int | None = None
     ) -> None:
         self._inspections.add(membership.instrumentation, line, message, membership.scope, http_status)
 
@@ -421,6 +365,6 @@ class SharedServer:
         self._on_end(reason)
 
 
-def _inspected(membership: _Membership, line: bytes, message: Message) -> bytes:
+def _inspected(membership: Membership, line: bytes, message: Message) -> bytes:
     """The line as it is to be forwarded."""
     return membership.instrumentation.on_client_message(line, message, scope=membership.scope)
