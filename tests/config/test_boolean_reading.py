@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from thv.config.boolean_reading import misplaced
+from thv.config.boolean_reading import misplaced, read_consent
+from thv.config.settings import KEYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -17,6 +23,21 @@ from thv.config.boolean_reading import misplaced
         ("disable-analytics: true\n", (1, 1)),
         ("usageAnalyticsEnabled: off\n", (1, 1)),
         ("- otel:\n    usage_metrics_enabled: false\n", (2, 5)),
+        ("otel:\n  usage-analytics-enable: false\n", (2, 3)),
+        ("otel:\n  usage-analytic-enabled: no\n", (2, 3)),
+        ("otel:\n  usage-anlaytics-enalbed: off\n", (2, 3)),
+        ("otel:\n  useage-analitics-enabled: 0\n", (2, 3)),
+        ("otel:\n  usage-analytics-enabled-: false\n", (2, 3)),
+        ("otel:\n  usage-analytics/enabled: false\n", (2, 3)),
+        ("otel:\n  usage\u2013analytics\u2013enabled: false\n", (2, 3)),
+        ("otel:\n  usage-analytics-disabled: true\n", (2, 3)),
+        ("otel:\n  enable-usage-analytics: false\n", (2, 3)),
+        ("otel:\n  TOOLHIVE_USAGE_ANALYTICS_ENABLED: false\n", (2, 3)),
+        ("OTEL_SDK_DISABLED: true\n", (1, 1)),
+        ("otel:\n  analytics: false\n", (2, 3)),
+        ("no-analytics: true\n", (1, 1)),
+        ('"\\x75sage-\\x61nalytics-enabled": false\n', (1, 1)),
+        ("x: &x usage-analytics-enabled\notel:\n  *x : false\n", (3, 3)),
     ],
 )
 def test_a_no_is_found_where_people_put_it(text: str, place: tuple[int, int]) -> None:
@@ -32,7 +53,32 @@ def test_a_no_is_found_where_people_put_it(text: str, place: tuple[int, int]) ->
         "other:\n  enabled: false\n",
         "otel:\n  usage-analytics-enabled: false\n",
         "otel:\n  env-vars: [DO_NOT_TRACK]\n",
+        "otel:\n  usage-analytics-enable: true\n",
+        "otel:\n  analytics: true\n",
+        "otel:\n  custom-attributes:\n    analytics: no\n",
+        "web:\n  analytics: false\n",
+        "tracing-enabled: false\notel:\n  metrics-enabled: false\n  tracing-enabled: false\n",
+        "usage: false\nlanguage-analysis-enabled: false\n",
     ],
 )
 def test_what_is_no_no_or_stands_in_its_place_is_left_alone(text: str) -> None:
     assert misplaced(text, "config.yaml") == []
+
+
+def test_no_setting_of_thv_is_taken_for_the_switch() -> None:
+    sections = [
+        f"{setting.section}:\n  {setting.name}: {word}\n" for setting in KEYS.values() for word in ("no", "yes")
+    ]
+    assert [section for section in sections if misplaced(section, "config.yaml")] == []
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_directory_that_is_a_link_to_nowhere_is_no_silence(tmp_path: Path, levels: int) -> None:
+    link = tmp_path / "toolhive"
+    path = link.joinpath(*["x"] * (levels - 1), "config.yaml")
+    assert read_consent(str(path), is_named=False).problem is None
+    link.symlink_to("nowhere")
+    assert (
+        read_consent(str(path), is_named=False).problem
+        == f"{path}: {link} is a link to a directory that does not exist"
+    )

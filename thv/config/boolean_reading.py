@@ -4,7 +4,7 @@ Promises: reading never raises and never guesses; what is not surely a boolean i
 for a no. Imports nothing slow for a plain file, because `thv run` needs it at once.
 """
 
-# ruff: noqa: PTH116  pathlib costs milliseconds that the start of `thv run` does not have
+# ruff: noqa: PTH110, PTH114, PTH116, PTH120  pathlib costs milliseconds that the start of `thv run` does not have
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import os
 
 from thv.config import reader
 from thv.config.settings import KEYS, SECTIONS, USAGE_ANALYTICS_ENABLED
+from thv.config.switch_names import is_clear_no, no_under
 from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError
 
@@ -21,27 +22,15 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from thv.config.settings import Setting
+    from thv.config.yaml.plain_reader import Entries
     from thv.config.yaml.tree import Node, Scalar, YamlDocument
     from thv.core.interfaces import BooleanReading
 
+    Parsed: TypeAlias = tuple[str, Entries | None, list[YamlDocument]]
+    """A text, its entries if it is plain, and its documents if it is not."""
+
     Found: TypeAlias = tuple[int, tuple[str, ...], int, int]
     """An entry: the number of its document from 0, the keys that lead to it, its line and column from 1."""
-
-NOES = {
-    "usageanalyticsenabled": False,
-    "usageanalytics": False,
-    "usagemetricsenabled": False,
-    "usagemetrics": False,
-    "disableusageanalytics": True,
-    "disableusagemetrics": True,
-    "analyticsenabled": False,
-    "disableanalytics": True,
-    "donottrack": True,
-}
-"""Names that people give to the switch of usage analytics, without what separates their words, and the value that is a
-no. `disable_usage_metrics` is a key of ToolHive's own command line."""
-
-SEPARATORS = str.maketrans("", "", "-_. ")
 
 
 def read_consent(path: str, *, is_named: bool) -> BooleanReading:
@@ -63,9 +52,12 @@ def read_consent(path: str, *, is_named: bool) -> BooleanReading:
             return BooleanReading(None, path, f"{path}: {missing}")
         # Read once for both: what moves between two readings would be found by neither.
         text = reader.read_text(path)
-        stray = [] if text is None else misplaced(text, path)
+        if text is None:
+            return BooleanReading(None, path)
+        whole = _parsed(text, path)
+        stray = _misplaced(whole)
         if not stray:
-            return _as_reading(*_read_boolean(text, known, path, reads_all=True), path)
+            return _as_reading(*_value(whole, known, path), path)
     except ConfigError as error:
         return _as_problem(error, path)
     number, keys, line, column = stray[0]
@@ -86,10 +78,21 @@ def _missing(path: str, *, is_named: bool) -> str | None:
         try:
             os.lstat(path)
         except OSError:
+            if dangling := _dangling(os.path.dirname(path)):
+                return f"{dangling} is a link to a directory that does not exist"
             return "there is no such file (TOOLHIVE_CONFIG names it)" if is_named else None
         return "a link to a file that does not exist"
     except (OSError, ValueError) as error:
         return f"cannot be read: {reader.why(error)}"
+    return None
+
+
+def _dangling(directory: str) -> str | None:
+    """The link to nowhere that leads to this directory; None if there is none."""
+    while directory and not os.path.exists(directory):
+        if os.path.islink(directory):
+            return directory
+        directory = os.path.dirname(directory)
     return None
 
 
@@ -99,39 +102,53 @@ def misplaced(text: str, path: str) -> list[Found]:
     Raises:
         ConfigError: the text is not valid YAML.
     """
+    return _misplaced(_parsed(text, path))
+
+
+def _parsed(text: str, path: str, *, reads_all: bool = True) -> Parsed:
+    """The text with what is in it: its entries where it is plain, else its documents.
+
+    With `reads_all`, a mistake anywhere in a long file counts, and not only one in thv's own sections.
+
+    Raises:
+        ConfigError: it is not valid YAML.
+    """
     from thv.config.yaml import plain_reader
 
-    if not any(word in text.lower().translate(SEPARATORS) for word in ("analytics", "usagemetrics", "donottrack")):
-        return []
-    plain = plain_reader.entries(text)
-    if plain is not None:
-        return [
-            (0, keys, line, text.split("\n")[line - 1].index(keys[-1]) + 1)
-            for keys, value, line in plain
-            if _is_stray(keys, 0) and _is_no(keys, value)
-        ]
+    entries = plain_reader.entries(text)
+    if entries is not None:
+        return text, entries, []
+    from thv.config.own_sections import own_sections
     from thv.config.yaml import tree
 
-    return [found for number, document in enumerate(tree.parse(text, path)) for found in _strays(document, number)]
+    return text, None, tree.parse(text if reads_all else own_sections(text), path)
 
 
-def _is_stray(keys: tuple[str, ...], document: int) -> bool:
-    """Whether these keys name the switch, and are not those that thv reads."""
+def _misplaced(parsed: Parsed) -> list[Found]:
+    text, entries, documents = parsed
+    if entries is not None:
+        return [
+            (0, keys, line, text.split("\n")[line - 1].index(keys[-1]) + 1)
+            for keys, value, line in entries
+            if _is_no_elsewhere(keys, 0, value)
+        ]
+    return [found for number, document in enumerate(documents) for found in _strays(document, number)]
+
+
+def _is_no_elsewhere(keys: tuple[str, ...], document: int, value: str | None) -> bool:
+    """Whether these keys name the switch, are not those that thv reads, and have a no, or nothing that is surely a yes.
+
+    Args:
+        keys: they lead to the value.
+        document: its number in the file.
+        value: None for what is not one value.
+    """
     known = KEYS[USAGE_ANALYTICS_ENABLED]
-    return _names(keys) is not None and (document, *keys) != (0, known.section, known.name)
-
-
-def _names(keys: tuple[str, ...]) -> bool | None:
-    """The value that is a no under these keys; None if they do not name the switch."""
-    name = keys[-1].lower().translate(SEPARATORS).removeprefix("otel")
-    if name == "enabled" and len(keys) > 1:  # analytics: {enabled: false}
-        name = keys[-2].lower().translate(SEPARATORS) + name
-    return NOES.get(name)
-
-
-def _is_no(keys: tuple[str, ...], value: str) -> bool:
-    """Whether the value is a no, or nothing that is surely a yes."""
-    return BOOLEANS.get(value.strip().lower()) is not (not _names(keys))
+    word = None if value is None else BOOLEANS.get(value.strip().lower())
+    refusal = no_under(keys)
+    if refusal is None:
+        return is_clear_no(keys, word)
+    return word is not (not refusal) and (document, *keys) != (0, known.section, known.name)
 
 
 def _strays(document: YamlDocument, number: int) -> Iterator[Found]:
@@ -145,12 +162,14 @@ def _strays(document: YamlDocument, number: int) -> Iterator[Found]:
         if not isinstance(node, Mapping):
             continue
         for entry in node.entries:
-            name = entry.key.value if isinstance(entry.key, Scalar) else ""
+            key = entry.key.target if isinstance(entry.key, Alias) else entry.key
+            name = key.value if isinstance(key, Scalar) else ""
             inner = (*keys, name)
             value = entry.value.target if isinstance(entry.value, Alias) else entry.value
-            if name and _is_stray(inner, number):
-                if not isinstance(value, Scalar) or _is_no(inner, value.value):
-                    yield number, inner, entry.key.line, entry.key.column
+            # The key itself may not be an alias: thv reads it only where it is written out.
+            place = number if key is entry.key else -1
+            if name and _is_no_elsewhere(inner, place, value.value if isinstance(value, Scalar) else None):
+                yield number, inner, entry.key.line, entry.key.column
             elif not isinstance(entry.value, Alias):
                 todo.append((inner, entry.value))
 
@@ -161,8 +180,13 @@ def read_boolean(path: str, known: Setting) -> BooleanReading:
     A missing file, section or key is silence. Whatever cannot surely be read as a boolean is a problem: an unreadable
     file, broken YAML, a value that stands behind an alias or a merge key, any word outside `BOOLEANS`.
     """
+    from thv.core.interfaces import BooleanReading
+
     try:
-        return _as_reading(*_read_boolean(reader.read_text(path), known, path, reads_all=False), path)
+        text = reader.read_text(path)
+        if text is None:
+            return BooleanReading(None, path)
+        return _as_reading(*_value(_parsed(text, path, reads_all=False), known, path), path)
     except ConfigError as error:
         return _as_problem(error, path)
 
@@ -201,36 +225,30 @@ def unknown_keys(path: str) -> list[str]:
             names += [
                 (f"{section.name}.{key}", line)
                 for key, line in keys
-                if key not in section.keys and _names((section.name, key)) is None
+                if key not in section.keys and no_under((section.name, key)) is None
             ]
     except ConfigError:
         return []
     return [f"{path}:{line}: unknown key {name}, ignored" for name, line in names]
 
 
-def _read_boolean(text: str | None, known: Setting, path: str, *, reads_all: bool) -> tuple[bool | None, int | None]:
-    """The setting's value and its line; None where the text, which is None if there is no file, is silent.
-
-    With `reads_all`, a mistake anywhere in a long file counts, and not only one in thv's own sections.
-    """
-    from thv.config.yaml import plain_reader
-
-    if text is None:
-        return None, None
-    found = plain_reader.entries(text)
-    if found is not None:
-        lines = {keys: (value, line) for keys, value, line in found}
+def _value(parsed: Parsed, known: Setting, path: str) -> tuple[bool | None, int | None]:
+    """The setting's value and its line; None where the text is silent."""
+    text, entries, documents = parsed
+    if entries is not None:
+        lines = {keys: (value, line) for keys, value, line in entries}
         section, _ = lines.get((known.section,), ("", 0))
         value, line = lines.get((known.section, known.name), ("", 0))
         if not section and not line:
             return None, None
         if not section and value.lower() in BOOLEANS:
             return BOOLEANS[value.lower()], line
+        from thv.config.yaml import tree
 
-    from thv.config.own_sections import own_sections
+        documents = tree.parse(text, path)
     from thv.config.yaml import document
 
-    scalar = document.get_scalar(text if reads_all else own_sections(text), (known.section, known.name), path=path)
+    scalar = document.find_scalar(documents, (known.section, known.name), path=path)
     return (None, None) if scalar is None else (boolean_in(scalar, known, path), scalar.line)
 
 

@@ -55,7 +55,16 @@ def get_scalar(text: str, keys: tuple[str, ...], *, path: str) -> Scalar | None:
     Raises:
         ConfigError: as `get`, and when the value is a section or a list.
     """
-    node = get(text, keys, path=path)
+    return find_scalar(parse(text, path), keys, path=path)
+
+
+def find_scalar(documents: list[YamlDocument], keys: tuple[str, ...], *, path: str) -> Scalar | None:
+    """As `get_scalar`, for a text that has been parsed.
+
+    Raises:
+        ConfigError: as `get_scalar`.
+    """
+    node = find(documents, keys, path=path)
     if node is not None and not isinstance(node, Scalar):
         kind = "a list" if isinstance(node, Sequence) else "a section"
         raise refusal(f"{name(keys)} is {kind} where one value belongs", node, path)
