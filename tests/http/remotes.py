@@ -15,7 +15,7 @@ from thv.servers.remote_spec import resolve_remote
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from tests.http.proxied import Handler
 
@@ -29,6 +29,7 @@ INITIALIZE = {
     "params": {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}},
 }
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
 
 
 class Running:
@@ -161,6 +162,16 @@ def handshake(received: Received, session: str | None = "s-1") -> bytes | None:
     if isinstance(message, dict) and "id" not in message:
         return ACCEPTED
     return None
+
+
+def raw(head: str, body: bytes = b"") -> Callable[[Received], bytes]:
+    """What `serving` takes: a response with this status line and these headers, and the length of the body."""
+    return lambda _: f"HTTP/1.1 {head}\r\n".encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run one scenario to its end."""
+    asyncio.run(scenario())
 
 
 def methods(behind: Behind) -> list[str]:

@@ -1,0 +1,104 @@
+"""The stream on which the server sends of its own accord, and the replies that come there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.http.proxied import LAST_CHUNK, Received, as_json, call, chunk, event, reply, stream_head, until
+from tests.http.remotes import ACCEPTED, NO_STREAM, PROGRESS, handshake, play, remote
+from thv.http.client import streamable_http as remote_streamable
+
+if TYPE_CHECKING:
+    import asyncio
+
+pytestmark = pytest.mark.usefixtures("quick_reconnects")
+
+
+def test_what_the_server_says_of_its_own_accord_reaches_the_client_and_goes_on_after_a_break() -> None:
+    heard: list[str | None] = []
+
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET "):
+            heard.append(got.header("last-event-id"))
+            writer.write(stream_head() + chunk(event({**PROGRESS, "n": len(heard)}, f"e{len(heard)}")))
+            if len(heard) < 3:
+                writer.write(LAST_CHUNK)
+            return
+        writer.write(handshake(got) or as_json(reply(got.message["id"])))
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, behind):
+            await session.begin()
+            assert [(await session.message())["n"] for _ in range(3)] == [1, 2, 3]
+            assert heard == [None, "e1", "e2"]
+            assert await session.ask(call(1)) == reply(1)
+            assert await session.end() == 0
+            assert behind.got[-1].line.startswith("DELETE ")
+
+    play(scenario)
+
+
+def test_replies_that_come_on_the_servers_own_stream_after_202_are_the_replies() -> None:
+    streams: list[asyncio.StreamWriter] = []
+
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET "):
+            writer.write(stream_head())
+            streams.append(writer)
+        elif got.line.startswith("POST ") and got.message["method"] == "tools/call":
+            writer.write(ACCEPTED)
+            await until(lambda: bool(streams))
+            streams[-1].write(chunk(event(reply(str(got.message["id"])))))
+        else:
+            writer.write(handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            session.send(call(1), call(2))
+            answers = [await session.message(), await session.message()]
+            assert sorted(answer["id"] for answer in answers) == ["1", "2"]
+            assert await session.end() == 0
+            assert session.said == []
+
+    play(scenario)
+
+
+def test_a_request_that_is_accepted_by_a_server_without_a_stream_of_its_own_is_an_error_at_once() -> None:
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(NO_STREAM if got.line.startswith("GET ") else handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            answer = await session.ask(call(1))
+            assert "answers nothing (202)" in answer["error"]["message"]
+
+    play(scenario)
+
+
+def test_a_reply_that_comes_after_its_error_is_not_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_streamable, "LOST_REPLY_TIMEOUT_S", 0.01)
+    streams: list[asyncio.StreamWriter] = []
+
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET "):
+            writer.write(stream_head())
+            streams.append(writer)
+        elif got.line.startswith("POST ") and got.message["method"] == "tools/call":
+            await until(lambda: bool(streams))
+            writer.write(stream_head() + LAST_CHUNK)
+        else:
+            writer.write(handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            answer = await session.ask(call(1))
+            assert "ended its stream before the reply came" in answer["error"]["message"]
+            streams[-1].write(chunk(event(reply(1))) + chunk(event(PROGRESS)))
+            assert await session.message() == PROGRESS
+
+    play(scenario)
