@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -61,12 +62,15 @@ STATUS_BY_WORD: Final = {
     "timed_out": TIMED_OUT,
 }
 
+SUCCESS_FIELDS: Final = 4
+"""Fields of a record that are kept of a successful call; the others have their defaults."""
+
 READ: Final = 16 << 10
 """Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
 MANY_REQUESTS: Final = 200
-"""So many waiting requests are encoded by the thread that appends, in some 40 µs: handing them to another thread would
-cost it more, since both need the interpreter, and more at once would have left the processor's caches."""
+"""So many waiting requests are encoded by the thread that appends, in some 10 µs: handing them to another thread would
+cost it more, since both need the interpreter."""
 
 WRITE_AT: Final = 64 << 10
 """Encoded bytes at which the writer is called before its time, and the least that makes it write twice in a row."""
@@ -157,7 +161,7 @@ class SessionJournal:
         self._hurry = hurry
         self._redact = redact
         self._capture = capture
-        self._pending: deque[Sequence[Entry]] = deque()
+        self._pending: deque[tuple[int, list[Record]]] = deque()
         self._pending_count = 0  # roughly: several threads may append
         self._encoded: deque[EncodedBatch] = deque()
         self._encoded_bytes = 0
@@ -196,7 +200,7 @@ class SessionJournal:
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
         self.answered = True
-        self._append(("replied" if reply.error is None else "error", request, *kept, at_ns))
+        self._keep((("replied" if reply.error is None else "error", request, *kept, at_ns),))
 
     def calls_ended(self, calls: Sequence[Entry]) -> None:
         """The hot path: one tuple a call."""
@@ -204,19 +208,28 @@ class SessionJournal:
         if self.captures or self.is_timing_out:
             word = "timed_out" if self.is_timing_out else "replied"
             calls = [(word, *call[1:]) if word == "timed_out" or call[0] == CALL_SUCCEEDED else call for call in calls]
-        self._pending.append(calls)
-        self._pending_count += len(calls)
-        if self._pending_count >= MANY_REQUESTS:
-            self._relieve()
-        self._notify()
+        self._keep(calls)
 
     def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
         """A request that was not answered."""
-        self._append((reason, request, None, 0, at_ns or time.perf_counter_ns()))
+        self._keep(((reason, request, None, 0, at_ns or time.perf_counter_ns()),))
 
-    def _append(self, entry: Entry) -> None:
-        self._pending.append((entry,))
-        self._pending_count += 1
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        offset_ns = time.time_ns() - time.perf_counter_ns()
+        chunks: list[tuple[int, list[Record]]] = []
+        ended_ns = None
+        for how, request, error, size, at_ns in entries:
+            if at_ns != ended_ns:
+                ended_ns = at_ns
+                records: list[Record] = []
+                chunks.append(((at_ns + offset_ns) // 1000, records))
+            if how == CALL_SUCCEEDED:
+                duration_us = (at_ns - request.started_ns) // 1000
+                records.append((duration_us, request.name, request.request_bytes, size))
+            else:
+                records.append(self._record((how, request, error, size, at_ns)))
+        self._pending.extend(chunks)
+        self._pending_count += len(entries)
         if self._pending_count >= MANY_REQUESTS:
             self._relieve()
         self._notify()
@@ -262,28 +275,16 @@ class SessionJournal:
             waiting = [pending.popleft() for _ in range(len(pending))]
             if not waiting:
                 return 0
-            offset_ns = time.time_ns() - time.perf_counter_ns()
-            chunks: list[tuple[int, list[Record]]] = []
-            requests = 0
-            ended_ns = None
-            for entries in waiting:
-                requests += len(entries)
-                for how, request, error, size, at_ns in entries:
-                    if at_ns != ended_ns:
-                        ended_ns = at_ns
-                        records: list[Record] = []
-                        chunks.append(((at_ns + offset_ns) // 1000, records))
-                    if how == CALL_SUCCEEDED:
-                        duration_us = (at_ns - request.started_ns) // 1000
-                        records.append((duration_us, request.name, request.request_bytes, size))
-                    else:
-                        records.append(self._record((how, request, error, size, at_ns)))
-            data = encode_batch(chunks)
-            first_us, first = chunks[0]
-            self._encoded.append(EncodedBatch(first_us, chunks[-1][0], requests, data))
+            records = list(chain.from_iterable([each for _, each in waiting]))
+            requests = len(records)
+            data = encode_batch(waiting)
+            first_us, first = waiting[0]
+            self._encoded.append(EncodedBatch(first_us, waiting[-1][0], requests, data))
             self._encoded_bytes += len(data)
             self.requests += requests
             self.calls += requests
+            if set(map(len, records)) != {SUCCESS_FIELDS}:
+                self._count_others(records)
             self.started_us = min(self.started_us, first_us - first[0][0])  # it may have passed before we are loaded
             self.changed = True
             while self._encoded_bytes > ENCODED_LIMIT:
@@ -292,8 +293,16 @@ class SessionJournal:
                 self.lost += dropped.requests
             return requests
 
+    def _count_others(self, records: Iterable[Record]) -> None:
+        """Correct the counts, which took each of these records for a successful call."""
+        for _, _, _, _, status, method, *_ in filter(lambda record: len(record) > SUCCESS_FIELDS, records):
+            if method != TOOL_CALL or status not in COUNTED:
+                self.calls -= 1
+            elif status in FAILURES:
+                self.errors += 1
+
     def _record(self, entry: Entry) -> Record:
-        """What is kept of a request that is no successful call. Counts it."""
+        """What is kept of a request that is no successful call."""
         how, request, error, size, at_ns = entry
         code = message = None
         if error is not None:
@@ -301,11 +310,6 @@ class SessionJournal:
             if message is not None:
                 message = cut(self._redact(message), MESSAGE_CHARACTERS)
         status = STATUS_BY_WORD[how]
-        is_call = request.method == TOOL_CALL
-        if not (is_call and status in COUNTED):
-            self.calls -= 1  # the batch counts all of its requests
-        elif status in FAILURES:
-            self.errors += 1
         return (
             (at_ns - request.started_ns) // 1000,
             request.name,
