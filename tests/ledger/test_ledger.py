@@ -1,43 +1,36 @@
-"""Each call has its outcome once, or never: stories told as JSON lines, and what the ledger makes of them.
-
-A story is a list of strings: ``>`` the client sends the line, ``<`` the server does, and a word is an event.
-"""
+"""Each call has its outcome once, or never: stories told as JSON lines, and what the ledger makes of them."""
 
 from __future__ import annotations
 
-import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ledger.stories import (
+    ASK_RESULT,
+    ASK_STATE,
+    CALL,
+    CALL_AS_TASK,
+    CANCEL,
+    ERROR,
+    NEW_TASK,
+    OK,
+    OLD_TASK,
+    TOOL_ERROR,
+    numbered,
+    play,
+    state,
+    told,
+)
 from thv.core.jsonrpc import NOT_FINAL
-from thv.core.message import UNREADABLE, Message, read_line
+from thv.core.message import Message, read_line
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
     from thv.core.interfaces import Outcome
 
-CALL = '> {"id":1,"method":"tools/call","params":{"name":"x"}}'
-CALL_AS_TASK = '> {"id":1,"method":"tools/call","params":{"name":"x","task":{"ttl":60000}}}'
-OK = '< {"id":1,"result":{"content":[]}}'
-TOOL_ERROR = '< {"id":1,"result":{"content":[],"isError":true}}'
-ERROR = '< {"id":1,"error":{"code":-32602,"message":"no such tool"}}'
-CANCEL = '> {"method":"notifications/cancelled","params":{"requestId":1}}'
-OLD_TASK = '< {"id":1,"result":{"task":{"taskId":"t","status":"working"}}}'
-NEW_TASK = '< {"id":1,"result":{"resultType":"task","taskId":"t","status":"working"}}'
-ASK_RESULT = '> {"id":2,"method":"tasks/result","params":{"taskId":"t"}}'
-ASK_STATE = '> {"id":2,"method":"tasks/get","params":{"taskId":"t"}}'
 CANCEL_TASK = '> {"id":3,"method":"tasks/cancel","params":{"taskId":"t"}}'
-
-
-def state(**members: Any) -> str:
-    return "< " + json.dumps({"id": 2, "result": {"resultType": "complete", "taskId": "t", **members}})
-
-
-def told(method: str = "notifications/tasks", **members: Any) -> str:
-    return "< " + json.dumps({"method": method, "params": {"taskId": "t", **members}})
-
 
 STORIES: dict[str, tuple[list[str], str, int]] = {
     # what happens; the outcomes in order (s, e); the replies still awaited
@@ -318,22 +311,6 @@ STORIES: dict[str, tuple[list[str], str, int]] = {
 }
 
 
-def play(ledger: ToolCallLedger, story: list[str]) -> None:
-    for step in story:
-        line = step[2:].encode() + b"\n"
-        match step[:2]:
-            case "> ":
-                ledger.client_sent(read_line(line))
-            case "< ":
-                ledger.server_sent(read_line(line))
-            case _ if step == "gone":
-                ledger.server_exited()
-            case _ if step == "abandon":
-                ledger.close()
-            case _:
-                ledger.server_sent([UNREADABLE])
-
-
 @pytest.mark.parametrize("name", STORIES)
 def test_the_story_has_its_outcome(name: str) -> None:
     story, expected, awaiting = STORIES[name]
@@ -366,80 +343,6 @@ def test_an_observer_may_ask_the_ledger() -> None:
     assert seen == [1]
 
 
-def numbered(step: str, number: int) -> str:
-    return step.replace('"id":1', f'"id":{number}')
-
-
-def test_the_oldest_open_call_is_dropped_when_there_are_too_many() -> None:
-    outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=3)
-    play(ledger, [numbered(CALL, number) for number in range(5)])
-    assert ledger.awaiting_reply == 3
-    play(ledger, [numbered(OK, number) for number in range(5)])
-    assert outcomes == ["success"] * 3
-
-
-def test_the_oldest_is_told_by_age_also_among_calls_that_share_an_id() -> None:
-    outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=3)
-    play(ledger, [CALL, numbered(CALL, 2), CALL, OK, numbered(CALL, 3), numbered(CALL, 4)])
-    play(ledger, [numbered(ERROR, 2), ERROR, numbered(ERROR, 3), numbered(ERROR, 4)])
-    assert outcomes == ["success", "error", "error", "error"]
-
-
-def test_the_oldest_unfinished_task_is_dropped_when_there_are_too_many() -> None:
-    outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=2)
-    for name in ("t", "u", "v"):
-        play(ledger, [CALL, NEW_TASK.replace('"t"', f'"{name}"')])
-    ledger.server_exited()
-    assert outcomes == ["error"] * 2
-
-
-def test_dropping_looks_at_each_open_call_once_however_many_are_never_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = 0
-
-    def counting_age(entry: Any) -> int:
-        nonlocal looked
-        looked += 1
-        serial: int = entry[1].serial
-        return serial
-
-    monkeypatch.setattr("thv.ledger.open_requests.age", counting_age)
-    ledger = ToolCallLedger(max_open=100)
-    for number in range(5_000):
-        play(ledger, [numbered(CALL, number)])
-    assert ledger.awaiting_reply == 100
-    assert 5_000 - 100 <= looked <= 2 * 5_000, "a look at every open call for each drop would be 490 000"
-
-
-def test_the_oldest_and_not_the_newest_is_dropped() -> None:
-    """Told apart by their replies: calls 0 and 1 are dropped, 2 to 4 answered with alternating outcomes."""
-    outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=3)
-    play(ledger, [numbered(CALL, number) for number in range(5)])
-    play(ledger, [numbered(OK, 0), numbered(OK, 1), numbered(ERROR, 2), numbered(OK, 3), numbered(ERROR, 4)])
-    assert outcomes == ["error", "success", "error"]
-
-
-def test_the_oldest_and_not_the_newest_awaited_call_is_dropped_for_an_unreadable_line() -> None:
-    outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
-    play(ledger, ['> {"id":0,"method":"ping"}', CALL, numbered(CALL, 2), numbered(CALL, 3), "unreadable"])
-    play(ledger, [numbered(OK, 1), numbered(ERROR, 2), numbered(OK, 3)])
-    assert outcomes == ["error", "success"]
-
-
-def test_the_oldest_and_not_the_newest_task_is_dropped() -> None:
-    outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=2)
-    for name in ("t", "u", "v"):
-        play(ledger, [CALL, NEW_TASK.replace('"t"', f'"{name}"')])
-    play(ledger, [told(status="completed").replace('"t"', f'"{name}"') for name in ("t", "u")])
-    play(ledger, [told(status="failed").replace('"t"', '"v"')])
-    assert outcomes == ["success", "error"]
-
-
 def test_clients_that_know_nothing_of_each_other_may_share_a_ledger() -> None:
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append])
@@ -462,13 +365,6 @@ def test_a_task_of_one_client_may_end_in_another_ones_exchange() -> None:
     ledger.client_sent(read_line(ASK_STATE[2:].encode()), scope=2)
     ledger.server_sent(read_line(state(status="completed", result={})[2:].encode()), scope=2)
     assert outcomes == ["success"]
-
-
-def test_cancelled_ids_are_not_remembered_without_end() -> None:
-    ledger = ToolCallLedger(max_open=10)
-    for number in range(1_000):
-        play(ledger, [numbered(CALL, number), CANCEL.replace("1", str(number))])
-    assert len(ledger._cancelled) <= 10
 
 
 def test_two_threads_and_an_end_in_the_middle_count_each_call_exactly_once() -> None:

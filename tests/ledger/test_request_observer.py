@@ -1,6 +1,6 @@
 """A request observer hears of every request once, of its one end, and of a call's outcome when call observers do.
 
-A story is a list of strings, as in test_ledger: ``>`` the client sends the line, ``<`` the server does, and a word is
+A story is a list of strings, as in stories.py: ``>`` the client sends the line, ``<`` the server does, and a word is
 an event. What the observer hears is written `method:ending`, and `tool=outcome` for a call.
 """
 
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ledger.stories import ASK_RESULT, ASK_STATE, CALL, CALL_AS_TASK, CANCEL, NEW_TASK, OK, OLD_TASK, TOOL_ERROR
 from thv.core.message import UNREADABLE, read_line
 from thv.ledger.ledger import ToolCallLedger
 
@@ -22,17 +23,8 @@ if TYPE_CHECKING:
 
     from thv.core.interfaces import EndReason, Outcome
 
-CALL = '> {"id":1,"method":"tools/call","params":{"name":"x"}}'
-CALL_AS_TASK = '> {"id":1,"method":"tools/call","params":{"name":"x","task":{"ttl":60000}}}'
 LIST = '> {"id":2,"method":"tools/list"}'
-OK = '< {"id":1,"result":{"content":[]}}'
 LISTED = '< {"id":2,"result":{"tools":[]}}'
-TOOL_ERROR = '< {"id":1,"result":{"content":[],"isError":true}}'
-CANCEL = '> {"method":"notifications/cancelled","params":{"requestId":1}}'
-OLD_TASK = '< {"id":1,"result":{"task":{"taskId":"t","status":"working"}}}'
-NEW_TASK = '< {"id":1,"result":{"resultType":"task","taskId":"t","status":"working"}}'
-ASK_RESULT = '> {"id":2,"method":"tasks/result","params":{"taskId":"t"}}'
-ASK_STATE = '> {"id":2,"method":"tasks/get","params":{"taskId":"t"}}'
 DONE = '< {"id":2,"result":{"taskId":"t","status":"completed","result":{"isError":true}}}'
 
 STORIES: dict[str, tuple[list[str], str]] = {
