@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.harness import PATIENCE, Run, receive
@@ -13,9 +14,13 @@ from tests.e2e.harness import PATIENCE, Run, receive
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 ACCEPTED = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parent / "chatty.py")]
+"""What follows `thv run` for the server in chatty.py."""
+
+PING = {"jsonrpc": "2.0", "id": 5, "method": "ping"}
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

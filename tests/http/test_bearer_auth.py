@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.http.fronts import FrontRun, call, initialize
+from tests.http.fronts import CHATTY, FrontRun, call, initialize
 from thv.errors import UsageError
 from thv.http.app.front_service import FrontOptions
 from thv.http.bearer_auth import BearerAuth, bearer_auth
 
-CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parent / "chatty.py")]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(

@@ -1,52 +1,25 @@
-"""The front as HTTP clients meet it: statuses, sessions, streams and ends, with a real server behind it."""
+"""The front as HTTP clients meet it: what each request is answered with, and the health of the server behind it."""
 
 from __future__ import annotations
 
 import json
 import re
-import signal
 import socket
 import sys
-import threading
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from tests.e2e.harness import PATIENCE, receive, until
-from tests.http.fronts import FrontRun, call, initialize, stateless
-from tests.processes import is_gone
-from thv.core.message import read_message
-from thv.http.app.stateless_call import stateless_status
+from tests.http.fronts import CHATTY, PING, FrontRun, call, initialize, stateless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parents[1] / "chatty.py")]
-PING = {"jsonrpc": "2.0", "id": 5, "method": "ping"}
-NOTE = {"jsonrpc": "2.0", "method": "notifications/anything"}
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")
 
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontRun]:
-    """One front for every test that leaves it as it was."""
-    with FrontRun(CHATTY, tmp_path_factory.mktemp("front")) as run:
-        yield run
-        assert "internal error" not in run.stop()
-
-
-@pytest.fixture
-def session(front: FrontRun) -> Iterator[str]:
-    session = front.begin()
-    yield session
-    front.request("DELETE", Mcp_Session_Id=session)
-
-
+NOTE = {"jsonrpc": "2.0", "method": "notifications/anything"}
 GOOD, ANY = b'{"jsonrpc":"2.0","id":1,"method":"ping"}', object()
 
 BAD: dict[str, tuple[int, str, Any, dict[str, Any]]] = {
@@ -142,89 +115,6 @@ def test_a_client_that_takes_events_only_gets_the_reply_as_one(front: FrontRun, 
     assert [event["id"] for event in reply.events()] == [5]
 
 
-def test_progress_goes_with_the_request_that_asked_for_it(front: FrontRun, session: str) -> None:
-    listening = front.open("GET", Mcp_Session_Id=session)
-    events = front.post(call(1, "progress", {}, progressToken="p"), Mcp_Session_Id=session).events()
-    assert [event.get("method", "reply") for event in events] == ["notifications/progress"] * 3 + ["reply"]
-    front.post({"jsonrpc": "2.0", "method": "notifications/shout"}, Mcp_Session_Id=session)
-    assert [event["method"] for event in listening.until(1)] == ["test/shout"]
-    listening.cut()
-
-
-def test_everything_else_goes_to_the_get_stream_or_waits_for_one(front: FrontRun, session: str) -> None:
-    shout = {"jsonrpc": "2.0", "method": "notifications/shout", "params": {"n": 1}}
-    front.post(shout, Mcp_Session_Id=session)
-    front.post(PING, Mcp_Session_Id=session, Accept="application/json")  # the server has shouted by now
-    listening = front.open("GET", Mcp_Session_Id=session)
-    assert listening.headers["x-accel-buffering"] == "no"
-    assert listening.until(1)[0]["params"] == {"params": {"n": 1}}
-    assert (
-        front.post(call(1, "log", {"count": 2}), Mcp_Session_Id=session).headers["content-type"] == "application/json"
-    )
-    assert [event["method"] for event in listening.until(3)][1:] == ["notifications/message"] * 2
-    listening.cut()
-
-
-def test_without_a_get_stream_a_message_goes_with_the_oldest_open_post(front: FrontRun, session: str) -> None:
-    events = front.post(call(1, "log", {"count": 2}), Mcp_Session_Id=session).events()
-    assert [event.get("method") for event in events] == ["notifications/message"] * 2 + [None]
-
-
-def test_the_server_may_ask_and_is_answered_by_another_post(front: FrontRun, session: str) -> None:
-    asked = front.open("POST", call(1, "ask", {}), Mcp_Session_Id=session)
-    assert asked.until(1)[0]["method"] == "roots/list"
-    answer = {"jsonrpc": "2.0", "id": "from-server", "result": {"roots": []}}
-    assert front.post(answer, Mcp_Session_Id=session).status == 202
-    assert asked.rest()[-1]["result"] == {"answer": {"roots": []}}
-
-
-def test_what_a_client_lost_it_gets_again_and_nothing_else(front: FrontRun, session: str) -> None:
-    lost = front.open("POST", call(1, "slow", {"seconds": 2}), Mcp_Session_Id=session)  # primed after a second
-    assert lost.headers["content-type"] == "text/event-stream"
-    lost.until_primed()
-    lost.cut()
-    resumed = front.open("GET", Mcp_Session_Id=session, Last_Event_ID=lost.ids[-1])
-    assert [event["id"] for event in resumed.rest()] == [1]
-    again = front.open("GET", Mcp_Session_Id=session, Last_Event_ID=lost.ids[-1])
-    assert [event["id"] for event in again.rest()] == [1]
-    done = front.open("GET", Mcp_Session_Id=session, Last_Event_ID=resumed.ids[-1])
-    assert done.rest() == []
-
-
-def test_a_get_stream_is_resumed_where_it_broke(front: FrontRun, session: str) -> None:
-    listening = front.open("GET", Mcp_Session_Id=session)
-    for number in (1, 2, 3):
-        front.post({"jsonrpc": "2.0", "method": "notifications/shout", "params": number}, Mcp_Session_Id=session)
-    assert [event["params"]["params"] for event in listening.until(3)] == [1, 2, 3]
-    first = listening.ids[-3]
-    listening.cut()
-    front.post({"jsonrpc": "2.0", "method": "notifications/shout", "params": 4}, Mcp_Session_Id=session)
-    resumed = front.open("GET", Mcp_Session_Id=session, Last_Event_ID=first)
-    assert [event["params"]["params"] for event in resumed.until(3)] == [2, 3, 4]
-    resumed.cut()
-
-
-def test_a_client_that_leaves_has_not_cancelled(front: FrontRun, session: str) -> None:
-    with socket.create_connection(("127.0.0.1", front.port)) as raw:
-        body = json.dumps(call(1, "slow", {"seconds": 0.3})).encode()
-        raw.sendall(
-            b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nContent-Type: application/json\r\n"
-            b"Mcp-Session-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (session.encode(), len(body), body)
-        )
-    assert front.post(PING, Mcp_Session_Id=session).status == 200
-
-
-def test_a_cancelled_request_ends_though_the_server_says_nothing(front: FrontRun, session: str) -> None:
-    with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(front.post, call(1, "silent", {}), Mcp_Session_Id=session)
-        until(lambda: front.post(PING, Mcp_Session_Id=session).status == 200)
-        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
-        until(lambda: front.post(note, Mcp_Session_Id=session).status == 202 and waiting.done(), "the end of the POST")
-        reply = waiting.result(PATIENCE)
-        found = reply.events()[-1] if "event-stream" in reply.headers["content-type"] else reply.json()
-        assert found["error"]["code"] == -32800
-
-
 def test_large_messages_pass_both_ways(front: FrontRun, session: str) -> None:
     reply = front.post(call(1, "big", {"size": 20 << 20}), Mcp_Session_Id=session)
     message = reply.json() if reply.headers["content-type"] == "application/json" else reply.events()[-1]
@@ -286,196 +176,6 @@ def test_health_says_why_it_is_not(tmp_path: Path) -> None:
         assert "exit code 3" in front.stop()
 
 
-def test_a_session_that_dies_takes_no_other_with_it(front: FrontRun, session: str) -> None:
-    dying = front.begin()
-    listening = front.open("GET", Mcp_Session_Id=dying)
-    reply = front.post(call(1, "die", {}), Mcp_Session_Id=dying)
-    assert reply.status == 404
-    assert "exit code 7" in reply.json()["error"]["message"]
-    assert listening.rest() == []
-    assert front.post(PING, Mcp_Session_Id=dying).status == 404
-    assert front.post(PING, Mcp_Session_Id=session).status == 200
-
-
-def test_delete_ends_the_session_and_its_server(front: FrontRun) -> None:
-    session = front.begin()
-    pid = front.post(call(1, "pid", {}), Mcp_Session_Id=session).json()["result"]["pid"]
-    server = psutil.Process(pid)
-    assert front.request("DELETE", Mcp_Session_Id=session).status == 204
-    assert front.post(PING, Mcp_Session_Id=session).status == 404
-    until(lambda: is_gone(server), "the end of the server")
-
-
-def test_the_newest_revision_needs_no_session(front: FrontRun) -> None:
-    message, headers = stateless(call("x", "anything", {}))
-    reply = front.post(message, **headers)
-    assert reply.body == b'{"result" : {"id": 1, "ok": true} , "jsonrpc":"2.0", "id" : "x" }'
-    assert "mcp-session-id" not in reply.headers
-    message, headers = stateless(call(1.5, "progress", {}, progressToken="mine"))
-    events = front.post(message, **headers).events()
-    assert [event["params"]["progressToken"] for event in events[:-1]] == ["mine"] * 3
-    assert events[-1]["id"] == 1.5
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"Mcp_Method": "tools/list"},
-        {"Mcp_Method": None},
-        {"Mcp_Name": "another"},
-        {"Mcp_Name": None},
-        {"Mcp_Name": "=?base64?!!?="},
-        {"MCP_Protocol_Version": "2027-01-01"},
-        {"MCP_Protocol_Version": None},
-    ],
-)
-def test_headers_that_do_not_say_what_the_body_says_are_refused(change: dict[str, Any], front: FrontRun) -> None:
-    message, headers = stateless(call(1, "anything", {}))
-    reply = front.post(message, **{key.replace("-", "_"): value for key, value in headers.items()} | change)
-    assert (reply.status, reply.json()["error"]["code"], reply.json()["id"]) == (400, -32020, 1)
-
-
-def test_a_name_may_be_encoded(front: FrontRun) -> None:
-    message, headers = stateless(call(1, "anything", {}), Mcp_Name="=?base64?YW55dGhpbmc=?=")
-    assert front.post(message, **headers).status == 200
-
-
-def test_an_unknown_method_of_the_newest_revision_is_not_found(front: FrontRun) -> None:
-    message, headers = stateless({"jsonrpc": "2.0", "id": 1, "method": "unknown"})
-    reply = front.post(message, **headers)
-    assert (reply.status, reply.json()["error"]["code"]) == (404, -32601)
-
-
-def test_in_the_newest_revision_a_client_that_leaves_has_cancelled(front: FrontRun) -> None:
-    """Fails where the server never counts the cancellation: `until` raises."""
-    message, headers = stateless(call(1, "silent", {}))
-    front.open("POST", message, **headers, Accept="text/event-stream").cut()
-    message, headers = stateless(call(2, "cancelled", {}))
-    until(lambda: front.post(message, **headers).json()["result"]["cancelled"] == 1, "the cancellation")
-
-
-def test_clients_that_share_a_server_hear_nothing_of_each_other(front: FrontRun) -> None:
-    def one(number: int) -> Any:
-        message, headers = stateless(call(1, "progress", {}, progressToken=1))
-        return front.post(message, **headers).events()
-
-    with ThreadPoolExecutor(8) as pool:
-        for events in pool.map(one, range(40)):
-            assert [event.get("method") for event in events] == ["notifications/progress"] * 3 + [None]
-            assert events[-1]["id"] == 1
-
-
-def test_shared_sessions_keep_their_ids_apart(tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path, "--shared") as front:
-        sessions = [front.begin() for _ in range(4)]
-        pids = {front.post(call(1, "pid", {}), Mcp_Session_Id=each).json()["result"]["pid"] for each in sessions}
-        assert len(pids) == 1
-        listening = [front.open("GET", Mcp_Session_Id=each) for each in sessions]
-        front.post({"jsonrpc": "2.0", "method": "notifications/shout"}, Mcp_Session_Id=sessions[0])
-        assert [each.until(1)[0]["method"] for each in listening] == ["test/shout"] * 4
-        events = front.post(call("é", "progress", {}, progressToken="t"), Mcp_Session_Id=sessions[1]).events()
-        assert [event.get("id") for event in events] == [None, None, None, "é"]
-        assert front.request("DELETE", Mcp_Session_Id=sessions[0]).status == 204
-        assert front.post(PING, Mcp_Session_Id=sessions[1]).status == 200
-        reply = front.post(call(1, "die", {}), Mcp_Session_Id=sessions[1])
-        assert reply.status == 404
-        assert front.post(PING, Mcp_Session_Id=sessions[2]).status == 404
-        for each in listening:
-            each.cut()
-        front.begin()  # a new server
-        assert "tool calls: 5 success, 1 error" in front.stop()
-
-
-def test_sessions_are_bounded_in_number_and_age(tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path, "--max-sessions", "2", "--session-ttl", "1") as front:
-        first, second = front.begin(), front.begin()
-        full = front.post(initialize())
-        assert (full.status, full.headers["retry-after"]) == (503, "5")
-        listening = front.open("GET", Mcp_Session_Id=second)  # in use
-        until(lambda: front.post(initialize()).status == 200, "room for a third session")
-        assert front.post(PING, Mcp_Session_Id=first).status == 404
-        assert front.post(PING, Mcp_Session_Id=second).status == 200
-        listening.cut()
-        front.stop()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_everything_soon_and_tells_whoever_waits(number: signal.Signals, tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path) as front:
-        session = front.begin()
-        listening = front.open("GET", Mcp_Session_Id=session)
-        waiting: list[Any] = []
-        thread = threading.Thread(
-            target=lambda: waiting.append(front.post(call(1, "silent", {}), Mcp_Session_Id=session))
-        )
-        thread.start()
-        until(lambda: front.post(PING, Mcp_Session_Id=session).status == 200)
-        front.process.send_signal(number)
-        assert listening.rest() == []
-        thread.join(PATIENCE)
-        assert waiting[0].status in {200, 404}
-        assert front.wait() == 0
-
-
-def test_kill_leaves_no_server_behind(tmp_path: Path) -> None:
-    stubborn = [*CHATTY[:1], "sh", "-c", f"trap '' TERM; {' '.join(CHATTY[1:])}; sleep 1000"]
-    with FrontRun(stubborn, tmp_path) as front:
-        front.begin()
-        front.begin()
-        family = front.family()
-        assert len(family) > 4
-        front.process.kill()
-        front.wait()
-        until(front.all_gone, "the end of every server", 20)
-
-
-def test_a_server_that_ignores_its_end_is_ended_all_the_same(tmp_path: Path) -> None:
-    stubborn = [*CHATTY[:1], "sh", "-c", f"trap '' TERM; {' '.join(CHATTY[1:])}; sleep 1000"]
-    with FrontRun(stubborn, tmp_path) as front:
-        session = front.begin()
-        front.request("DELETE", Mcp_Session_Id=session)
-        front.process.terminate()
-        assert front.wait() == 0
-
-
-def test_a_client_that_does_not_read_stops_nobody_and_costs_a_bounded_amount(tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path) as front:
-        slow, other = front.begin(), front.begin()
-        with socket.create_connection(("127.0.0.1", front.port)) as raw:
-            raw.sendall(
-                b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nMcp-Session-Id: %b\r\n\r\n"
-                % slow.encode()
-            )
-            raw.recv(10)
-            with ThreadPoolExecutor() as pool:
-                flood = call(1, "log", {"count": 600, "size": 100_000})
-                flooding = pool.submit(front.post, flood, Mcp_Session_Id=slow, Accept="application/json")
-                until(lambda: front.post(PING, Mcp_Session_Id=other).status == 200)
-                assert psutil.Process(front.pid).memory_info().rss < 200 << 20
-                assert flooding.result(PATIENCE).status == 200  # once the slow stream was cut
-            assert psutil.Process(front.pid).memory_info().rss < 200 << 20
-        front.stop()
-
-
-@pytest.mark.timeout(600)
-def test_two_hundred_sessions_at_once(tmp_path: Path) -> None:
-    def one(number: int) -> None:
-        session = front.begin()
-        for id_ in range(3):
-            reply = front.post(call(id_, "add", {"a": number, "b": id_}), Mcp_Session_Id=session)
-            assert reply.json()["result"]["structuredContent"] == {"sum": number + id_}
-        everybody.wait()
-        if number % 2:
-            assert front.request("DELETE", Mcp_Session_Id=session).status == 204
-
-    with FrontRun(["demo"], tmp_path, "--max-sessions", "200") as front:
-        everybody = threading.Barrier(200, timeout=540)
-        with ThreadPoolExecutor(200) as pool:
-            list(pool.map(one, range(200)))
-        assert "tool calls: 600 success, 0 errors" in front.stop()
-        until(front.all_gone, "the end of every process")
-
-
 def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_path: Path) -> None:
     # The agent stays scrapable for one interval after the end.
     soon = {"OTEL_METRIC_EXPORT_INTERVAL": "500"}
@@ -506,31 +206,6 @@ def test_the_users_telemetry_knows_the_transport_and_the_session_is_counted(tmp_
             for line in answered
         } == {("initialize", "200"), ("tools/call", "200"), ("unknown", "404")}
         front.stop()
-
-
-@pytest.mark.parametrize(("code", "status"), [("-32601", 404), ("-32601.0", 404), ("NaN", 200), ("1e400", 200)])
-def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
-    message = read_message(b'{"jsonrpc":"2.0","id":1,"error":{"code":%b,"message":""}}' % code.encode())
-    assert message is not None
-
-    assert stateless_status(message) == status
-
-
-def test_when_the_newest_get_stream_goes_an_older_one_gets_what_comes(front: FrontRun, session: str) -> None:
-    older = front.open("GET", Mcp_Session_Id=session)
-    newer = front.open("GET", Mcp_Session_Id=session)
-    shout = {"jsonrpc": "2.0", "method": "notifications/shout", "params": {"number": 1}}
-    front.post(shout, Mcp_Session_Id=session)
-    assert newer.until(1)[0]["params"] == {"params": {"number": 1}}
-    newer.cut()
-
-    def heard() -> bool:
-        front.post(shout, Mcp_Session_Id=session)
-        return bool(older.until(1))
-
-    until(heard)
-    assert older.messages[0]["params"] == {"params": {"number": 1}}
-    older.cut()
 
 
 @pytest.mark.parametrize("options", [(), ("--shared",)])

@@ -6,30 +6,21 @@ import json
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.harness import PATIENCE, until
-from tests.http.fronts import FrontRun, call, initialize, stateless
+from tests.http.fronts import CHATTY, FrontRun, call, initialize, stateless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parents[1] / "chatty.py")]
 NOTE = {"jsonrpc": "2.0", "method": "notifications/anything"}
 CANCEL = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontRun]:
-    """One front for every test that leaves it as it was."""
-    with FrontRun(CHATTY, tmp_path_factory.mktemp("front")) as run:
-        yield run
-        assert "internal error" not in run.stop()
 
 
 @pytest.fixture(scope="module")

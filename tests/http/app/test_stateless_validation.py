@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.http.fronts import META, FrontRun, call, stateless
+from tests.http.fronts import CHATTY, META, FrontRun, call, stateless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parents[1] / "chatty.py")]
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontRun]:
-    with FrontRun(CHATTY, tmp_path_factory.mktemp("front")) as run:
-        yield run
-        assert "internal error" not in run.stop()
 
 
 def ask(method: str, id_: Any = 7, meta: Any = META, **params: Any) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.http.fronts import ACCEPTED, FrontRun, initialize
+from tests.http.fronts import ACCEPTED, CHATTY, FrontRun, initialize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHATTY = ["--", sys.executable, "-IS", str(Path(__file__).parents[1] / "chatty.py")]
 LIMIT_S = 120
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")

@@ -1,0 +1,83 @@
+"""Requests of 2026-07-28, which need no session: headers that repeat the body, statuses, and clients apart."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import until
+from tests.http.fronts import FrontRun, call, stateless
+from thv.core.message import read_message
+from thv.http.app.stateless_call import stateless_status
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")
+
+
+def test_the_newest_revision_needs_no_session(front: FrontRun) -> None:
+    message, headers = stateless(call("x", "anything", {}))
+    reply = front.post(message, **headers)
+    assert reply.body == b'{"result" : {"id": 1, "ok": true} , "jsonrpc":"2.0", "id" : "x" }'
+    assert "mcp-session-id" not in reply.headers
+    message, headers = stateless(call(1.5, "progress", {}, progressToken="mine"))
+    events = front.post(message, **headers).events()
+    assert [event["params"]["progressToken"] for event in events[:-1]] == ["mine"] * 3
+    assert events[-1]["id"] == 1.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Mcp_Method": "tools/list"},
+        {"Mcp_Method": None},
+        {"Mcp_Name": "another"},
+        {"Mcp_Name": None},
+        {"Mcp_Name": "=?base64?!!?="},
+        {"MCP_Protocol_Version": "2027-01-01"},
+        {"MCP_Protocol_Version": None},
+    ],
+)
+def test_headers_that_do_not_say_what_the_body_says_are_refused(change: dict[str, Any], front: FrontRun) -> None:
+    message, headers = stateless(call(1, "anything", {}))
+    reply = front.post(message, **{key.replace("-", "_"): value for key, value in headers.items()} | change)
+    assert (reply.status, reply.json()["error"]["code"], reply.json()["id"]) == (400, -32020, 1)
+
+
+def test_a_name_may_be_encoded(front: FrontRun) -> None:
+    message, headers = stateless(call(1, "anything", {}), Mcp_Name="=?base64?YW55dGhpbmc=?=")
+    assert front.post(message, **headers).status == 200
+
+
+def test_an_unknown_method_of_the_newest_revision_is_not_found(front: FrontRun) -> None:
+    message, headers = stateless({"jsonrpc": "2.0", "id": 1, "method": "unknown"})
+    reply = front.post(message, **headers)
+    assert (reply.status, reply.json()["error"]["code"]) == (404, -32601)
+
+
+def test_in_the_newest_revision_a_client_that_leaves_has_cancelled(front: FrontRun) -> None:
+    """Fails where the server never counts the cancellation: `until` raises."""
+    message, headers = stateless(call(1, "silent", {}))
+    front.open("POST", message, **headers, Accept="text/event-stream").cut()
+    message, headers = stateless(call(2, "cancelled", {}))
+    until(lambda: front.post(message, **headers).json()["result"]["cancelled"] == 1, "the cancellation")
+
+
+def test_clients_that_share_a_server_hear_nothing_of_each_other(front: FrontRun) -> None:
+    def one(number: int) -> Any:
+        message, headers = stateless(call(1, "progress", {}, progressToken=1))
+        return front.post(message, **headers).events()
+
+    with ThreadPoolExecutor(8) as pool:
+        for events in pool.map(one, range(40)):
+            assert [event.get("method") for event in events] == ["notifications/progress"] * 3 + [None]
+            assert events[-1]["id"] == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [("-32601", 404), ("-32601.0", 404), ("NaN", 200), ("1e400", 200)])
+def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
+    message = read_message(b'{"jsonrpc":"2.0","id":1,"error":{"code":%b,"message":""}}' % code.encode())
+    assert message is not None
+
+    assert stateless_status(message) == status
