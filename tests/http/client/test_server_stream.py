@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.http.proxied import LAST_CHUNK, Received, as_json, call, chunk, event, reply, stream_head, until
-from tests.http.remotes import ACCEPTED, NO_STREAM, PROGRESS, handshake, play, remote
+from tests.http.remotes import ACCEPTED, NO_STREAM, PROGRESS, handshake, methods, play, remote
 from thv.http.client import streamable_http as remote_streamable
 
 if TYPE_CHECKING:
@@ -62,6 +62,37 @@ def test_replies_that_come_on_the_servers_own_stream_after_202_are_the_replies()
             assert sorted(answer["id"] for answer in answers) == ["1", "2"]
             assert await session.end() == 0
             assert session.said == []
+
+    play(scenario)
+
+
+def test_a_reply_that_comes_on_the_servers_own_stream_before_the_202_is_the_only_one() -> None:
+    streams: list[asyncio.StreamWriter] = []
+    is_delivered = False
+
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET ") and not streams:
+            writer.write(stream_head())
+            streams.append(writer)
+        elif got.line.startswith("POST ") and got.message["method"] == "tools/call":
+            await until(lambda: bool(streams))
+            streams[0].write(chunk(event(reply(1))))
+            await until(lambda: is_delivered)
+            writer.write(ACCEPTED)
+        else:
+            writer.write(handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        nonlocal is_delivered
+        async with remote(handler) as (session, behind):
+            await session.begin()
+            assert await session.ask(call(1)) == reply(1)
+            is_delivered = True
+            streams[0].write(LAST_CHUNK)  # and there is no other
+            await until(lambda: methods(behind).count("GET") == 2)
+            assert await session.end() == 0
+            assert session.said == []
+            assert session.counted == (1, 0)
 
     play(scenario)
 

@@ -1,13 +1,15 @@
 """The stream on which a server of sessions sends of its own accord (2025-11-25, "Listening for Messages").
 
 Promises: it is opened again for as long as the session lasts, with growing delays while that fails. Some servers accept
-requests with 202 and send every reply here: a request waits for its reply as long as there is such a stream.
+requests with 202 and send every reply here, perhaps before the 202 has come: a request waits for its reply as long as
+there is such a stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -17,7 +19,7 @@ from thv.http.client.client_state import ResumptionState
 from thv.http.client.http_client import RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from thv.core.message import Id
     from thv.http.client.client_state import McpSession, PostExchange, Tell
@@ -60,7 +62,8 @@ class ServerStream:
         self._renew = renew
         self._debug = debug
         self._task: asyncio.Task[None] | None = None
-        self._waiting: list[PostExchange] = []
+        self._posted: list[PostExchange] = []  # those whose replies may come here
+        self._waiting: list[PostExchange] = []  # those of them whose replies can come nowhere else
         self._given_up: deque[Id] = deque(maxlen=MAX_GIVEN_UP)
 
     def start(self, session: McpSession) -> None:
@@ -74,6 +77,15 @@ class ServerStream:
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
+
+    @contextmanager
+    def expecting(self, exchange: PostExchange) -> Iterator[None]:
+        """As long as this lasts, a reply to the exchange may come here, before its POST is answered too."""
+        self._posted.append(exchange)
+        try:
+            yield
+        finally:
+            self._posted.remove(exchange)
 
     async def wait_for(self, exchange: PostExchange, seconds: float | None) -> None:
         """Wait until the replies have come here, the time is over, or the server turns out to have no such stream."""
@@ -97,10 +109,10 @@ class ServerStream:
         return bool(self._given_up) and all(key in self._given_up for key in keys)
 
     def waiting_for(self, keys: Sequence[Id | None]) -> PostExchange | None:
-        """The exchange that waits here for one of these replies."""
+        """The exchange that one of these replies is to."""
         named = [key for key in keys if key is not None]
         return next(
-            (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in named)), None
+            (each for each in self._posted for ask in each.waiting if any(answers(key, ask) for key in named)), None
         )
 
     def _release(self) -> None:

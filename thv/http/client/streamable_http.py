@@ -134,18 +134,19 @@ class StreamableHttp:
         session = None if sent.is_modern else self._session
         if sent.version is not None:
             self._modern_version = sent.version
-        rejected = await self._post(exchange, session)
-        if rejected is None:
-            return
-        if session is not None:
-            session = await self._renewed(session)
-            if await self._post(exchange, session) is not None:
-                raise RemoteError(f"{self._http.place} forgets each session at once")
-        else:
-            if await self._learn_headers(exchange.sent):
-                rejected = await self._post(exchange, None)
-            if rejected is not None:
-                await self._take(exchange, rejected.body, None)
+        with self._server_stream.expecting(exchange):
+            rejected = await self._post(exchange, session)
+            if rejected is None:
+                return
+            if session is not None:
+                session = await self._renewed(session)
+                if await self._post(exchange, session) is not None:
+                    raise RemoteError(f"{self._http.place} forgets each session at once")
+            else:
+                if await self._learn_headers(exchange.sent):
+                    rejected = await self._post(exchange, None)
+                if rejected is not None:
+                    await self._take(exchange, rejected.body, None)
 
     async def notify(self, sent: Sent) -> None:
         """Hand on a notification or a reply.
