@@ -12,7 +12,7 @@ from msgspec import Raw, Struct, field
 from msgspec.json import Decoder, encode
 
 from thv.core import jsonrpc
-from thv.core.jsonrpc import CONNECTION_CLOSED, NAMED_BY, encode_header
+from thv.core.jsonrpc import CONNECTION_CLOSED, MODERN_ERRORS, NAMED_BY, encode_header
 from thv.core.message import UNREADABLE, is_batch, read_line, read_message, twin
 from thv.core.splice import ID
 
@@ -183,6 +183,11 @@ def error_code(body: bytes) -> int | float | None:
         if message.error is not None:
             return message.error.code
     return None
+
+
+def is_modern_error(code: float | None) -> bool:
+    """Whether only a server of 2026-07-28 or later says so (2026-07-28, "Error Codes")."""
+    return code is not None and MODERN_ERRORS[0] <= code <= MODERN_ERRORS[1]
 
 
 def error_reply(id_: bytes, sentence: str, *, code: int = CONNECTION_CLOSED, status: int | None = None) -> bytes:

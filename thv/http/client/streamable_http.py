@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from msgspec import UNSET, Struct
 
-from thv.core.jsonrpc import HEADER_MISMATCH, MODERN_ERRORS, encode_header
+from thv.core.jsonrpc import HEADER_MISMATCH, encode_header
 from thv.core.message import read_line
 from thv.http.client.client_messages import (
     addressed,
     answered,
     error_code,
+    is_modern_error,
     line_of_body,
     list_tools,
     negotiated_version,
@@ -404,8 +405,3 @@ class StreamableHttp:
             if cursor is None:
                 break
         return self._tool_headers(call) != before
-
-
-def is_modern_error(code: float | None) -> bool:
-    """Whether only a server of 2026-07-28 or later says so (2026-07-28, "Error Codes")."""
-    return code is not None and MODERN_ERRORS[0] <= code <= MODERN_ERRORS[1]
