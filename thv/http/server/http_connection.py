@@ -8,7 +8,6 @@ ever taken for a request; `Upgrade` is ignored (RFC 9110, 7.8), since nothing he
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httptools
 
 from thv.http.server.request import STATUS_LINES, HttpRequest
-from thv.http.server.request_framing import BAD_REQUEST, by_name, framing_problem
-from thv.http.server.request_head import ParsedHead, RepeatedHead
+from thv.http.server.request_framing import BAD_REQUEST
+from thv.http.server.request_head import RepeatedHead, read_head
 
 if TYPE_CHECKING:
     from thv.http.server.handler_runner import HandlerRunner
@@ -40,8 +39,6 @@ and the client could lose the answer."""
 FAR_FUTURE: Final = float("inf")
 
 CONTENT_TOO_LARGE, HEAD_TOO_LARGE = 413, 431
-
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)([^?#]*)(?:\?([^#]*))?")
 
 
 class ConnectionOwner(Protocol):
@@ -282,29 +279,16 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = False
         self._head_size = 0
         self._upgrades = parser.should_upgrade()
-        version = parser.get_http_version()
-        fields = [(name, value.strip(b" \t")) for name, value in self._fields]
-        headers = by_name(fields)
-        path, _, query = self._url.partition(b"?")
-        if path[:1] not in {b"/", b"*"}:
-            absolute = _ABSOLUTE.fullmatch(self._url)
-            if absolute is None:
-                self._refuse(BAD_REQUEST, "the target of the request is neither a path nor a URL of HTTP")
-                return
-            # Whatever Host says, this is the name that the client used (RFC 9112, 3.2.2).
-            headers[b"host"], path, query = absolute[1], absolute[2] or b"/", absolute[3] or b""
-        problem = framing_problem(version, headers)
-        if problem is not None:
-            self._refuse(*problem)
-            return
-        head = ParsedHead(
-            parser.get_method().decode("ascii"),
-            (path, query),
-            fields,
-            headers,
-            speaks_1_1=version == "1.1",
-            keep_alive=version == "1.1" and parser.should_keep_alive(),
+        head = read_head(
+            parser.get_method(),
+            self._url,
+            self._fields,
+            version=parser.get_http_version(),
+            keep_alive=parser.should_keep_alive(),
         )
+        if isinstance(head, tuple):
+            self._refuse(*head)
+            return
         request = HttpRequest(self, head)
         self._fields = []  # what follows are trailers
         self._parsed = request

@@ -1,17 +1,24 @@
-"""The head of a request, and the one that a client sends again: most send the same with each, but for its length."""
+"""The head of a request: what it says, and the one that a client sends again but for its length. Without I/O."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-Header = tuple[bytes, bytes]
+from thv.http.server.request_framing import BAD_REQUEST, by_name, framing_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Header = tuple[bytes, bytes]
 
 MAX_LENGTH_DIGITS: Final = 6
 """Digits of the length of a body that comes in one read with its head."""
 
 SPECIAL: Final = (b"expect", b"transfer-encoding", b"upgrade")
 """Headers that change what follows the head."""
+
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?#]+)([^?#]*)(?:\?([^#]*))?")
 
 _LENGTH: Final = re.compile(rb"\r\n(?i:content-length):[ \t]*([0-9]+)[ \t]*\r\n")
 
@@ -62,6 +69,41 @@ class ParsedHead:
         )
         found.findings = self.findings
         return found
+
+
+def read_head(
+    method: bytes, target: bytes, fields: Iterable[Header], *, version: str, keep_alive: bool
+) -> ParsedHead | tuple[int, str]:
+    """What a head says, or why its request cannot be served: a status and a sentence.
+
+    Args:
+        method: the method, whose syntax llhttp has checked.
+        target: the target of the request as it came.
+        fields: the headers as they came.
+        version: the version of HTTP, such as `1.1`.
+        keep_alive: whether the client lets the connection stay open after the response.
+    """
+    stripped = [(name, value.strip(b" \t")) for name, value in fields]
+    headers = by_name(stripped)
+    path, _, query = target.partition(b"?")
+    if path[:1] not in {b"/", b"*"}:
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            return BAD_REQUEST, "the target of the request is neither a path nor a URL of HTTP"
+        # Whatever Host says, this is the name that the client used (RFC 9112, 3.2.2).
+        headers[b"host"], path, query = absolute[1], absolute[2] or b"/", absolute[3] or b""
+    problem = framing_problem(version, headers)
+    if problem is not None:
+        return problem
+    speaks_1_1 = version == "1.1"
+    return ParsedHead(
+        method.decode("ascii"),
+        (path, query),
+        stripped,
+        headers,
+        speaks_1_1=speaks_1_1,
+        keep_alive=speaks_1_1 and keep_alive,
+    )
 
 
 class RepeatedHead:
