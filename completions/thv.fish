@@ -53,7 +53,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--bearer-token-file=file'\t'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN' \
                 '--ca-file=file'\t'Also trust the certificate authorities in FILE' \
                 '--client-id=nothing'\t'Log in as client ID, or with the URL of a client metadata document; by default thv registers itself' \
-                '--restart=nothing'\t'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default' \
+                '--restart=?nothing'\t'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default' \
                 '--call-timeout=nothing'\t'Cancel a tool call after SECONDS without reply or progress; its client gets an error' \
                 '--no-journal'\t'Keep no local journal of this session; see thv log --help' \
                 '--journal-capture'\t'Keep arguments and results in it, too: redacted, cut, on this machine only' \
@@ -604,7 +604,7 @@ function __thv_complete
             set -l own $typed[(math $dashes + 1)..-1]
             complete -C (string join ' ' -- (string escape -- $own) $cur)
         else
-            __fish_complete_path $cur
+            __fish_complete_path (string unescape -- $cur; or string join '' -- $cur)
         end
         return
     else if test -n "$pending"
@@ -639,6 +639,7 @@ function __thv_complete
         end
     end
 
+    set cur (string unescape -- $cur; or string join '' -- $cur)
     switch $kind
         case file
             __fish_complete_path $cur | string replace -r '^' -- $prefix

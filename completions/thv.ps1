@@ -57,7 +57,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
             @('--bearer-token-file=file', 'Send the bearer token in FILE; or set TOOLHIVE_REMOTE_AUTH_BEARER_TOKEN'),
             @('--ca-file=file', 'Also trust the certificate authorities in FILE'),
             @('--client-id=nothing', 'Log in as client ID, or with the URL of a client metadata document; by default thv registers itself'),
-            @('--restart=nothing', 'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default'),
+            @('--restart=?nothing', 'Start a server that dies again, under its client; give up after N restarts in a minute, 5 by default'),
             @('--call-timeout=nothing', 'Cancel a tool call after SECONDS without reply or progress; its client gets an error'),
             @('--no-journal', 'Keep no local journal of this session; see thv log --help'),
             @('--journal-capture', 'Keep arguments and results in it, too: redacted, cut, on this machine only'),

@@ -68,7 +68,7 @@ KIND_OF = {
     "URI": NOTHING,
     "RATE": NOTHING,
     "TIME": NOTHING,
-    "[=N]": NOTHING,
+    "[=N]": AFTER_EQUALS + NOTHING,
     "PROTOCOL": PROTOCOL,
 }
 """What a metavar in the help stands for. A new one needs an entry here."""

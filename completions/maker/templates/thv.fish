@@ -72,7 +72,7 @@ function __thv_complete
             set -l own $typed[(math $dashes + 1)..-1]
             complete -C (string join ' ' -- (string escape -- $own) $cur)
         else
-            __fish_complete_path $cur
+            __fish_complete_path (string unescape -- $cur; or string join '' -- $cur)
         end
         return
     else if test -n "$pending"
@@ -107,6 +107,7 @@ function __thv_complete
         end
     end
 
+    set cur (string unescape -- $cur; or string join '' -- $cur)
     switch $kind
         case file
             __fish_complete_path $cur | string replace -r '^' -- $prefix
