@@ -433,6 +433,8 @@ def test_each_message_comes_with_its_own_bytes() -> None:
 def test_a_batch_shares_its_size_and_stray_lines_are_named() -> None:
     strays: list[bytes | bytearray] = []
     lines = [b'{"id":1,"method":"abc"}', b"INFO up", b"\r", b'[{"id":2,"method":"a"},{"id":3,"method":"b"}]']
-    read = [zip(*read_sized_line(line, strays.append), strict=True) for line in lines]
+    read = [zip(*read_sized_line(line), strict=True) for line in lines]
     assert [(message.id, size) for found in read for message, size in found] == [(1, 23), (2, 22), (3, 22)]
+    for line in lines:
+        read_line(line, strays.append)
     assert strays == [b"INFO up"]

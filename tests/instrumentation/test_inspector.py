@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thv.core.interfaces import Outcome, PassedMessage
+    from thv.core.message import Message
 
 
 CALL = b'{"id":1,"method":"tools/call"}\n'
@@ -141,8 +142,8 @@ LARGE = b'{"id":1,"result":{"content":[' + b",".join([b'"abcdef"'] * (LARGE_LINE
 
 @pytest.mark.parametrize(
     "chunks",
-    [[BAD], [DEEP], [LARGE[:-9], LARGE[-9:]], [CALL + BAD]],
-    ids=["a number that is none", "deep", "large, in two pieces", "among others"],
+    [[BAD], [DEEP], [LARGE[:-9], LARGE[-9:]], [CALL + BAD], [b'{"method":', b'"log"}\n' + BAD]],
+    ids=["a number that is none", "deep", "large, in two pieces", "among others", "behind the end of a line"],
 )
 def test_what_takes_long_is_left_where_there_is_no_patience_and_looked_at_where_there_is(chunks: list[bytes]) -> None:
     outcomes: list[Outcome] = []
@@ -188,13 +189,23 @@ def test_nothing_is_missed_or_seen_twice_however_impatient_one_is(
     assert tap.stray_lines()[0] == one_by_one.stray_lines()[0]
 
 
-def test_the_threads_that_carry_traffic_are_let_run_between_slow_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("odd", [BAD, b'{"id":1,"method":1}\n'], ids=["large", "small"])
+def test_the_threads_that_carry_traffic_are_let_run_between_odd_lines(
+    monkeypatch: pytest.MonkeyPatch, odd: bytes
+) -> None:
     clock = [0]
     pauses: list[tuple[int, float]] = []
+
+    def read_slowly(_line: bytes) -> tuple[list[Message], list[int]]:
+        clock[0] += 200_000
+        return [], []
+
     monkeypatch.setattr(inspector, "perf_counter_ns", lambda: clock[0])
     monkeypatch.setattr(inspector, "sleep", lambda seconds: pauses.append((clock[0], seconds)))
+    monkeypatch.setattr(inspector, "read_sized_line", read_slowly)
     tap = TrafficInspector(ToolCallLedger())
-    for now in (0, 200_000, 400_000, 600_000, 800_000):
-        clock[0] = now
-        tap.on_traffic([(False, BAD, 1), (False, CALL, 1)])
-    assert pauses == [(400_000, inspector.PAUSE_S), (800_000, inspector.PAUSE_S)]
+    tap.on_server_data(odd)
+    assert pauses == [], "one alone takes no time from what follows"
+    clock[0] += 1_000_000  # of other work
+    tap.on_server_data(b"a log line\n" + odd * 3 + CALL)
+    assert pauses == [(1_400_000, inspector.PAUSE_S), (1_800_000, inspector.PAUSE_S)]

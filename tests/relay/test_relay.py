@@ -8,16 +8,23 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.harness import until
-from thv.process.events import Events
+from thv.process.events import CLIENT_EOF, Events
 from thv.process.shutdown import EOF_GRACE, REPLY_GRACE, ShutdownLadder
 from thv.relay.relay import Relay
+from thv.relay.traffic_queue import LARGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thv.core.interfaces import PassedChunk
 
 pytest.importorskip("fcntl", reason="the commands are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
@@ -103,12 +110,64 @@ class SignalledServer:
 
     def __init__(self) -> None:
         self.signals: list[int] = []
+        self.is_closed = False
 
     def send_signal(self, number: int) -> None:
         self.signals.append(number)
 
     def close_stdin(self) -> None:
-        pass
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("number", [0, signal.SIGTERM], ids=["end of input", "signal"])
+@pytest.mark.parametrize("is_busy", [False, True], ids=["quick", "somebody looks for long"])
+def test_the_server_is_told_of_the_clients_end_before_anything_is_looked_at(number: int, is_busy: bool) -> None:
+    server: Any = SignalledServer()
+    seen: list[bool] = []  # of each: whether the server was told before
+    told: list[bool] = []
+    looks_long, go_on = threading.Event(), threading.Event()
+
+    def is_told() -> bool:
+        return bool(server.signals == [number] if number else server.is_closed)
+
+    class Observer:
+        def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:
+            for position, (is_client, _, _) in enumerate(traffic):
+                if not is_client:
+                    if not is_patient:
+                        return position
+                    looks_long.set()
+                    assert go_on.wait(PATIENCE)
+                seen.append(is_told())
+            return len(traffic)
+
+    events = Events()
+    relay = Relay(
+        server,
+        events,
+        requests_are_open=lambda: False,
+        client_disconnected=lambda: told.append(is_told()),
+    )
+    relay.observe(Observer())
+    if is_busy:
+        relay._traffic.on_server_data(bytes(LARGE))
+        assert looks_long.wait(PATIENCE)
+    relay._traffic.on_client_data(b"{}\n")
+
+    def end() -> None:
+        relay._hand_on(number) if number else relay._next(0)
+
+    if not number:
+        events.put(CLIENT_EOF)
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "the main thread waits for a look, and with it the next signal"
+    assert told == [True]
+    assert seen == ([] if is_busy else [True]), "looked at between the two"
+    go_on.set()
+    relay._traffic.close()
+    assert len(seen) == 1 + is_busy
 
 
 def test_after_the_end_of_input_any_signal_starts_the_wait_anew() -> None:

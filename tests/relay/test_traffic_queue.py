@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thv.relay import traffic_queue
-from thv.relay.traffic_queue import LARGE, MANY, QUEUE_LIMIT, TrafficQueue
+from thv.relay.traffic_queue import CHUNKS_LIMIT, LARGE, MANY, QUEUE_LIMIT, TrafficQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,13 +119,16 @@ def test_a_request_is_shown_before_its_reply_while_four_threads_meet(
     assert all(position["client", b"%d" % n] < position["server", b"%d" % n] for n in range(count))
 
 
-def test_the_relay_waits_once_as_much_as_may_wait_is_waiting() -> None:
+@pytest.mark.parametrize(
+    ("size", "limit"), [(QUEUE_LIMIT // 4, 4), (1, CHUNKS_LIMIT)], ids=["large chunks", "tiny chunks"]
+)
+def test_the_relay_waits_once_as_much_as_may_wait_is_waiting(size: int, limit: int) -> None:
     queue, seen = TrafficQueue(), Seen()
-    chunk = bytes(QUEUE_LIMIT // 4)
+    chunk = bytes(size)
     shown = []
 
     def upward() -> None:
-        for number in range(8):
+        for number in range(2 * limit):
             queue.on_client_data(chunk)
             shown.append(number)
 
@@ -133,12 +136,12 @@ def test_the_relay_waits_once_as_much_as_may_wait_is_waiting() -> None:
     thread.start()
     thread.join(0.5)  # it does not end by itself, so this cannot be too short
     assert thread.is_alive()
-    assert len(shown) <= 4
+    assert len(shown) <= limit
     queue.begin(Observer(seen))
     thread.join(PATIENCE)
     assert not thread.is_alive()
     queue.close()
-    assert seen == [("client", chunk)] * 8
+    assert seen == [("client", chunk)] * 2 * limit
 
 
 def test_it_waits_likewise_while_a_look_takes_long() -> None:
@@ -231,6 +234,42 @@ def test_what_takes_long_delays_nothing_and_keeps_its_place(monkeypatch: pytest.
         queue.settle()
         assert [chunk[:5] for _, chunk in observer.seen[-2:]] == [b"slow\0", b"after"]
         assert observer.threads[MANY - 2] != threading.get_ident()
+
+
+def test_catching_up_shows_what_is_quick_and_leaves_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    with never_later(monkeypatch):
+        queue, seen = TrafficQueue(), Seen()
+        queue.catch_up()  # nobody looks yet
+        queue.begin(Observer(seen, b"slow"))
+        queue.on_client_data(b"request")
+        queue.on_server_data(b"slow")
+        queue.on_client_data(b"after")
+        queue.catch_up()
+        assert seen == [("client", b"request")]
+        queue.settle()
+        assert seen == [("client", b"request"), ("server", b"slow"), ("client", b"after")]
+
+
+def test_catching_up_does_not_wait_for_a_long_look() -> None:
+    queue = TrafficQueue()
+    looks_long, go_on = threading.Event(), threading.Event()
+
+    class Slow(Observer):
+        def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:
+            if is_patient and traffic:
+                looks_long.set()
+                assert go_on.wait(PATIENCE)
+            return super().on_traffic(traffic, is_patient=is_patient)
+
+    seen = Seen()
+    queue.begin(Slow(seen, b"slow"))
+    queue.on_server_data(b"slow" + bytes(LARGE))
+    assert looks_long.wait(PATIENCE)
+    queue.catch_up()
+    assert seen == []
+    go_on.set()
+    queue.close()
+    assert len(seen) == 1
 
 
 def test_a_direct_queue_shows_each_chunk_before_the_next_one_passes() -> None:

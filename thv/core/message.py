@@ -37,10 +37,12 @@ MAX_ID_DIGITS: Final = 19
 """Digits of an id that is also looked for as the other type: as many as 64 bits have."""
 
 _ABSENT: Final = Raw()
-_BLANK: Final = b" \t\r\n"
 
-_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
-"""How a line begins that can hold a message; some servers write a byte order mark."""
+may_hold_message = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]").match
+"""Whether a line begins as one does that holds a message; some servers write a byte order mark."""
+
+BLANK: Final = b" \t\r\n"
+"""What a blank line consists of."""
 
 
 class AnyObject(Struct, frozen=True, gc=False):
@@ -211,11 +213,9 @@ def decode_lines(block: bytes | bytearray) -> tuple[Sequence[Message], Sequence[
     return list(map(_STRICT.decode, lines)), list(map(len, lines))
 
 
-def read_sized_line(
-    line: bytes | bytearray, on_stray: OnStray | None = None
-) -> tuple[Sequence[Message], Sequence[int]]:
+def read_sized_line(line: bytes | bytearray) -> tuple[Sequence[Message], Sequence[int]]:
     """The messages as `read_line` gives them, and the bytes of each one's line; those of a batch share its line."""
-    messages = read_line(line, on_stray)
+    messages = read_line(line)
     count = len(messages)
     return messages, (len(line),) if count == 1 else [len(line) // max(1, count)] * count
 
@@ -232,7 +232,7 @@ def read_line(line: bytes | bytearray, on_stray: OnStray | None = None) -> Seque
     try:
         return (_STRICT.decode(line),)
     except (ValueError, RecursionError) as problem:  # every error of msgspec, and a bad UTF-8 name, is a ValueError
-        if on_stray is not None and _START.match(line) is None and line.strip(_BLANK):
+        if on_stray is not None and may_hold_message(line) is None and line.strip(BLANK):
             on_stray(line)
         return _read_tolerantly(line, _diagnosis(problem))
 
@@ -321,7 +321,7 @@ def _diagnosis(problem: Exception) -> str:
 
 def _read_tolerantly(text: bytes | bytearray, problem: str) -> list[Message]:
     """What can be read of a text in which the strict decoder met this problem."""
-    if _START.match(text) is None:
+    if may_hold_message(text) is None:
         return []
     if text.startswith(BOM_UTF8):
         text, problem = text[len(BOM_UTF8) :], _SOUND

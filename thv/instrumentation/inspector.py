@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from thv.core.jsonrpc import INTERNAL_ERROR
 from thv.core.line_assembler import LineAssembler
 from thv.core.message import (
+    BLANK,
     UNREADABLE,
     ErrorObject,
     Message,
     Params,
     decode_lines,
     decode_strictly,
+    may_hold_message,
     read_sized_line,
 )
 
@@ -43,7 +45,7 @@ MANY = 1000
 
 WORK_NS = 300_000
 PAUSE_S = 50e-6
-"""After how many nanoseconds of looking at slow lines the threads that carry traffic are let run, and for how long. If
+"""After how many nanoseconds of looking at odd lines the threads that carry traffic are let run, and for how long. If
 asked for the interpreter, a thread gives it away after 5 ms only, and a message needs it some eight times."""
 
 
@@ -65,7 +67,7 @@ class TrafficInspector:
         self._client_lines = LineAssembler()
         self._server_lines = LineAssembler()
         self._is_stopped = False
-        self._paused_ns = 0
+        self._worked_ns = 0  # with odd lines, since the last pause
         self._stray_lines = 0
         self._first_stray_ns: int | None = None
 
@@ -121,23 +123,26 @@ class TrafficInspector:
         """Read a chunk that is no single sound line; False, and nothing was done, where that takes long."""
         is_client, chunk, at_ns = passed
         lines = self._client_lines if is_client else self._server_lines
-        if lines.pending:
-            takes_long = lines.kept_bytes >= LARGE_LINE and b"\n" in chunk
-        else:
-            end = chunk.rfind(b"\n") + 1
-            try:
-                messages, sizes = decode_lines(chunk[:end])
-            except (ValueError, RecursionError):
-                takes_long = end >= SLOW_LINE
-            else:
-                self._add(found, is_client, messages, sizes, at_ns)
-                if end < len(chunk):
-                    lines.feed(chunk[end:])
-                return True
-        if takes_long and not is_patient:
+        begun = chunk.find(b"\n") + 1 if lines.pending else 0  # the end of a line that began before
+        end = chunk.rfind(b"\n") + 1
+        if begun and lines.kept_bytes >= LARGE_LINE and not is_patient:
             return False
-        for block in lines.feed(chunk or b"\n"):
-            self._read_block(found, (is_client, block, at_ns))
+        messages: Sequence[Message] | None = None
+        try:
+            messages, sizes = decode_lines(chunk[begun:end])
+        except (ValueError, RecursionError):
+            if end - begun >= SLOW_LINE and not is_patient:
+                return False
+        if messages is None or not end:
+            for block in lines.feed(chunk or b"\n"):
+                self._read_block(found, (is_client, block, at_ns))
+            return True
+        if begun:
+            for block in lines.feed(chunk[:begun]):
+                self._read_block(found, (is_client, block, at_ns))
+        self._add(found, is_client, messages, sizes, at_ns)
+        if end < len(chunk):
+            lines.feed(chunk[end:])
         return True
 
     def _read_block(self, found: list[PassedMessage], passed: tuple[bool, bytes | bytearray, int]) -> None:
@@ -156,7 +161,10 @@ class TrafficInspector:
                 self._add(found, is_client, messages, sizes, at_ns)
                 return
         for line in lines:
-            found += zip(repeat(is_client), *self._read_line(line, is_client=is_client), repeat(at_ns))
+            if may_hold_message(line):
+                found += zip(repeat(is_client), *self._read_line(line), repeat(at_ns))
+            elif not is_client and line.strip(BLANK):
+                self.on_stray_line(line)
 
     def _add(
         self,
@@ -176,12 +184,14 @@ class TrafficInspector:
             found.clear()
         self._ledger.passed(traffic)
 
-    def _read_line(self, line: bytes | bytearray, *, is_client: bool) -> tuple[Sequence[Message], Sequence[int]]:
-        """Read a line, whatever is in it."""
-        read = read_sized_line(line, None if is_client else self.on_stray_line)
-        if len(line) >= SLOW_LINE and perf_counter_ns() - self._paused_ns > WORK_NS:
+    def _read_line(self, line: bytes | bytearray) -> tuple[Sequence[Message], Sequence[int]]:
+        """Read a line that begins as a message does, whatever is in it."""
+        began_ns = perf_counter_ns()
+        read = read_sized_line(line)
+        self._worked_ns += perf_counter_ns() - began_ns
+        if self._worked_ns > WORK_NS:
             sleep(PAUSE_S)
-            self._paused_ns = perf_counter_ns()
+            self._worked_ns = 0
         return read
 
     def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:

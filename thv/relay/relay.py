@@ -52,7 +52,7 @@ class Relay:
         events: what ended, and signals to thv.
         requests_are_open: whether the server still has requests to answer.
         output_closed: called once if the server closes its output and stays, though the client is there.
-        client_disconnected: called once, at the client's EOF or a signal to thv, before anything is ended.
+        client_disconnected: called once, at the client's EOF or a signal to thv, once the server has been told.
         rewrite: gives what is forwarded to the server in place of each chunk of the client's, an empty one being the
             end; it inspects the chunk itself, so no other inspector is given it.
 
@@ -153,7 +153,6 @@ class Relay:
         stays = self.ended_by_server and self._stays()
         self.has_read = self._has_read()
         if stays and self._output_closed is not None:
-            self._traffic.settle()
             self._output_closed()
         if not self._ladder.has_started:  # the client left, or the server closed its stdout
             self._ladder.close_input()
@@ -219,8 +218,8 @@ class Relay:
         elif event == CLIENT_HUNG_UP:
             self._hung_up = True
         else:
-            self._note_client_left()
             self._ladder.close_input()
+            self._note_client_left()
         return True
 
     def _hand_on(self, number: int) -> None:
@@ -236,12 +235,12 @@ class Relay:
             else:
                 self._server.send_signal(number)
             return
-        self._note_signal(number)
         self._interrupts += number == SIGINT
         if number == SIGINT and self._interrupts > 1 and self._has_terminal:
             self._ladder.kill()
         else:
             self._ladder.hand_on(number)
+        self._note_signal(number)
 
     def _note_signal(self, number: int) -> None:
         self._signalled = True
@@ -251,7 +250,7 @@ class Relay:
     def _note_client_left(self) -> None:
         if self._client_is_there:
             self._client_is_there = False
-            self._traffic.settle()
+            self._traffic.catch_up()  # no more than that: other signals may follow
             self._client_disconnected()
 
     def _stays(self) -> bool:
@@ -268,7 +267,7 @@ class Relay:
     def _calls_are_open(self) -> bool:
         if self._server_eof or self.ended_by_server:
             return False
-        self._traffic.settle()
+        self._traffic.catch_up()
         return self._requests_are_open()
 
     def _is_at_work(self) -> bool:

@@ -32,6 +32,12 @@ COUNTED_EVERY = 64
 QUEUE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait; beyond, the traffic waits with them. Inspecting late must not cost memory."""
 
+CHUNKS_LIMIT = 16 * 1024
+"""Chunks that may wait, likewise: each has some 200 bytes beside its own, and counting the bytes of all takes time."""
+
+GLANCE_S = 0.01
+"""Seconds that a thread which must not be kept lets another one look: a look at what is quick takes far less."""
+
 
 class TrafficQueue:
     """Takes the traffic of one session, each direction on a thread of its own, and shows it to an observer.
@@ -83,9 +89,19 @@ class TrafficQueue:
         except RuntimeError:  # the system has no thread left
             self._be_direct()
         self._looking.release()
+        if self._is_direct:
+            self.settle()  # what came since
+
+    def catch_up(self) -> None:
+        """Have looked at what has passed, but not where that takes long: for a thread that must not be kept."""
+        if self._observer is not None and self._looking.acquire(timeout=GLANCE_S):
+            try:
+                self._look(is_patient=False)
+            finally:
+                self._looking.release()
 
     def settle(self) -> None:
-        """Have everything looked at that has passed, unless there is no observer yet."""
+        """Have everything looked at that has passed, however long it takes, unless there is no observer yet."""
         if self._observer is not None:
             with self._looking:
                 self._look(is_patient=True)
@@ -124,8 +140,10 @@ class TrafficQueue:
 
     def _wait_if_full(self, size: int) -> None:
         waiting = self._waiting
-        is_worth_a_count = size >= LARGE or len(waiting) % COUNTED_EVERY == 0
-        if is_worth_a_count and sum([len(chunk) for _, chunk, _ in waiting[:]]) > QUEUE_LIMIT:
+        is_full = len(waiting) > CHUNKS_LIMIT
+        if not is_full and (size >= LARGE or len(waiting) % COUNTED_EVERY == 0):
+            is_full = sum([len(chunk) for _, chunk, _ in waiting[:]]) > QUEUE_LIMIT
+        if is_full:
             with self._looking:
                 self._look(is_patient=True)
 
