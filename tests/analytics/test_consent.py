@@ -45,6 +45,12 @@ def test_analytics_are_on_by_default() -> None:
         ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "0"}, "TOOLHIVE_USAGE_ANALYTICS_ENABLED is 0"),
         ({"TOOLHIVE_USAGE_ANALYTICS_ENABLED": "true", "CI": "1"}, "CI is set"),
         ({"TOOLHIVE_USAGE_METRICS_ENABLED": "false"}, "TOOLHIVE_USAGE_METRICS_ENABLED is false"),
+        ({"do_not_track": "1"}, "do_not_track is set"),
+        ({"DO_NOT_TRACK": "0", "Do_Not_Track": "1"}, "Do_Not_Track is set"),
+        ({"ci": "true"}, "ci is set"),
+        ({"otel_sdk_disabled": "true"}, "otel_sdk_disabled is true"),
+        ({"toolhive_usage_analytics_enabled": "false"}, "toolhive_usage_analytics_enabled is false"),
+        ({"Toolhive_Usage_Metrics_Enabled": "off"}, "Toolhive_Usage_Metrics_Enabled is off"),
     ],
 )
 @pytest.mark.parametrize("reading", [SILENT, YES, NO, BROKEN])

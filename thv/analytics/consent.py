@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Kind: TypeAlias = Literal["flag", "environment", "server-environment", "file", "remembered", "default"]
 
 
+_NAMES = frozenset({DO_NOT_TRACK, CI, SDK_DISABLED, *SWITCHES})
+"""Every variable that can say no."""
+
+
 class Consent(Frozen):
     """Whether usage analytics are on, which source decided, and what to tell the user about it.
 
@@ -122,20 +126,26 @@ def refusal_to_remember(environ: Mapping[str, str]) -> str | None:
 
 
 def _refusals(environ: Mapping[str, str], *, but: str = "") -> Iterator[tuple[str, bool]]:
-    """What each variable that says no says, and whether it says so clearly. `but` is not asked."""
+    """What each variable that says no says, and whether it says so clearly. `but` is not asked.
+
+    The case of a name does not count: on Windows it never does, and elsewhere `do_not_track` can mean nothing else.
+    """
+    said = [(key, key.upper(), _word(environ, key)) for key in environ if key.upper() in _NAMES]
     for name in (DO_NOT_TRACK, CI):
         # https://consoledonottrack.com and the CI services agree on "set to anything"; only a plain no means no.
-        if name != but and _word(environ, name) and BOOLEANS.get(_word(environ, name), True):
-            yield f"{name} is set", True
+        for key, known, word in said:
+            if known == name != but and word and BOOLEANS.get(word, True):
+                yield f"{key} is set", True
     # OpenTelemetry specification, "Boolean value": only the word true, in any case, is true.
-    if _word(environ, SDK_DISABLED) == "true":
-        yield f"{SDK_DISABLED} is true", True
+    for key, known, word in said:
+        if known == SDK_DISABLED and word == "true":
+            yield f"{key} is true", True
     for name in SWITCHES:
-        word = _word(environ, name)
-        if BOOLEANS.get(word) is False:
-            yield f"{name} is {word}", True
-        elif word and word not in BOOLEANS:
-            yield f"{name} is neither true nor false", False
+        for key, known, word in said:
+            if known == name and BOOLEANS.get(word) is False:
+                yield f"{key} is {word}", True
+            elif known == name and word and word not in BOOLEANS:
+                yield f"{key} is neither true nor false", False
 
 
 def _word(environ: Mapping[str, str], name: str) -> str:

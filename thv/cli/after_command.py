@@ -34,7 +34,9 @@ def after_command() -> None:
         state_dir = user_state_dir()
         is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
         # DO_NOT_TRACK=1 beside the mark that remembers it changes nothing, and is what many people's shells say.
-        if (is_off or any(map(os.environ.get, NOES))) and not (is_off and os.environ.get(NOES[0]) == "1"):
+        if (is_off or any(value and name.upper() in NOES for name, value in os.environ.items())) and not (
+            is_off and os.environ.get(NOES[0]) == "1"
+        ):
             from thv.instrumentation.usage_consent import UsageConsent
 
             UsageConsent(os.environ).settle()
