@@ -336,6 +336,21 @@ def test_an_answer_that_comes_while_no_server_runs_is_dropped(tmp_path: Path, mo
     assert received(tmp_path, 1) == [call(3, "x")]
 
 
+def test_a_server_that_asks_before_it_is_initialized_again_gets_its_answer(tmp_path: Path) -> None:
+    async def story(client: Client) -> None:
+        client.send(INITIALIZE)
+        await client.read()
+        client.send(call(1, "die"))
+        assert await error_of(client) == (1, -32000)
+        assert json.loads(await client.read()) == {"jsonrpc": "2.0", "id": "p", "method": "ping"}
+        client.send(call(2, "x") + answer('"q"') + answer('"p"'))
+        assert b"list_changed" in await client.read()
+        assert json.loads(await client.read())["id"] == 2
+
+    play(tmp_path, Policy(5, None), story, "1:ask")
+    assert received(tmp_path, 1) == [INITIALIZE, call(2, "x")]  # and the answer, which it does not note
+
+
 def test_a_server_that_was_not_restarted_gets_every_answer(tmp_path: Path) -> None:
     async def story(client: Client) -> None:
         client.send(answer("7") + call(1, "x"))

@@ -34,6 +34,11 @@ class ClientLine:
         """Whether it consists of requests that were answered with an error before they could be sent."""
         return bool(self.parts) and all(request is not None and request.is_given_up for _, _, request in self.parts)
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether it consists of answers to the server's questions."""
+        return bool(self.parts) and all(message.is_response for _, message, _ in self.parts)
+
 
 def messages_of(
     line: bytes, on_stray: Callable[[bytes | bytearray], None] | None = None

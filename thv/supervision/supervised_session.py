@@ -8,7 +8,8 @@ reply to the first of them is dropped (MCP, "Lifecycle"). A 2026-07-28 client se
 client's late answer to a question of the server that died is dropped, too: the new one did not ask.
 
 A request is open, and its time runs, from the moment at which the client's line was read. While there is no server, or
-it is not initialized again, lines wait; what waits is not lost with the server that died.
+it is not initialized again, lines wait, but for answers to its own questions (`ping`, say); what waits is not lost with
+the server that died.
 """
 
 from __future__ import annotations
@@ -264,7 +265,10 @@ class SupervisedSession:
                 self._requests.cancel(message.params.request_id)
             self._session.on_client_message(part, message)
             entry.parts.append((part, message, request))
-        self._lines.put_nowait(entry)
+        if self._awaited is not None and entry.is_answer:  # which the new server may want before it is initialized
+            self._begin(self._send(entry))
+        else:
+            self._lines.put_nowait(entry)
 
     async def _send_client_lines(self) -> None:
         while True:
@@ -274,12 +278,15 @@ class SupervisedSession:
             while not self._ready.is_set():  # it may be cleared again before a task that waits for it runs
                 await self._ready.wait()
             self.passed += 1
-            line = b"" if entry.is_given_up else self._questions.without_strays(entry)
-            if line:
-                self._note_sent(entry)
-                with suppress(OSError):  # the server ended; what was open is answered then
-                    await self._backend.send(line)
-            self._input.done(entry.as_read)
+            await self._send(entry)
+
+    async def _send(self, entry: ClientLine) -> None:
+        line = b"" if entry.is_given_up else self._questions.without_strays(entry)
+        if line:
+            self._note_sent(entry)
+            with suppress(OSError):  # the server ended; what was open is answered then
+                await self._backend.send(line)
+        self._input.done(entry.as_read)
 
     def _note_sent(self, entry: ClientLine) -> None:
         for part, message, request in entry.parts:

@@ -2,7 +2,8 @@
 
 Its first argument is a file that counts its lives; what it reads is written beside it, each line after the number of
 its life. Each further argument is `LIFE:WHAT`: what it does in that life when it reads `initialize`: `die`, or `hang`,
-or `exit` at once, before it reads anything. A reply repeats the id as it was written.
+`ask` (pings first, and waits for the answer), or `exit` at once, before it reads anything. A reply repeats the id as it
+was written.
 
 In a call it obeys these words: `die`; `hang`; `half` (writes 20 MiB of a reply and dies); `late` (answers at the next
 call); `twin` (answers under the id as a string); `batched` (answers at the next call, together with that); `ask ID`
@@ -62,6 +63,10 @@ class Server:
         """Answer, unless the plan says otherwise."""
         if self.plan == "die":
             os._exit(3)
+        if self.plan == "ask":
+            out(b'{"jsonrpc":"2.0","id":"p","method":"ping"}\n')
+            while b'"p"' not in sys.stdin.buffer.readline():
+                pass
         if self.plan != "hang":
             out(reply.replace(b'"content":[]', b'"capabilities":{"tools":{"listChanged":true}}') + b"\n")
 
