@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ledger.stories import awaited
 from thv.core.lines import MAX_INSPECTED
 from thv.instrumentation import inspector
 from thv.instrumentation.inspector import LARGE_LINE, SLOW_LINE, TrafficInspector
@@ -37,15 +38,15 @@ def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> 
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger)
     tap.on_client_data(CALL.rstrip())
-    assert ledger.awaiting_reply == 0
+    assert awaited(ledger) == 0
     tap.on_client_data(b"")
-    assert ledger.awaiting_reply == 1
+    assert awaited(ledger) == 1
     tap.on_server_data(b'{"id":1,"result":{}}\n')
     assert outcomes == ["success"]
     tap.on_client_data(b"")
     tap.on_client_data(b'{"id":2,"method":"tools/call"')
     tap.on_client_data(b"")
-    assert ledger.awaiting_reply == 0, "the half of a request is none"
+    assert awaited(ledger) == 0, "the half of a request is none"
 
 
 def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,11 +62,11 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
     monkeypatch.setattr(ledger, "passed", fail_at_replies)
     tap = TrafficInspector(ledger, report=reports.append)
     tap.on_client_data(CALL)
-    assert ledger.awaiting_reply == 1
+    assert awaited(ledger) == 1
     for _ in range(3):
         tap.on_server_data(b'{"id":1,"result":{}}\n')
         tap.on_client_data(CALL)
-    assert ledger.awaiting_reply == 0, "nobody must wait for replies that nobody looks at"
+    assert awaited(ledger) == 0, "nobody must wait for replies that nobody looks at"
     ledger.server_exited()
     assert outcomes == []
     assert len(reports) == 1
@@ -107,7 +108,7 @@ def test_a_reply_too_large_to_keep_is_not_waited_for() -> None:
     for _ in range(MAX_INSPECTED // len(piece) + 1):
         tap.on_server_data(piece)
     tap.on_server_data(b"1]}}\n")
-    assert ledger.awaiting_reply == 0
+    assert awaited(ledger) == 0
     tap.on_client_data(CALL)
     tap.on_server_data(b'{"id":1,"result":{}}\n')
     ledger.server_exited()
@@ -120,9 +121,9 @@ def test_a_large_request_is_known_before_its_last_byte_is_forwarded() -> None:
     tap.on_client_data(b'{"method":"tools/call","params":{"arguments":{"text":"' + b"x" * 3_000_000)
     tap.on_client_data(b"x" * 3_000_000)
     tap.on_client_data(b'"}},"id":1}')
-    assert ledger.awaiting_reply == 0
+    assert awaited(ledger) == 0
     tap.on_client_data(b"\n")
-    assert ledger.awaiting_reply == 1
+    assert awaited(ledger) == 1
 
 
 def test_a_server_that_dies_in_the_middle_of_a_reply_did_not_answer() -> None:

@@ -10,8 +10,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from thv.core.message import UNREADABLE, read_line
+from thv.ledger.open_requests import LAST_AWAITED
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from thv.core.message import Message
     from thv.ledger.ledger import ToolCallLedger
 
 CALL = '> {"id":1,"method":"tools/call","params":{"name":"x"}}'
@@ -36,21 +40,36 @@ def told(method: str = "notifications/tasks", **members: Any) -> str:
     return "< " + json.dumps({"method": method, "params": {"taskId": "t", **members}})
 
 
+def client_sent(ledger: ToolCallLedger, messages: Iterable[Message], *, scope: Hashable = None) -> None:
+    """Show messages of the client to a ledger, as passed at once."""
+    ledger.passed([(True, message, 0, 0) for message in messages], scope=scope)
+
+
+def server_sent(ledger: ToolCallLedger, messages: Iterable[Message], *, scope: Hashable = None) -> None:
+    """Show messages of the server to a ledger, as passed at once."""
+    ledger.passed([(False, message, 0, 0) for message in messages], scope=scope)
+
+
+def awaited(ledger: ToolCallLedger) -> int:
+    """How many requests that can bring an outcome still wait for the server's reply."""
+    return sum(request.kind <= LAST_AWAITED for _, request in ledger._open)
+
+
 def play(ledger: ToolCallLedger, story: list[str]) -> None:
     """Show a story to a ledger."""
     for step in story:
         line = step[2:].encode() + b"\n"
         match step[:2]:
             case "> ":
-                ledger.client_sent(read_line(line))
+                client_sent(ledger, read_line(line))
             case "< ":
-                ledger.server_sent(read_line(line))
+                server_sent(ledger, read_line(line))
             case _ if step == "gone":
                 ledger.server_exited()
             case _ if step == "abandon":
                 ledger.close()
             case _:
-                ledger.server_sent([UNREADABLE])
+                server_sent(ledger, [UNREADABLE])
 
 
 def numbered(step: str, number: int) -> str:

@@ -18,8 +18,11 @@ from tests.ledger.stories import (
     OK,
     OLD_TASK,
     TOOL_ERROR,
+    awaited,
+    client_sent,
     numbered,
     play,
+    server_sent,
     state,
     told,
 )
@@ -318,7 +321,7 @@ def test_the_story_has_its_outcome(name: str) -> None:
     ledger = ToolCallLedger([outcomes.append])
     play(ledger, story)
     assert "".join(outcome[0] for outcome in outcomes) == expected
-    assert ledger.awaiting_reply == awaiting
+    assert awaited(ledger) == awaiting
 
 
 def test_every_observer_is_told_even_if_another_fails() -> None:
@@ -338,7 +341,7 @@ def test_every_observer_is_told_even_if_another_fails() -> None:
 
 def test_an_observer_may_ask_the_ledger() -> None:
     seen: list[int] = []
-    ledger = ToolCallLedger([lambda _: ledger.client_sent([]), lambda _: seen.append(ledger.awaiting_reply)])
+    ledger = ToolCallLedger([lambda _: client_sent(ledger, []), lambda _: seen.append(awaited(ledger))])
     play(ledger, [CALL, CALL, OK])
     assert seen == [1]
 
@@ -347,23 +350,23 @@ def test_clients_that_know_nothing_of_each_other_may_share_a_ledger() -> None:
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append])
     for scope in ("a", "b", None):
-        ledger.client_sent(read_line(CALL[2:].encode()), scope=scope)
-    assert ledger.awaiting_reply == 3
-    ledger.server_sent(read_line(ERROR[2:].encode()), scope="b")
-    ledger.client_sent(read_line(CANCEL[2:].encode()), scope="a")
-    ledger.server_sent(read_line(OK[2:].encode()), scope="a")
-    assert (outcomes, ledger.awaiting_reply) == (["error"], 1)
-    ledger.server_sent(read_line(b'{"id":"1","result":{}}'))
-    assert (outcomes, ledger.awaiting_reply) == (["error", "success"], 0)
+        client_sent(ledger, read_line(CALL[2:].encode()), scope=scope)
+    assert awaited(ledger) == 3
+    server_sent(ledger, read_line(ERROR[2:].encode()), scope="b")
+    client_sent(ledger, read_line(CANCEL[2:].encode()), scope="a")
+    server_sent(ledger, read_line(OK[2:].encode()), scope="a")
+    assert (outcomes, awaited(ledger)) == (["error"], 1)
+    server_sent(ledger, read_line(b'{"id":"1","result":{}}'))
+    assert (outcomes, awaited(ledger)) == (["error", "success"], 0)
 
 
 def test_a_task_of_one_client_may_end_in_another_ones_exchange() -> None:
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append])
-    ledger.client_sent(read_line(CALL[2:].encode()), scope=1)
-    ledger.server_sent(read_line(NEW_TASK[2:].encode()), scope=1)
-    ledger.client_sent(read_line(ASK_STATE[2:].encode()), scope=2)
-    ledger.server_sent(read_line(state(status="completed", result={})[2:].encode()), scope=2)
+    client_sent(ledger, read_line(CALL[2:].encode()), scope=1)
+    server_sent(ledger, read_line(NEW_TASK[2:].encode()), scope=1)
+    client_sent(ledger, read_line(ASK_STATE[2:].encode()), scope=2)
+    server_sent(ledger, read_line(state(status="completed", result={})[2:].encode()), scope=2)
     assert outcomes == ["success"]
 
 
@@ -377,7 +380,7 @@ def test_two_threads_and_an_end_in_the_middle_count_each_call_exactly_once() -> 
 
     def client() -> None:
         for number, batch in enumerate(requests):
-            ledger.client_sent(batch)
+            client_sent(ledger, batch)
             if number == calls // 2:
                 half_sent.set()
 
@@ -385,7 +388,7 @@ def test_two_threads_and_an_end_in_the_middle_count_each_call_exactly_once() -> 
         half_sent.wait()
         answered: list[Message] = [message for batch in answers[: calls // 2] for message in batch]
         for message in answered:
-            ledger.server_sent([message])
+            server_sent(ledger, [message])
         ledger.server_exited()
 
     threads = [threading.Thread(target=client), threading.Thread(target=server)]
@@ -396,4 +399,4 @@ def test_two_threads_and_an_end_in_the_middle_count_each_call_exactly_once() -> 
     # Those the server answered, and the rest in error, whether they were sent before or after it died.
     assert outcomes.count("success") == calls // 2
     assert len(outcomes) == calls
-    assert ledger.awaiting_reply == 0
+    assert awaited(ledger) == 0

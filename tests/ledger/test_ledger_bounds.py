@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.ledger.stories import (
-    CALL,
-    CANCEL,
-    ERROR,
-    NEW_TASK,
-    OK,
-    numbered,
-    play,
-    told,
-)
+from tests.ledger.stories import CALL, CANCEL, ERROR, NEW_TASK, OK, awaited, numbered, play, told
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
@@ -26,7 +17,7 @@ def test_the_oldest_open_call_is_dropped_when_there_are_too_many() -> None:
     outcomes: list[Outcome] = []
     ledger = ToolCallLedger([outcomes.append], max_open=3)
     play(ledger, [numbered(CALL, number) for number in range(5)])
-    assert ledger.awaiting_reply == 3
+    assert awaited(ledger) == 3
     play(ledger, [numbered(OK, number) for number in range(5)])
     assert outcomes == ["success"] * 3
 
@@ -61,7 +52,7 @@ def test_dropping_looks_at_each_open_call_once_however_many_are_never_answered(m
     ledger = ToolCallLedger(max_open=100)
     for number in range(5_000):
         play(ledger, [numbered(CALL, number)])
-    assert ledger.awaiting_reply == 100
+    assert awaited(ledger) == 100
     assert 5_000 - 100 <= looked <= 2 * 5_000, "a look at every open call for each drop would be 490 000"
 
 

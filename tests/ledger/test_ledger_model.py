@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from tests.ledger.stories import awaited
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
 
@@ -275,7 +276,7 @@ def test_the_tap_agrees_with_the_obvious_model_whatever_the_chunks(
             for seen in whole:
                 model_lines[each](seen)
             assert outcomes == model.outcomes
-            assert ledger.awaiting_reply == model.awaiting
+            assert awaited(ledger) == model.awaiting
     if gone:
         ledger.server_exited()
         model.server_exited()

@@ -14,7 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ledger.stories import ASK_RESULT, ASK_STATE, CALL, CALL_AS_TASK, CANCEL, NEW_TASK, OK, OLD_TASK, TOOL_ERROR
+from tests.ledger.stories import (
+    ASK_RESULT,
+    ASK_STATE,
+    CALL,
+    CALL_AS_TASK,
+    CANCEL,
+    NEW_TASK,
+    OK,
+    OLD_TASK,
+    TOOL_ERROR,
+    client_sent,
+    server_sent,
+)
 from thv.core.message import UNREADABLE, read_line
 from thv.ledger.ledger import ToolCallLedger
 
@@ -143,11 +155,11 @@ def tell(story: list[str], observer: Heard, reports: list[str] | None = None) ->
     ledger = ToolCallLedger([outcomes.append], requests=observer, max_open=3, report=report)
     for step in story:
         if step.startswith("> "):
-            ledger.client_sent(read_line(step[2:].encode() + b"\n"))
+            client_sent(ledger, read_line(step[2:].encode() + b"\n"))
         elif step.startswith("< "):
-            ledger.server_sent(read_line(step[2:].encode() + b"\n"))
+            server_sent(ledger, read_line(step[2:].encode() + b"\n"))
         elif step == "unreadable":
-            ledger.server_sent([UNREADABLE])
+            server_sent(ledger, [UNREADABLE])
         else:
             (ledger.server_exited if step == "gone" else ledger.close)()
     return outcomes
@@ -194,7 +206,7 @@ def test_a_request_is_begun_before_it_can_be_answered_and_its_end_is_told_withou
         def on_request_finished(
             self, token: object, reason: EndReason, reply: Any, at_ns: int, http_status: int | None
         ) -> None:
-            asked = threading.Thread(target=ledger.client_sent, args=[[]])  # needs the lock
+            asked = threading.Thread(target=client_sent, args=[ledger, []])  # needs the lock
             asked.start()
             asked.join(30)
             assert not asked.is_alive()
@@ -202,9 +214,9 @@ def test_a_request_is_begun_before_it_can_be_answered_and_its_end_is_told_withou
 
     heard = Curious()
     ledger = ToolCallLedger(requests=heard)
-    ledger.client_sent(read_line(CALL[2:].encode() + b"\n"))
+    client_sent(ledger, read_line(CALL[2:].encode() + b"\n"))
     assert len(heard.tokens) == 1
-    ledger.server_sent(read_line(json.dumps({"id": 1, "result": {}}).encode() + b"\n"))
+    server_sent(ledger, read_line(json.dumps({"id": 1, "result": {}}).encode() + b"\n"))
     assert heard.words == ["tools/call:answered", "x=success"]
 
 

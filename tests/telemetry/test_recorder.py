@@ -94,8 +94,9 @@ class Run:
             if line.startswith(">"):
                 self.tap.on_client_data(line[1:].encode() + b"\n", at_ns)
             else:
-                reply = read_line(line[1:].encode())
-                self.ledger.server_sent(reply, at_ns=at_ns or time.perf_counter_ns(), http_status=http_status)
+                now = at_ns or time.perf_counter_ns()
+                replies = [(False, reply, 0, now) for reply in read_line(line[1:].encode())]
+                self.ledger.passed(replies, http_status=http_status)
 
     def end(self) -> list[Frame]:
         self.ledger.close()

@@ -20,7 +20,7 @@ What the specification leaves open is decided like this:
 
 from __future__ import annotations
 
-from itertools import islice, repeat
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -49,13 +49,14 @@ if TYPE_CHECKING:
     from thv.core.interfaces import (
         CallObserver,
         EndReason,
+        FinishedCall,
         LoggedRequest,
         PassedMessage,
         RequestLog,
         RequestObserver,
     )
     from thv.core.message import Id, Message, Params, Result
-    from thv.ledger.observers import Called, Ended
+    from thv.ledger.observers import Ended
     from thv.ledger.open_requests import Key
 
 
@@ -64,9 +65,6 @@ MAX_OPEN = 65_536
 
 SUBSCRIBE: Final = "subscriptions/listen"
 """Answered when it ends (MCP 2026-07-28, "Subscriptions")."""
-
-NO_SIZES: Final = repeat(0)
-"""Sizes of messages where nothing measures them."""
 
 _KINDS: Final = {
     "tools/call": CALL,
@@ -112,15 +110,6 @@ class ToolCallLedger:
         self._server_exited = False
 
     @property
-    def awaiting_reply(self) -> int:
-        """How many requests that can bring an outcome still wait for the server's reply.
-
-        A call whose task runs is not among them: once the client is gone its result is not asked for.
-        """
-        with self._lock:
-            return self._open.awaited
-
-    @property
     def has_open_requests(self) -> bool:
         """Whether any request waits for a reply; a subscription, which is answered when it ends, is not among them."""
         with self._lock:
@@ -130,25 +119,6 @@ class ToolCallLedger:
         """How many requests are open, and the oldest of them, at most so many."""
         with self._lock:
             return self._open.count, [request for _, request in islice(self._open, limit)]
-
-    def client_sent(
-        self, messages: Iterable[Message], sizes: Iterable[int] = NO_SIZES, at_ns: int = 0, *, scope: Hashable = None
-    ) -> None:
-        """Messages of the client, in their order, that passed at once; as for `passed`."""
-        self.passed(zip(repeat(True), messages, sizes, repeat(at_ns)), scope=scope)
-
-    def server_sent(
-        self,
-        messages: Iterable[Message],
-        sizes: Iterable[int] = NO_SIZES,
-        at_ns: int = 0,
-        *,
-        scope: Hashable = None,
-        http_status: int | None = None,
-    ) -> None:
-        """Messages of the server, in their order, that passed at once; as for `passed`."""
-        traffic = zip(repeat(False), messages, sizes, repeat(at_ns))
-        self.passed(traffic, scope=scope, http_status=http_status)
 
     def passed(  # noqa: C901, PLR0912, PLR0915  the hot path: another function would cost it a twentieth
         self, traffic: Iterable[PassedMessage], *, scope: Hashable = None, http_status: int | None = None
@@ -160,7 +130,7 @@ class ToolCallLedger:
             scope: whose ids these are, where clients that know nothing of each other share the ledger. Tasks have none.
             http_status: the status of the HTTP response that brings the server's, if one does.
         """
-        outcomes: list[Called] = []
+        outcomes: list[FinishedCall] = []
         refused: Iterable[PassedMessage] = ()
         with self._lock:
             if not self._running:
@@ -311,7 +281,7 @@ class ToolCallLedger:
                 self._cancelled.discard(key)
         return request
 
-    def _client_notified(self, message: Message, scope: Hashable, outcomes: list[Called], at_ns: int) -> None:
+    def _client_notified(self, message: Message, scope: Hashable, outcomes: list[FinishedCall], at_ns: int) -> None:
         """Heeds a cancellation, or the answer to what the server asked."""
         if message.is_response:
             self._observers.client_answered(message, at_ns, scope)
@@ -348,7 +318,7 @@ class ToolCallLedger:
         return other if other in self._open or other in self._cancelled else key
 
     def _server_notified(
-        self, message: Message, scope: Hashable, outcomes: list[Called], size: int, at_ns: int
+        self, message: Message, scope: Hashable, outcomes: list[FinishedCall], size: int, at_ns: int
     ) -> None:
         if message.is_request:
             self._observers.server_asked(message, at_ns, scope)
@@ -357,7 +327,9 @@ class ToolCallLedger:
         elif message.method in _TASK_NOTIFICATIONS and message.params:
             self._tasks.state_came(message.params.task_id, message.params, outcomes, size, at_ns)
 
-    def _settle(self, request: OpenRequest, reply: Message, outcomes: list[Called], size: int, at_ns: int) -> None:
+    def _settle(
+        self, request: OpenRequest, reply: Message, outcomes: list[FinishedCall], size: int, at_ns: int
+    ) -> None:
         """Draws the consequence of a reply to a request that is open no more."""
         result = reply.result or None
         error, kind, task_id = reply.error, request.kind, request.task_id
@@ -373,7 +345,7 @@ class ToolCallLedger:
             self._settle_task_request(kind, task_id, reply, (outcomes, size, at_ns))
 
     def _settle_task_request(
-        self, kind: int, task_id: str, reply: Message, ending: tuple[list[Called], int, int]
+        self, kind: int, task_id: str, reply: Message, ending: tuple[list[FinishedCall], int, int]
     ) -> None:
         """The same for a request that concerns a task."""
         outcomes, size, at_ns = ending

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from thv.core.interfaces import CallObserver, EndReason, FinishedCall, LoggedRequest, RequestLog, RequestObserver
     from thv.core.message import Message
 
-    Called: TypeAlias = FinishedCall
-
     Ended: TypeAlias = tuple[LoggedRequest, EndReason, Message | None, int]
     """A request, how it ended, the reply that ended it, and when, as `time.perf_counter_ns` counts; 0: now."""
 
@@ -102,7 +100,7 @@ class Observers:
             self._drop_requests()
             self._report_requests(problem)
 
-    def called(self, outcomes: Sequence[Called]) -> None:
+    def called(self, outcomes: Sequence[FinishedCall]) -> None:
         """These calls have their outcomes."""
         for called in outcomes:
             for observer in self._calls:
@@ -152,7 +150,7 @@ class Observers:
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
-    def log_calls(self, calls: list[Called]) -> None:
+    def log_calls(self, calls: list[FinishedCall]) -> None:
         """These calls have their outcomes."""
         if self.log is not None:
             try:

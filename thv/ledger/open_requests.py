@@ -95,11 +95,6 @@ class OpenRequests:
         """How many are open."""
         return len(self.by_key) + self.behind
 
-    @property
-    def awaited(self) -> int:
-        """How many of them can bring an outcome."""
-        return sum(request.kind <= LAST_AWAITED for _, request in self)
-
     def oldest_first(self) -> list[OpenRequest]:
         """All of them by age."""
         return [request for _, request in sorted(self, key=age)]
