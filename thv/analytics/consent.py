@@ -128,7 +128,7 @@ def refusal_to_remember(environ: Mapping[str, str]) -> str | None:
 def _refusals(environ: Mapping[str, str], *, but: str = "") -> Iterator[tuple[str, bool]]:
     """What each variable that says no says, and whether it says so clearly. `but` is not asked.
 
-    The case of a name does not count: on Windows it never does, and elsewhere `do_not_track` can mean nothing else.
+    The case of a name does not count: on Windows it never does, and elsewhere small letters can mean nothing else.
     """
     said = [(key, key.upper(), _word(environ, key)) for key in environ if key.upper() in _NAMES]
     for name in (DO_NOT_TRACK, CI):

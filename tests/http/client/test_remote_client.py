@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.http.proxied import LAST_CHUNK, Received, as_json, call, chunk, event, reply, stream_head, until
 from tests.http.remotes import (
     ACCEPTED,
     INITIALIZE,
     INITIALIZED,
+    Running,
     handshake,
     methods,
     play,
@@ -19,9 +21,6 @@ from tests.http.remotes import (
     serving,
 )
 from thv.http.client import remote_client as module
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_a_request_of_the_server_is_answered_by_the_client_while_its_call_is_open() -> None:
@@ -112,6 +111,33 @@ def test_a_server_that_never_answers_holds_the_end_up_no_longer_than_the_grace(
                 session.send(*messages)
                 assert await session.end() == 0
                 assert session.counted == (0, 0)
+                assert session.said[-1].endswith("silent for 0 s after the end of the input")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["a pipe", "a file"])
+def test_the_end_of_a_file_is_not_a_client_that_left(monkeypatch: pytest.MonkeyPatch, is_file: bool) -> None:
+    monkeypatch.setattr(module, "REPLY_GRACE", 0.0)
+    monkeypatch.setattr(module, "is_regular_file", lambda _: is_file)
+    session: Running
+
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = handshake(got)
+        if data is None:
+            await until(session.client._eof.is_set)
+            await asyncio.wait({session.task}, timeout=0.3)  # longer than no time at all
+            data = as_json(reply(got.message["id"]))
+        writer.write(data)
+
+    async def scenario() -> None:
+        nonlocal session
+        async with remote(handler) as (session, _):
+            await session.begin()
+            session.send(call(1))
+            assert await session.end() == 0
+            assert session.counted == (int(is_file), 0)
+            assert len(session.said) == (not is_file)
 
     play(scenario)
 

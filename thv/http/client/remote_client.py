@@ -23,7 +23,8 @@ from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
 from thv.http.client.stdio_bridge import TOO_LONG, ClientGoneError, LineInput, LineOutput
 from thv.http.client.streamable_http import NotStreamableError, StreamableHttp
-from thv.process.shutdown import REPLY_GRACE
+from thv.process.client_ends import has_reader, is_regular_file
+from thv.process.shutdown import REPLY_GRACE, WORK_GRACE
 from thv.servers.remote_spec import may_log_in
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class RemoteClient:
     ) -> None:
         self._http = HttpClient(spec, environ, _authorizer(spec, environ, warn))
         self._instrumentation = instrumentation
+        self._name = spec.name
         self._report = warn
         self._debug: Tell = warn if debug else _ignore
         self._client_gone = client_disconnected
@@ -137,8 +139,12 @@ class RemoteClient:
         self._eof.set()
 
     async def _last_replies(self, dispatcher: asyncio.Task[None], ended: asyncio.Task[bool]) -> None:
-        """Wait for the replies on their way, and for a client that is slow to take them."""
-        deadline = time.monotonic() + REPLY_GRACE
+        """Wait for the replies on their way, and for a client that is slow to take them.
+
+        The end of a file is not a client that left, so a server is then given the time that it needs.
+        """
+        grace = WORK_GRACE if is_regular_file(self._stdin) else REPLY_GRACE
+        deadline = time.monotonic() + grace
         given = self._output.given
         while not ended.done():
             waiting = {task for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN}
@@ -146,8 +152,15 @@ class RemoteClient:
             in_hand = self._output.taken != self._output.given
             now = time.monotonic()
             if self._output.given != given:
-                given, deadline = self._output.given, now + REPLY_GRACE
-            if (not waiting and not in_hand) or now >= deadline:
+                given, deadline = self._output.given, now + grace
+            if not waiting and not in_hand:
+                return
+            if now >= deadline:
+                if waiting and has_reader(self._stdout):
+                    self._report(
+                        f"{self._name} did not answer everything: it was silent for {grace:.0f} s after the end of the "
+                        "input"
+                    )
                 return
             await asyncio.wait(
                 {*waiting, ended},
