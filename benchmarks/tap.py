@@ -19,8 +19,6 @@ from thv.telemetry.recorder import Telemetry
 from thv.telemetry.telemetry_settings import TelemetrySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from thv.core.interfaces import Outcome
 
 KIB = 1 << 10
@@ -53,10 +51,12 @@ def reply(number: int) -> bytes:
     )
 
 
-def seconds(look: Callable[[bytes], None], chunks: list[bytes]) -> float:
+def seconds(tap: TrafficInspector, chunks: list[bytes], *, client: bool) -> float:
+    now = time.perf_counter_ns()
+    traffic = [((client, chunk, now),) for chunk in chunks]
     start = time.perf_counter()
-    for chunk in chunks:
-        look(chunk)
+    for passed in traffic:
+        tap.on_traffic(passed)
     return time.perf_counter() - start
 
 
@@ -69,8 +69,8 @@ def small_lines(title: str, requests: list[bytes], replies: list[bytes], count: 
     tap = TrafficInspector(ToolCallLedger([outcomes.append]))
     asked = answered = float("inf")
     for _ in range(200):
-        asked = min(asked, seconds(tap.on_client_data, requests))
-        answered = min(answered, seconds(tap.on_server_data, replies))
+        asked = min(asked, seconds(tap, requests, client=True))
+        answered = min(answered, seconds(tap, replies, client=False))
     if len(outcomes) != 200 * count:
         raise AssertionError(f"{title}: {len(outcomes)} outcomes")
     print(f"{title:32} {asked / count * 1e6:10.2f} {answered / count * 1e6:10.2f}")
@@ -101,8 +101,8 @@ def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: lis
     count = len(requests)
     asked = answered = float("inf")
     for _ in range(200):
-        asked = min(asked, seconds(tap.on_client_data, requests))
-        answered = min(answered, seconds(tap.on_server_data, replies))
+        asked = min(asked, seconds(tap, requests, client=True))
+        answered = min(answered, seconds(tap, replies, client=False))
         time.sleep(0.005)  # the courier has its turn
     telemetry.close()
     if len(outcomes) != 200 * count:
@@ -119,10 +119,10 @@ def large_line(title: str, content: bytes, size: int) -> None:
         tap = TrafficInspector(ToolCallLedger([outcomes.append]))
         tap.on_client_data(call(1))
         if turn < ROUNDS:
-            best = min(best, seconds(tap.on_server_data, chunks))
+            best = min(best, seconds(tap, chunks, client=False))
         else:
             tracemalloc.start()
-            seconds(tap.on_server_data, chunks)
+            seconds(tap, chunks, client=False)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         if outcomes != ["error"]:

@@ -24,7 +24,7 @@ def test_a_call_and_its_reply_are_decoded_once_each_as_chunks() -> None:
     with counted_decodes() as decodes:
         session.on_client_data(CALL)
         assert decodes.lines == 1
-        session.on_server_data(REPLY)
+        session.on_traffic([(False, REPLY, 1)])
     assert (decodes.lines, outcomes) == (2, ["success"])
 
 

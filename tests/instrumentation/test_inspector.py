@@ -29,7 +29,7 @@ def test_no_bytes_make_the_tap_raise_or_stop(chunks: list[tuple[bool, bytes]]) -
     reports: list[str] = []
     tap = TrafficInspector(ToolCallLedger(), report=reports.append)
     for from_client, chunk in chunks:
-        (tap.on_client_data if from_client else tap.on_server_data)(chunk)
+        tap.on_traffic([(from_client, chunk, 1)])
     assert reports == []
 
 
@@ -41,7 +41,7 @@ def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> 
     assert awaited(ledger) == 0
     tap.on_client_data(b"")
     assert awaited(ledger) == 1
-    tap.on_server_data(b'{"id":1,"result":{}}\n')
+    tap.on_traffic([(False, b'{"id":1,"result":{}}\n', 1)])
     assert outcomes == ["success"]
     tap.on_client_data(b"")
     tap.on_client_data(b'{"id":2,"method":"tools/call"')
@@ -64,13 +64,20 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
     tap.on_client_data(CALL)
     assert awaited(ledger) == 1
     for _ in range(3):
-        tap.on_server_data(b'{"id":1,"result":{}}\n')
+        tap.on_traffic([(False, b'{"id":1,"result":{}}\n', 1)])
         tap.on_client_data(CALL)
     assert awaited(ledger) == 0, "nobody must wait for replies that nobody looks at"
     ledger.server_exited()
     assert outcomes == []
     assert len(reports) == 1
     assert "AssertionError" in reports[0]
+
+
+def test_stray_lines_are_counted_and_the_first_has_the_time_at_which_it_passed() -> None:
+    tap = TrafficInspector(ToolCallLedger())
+    assert tap.stray_lines() == (0, None)
+    tap.on_traffic([(True, b"INFO\n", 1), (False, CALL, 2), (False, b"\r\n \nINFO\n", 3), (False, b"INFO\n" * 2, 4)])
+    assert tap.stray_lines() == (3, 3)
 
 
 def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +100,7 @@ def test_a_failing_observer_does_not_stop_the_looking() -> None:
     tap = TrafficInspector(ToolCallLedger([fail, outcomes.append]), report=reports.append)
     for _ in range(2):
         tap.on_client_data(CALL)
-        tap.on_server_data(b'{"id":1,"error":{"code":1}}\n')
+        tap.on_traffic([(False, b'{"id":1,"error":{"code":1}}\n', 1)])
     assert outcomes == ["error", "error"]
     assert reports == []
 
@@ -103,14 +110,14 @@ def test_a_reply_too_large_to_keep_is_not_waited_for() -> None:
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger)
     tap.on_client_data(CALL)
-    tap.on_server_data(b'{"id":1,"result":{"structuredContent":[')
+    tap.on_traffic([(False, b'{"id":1,"result":{"structuredContent":[', 1)])
     piece = b'{"k":"v"},' * 100_000
     for _ in range(MAX_INSPECTED // len(piece) + 1):
-        tap.on_server_data(piece)
-    tap.on_server_data(b"1]}}\n")
+        tap.on_traffic([(False, piece, 1)])
+    tap.on_traffic([(False, b"1]}}\n", 1)])
     assert awaited(ledger) == 0
     tap.on_client_data(CALL)
-    tap.on_server_data(b'{"id":1,"result":{}}\n')
+    tap.on_traffic([(False, b'{"id":1,"result":{}}\n', 1)])
     ledger.server_exited()
     assert outcomes == ["success"]
 
@@ -131,7 +138,7 @@ def test_a_server_that_dies_in_the_middle_of_a_reply_did_not_answer() -> None:
     ledger = ToolCallLedger([outcomes.append])
     tap = TrafficInspector(ledger)
     tap.on_client_data(CALL)
-    tap.on_server_data(b'{"id":1,"result":{}}')
+    tap.on_traffic([(False, b'{"id":1,"result":{}}', 1)])
     ledger.server_exited()
     assert outcomes == ["error"]
 
@@ -205,8 +212,8 @@ def test_the_threads_that_carry_traffic_are_let_run_between_odd_lines(
     monkeypatch.setattr(inspector, "sleep", lambda seconds: pauses.append((clock[0], seconds)))
     monkeypatch.setattr(inspector, "read_sized_line", read_slowly)
     tap = TrafficInspector(ToolCallLedger())
-    tap.on_server_data(odd)
+    tap.on_traffic([(False, odd, 1)])
     assert pauses == [], "one alone takes no time from what follows"
     clock[0] += 1_000_000  # of other work
-    tap.on_server_data(b"a log line\n" + odd * 3 + CALL)
+    tap.on_traffic([(False, b"a log line\n" + odd * 3 + CALL, 1)])
     assert pauses == [(1_400_000, inspector.PAUSE_S), (1_800_000, inspector.PAUSE_S)]

@@ -66,9 +66,8 @@ def outcomes_of(*steps: tuple[str, list[bytes]]) -> tuple[list[Outcome], int]:
     tracemalloc.start()
     try:
         for side, pieces in steps:
-            look = inspector.on_client_data if side == "client" else inspector.on_server_data
             for piece in pieces:
-                look(piece)
+                inspector.on_traffic([(side == "client", piece, 1)])
         return outcomes, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.harness import until
 from thv.process.events import CLIENT_EOF, Events
 from thv.process.shutdown import EOF_GRACE, REPLY_GRACE, ShutdownLadder
+from thv.relay import traffic_queue
 from thv.relay.relay import Relay
 from thv.relay.traffic_queue import LARGE
 
@@ -121,7 +122,10 @@ class SignalledServer:
 
 @pytest.mark.parametrize("number", [0, signal.SIGTERM], ids=["end of input", "signal"])
 @pytest.mark.parametrize("is_busy", [False, True], ids=["quick", "somebody looks for long"])
-def test_the_server_is_told_of_the_clients_end_before_anything_is_looked_at(number: int, is_busy: bool) -> None:
+def test_the_server_is_told_of_the_clients_end_before_anything_is_looked_at(
+    number: int, is_busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic_queue, "MOMENT_S", PATIENCE)  # nobody else looks at what is quick
     server: Any = SignalledServer()
     seen: list[bool] = []  # of each: whether the server was told before
     told: list[bool] = []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """How a `tools/call` ended (MCP, "Tools": `error` member, or `result.isError`)."""
 
     CallObserver: TypeAlias = Callable[[Outcome], None]
-    """Called with the outcome of every tool call, once, on the thread that carries the reply: it must be quick."""
+    """Called with the outcome of every tool call, once, on a thread that may carry traffic: it must be quick."""
 
     ChunkObserver: TypeAlias = Callable[[bytes], None]
     """Given every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
     class RequestObserver(Protocol):
         """Follows one session's requests, whole: the user's own view, never usage analytics'.
 
-        It runs on the thread that carries the traffic, so it must be quick. One that raises is not called again. What
-        it is given must not be kept: raw members hold their whole line in memory.
+        It may run on a thread that carries traffic, so it must be quick. One that raises is not called again. What it
+        is given must not be kept: raw members hold their whole line in memory.
 
         `at_ns` is when it happened, as `time.perf_counter_ns` counts; 0: now.
         """
 
         def on_request_started(self, request: Message, at_ns: int) -> object:
-            """A request passes, not forwarded yet; returns a token for the calls below. The ledger's lock is held."""
+            """A request passes, or did; returns a token for the calls below. The ledger's lock is held."""
 
         def on_request_finished(
             self, token: object, reason: EndReason, reply: Message | None, at_ns: int, http_status: int | None
@@ -121,7 +121,7 @@ if TYPE_CHECKING:
             """Whether `replied` is to be called for tool calls, too."""
 
         def detail(self, message: Message, request: LoggedRequest) -> None:
-            """A request is about to be forwarded."""
+            """A request passes, or did."""
 
         def replied(
             self, request: LoggedRequest, reply: Message, kept: tuple[ErrorSummary | None, int], at_ns: int
@@ -149,12 +149,6 @@ if TYPE_CHECKING:
         `scope` tells whose ids these are. Tasks are common to all scopes.
         """
 
-        def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
-            """The client sent a chunk of lines, cut anywhere; an empty one is the end."""
-
-        def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
-            """The server sent a chunk of lines, cut anywhere."""
-
         def on_client_message(self, line: bytes, message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
             """The client sent one message, decoded already; returns what to forward: nearly always the line itself."""
 
@@ -176,7 +170,10 @@ if TYPE_CHECKING:
             """The transport answered this request with an error, in the server's place."""
 
         def rewrite_client_data(self, chunk: bytes) -> bytes:
-            """Does what `on_client_data` does; returns what to forward, which may wait for the end of a line."""
+            """The client sent a chunk of lines, cut anywhere, not forwarded yet; an empty one is the end.
+
+            Returns what to forward, which may wait for the end of a line.
+            """
 
         @property
         def has_open_requests(self) -> bool:

@@ -72,15 +72,11 @@ class TrafficInspector:
         self._first_stray_ns: int | None = None
 
     def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
-        """The client sent a chunk. It is inspected before it is forwarded: later, a reply could overtake its request.
+        """The client sent a chunk, for a transport that forwards it only then.
 
         An empty chunk is the end. It ends a last line without newline, which a server that reads lines takes for whole.
         """
         self.on_traffic(((True, chunk, at_ns or perf_counter_ns()),))
-
-    def on_server_data(self, chunk: bytes, at_ns: int = 0) -> None:
-        """The server sent a chunk. It is inspected after it was forwarded, so that it is not delayed."""
-        self.on_traffic(((False, chunk, at_ns or perf_counter_ns()),))
 
     def on_traffic(self, traffic: Sequence[PassedChunk], *, is_patient: bool = True) -> int:
         """Look at what passed, in that order; returns how many chunks were looked at.
@@ -164,7 +160,7 @@ class TrafficInspector:
             if may_hold_message(line):
                 found += zip(repeat(is_client), *self._read_line(line), repeat(at_ns))
             elif not is_client and line.strip(BLANK):
-                self.on_stray_line(line)
+                self.on_stray_line(line, at_ns)
 
     def _add(
         self,
@@ -225,13 +221,13 @@ class TrafficInspector:
         self.on_server_message(b"", reply, scope=scope, http_status=http_status)
 
     def stray_lines(self) -> tuple[int, int | None]:
-        """How many lines of the server were no JSON-RPC, and when the first was read, by `time.perf_counter_ns`."""
+        """How many lines of the server were no JSON-RPC, and when the first passed, by `time.perf_counter_ns`."""
         return self._stray_lines, self._first_stray_ns
 
-    def on_stray_line(self, _line: bytes | bytearray) -> None:
+    def on_stray_line(self, _line: bytes | bytearray, at_ns: int = 0) -> None:
         """The server sent a line that is no JSON-RPC; for a transport that decodes messages itself."""
         if not self._stray_lines:
-            self._first_stray_ns = perf_counter_ns()
+            self._first_stray_ns = at_ns or perf_counter_ns()
         self._stray_lines += 1
 
     def _stop(self, problem: Exception) -> None:

@@ -62,8 +62,9 @@ class Tally:
 class SessionInstrumentation(TrafficInspector):
     """Per-session instrumentation: its inspector and ledger, and the trace context that is passed on to the server.
 
-    A transport passes it all traffic: as chunks (`on_client_data`, `on_server_data`), or, where it decodes messages
-    itself, message by message (`on_client_message`, `on_server_message`), so that nothing is decoded twice.
+    A transport passes it all traffic: as chunks (`on_traffic`; `rewrite_client_data` where it forwards what that
+    returns), or, where it decodes messages itself, message by message (`on_client_message`, `on_server_message`), so
+    that nothing is decoded twice.
 
     Args:
         ledger: of this session.

@@ -54,7 +54,7 @@ class Observers:
         self.want_ends = requests is not None or log is not None
 
     def started(self, message: Message, at_ns: int) -> object:
-        """A request is about to be forwarded; returns the observer's token. With the lock held."""
+        """A request passes, or did; returns the observer's token. With the lock held."""
         requests = self._requests
         if requests is None:
             return None
@@ -135,7 +135,7 @@ class Observers:
                 self._report_requests(problem)
 
     def log_detail(self, message: Message, request: LoggedRequest) -> None:
-        """A request is about to be forwarded, and the log wants to see it whole. With the lock held."""
+        """A request passes, or did, and the log wants to see it whole. With the lock held."""
         if self.log is not None:
             try:
                 self.log.detail(message, request)

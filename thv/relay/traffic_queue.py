@@ -35,7 +35,7 @@ QUEUE_LIMIT = 4 * 1024 * 1024
 CHUNKS_LIMIT = 16 * 1024
 """Chunks that may wait, likewise: each has some 200 bytes beside its own, and counting the bytes of all takes time."""
 
-GLANCE_S = 0.01
+GLANCE_S = 0.02
 """Seconds that a thread which must not be kept lets another one look: a look at what is quick takes far less."""
 
 

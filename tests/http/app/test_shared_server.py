@@ -62,12 +62,6 @@ class Nobody:
     def end(self, reason: str) -> None:
         pass
 
-    def on_client_data(self, chunk: bytes, at_ns: int = 0) -> None:
-        pass
-
-    def on_server_data(self, chunk: bytes, at_ns: int = 0, http_status: int | None = None) -> None:
-        pass
-
     def on_client_message(self, line: bytes, _message: Message, *, scope: Hashable = None, at_ns: int = 0) -> bytes:
         return line
 

@@ -44,7 +44,7 @@ def test_a_server_that_ends_a_session_leaves_its_calls_in_error_and_a_dropped_on
 ) -> None:
     sessions = Sessions(instrumentation)
     for name in ("one", "two"):
-        sessions.get(name).instrumentation.on_client_data(CALL)
+        sessions.get(name).instrumentation.rewrite_client_data(CALL)
     sessions.drop("two")
     sessions.server_left("one")
     sessions.server_left("one")
