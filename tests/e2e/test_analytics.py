@@ -217,13 +217,24 @@ def test_off_by_the_config_file_contacts_nobody(launch: Any, home: Path, text: s
         assert (remark in ran.stderr) if remark else not ran.stderr
 
 
-def test_an_unknown_key_of_the_config_file_is_told_and_changes_nothing(launch: Any, home: Path) -> None:
+@pytest.mark.parametrize("unknown", ["usage-analytics-enable: true", "usage: false", "endpoints: https://example.org"])
+def test_an_unknown_key_of_the_config_file_is_told_and_changes_nothing(launch: Any, home: Path, unknown: str) -> None:
+    (home / ".toolhive").mkdir()
+    (home / ".toolhive" / "config.yaml").write_text(f"otel:\n  {unknown}\n")
+    with Sink() as sink:
+        ran = launch(sink)
+        assert f"config.yaml:2: unknown key otel.{unknown.partition(':')[0]}" in ran.stderr
+        assert sink.wait_for(1)[0].counts == {"success": 1, "error": 1}
+
+
+def test_a_no_under_a_misspelt_key_is_a_no_and_is_told(launch: Any, home: Path) -> None:
     (home / ".toolhive").mkdir()
     (home / ".toolhive" / "config.yaml").write_text("otel:\n  usage-analytics-enable: false\n")
     with Sink() as sink:
         ran = launch(sink)
-        assert "config.yaml:2: unknown key otel.usage-analytics-enable" in ran.stderr
-        assert sink.wait_for(1)[0].counts == {"success": 1, "error": 1}
+        assert "config.yaml:2" in ran.stderr
+        assert "usage-analytics-enabled" in ran.stderr
+        assert (ran.reached, sink.connections) == ([], 0)
 
 
 def test_off_means_that_nothing_of_the_pipeline_is_imported(launch: Any) -> None:

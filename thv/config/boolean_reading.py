@@ -12,7 +12,6 @@ import os
 
 from thv.config import reader
 from thv.config.settings import KEYS, SECTIONS, USAGE_ANALYTICS_ENABLED
-from thv.config.switch_names import is_clear_no, no_under
 from thv.core.booleans import BOOLEANS
 from thv.errors import ConfigError
 
@@ -143,12 +142,23 @@ def _is_no_elsewhere(keys: tuple[str, ...], document: int, value: str | None) ->
         document: its number in the file.
         value: None for what is not one value.
     """
-    known = KEYS[USAGE_ANALYTICS_ENABLED]
+    if document == 0 and is_known(keys):
+        return False
+    from thv.config.switch_names import is_clear_no, no_under  # most files have known keys only
+
     word = None if value is None else BOOLEANS.get(value.strip().lower())
     refusal = no_under(keys)
     if refusal is None:
         return is_clear_no(keys, word)
-    return word is not (not refusal) and (document, *keys) != (0, known.section, known.name)
+    return word is not (not refusal)
+
+
+def is_known(keys: tuple[str, ...]) -> bool:
+    """Whether these keys lead to a setting of thv."""
+    section = SECTIONS.get(keys[0])
+    return section is not None and (
+        len(keys) == 1 or (len(keys) == len(("section", "key")) and keys[1] in section.keys)
+    )
 
 
 def _strays(document: YamlDocument, number: int) -> Iterator[Found]:
@@ -204,15 +214,13 @@ def _as_problem(error: ConfigError, path: str) -> BooleanReading:
 
 
 def unknown_keys(path: str) -> list[str]:
-    """One line for each key of thv's sections that thv does not know; none if the file cannot be read.
-
-    Left out is what names the switch of usage analytics, see `read_consent`.
-    """
+    """One line for each key of thv's sections that thv does not know; none if the file cannot be read."""
     from thv.config.yaml import plain_reader
 
     try:
         text = reader.read_text(path) or ""
         found = plain_reader.entries(text)
+        noes = {keys for _, keys, *_ in _misplaced(_parsed(text, path, reads_all=False))}  # they are told already
         names = []
         for section in SECTIONS.values():
             if found is not None:
@@ -225,7 +233,7 @@ def unknown_keys(path: str) -> list[str]:
             names += [
                 (f"{section.name}.{key}", line)
                 for key, line in keys
-                if key not in section.keys and no_under((section.name, key)) is None
+                if key not in section.keys and (section.name, key) not in noes
             ]
     except ConfigError:
         return []
