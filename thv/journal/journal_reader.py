@@ -140,9 +140,9 @@ class JournalReader:
     def sessions(self, *, server: str | None = None, since_us: int = 0, limit: int = -1) -> list[SessionRow]:
         """The sessions that had not ended by `since_us`, the newest first."""
         rows = self._execute(
-            f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE (?1 IS NULL OR server = ?1)"  # noqa: S608  constants
-            " AND (ended_us IS NULL OR ended_us >= ?2) ORDER BY started_us DESC LIMIT ?3",
-            (server, since_us, limit),
+            f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE (? IS NULL OR server = ?)"  # noqa: S608  constants
+            " AND (ended_us IS NULL OR ended_us >= ?) ORDER BY started_us DESC LIMIT ?",
+            (server, server, since_us, limit),
         )
         found = [self._session(row) for row in rows]
         return [session for session in found if session.ended_us is None or session.ended_us >= since_us]
