@@ -68,9 +68,9 @@ SUCCESS_FIELDS: Final = 4
 READ: Final = 16 << 10
 """Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
-MANY_REQUESTS: Final = 200
-"""So many waiting requests are encoded by the thread that appends, in some 10 µs: handing them to another thread would
-cost it more, since both need the interpreter."""
+MANY_REQUESTS: Final = 1000
+"""So many waiting requests are encoded by the thread that appends, in some 0.1 ms: handing them to another thread would
+cost it more, since both need the interpreter, and a twentieth of them at once would show in every hundredth call."""
 
 WRITE_AT: Final = 64 << 10
 """Encoded bytes at which the writer is called before its time, and the least that makes it write twice in a row."""
