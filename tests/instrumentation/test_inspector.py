@@ -66,7 +66,7 @@ def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pyt
     for _ in range(3):
         tap.on_traffic([(False, b'{"id":1,"result":{}}\n', 1)])
         tap.on_client_data(CALL)
-    assert awaited(ledger) == 0, "nobody must wait for replies that nobody looks at"
+    assert awaited(ledger) == 0, "replies that are not inspected must not be waited for"
     ledger.server_exited()
     assert outcomes == []
     assert len(reports) == 1

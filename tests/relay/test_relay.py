@@ -121,11 +121,11 @@ class SignalledServer:
 
 
 @pytest.mark.parametrize("number", [0, signal.SIGTERM], ids=["end of input", "signal"])
-@pytest.mark.parametrize("is_busy", [False, True], ids=["quick", "somebody looks for long"])
+@pytest.mark.parametrize("is_busy", [False, True], ids=["quick", "a look takes long"])
 def test_the_server_is_told_of_the_clients_end_before_anything_is_looked_at(
     number: int, is_busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(traffic_queue, "MOMENT_S", PATIENCE)  # nobody else looks at what is quick
+    monkeypatch.setattr(traffic_queue, "MOMENT_S", PATIENCE)  # no other thread looks at what is quick
     server: Any = SignalledServer()
     seen: list[bool] = []  # of each: whether the server was told before
     told: list[bool] = []

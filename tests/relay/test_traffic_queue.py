@@ -239,7 +239,7 @@ def test_what_takes_long_delays_nothing_and_keeps_its_place(monkeypatch: pytest.
 def test_catching_up_shows_what_is_quick_and_leaves_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     with never_later(monkeypatch):
         queue, seen = TrafficQueue(), Seen()
-        queue.catch_up()  # nobody looks yet
+        queue.catch_up()  # there is no observer yet
         queue.begin(Observer(seen, b"slow"))
         queue.on_client_data(b"request")
         queue.on_server_data(b"slow")

@@ -220,7 +220,7 @@ def unknown_keys(path: str) -> list[str]:
     try:
         text = reader.read_text(path) or ""
         found = plain_reader.entries(text)
-        noes = {keys for _, keys, *_ in _misplaced(_parsed(text, path, reads_all=False))}  # they are told already
+        noes = {keys for _, keys, *_ in _misplaced(_parsed(text, path, reads_all=False))}  # these are reported already
         names = []
         for section in SECTIONS.values():
             if found is not None:

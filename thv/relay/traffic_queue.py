@@ -24,10 +24,10 @@ LARGE = 4096
 """Bytes from which on a chunk does not wait for others."""
 
 MOMENT_S = 0.05
-"""Seconds after which what waits is looked at whatever else passes: a view may be half a second behind at most."""
+"""Seconds after which waiting chunks are looked at even if few arrive: views may lag half a second at most."""
 
 COUNTED_EVERY = 64
-"""Small chunks that come between two counts of the bytes that wait, while somebody looks."""
+"""How many small chunks arrive between two counts of the waiting bytes, while another thread is looking."""
 
 QUEUE_LIMIT = 4 * 1024 * 1024
 """Bytes that may wait; beyond, the traffic waits with them. Inspecting late must not cost memory."""
@@ -36,7 +36,7 @@ CHUNKS_LIMIT = 16 * 1024
 """Chunks that may wait, likewise: each has some 200 bytes beside its own, and counting the bytes of all takes time."""
 
 GLANCE_S = 0.02
-"""Seconds that a thread which must not be kept lets another one look: a look at what is quick takes far less."""
+"""Seconds that a thread which must not be delayed waits for another one to finish looking."""
 
 
 class TrafficQueue:
@@ -45,8 +45,8 @@ class TrafficQueue:
     Everything waits until `begin` names the observer. One that raises is given no more.
 
     Args:
-        is_direct: each chunk is looked at when it comes, as an observer needs that is given the other direction by
-            somebody else.
+        is_direct: look at each chunk as it arrives. An observer needs this if it gets the other direction from
+            elsewhere.
     """
 
     def __init__(self, *, is_direct: bool = False) -> None:
@@ -93,7 +93,7 @@ class TrafficQueue:
             self.settle()  # what came since
 
     def catch_up(self) -> None:
-        """Have looked at what has passed, but not where that takes long: for a thread that must not be kept."""
+        """Look at what has passed, but not at what takes long: for a thread that must not be delayed."""
         if self._observer is not None and self._looking.acquire(timeout=GLANCE_S):
             try:
                 self._look(is_patient=False)
@@ -118,7 +118,7 @@ class TrafficQueue:
         self._many = 1
 
     def _look_now(self, size: int) -> None:
-        """Look at what waits, unless somebody does already or it takes long; wait only where too much would wait.
+        """Look at what waits, unless another thread is doing so or it takes long; block only if too much would wait.
 
         `size` is that of the chunk that came last.
         """

@@ -42,8 +42,8 @@ class Recorded:
     terminate = close
 
 
-class Nobody:
-    """A member, and an account, that takes no interest."""
+class IndifferentClient:
+    """A client that ignores what it is given, with its account."""
 
     has_open_requests = False
 
@@ -107,7 +107,7 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
         assert message is not None
         for server in servers:
             await server.start()
-            client = Nobody()
+            client = IndifferentClient()
             server.join(client, client)
             for _ in range(3):
                 rest = server.send(client, line, message)

@@ -1,4 +1,4 @@
-"""The proxy's connections to the server: when one is used again, and what a client is told if there is none."""
+"""The proxy's connections to the server: when they are reused, and what a client is told if none can be made."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_is_a_bad_gateway_and_one_that_accepts_nobody
     async def scenario() -> None:
         async with proxied(answering(lambda _: EMPTY)) as setup:
             with socket.socket() as taken:
-                taken.bind(("127.0.0.1", 0))  # and nobody listens
+                taken.bind(("127.0.0.1", 0))  # bound, but not listening
                 setup.proxy.pool.target.port = taken.getsockname()[1]
                 got = await setup.post(call("x"))
                 assert got.status == 502
