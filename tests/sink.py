@@ -14,6 +14,7 @@ import ssl
 import sys
 import tempfile
 import threading
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -151,6 +152,12 @@ class Sink:
     @property
     def endpoint(self) -> str:
         return f"https://127.0.0.1:{self.port}/v1/traces"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Status -> count, of all reports so far: a session may send what it counted in one or in several."""
+        with self._changed:
+            return dict(sum((Counter(received.counts) for received in self.requests), Counter[str]()))
 
     def client_context(self) -> ssl.SSLContext:
         """A context that trusts this sink and nobody else."""

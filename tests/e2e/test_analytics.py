@@ -63,7 +63,8 @@ def request(number: int, name: str, **arguments: object) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}).encode() + b"\n"
 
 
-ONE_OF_EACH = request(1, "add", a=2, b=3) + request(2, "fail", message="on purpose")
+ONE_CALL = request(1, "add", a=2, b=3)
+ONE_OF_EACH = ONE_CALL + request(2, "fail", message="on purpose")
 
 
 def command(sink: Sink, server: Sequence[str], *options: str, endpoint: str | None = None) -> list[str]:
@@ -133,7 +134,7 @@ def test_every_outcome_of_a_session_arrives_at_the_endpoint(launch: Any) -> None
     with Sink() as sink:
         ran = launch(sink, ONE_OF_EACH + b"".join(request(3 + i, "echo", text="x") for i in range(40)))
         assert ran.exit_code == 0
-        assert [received.counts for received in sink.wait_for(1)] == [{"success": 41, "error": 1}]
+        assert sink.counts == {"success": 41, "error": 1}
 
 
 def test_a_long_session_reports_as_it_goes_and_counts_nothing_twice(analytics_on: None) -> None:
@@ -166,13 +167,13 @@ def test_under_every_hostile_variable_only_the_endpoint_is_contacted_and_nothing
         ran = launch(sink, env={**HOSTILE, **proxies, **endpoints, **named, "SSLKEYLOGFILE": str(keys)})
         assert ran.exit_code == 0
         assert ran.stdout.count(b"\n") == 2
-        (received,) = sink.wait_for(1)
-        assert received.counts == {"success": 1, "error": 1}
-        assert b"SECRET" not in received.head.encode() + received.body
-        assert set(received.headers) == {"host", "user-agent", "content-type", "content-length", "connection"}
-        assert received.client_certificate in (None, {})
+        assert sink.counts == {"success": 1, "error": 1}
+        for received in sink.requests:
+            assert b"SECRET" not in received.head.encode() + received.body
+            assert set(received.headers) == {"host", "user-agent", "content-type", "content-length", "connection"}
+            assert received.client_certificate in (None, {})
         connected = [target for event, target in ran.reached if event == "socket.connect"]
-        assert connected == [str(("127.0.0.1", sink.port))]
+        assert set(connected) == {str(("127.0.0.1", sink.port))}
         assert trap.connections == 0
         # The user's own telemetry obeys the variable, so the file may be there; but there is no TLS of it in this test.
         assert [line for line in written(keys) if line and not line.startswith("#")] == []
@@ -224,7 +225,7 @@ def test_an_unknown_key_of_the_config_file_is_told_and_changes_nothing(launch: A
     with Sink() as sink:
         ran = launch(sink)
         assert f"config.yaml:2: unknown key otel.{unknown.partition(':')[0]}" in ran.stderr
-        assert sink.wait_for(1)[0].counts == {"success": 1, "error": 1}
+        assert sink.counts == {"success": 1, "error": 1}
 
 
 def test_a_no_under_a_misspelt_key_is_a_no_and_is_told(launch: Any, home: Path) -> None:
@@ -311,15 +312,15 @@ def test_an_endpoint_whose_name_cannot_be_resolved_delays_nothing(launch: Any) -
 
 def test_a_redirect_is_not_followed(launch: Any) -> None:
     with Sink(mode="redirect") as sink:
-        launch(sink)
-        assert len(sink.wait_for(1)) == 1
+        launch(sink, ONE_CALL)
+        assert len(sink.requests) == 1
         assert sink.connections == 1
 
 
 def test_the_notice_is_shown_once_per_machine_and_before_anything_is_sent(launch: Any) -> None:
     with Sink() as sink:
-        first, second = launch(sink), launch(sink)
-        assert len(sink.wait_for(2)) == 2
+        first, second = launch(sink, ONE_CALL), launch(sink, ONE_CALL)
+        assert len(sink.requests) == 2
     assert "usage-analytics-enabled false" in first.stderr
     assert "DO_NOT_TRACK" in first.stderr
     assert second.stderr == ""
@@ -339,10 +340,10 @@ def remembered() -> list[dict[str, Any]]:
 
 def test_the_history_tells_each_report_that_arrived(launch: Any) -> None:
     with Sink() as sink:
-        launch(sink)
-        launch(sink, request(1, "add", a=1, b=1))
-        assert len(sink.wait_for(2)) == 2
-    assert [(one["success"], one["error"], one["result"]) for one in remembered()] == [(1, 1, "taken"), (1, 0, "taken")]
+        launch(sink, request(1, "fail", message="on purpose"))
+        launch(sink, ONE_CALL)
+        assert len(sink.requests) == 2
+    assert [(one["success"], one["error"], one["result"]) for one in remembered()] == [(0, 1, "taken"), (1, 0, "taken")]
 
 
 def test_a_report_that_the_end_of_the_session_cut_short_is_in_the_history_too(launch: Any) -> None:
@@ -376,7 +377,7 @@ def test_a_dead_server_leaves_its_open_calls_counted_as_errors(analytics_on: Non
         stdin.write(ONE_OF_EACH)
         stdin.flush()
         assert process.wait(PATIENCE) == 3
-        assert sink.wait_for(1)[0].counts == {"error": 2}
+        assert sink.counts == {"error": 2}
 
 
 def test_a_signal_to_thv_leaves_open_calls_uncounted_and_sends_the_rest(analytics_on: None) -> None:
@@ -386,4 +387,4 @@ def test_a_signal_to_thv_leaves_open_calls_uncounted_and_sends_the_rest(analytic
         assert b'"id":1' in stdout.readline()
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
-        assert sink.wait_for(1)[0].counts == {"success": 1}
+        assert sink.counts == {"success": 1}
