@@ -66,7 +66,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 def small_lines(title: str, requests: list[bytes], replies: list[bytes], count: int) -> None:
     outcomes: list[Outcome] = []
-    tap = TrafficInspector(ToolCallLedger([outcomes.append]))
+    tap = TrafficInspector(ToolCallLedger([outcomes.extend]))
     asked = answered = float("inf")
     for _ in range(200):
         asked = min(asked, seconds(tap, requests, client=True))
@@ -96,7 +96,7 @@ def with_telemetry(title: str, ratio: float, requests: list[bytes], replies: lis
     telemetry = Telemetry(settings, transport="stdio", warn=print, launch=drops_spans)
     telemetry.start()
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], requests=telemetry.open_session())
+    ledger = ToolCallLedger([outcomes.extend], requests=telemetry.open_session())
     tap = TrafficInspector(ledger)
     count = len(requests)
     asked = answered = float("inf")
@@ -116,7 +116,7 @@ def large_line(title: str, content: bytes, size: int) -> None:
     peak = 0
     for turn in range(ROUNDS + 1):
         outcomes: list[Outcome] = []
-        tap = TrafficInspector(ToolCallLedger([outcomes.append]))
+        tap = TrafficInspector(ToolCallLedger([outcomes.extend]))
         tap.on_client_data(call(1))
         if turn < ROUNDS:
             best = min(best, seconds(tap, chunks, client=False))

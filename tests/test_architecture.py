@@ -135,7 +135,7 @@ def test_analytics_are_handed_outcomes_and_a_consent_and_nothing_of_a_session() 
         assert (arguments.vararg, arguments.kwarg) == (None, None)
         return {arg.arg: ast.unparse(arg.annotation) for arg in listed if arg.annotation is not None}
 
-    assert types("record") == {"outcome": "Outcome"}
+    assert types("record") == {"outcomes": "Sequence[Outcome]"}
     assert types("client_disconnected") == {}
     assert types("close") == {"budget": "float"}
     assert types("__init__") == {

@@ -65,7 +65,8 @@ analytics = UsageAnalytics(
     lambda: True, activity=lambda: 0, warn=lambda text: None, quiet=0.0, interval=3600.0,
     endpoint=endpoint, ca_file=ca, state_dir=lambda: state,
 )
-record = analytics.record
+def record(status):
+    analytics.record([status])
 def finish():
     analytics.close(60.0)
 """

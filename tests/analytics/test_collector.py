@@ -48,8 +48,8 @@ def test_a_collector_takes_our_request_and_passes_it_on_as_two_metric_points(
     with Sink(on_request=pass_on) as front:
         analytics = make_analytics(front)
         for _ in range(3):
-            analytics.record("success")
-        analytics.record("error")
+            analytics.record(["success"])
+        analytics.record(["error"])
         analytics.close(PATIENCE)
         [sent] = front.requests
     assert answers[0].startswith(b"HTTP/1.1 200 ")

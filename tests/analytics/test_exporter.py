@@ -32,9 +32,9 @@ class Pipeline:
     def export(self, successes: int, errors: int = 0) -> DeliveryStatus | None:
         """Count so many outcomes, and export."""
         for _ in range(successes):
-            self.provider.record("success")
+            self.provider.record(["success"])
         for _ in range(errors):
-            self.provider.record("error")
+            self.provider.record(["error"])
         return self.exporter.export()
 
 

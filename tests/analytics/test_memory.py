@@ -42,7 +42,7 @@ analytics = UsageAnalytics(
     UsageConsent({"HOME": os.environ["HOME"]}).is_given,
     activity=lambda: 0, quiet=0.0, endpoint=sys.argv[1], ca_file=sys.argv[2], warn=lambda text: None,
 )
-analytics.record("success")
+analytics.record(["success"])
 create_ssl_context()  # the system's authorities, which the test's own do not weigh
 analytics.close(60)
 print(peak())

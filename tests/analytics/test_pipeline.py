@@ -31,9 +31,9 @@ UNHURRIED = 60.0
 
 def of(analytics: UsageAnalytics, successes: int = 0, errors: int = 0) -> None:
     for _ in range(successes):
-        analytics.record("success")
+        analytics.record(["success"])
     for _ in range(errors):
-        analytics.record("error")
+        analytics.record(["error"])
 
 
 def total(sink: Sink) -> dict[str, int]:
@@ -129,7 +129,7 @@ def test_tls_is_not_loaded_before_the_relay_has_been_quiet_and_no_sdk_ever() -> 
             lambda: True, activity=activity, warn=lambda text: loaded.set(), quiet=0.01, interval=3600.0, endpoint="https://127.0.0.1:1/"
         )
         seen.append(heavy())
-        analytics.record("success")
+        analytics.record(["success"])
         while looks < 20:
             loaded.wait(0.01)
         seen.append(heavy())
@@ -397,21 +397,21 @@ def test_a_forked_child_neither_counts_nor_sends_nor_hangs(loaded: bool, sink: S
         import os, time, warnings
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of what is tested here
         if LOADED:
-            analytics.record("success")
+            analytics.record(["success"])
             analytics.client_disconnected()
             while not analytics._finished and analytics._provider.has_news():
                 time.sleep(0.01)
         child = os.fork()
         if child == 0:
             for _ in range(5):
-                analytics.record("error")
+                analytics.record(["error"])
             begun = time.monotonic()
             analytics.client_disconnected()
             analytics.close(60.0)
             waited = time.monotonic() - begun > 30.0
             os._exit(7 if threading.active_count() == 1 and not waited else 8)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        analytics.record("success")
+        analytics.record(["success"])
         finish()
     """
     assert run(OURS, job.replace("LOADED", str(loaded)), sink, state=tmp_path).output == "7"

@@ -39,11 +39,11 @@ class Answer:
 def test_a_no_during_the_session_forgets_what_was_counted(sink: Sink, make_analytics: MakeAnalytics) -> None:
     consent = Answer()
     analytics = make_analytics(sink, consent=consent, interval=NEVER)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     sink.wait_for(1)
     consent.given = False
-    analytics.record("error")
+    analytics.record(["error"])
     analytics.close(UNHURRIED)
     assert [request.counts for request in sink.requests] == [{"success": 1}]
     assert not analytics._provider.has_news()
@@ -53,12 +53,12 @@ def test_after_a_no_nothing_is_counted_even_if_it_is_taken_back(sink: Sink, make
     consent = Answer()
     analytics = make_analytics(sink, consent=consent, interval=NEVER)
     consent.given = False
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     assert analytics._thread is not None
     analytics._thread.join(UNHURRIED)
     consent.given = True
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert sink.connections == 0
     assert not analytics._provider.has_news()
@@ -68,12 +68,12 @@ def test_a_no_drops_counts_that_a_failed_export_kept(sink: Sink, make_analytics:
     sink.mode = "503"
     consent = Answer()
     analytics = make_analytics(sink, consent=consent, interval=NEVER)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     sink.wait_for(1)
     sink.mode = "ok"
     consent.given = False
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert len(sink.requests) == 1
     assert not analytics._provider.has_kept()
@@ -85,12 +85,12 @@ def test_consent_is_asked_before_each_export_and_never_for_an_outcome(
     consent = Answer()
     analytics = make_analytics(sink, consent=consent, interval=NEVER)
     for _ in range(1000):
-        analytics.record("success")
+        analytics.record(["success"])
     analytics.client_disconnected()
     sink.wait_for(1)
     before_the_second = consent.asked
     assert before_the_second == 2  # before the notice and TLS, and before the export
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert consent.asked == before_the_second + 1
     assert len(sink.requests) == 2
@@ -101,7 +101,7 @@ def test_a_consent_that_raises_is_a_no(sink: Sink, make_analytics: MakeAnalytics
         raise OSError("the disk is on fire")
 
     analytics = make_analytics(sink, consent=broken)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert sink.connections == 0
 
@@ -110,7 +110,7 @@ def test_a_no_before_the_first_export_shows_no_notice_and_keeps_no_history(
     sink: Sink, make_analytics: MakeAnalytics, said: list[str], tmp_path: Path
 ) -> None:
     analytics = make_analytics(sink, consent=lambda: False)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert said == []
     assert read(lambda: tmp_path / "state") == []
@@ -121,7 +121,7 @@ def test_a_no_before_the_first_export_imports_no_tls() -> None:
         import sys, threading
         from thv.analytics.pipeline import UsageAnalytics
         analytics = UsageAnalytics(lambda: False, activity=lambda: 0, quiet=0.0, endpoint="https://127.0.0.1:1/")
-        analytics.record("success")
+        analytics.record(["success"])
         analytics.close(60)
         print("ssl" in sys.modules, "socket" in sys.modules)
     """)
@@ -134,7 +134,7 @@ from thv.analytics.pipeline import UsageAnalytics
 
 endpoint, ca = sys.argv[1:]
 analytics = UsageAnalytics(lambda: True, activity=lambda: 0, quiet=0.0, endpoint=endpoint, ca_file=ca)
-analytics.record("success")
+analytics.record(["success"])
 analytics.close(60)
 """
 

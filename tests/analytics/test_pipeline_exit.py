@@ -36,7 +36,7 @@ def test_closing_never_waits_for_a_bad_endpoint(
 ) -> None:
     with Sink(mode=mode) as sink:
         analytics = make_analytics(sink, interval=NEVER)
-        analytics.record("success")
+        analytics.record(["success"])
         if client_leaves_first:
             analytics.client_disconnected()
             if mode != "refuse":
@@ -58,7 +58,7 @@ def test_closing_never_waits_for_a_name_lookup(
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     analytics = make_analytics(sink, interval=NEVER)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     assert asked.wait(PATIENCE)
     begun = monotonic()
@@ -72,7 +72,7 @@ def test_closing_never_waits_for_a_name_lookup(
 def test_closing_never_waits_for_a_stderr_nobody_reads(sink: Sink, make_analytics: MakeAnalytics) -> None:
     read = threading.Event()
     analytics = make_analytics(sink, warn=lambda _: read.wait(PATIENCE))
-    analytics.record("success")
+    analytics.record(["success"])
     begun = monotonic()
     analytics.close()
     assert monotonic() - begun < NOTICEABLE
@@ -82,10 +82,10 @@ def test_closing_never_waits_for_a_stderr_nobody_reads(sink: Sink, make_analytic
 
 def test_closing_twice_is_harmless(sink: Sink, make_analytics: MakeAnalytics) -> None:
     analytics = make_analytics(sink)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     analytics.close(UNHURRIED)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     assert [request.counts for request in sink.requests] == [{"success": 1}]
 
@@ -93,7 +93,7 @@ def test_closing_twice_is_harmless(sink: Sink, make_analytics: MakeAnalytics) ->
 @pytest.mark.parametrize("mode", ["ok", "refuse", "tls-bad-cert", "503", "blackhole"])
 def test_the_process_ends_silently_whatever_the_endpoint_does(mode: Mode, tmp_path: Path) -> None:
     job = """
-        analytics.record("success")
+        analytics.record(["success"])
         analytics.client_disconnected()
         analytics.close()
         print("done")

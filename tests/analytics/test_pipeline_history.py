@@ -39,10 +39,10 @@ def test_each_export_is_remembered_with_what_it_counted_and_what_became_of_it(
 ) -> None:
     analytics = make_analytics(sink)
     for _ in range(3):
-        analytics.record("success")
+        analytics.record(["success"])
     analytics.client_disconnected()
     sink.wait_for(1)
-    analytics.record("error")
+    analytics.record(["error"])
     analytics.close(UNHURRIED)
     sent = [(r.counts.get("success", 0), r.counts.get("error", 0), "taken") for r in sink.requests]
     assert told(tmp_path / "state") == sent == [(3, 0, "taken"), (0, 1, "taken")]
@@ -55,7 +55,7 @@ def test_each_export_is_remembered_with_what_it_counted_and_what_became_of_it(
 def test_the_result_is_what_is_certain(mode: Mode, result: str, make_analytics: MakeAnalytics, tmp_path: Path) -> None:
     with Sink(mode=mode) as sink:
         analytics = make_analytics(sink)
-        analytics.record("success")
+        analytics.record(["success"])
         analytics.close(UNHURRIED)
     assert told(tmp_path / "state") == [(1, 0, result)]
 
@@ -63,7 +63,7 @@ def test_the_result_is_what_is_certain(mode: Mode, result: str, make_analytics: 
 def test_an_export_that_the_end_cut_short_is_remembered(make_analytics: MakeAnalytics, tmp_path: Path) -> None:
     with Sink(mode="silent") as sink:
         analytics = make_analytics(sink)
-        analytics.record("success")
+        analytics.record(["success"])
         analytics.client_disconnected()
         sink.wait_for_connections(1)
         analytics.close(0.0)
@@ -77,7 +77,7 @@ def test_without_an_outcome_there_is_no_history(sink: Sink, make_analytics: Make
 
 def test_the_minute_remembered_is_the_minute_sent(sink: Sink, make_analytics: MakeAnalytics, tmp_path: Path) -> None:
     analytics = make_analytics(sink)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     [request] = sink.requests
     [point] = request.message["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"]
@@ -90,7 +90,7 @@ def test_a_history_that_cannot_be_written_changes_nothing_that_is_sent(
 ) -> None:
     (tmp_path / "file").write_text("not a directory")
     analytics = make_analytics(sink, state_dir=lambda: tmp_path / "file", debug=False)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert [request.counts for request in sink.requests] == [{"success": 1}]
     assert len(said) == 1
@@ -101,7 +101,7 @@ def test_what_was_remembered_before_changes_no_byte_that_is_sent(
 ) -> None:
     history.append(Export("2026-11-22T16:23Z", 41, 42, "not taken"), lambda: tmp_path / "state")
     analytics = make_analytics(sink)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.close(UNHURRIED)
     assert [request.counts for request in sink.requests] == [{"success": 1}]
 
@@ -117,7 +117,7 @@ def test_closing_never_waits_for_a_disk_that_hangs(
 
     monkeypatch.setattr(history, "_append", hang)
     analytics = make_analytics(sink)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     assert asked.wait(PATIENCE)
     begun = monotonic()
@@ -132,12 +132,12 @@ def test_clearing_while_a_session_runs_forgets_what_was_and_keeps_what_comes(
     sink: Sink, make_analytics: MakeAnalytics, tmp_path: Path
 ) -> None:
     analytics = make_analytics(sink)
-    analytics.record("success")
+    analytics.record(["success"])
     analytics.client_disconnected()
     sink.wait_for(1)
     wait_for_one(tmp_path / "state")
     history.clear(lambda: tmp_path / "state")
-    analytics.record("error")
+    analytics.record(["error"])
     analytics.close(UNHURRIED)
     assert told(tmp_path / "state")[-1] == (0, 1, "taken")
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"usage-analytics-notice-shown", f"{HISTORY}.1"}

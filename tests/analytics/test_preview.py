@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def test_the_preview_is_byte_for_byte_what_the_pipeline_sends(sink: Sink, make_analytics: MakeAnalytics) -> None:
     analytics = make_analytics(sink)
     for _ in range(3):
-        analytics.record("success")
-    analytics.record("error")
+        analytics.record(["success"])
+    analytics.record(["error"])
     before = request_for(3, 1)
     analytics.client_disconnected()
     [received] = sink.wait_for(1)

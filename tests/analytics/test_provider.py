@@ -18,9 +18,9 @@ steps = st.lists(st.sampled_from(["success", "error", "collect", "keep", "forget
 def counting(successes: int, errors: int) -> AnalyticsMeterProvider:
     provider = AnalyticsMeterProvider()
     for _ in range(successes):
-        provider.record("success")
+        provider.record(["success"])
     for _ in range(errors):
-        provider.record("error")
+        provider.record(["error"])
     return provider
 
 
@@ -30,7 +30,7 @@ def test_each_collection_holds_what_is_new_since_the_last() -> None:
     assert provider.collect() == Counts(2, 0)
     assert not provider.has_news()
     assert provider.collect() == Counts()
-    provider.record("error")
+    provider.record(["error"])
     assert provider.collect() == Counts(0, 1)
 
 
@@ -39,7 +39,7 @@ def test_what_was_kept_comes_once_with_the_next_collection() -> None:
     provider.keep(provider.collect())
     assert provider.has_kept()
     assert not provider.has_news()
-    provider.record("success")
+    provider.record(["success"])
     assert provider.collect() == Counts(2, 2)
     assert not provider.has_kept()
     assert provider.collect() == Counts()
@@ -48,12 +48,12 @@ def test_what_was_kept_comes_once_with_the_next_collection() -> None:
 def test_what_is_forgotten_never_comes_back() -> None:
     provider = counting(1, 2)
     provider.keep(provider.collect())
-    provider.record("success")
+    provider.record(["success"])
     provider.forget()
     assert not provider.has_news()
     assert not provider.has_kept()
     assert provider.collect() == Counts()
-    provider.record("error")
+    provider.record(["error"])
     assert provider.collect() == Counts(0, 1)
 
 
@@ -64,10 +64,10 @@ def test_every_outcome_is_collected_once_or_forgotten(taken: list[str]) -> None:
     waiting, collected = [0, 0], Counts()
     for step in taken:
         if step == "success":
-            provider.record("success")
+            provider.record(["success"])
             waiting[0] += 1
         elif step == "error":
-            provider.record("error")
+            provider.record(["error"])
             waiting[1] += 1
         elif step == "forget":
             provider.forget()

@@ -219,7 +219,7 @@ def test_no_bytes_make_reading_raise(lines: list[bytes]) -> None:
         pass
     else:
         assert list(messages) == read_lines(block)
-        assert list(sizes) == list(map(len, lines))
+        assert list(sizes) == [len(line) + 1 for line in lines]
     for line in lines:
         read_parts(line)
 

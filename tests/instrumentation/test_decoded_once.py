@@ -20,7 +20,7 @@ REPLY = b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hi
 
 def test_a_call_and_its_reply_are_decoded_once_each_as_chunks() -> None:
     outcomes: list[Outcome] = []
-    session = SessionInstrumentation(ToolCallLedger([outcomes.append]))
+    session = SessionInstrumentation(ToolCallLedger([outcomes.extend]))
     with counted_decodes() as decodes:
         session.on_client_data(CALL)
         assert decodes.lines == 1
@@ -30,7 +30,7 @@ def test_a_call_and_its_reply_are_decoded_once_each_as_chunks() -> None:
 
 def test_what_a_transport_decoded_is_not_decoded_again() -> None:
     outcomes: list[Outcome] = []
-    session = SessionInstrumentation(ToolCallLedger([outcomes.append]))
+    session = SessionInstrumentation(ToolCallLedger([outcomes.extend]))
     ((call, request),), ((reply, response),) = read_parts(CALL), read_parts(REPLY)
     with counted_decodes() as decodes:
         assert session.on_client_message(call, request, scope="a") is call
@@ -43,7 +43,7 @@ def test_what_a_transport_decoded_is_not_decoded_again() -> None:
 
 def test_a_transport_may_answer_or_cancel_in_the_place_of_others() -> None:
     outcomes: list[Outcome] = []
-    session = SessionInstrumentation(ToolCallLedger([outcomes.append]))
+    session = SessionInstrumentation(ToolCallLedger([outcomes.extend]))
     ((call, request),) = read_parts(CALL)
     for scope in (1, 2, 3):
         session.on_client_message(call, request, scope=scope)

@@ -35,7 +35,7 @@ def test_no_bytes_make_the_tap_raise_or_stop(chunks: list[tuple[bool, bytes]]) -
 
 def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     tap = TrafficInspector(ledger)
     tap.on_client_data(CALL.rstrip())
     assert awaited(ledger) == 0
@@ -52,7 +52,7 @@ def test_a_last_request_without_newline_is_a_request_once_the_client_ended() -> 
 def test_a_bug_in_looking_ends_the_looking_and_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes: list[Outcome] = []
     reports: list[str] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     passed = ledger.passed
 
     def fail_at_replies(traffic: Sequence[PassedMessage]) -> None:
@@ -92,12 +92,12 @@ def test_a_report_that_fails_does_not_reach_the_relay(monkeypatch: pytest.Monkey
 
 
 def test_a_failing_observer_does_not_stop_the_looking() -> None:
-    def fail(_: Outcome) -> None:
+    def fail(_: Sequence[Outcome]) -> None:
         raise RuntimeError
 
     outcomes: list[Outcome] = []
     reports: list[str] = []
-    tap = TrafficInspector(ToolCallLedger([fail, outcomes.append]), report=reports.append)
+    tap = TrafficInspector(ToolCallLedger([fail, outcomes.extend]), report=reports.append)
     for _ in range(2):
         tap.on_client_data(CALL)
         tap.on_traffic([(False, b'{"id":1,"error":{"code":1}}\n', 1)])
@@ -107,7 +107,7 @@ def test_a_failing_observer_does_not_stop_the_looking() -> None:
 
 def test_a_reply_too_large_to_keep_is_not_waited_for() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     tap = TrafficInspector(ledger)
     tap.on_client_data(CALL)
     tap.on_traffic([(False, b'{"id":1,"result":{"structuredContent":[', 1)])
@@ -135,7 +135,7 @@ def test_a_large_request_is_known_before_its_last_byte_is_forwarded() -> None:
 
 def test_a_server_that_dies_in_the_middle_of_a_reply_did_not_answer() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     tap = TrafficInspector(ledger)
     tap.on_client_data(CALL)
     tap.on_traffic([(False, b'{"id":1,"result":{}}', 1)])
@@ -155,7 +155,7 @@ LARGE = b'{"id":1,"result":{"content":[' + b",".join([b'"abcdef"'] * (LARGE_LINE
 )
 def test_what_takes_long_is_left_where_there_is_no_patience_and_looked_at_where_there_is(chunks: list[bytes]) -> None:
     outcomes: list[Outcome] = []
-    tap = TrafficInspector(ToolCallLedger([outcomes.append]))
+    tap = TrafficInspector(ToolCallLedger([outcomes.extend]))
     traffic = [(True, CALL, 1), *((False, chunk, 2) for chunk in chunks), (True, CALL, 3)]
     looked_at = tap.on_traffic(traffic, is_patient=False)
     assert looked_at == len(chunks)
@@ -182,11 +182,11 @@ def test_nothing_is_missed_or_seen_twice_however_impatient_one_is(
 ) -> None:
     traffic = [(is_client, chunk, number) for number, (is_client, chunk) in enumerate(passed, 1)]
     patient: list[Outcome] = []
-    one_by_one = TrafficInspector(ToolCallLedger([patient.append]))
+    one_by_one = TrafficInspector(ToolCallLedger([patient.extend]))
     for each in traffic:
         assert one_by_one.on_traffic([each]) == 1
     seen: list[Outcome] = []
-    tap = TrafficInspector(ToolCallLedger([seen.append]))
+    tap = TrafficInspector(ToolCallLedger([seen.extend]))
     while traffic:
         looked_at = tap.on_traffic(traffic[:at_once], is_patient=False)
         if looked_at < len(traffic[:at_once]):

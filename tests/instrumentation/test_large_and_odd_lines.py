@@ -62,7 +62,7 @@ def chunks(line: bytes) -> list[bytes]:
 def outcomes_of(*steps: tuple[str, list[bytes]]) -> tuple[list[Outcome], int]:
     """The outcomes, and the most memory that the inspection took at once."""
     outcomes: list[Outcome] = []
-    inspector = TrafficInspector(ToolCallLedger([outcomes.append]))
+    inspector = TrafficInspector(ToolCallLedger([outcomes.extend]))
     tracemalloc.start()
     try:
         for side, pieces in steps:

@@ -31,6 +31,8 @@ from thv.core.message import Message, read_line
 from thv.ledger.ledger import ToolCallLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thv.core.interfaces import Outcome
 
 CANCEL_TASK = '> {"id":3,"method":"tasks/cancel","params":{"taskId":"t"}}'
@@ -318,7 +320,7 @@ STORIES: dict[str, tuple[list[str], str, int]] = {
 def test_the_story_has_its_outcome(name: str) -> None:
     story, expected, awaiting = STORIES[name]
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     play(ledger, story)
     assert "".join(outcome[0] for outcome in outcomes) == expected
     assert awaited(ledger) == awaiting
@@ -329,10 +331,10 @@ def test_every_observer_is_told_even_if_another_fails() -> None:
     last: list[Outcome] = []
     reports: list[str] = []
 
-    def failing(outcome: Outcome) -> None:
-        raise ValueError(outcome)
+    def failing(outcomes: Sequence[Outcome]) -> None:
+        raise ValueError(outcomes)
 
-    ledger = ToolCallLedger([first.append, failing, last.append], report=reports.append)
+    ledger = ToolCallLedger([first.extend, failing, last.extend], report=reports.append)
     play(ledger, [CALL, OK, CALL, ERROR, CALL, "gone"])
     assert first == last == ["success", "error", "error"]
     assert len(reports) == 1
@@ -348,7 +350,7 @@ def test_an_observer_may_ask_the_ledger() -> None:
 
 def test_clients_that_know_nothing_of_each_other_may_share_a_ledger() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     for scope in ("a", "b", None):
         client_sent(ledger, read_line(CALL[2:].encode()), scope=scope)
     assert awaited(ledger) == 3
@@ -362,7 +364,7 @@ def test_clients_that_know_nothing_of_each_other_may_share_a_ledger() -> None:
 
 def test_a_task_of_one_client_may_end_in_another_ones_exchange() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     client_sent(ledger, read_line(CALL[2:].encode()), scope=1)
     server_sent(ledger, read_line(NEW_TASK[2:].encode()), scope=1)
     client_sent(ledger, read_line(ASK_STATE[2:].encode()), scope=2)
@@ -373,7 +375,7 @@ def test_a_task_of_one_client_may_end_in_another_ones_exchange() -> None:
 def test_two_threads_and_an_end_in_the_middle_count_each_call_exactly_once() -> None:
     calls = 20_000
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     requests = [read_line(numbered(CALL, number)[2:].encode() + b"\n") for number in range(calls)]
     answers = [read_line(numbered(OK, number)[2:].encode() + b"\n") for number in range(calls)]
     half_sent = threading.Event()

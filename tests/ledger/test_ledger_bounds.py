@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_the_oldest_open_call_is_dropped_when_there_are_too_many() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=3)
+    ledger = ToolCallLedger([outcomes.extend], max_open=3)
     play(ledger, [numbered(CALL, number) for number in range(5)])
     assert awaited(ledger) == 3
     play(ledger, [numbered(OK, number) for number in range(5)])
@@ -24,7 +24,7 @@ def test_the_oldest_open_call_is_dropped_when_there_are_too_many() -> None:
 
 def test_the_oldest_is_told_by_age_also_among_calls_that_share_an_id() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=3)
+    ledger = ToolCallLedger([outcomes.extend], max_open=3)
     play(ledger, [CALL, numbered(CALL, 2), CALL, OK, numbered(CALL, 3), numbered(CALL, 4)])
     play(ledger, [numbered(ERROR, 2), ERROR, numbered(ERROR, 3), numbered(ERROR, 4)])
     assert outcomes == ["success", "error", "error", "error"]
@@ -32,7 +32,7 @@ def test_the_oldest_is_told_by_age_also_among_calls_that_share_an_id() -> None:
 
 def test_the_oldest_unfinished_task_is_dropped_when_there_are_too_many() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=2)
+    ledger = ToolCallLedger([outcomes.extend], max_open=2)
     for name in ("t", "u", "v"):
         play(ledger, [CALL, NEW_TASK.replace('"t"', f'"{name}"')])
     ledger.server_exited()
@@ -59,7 +59,7 @@ def test_dropping_looks_at_each_open_call_once_however_many_are_never_answered(m
 def test_the_oldest_and_not_the_newest_is_dropped() -> None:
     """Told apart by their replies: calls 0 and 1 are dropped, 2 to 4 answered with alternating outcomes."""
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=3)
+    ledger = ToolCallLedger([outcomes.extend], max_open=3)
     play(ledger, [numbered(CALL, number) for number in range(5)])
     play(ledger, [numbered(OK, 0), numbered(OK, 1), numbered(ERROR, 2), numbered(OK, 3), numbered(ERROR, 4)])
     assert outcomes == ["error", "success", "error"]
@@ -67,7 +67,7 @@ def test_the_oldest_and_not_the_newest_is_dropped() -> None:
 
 def test_the_oldest_and_not_the_newest_awaited_call_is_dropped_for_an_unreadable_line() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     play(ledger, ['> {"id":0,"method":"ping"}', CALL, numbered(CALL, 2), numbered(CALL, 3), "unreadable"])
     play(ledger, [numbered(OK, 1), numbered(ERROR, 2), numbered(OK, 3)])
     assert outcomes == ["error", "success"]
@@ -75,7 +75,7 @@ def test_the_oldest_and_not_the_newest_awaited_call_is_dropped_for_an_unreadable
 
 def test_the_oldest_and_not_the_newest_task_is_dropped() -> None:
     outcomes: list[Outcome] = []
-    ledger = ToolCallLedger([outcomes.append], max_open=2)
+    ledger = ToolCallLedger([outcomes.extend], max_open=2)
     for name in ("t", "u", "v"):
         play(ledger, [CALL, NEW_TASK.replace('"t"', f'"{name}"')])
     play(ledger, [told(status="completed").replace('"t"', f'"{name}"') for name in ("t", "u")])

@@ -254,7 +254,7 @@ def test_the_tap_agrees_with_the_obvious_model_whatever_the_chunks(
 ) -> None:
     outcomes: list[Outcome] = []
     reports: list[str] = []
-    ledger = ToolCallLedger([outcomes.append])
+    ledger = ToolCallLedger([outcomes.extend])
     tap = TrafficInspector(ledger, report=reports.append)
     model = Model()
     model_lines = {"client": model.client_line, "server": model.server_line}

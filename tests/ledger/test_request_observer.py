@@ -152,7 +152,7 @@ class Heard:
 def tell(story: list[str], observer: Heard, reports: list[str] | None = None) -> list[Outcome]:
     outcomes: list[Outcome] = []
     report = None if reports is None else reports.append
-    ledger = ToolCallLedger([outcomes.append], requests=observer, max_open=3, report=report)
+    ledger = ToolCallLedger([outcomes.extend], requests=observer, max_open=3, report=report)
     for step in story:
         if step.startswith("> "):
             client_sent(ledger, read_line(step[2:].encode() + b"\n"))

@@ -81,7 +81,7 @@ class Run:
         self.recorder = self.telemetry.open_session(session_id)
         self.outcomes: list[str] = []
         self.reports: list[str] = []
-        self.ledger = ToolCallLedger([self.outcomes.append], requests=self.recorder, report=self.reports.append)
+        self.ledger = ToolCallLedger([self.outcomes.extend], requests=self.recorder, report=self.reports.append)
         self.tap = TrafficInspector(self.ledger)
 
     def _launch(self) -> subprocess.Popen[bytes]:

@@ -17,7 +17,7 @@ from thv.analytics.provider import AnalyticsMeterProvider
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from thv.analytics.exporter import Exporter
@@ -90,11 +90,11 @@ class UsageAnalytics:
         self._closing = False
         self._finished = False
 
-    def record(self, outcome: Outcome) -> None:
-        """Count one outcome. The `CallObserver` of usage analytics; calls must not overlap."""
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes. The `CallObserver` of usage analytics; calls must not overlap."""
         if self._refused:
             return
-        self._provider.record(outcome)
+        self._provider.record(outcomes)
         if self._unattended:
             self._attend()
 

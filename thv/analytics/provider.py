@@ -10,6 +10,8 @@ from thv.analytics.constants import SUCCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thv.analytics.otlp import Counts, ReportRequest
     from thv.core.interfaces import Outcome
 
@@ -25,12 +27,11 @@ class AnalyticsMeterProvider:
         self._collected = (0, 0)
         self._kept: Counts | None = None
 
-    def record(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        if outcome == SUCCESS:
-            self._successes += 1
-        else:
-            self._errors += 1
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes."""
+        successes = outcomes.count(SUCCESS)
+        self._successes += successes
+        self._errors += len(outcomes) - successes
 
     def has_news(self) -> bool:
         """Whether an outcome was recorded since the last `collect` or `forget`."""

@@ -1,6 +1,6 @@
 """The types by which the parts of thv know each other, so that no part has to import another.
 
-`Outcome` is the whole vocabulary of usage analytics. A `CallObserver` is given an outcome and nothing else: it cannot
+`Outcome` is the whole vocabulary of usage analytics. A `CallObserver` is given outcomes and nothing else: it cannot
 learn a tool's name, its arguments or its result, because they are never passed. A `RequestObserver` belongs to the
 user's own view, and is given whole requests and replies.
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     Outcome: TypeAlias = Literal["success", "error"]
     """How a `tools/call` ended (MCP, "Tools": `error` member, or `result.isError`)."""
 
-    CallObserver: TypeAlias = Callable[[Outcome], None]
-    """Called with the outcome of every tool call, once, on a thread that may carry traffic: it must be quick."""
+    CallObserver: TypeAlias = Callable[[Sequence[Outcome]], None]
+    """Called with the outcome of every tool call, once, on a thread that may carry traffic: it must be quick. What
+    came together is given together."""
 
     ChunkObserver: TypeAlias = Callable[[bytes], None]
     """Given every chunk of bytes that passes in one direction, in order; an empty one is the end. It must not raise."""

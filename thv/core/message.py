@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
+from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
@@ -205,11 +206,12 @@ _BATCH = Decoder(list[Raw])
 def decode_lines(block: bytes | bytearray) -> tuple[Sequence[Message], Sequence[int]]:
     """The messages in a block of complete lines, each ended by a newline, and the bytes of each one's line.
 
+    The newline is one of them, as everywhere where a line has one.
+
     Raises:
         ValueError, RecursionError: one of them is not one message, as strictly read; `read_sized_line` is for those.
     """
-    lines = block.split(b"\n")
-    del lines[-1]
+    lines = BytesIO(block).readlines()  # takes half of what `split` does
     return list(map(_STRICT.decode, lines)), list(map(len, lines))
 
 

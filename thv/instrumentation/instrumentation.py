@@ -44,12 +44,11 @@ class Tally:
         self.success = 0
         self.error = 0
 
-    def record(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        if outcome == "success":
-            self.success += 1
-        else:
-            self.error += 1
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes."""
+        successes = outcomes.count("success")
+        self.success += successes
+        self.error += len(outcomes) - successes
 
     def __bool__(self) -> bool:
         return self.success + self.error > 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -216,23 +217,27 @@ class SessionJournal:
 
     def _keep(self, entries: Sequence[Entry]) -> None:
         offset_ns = time.time_ns() - time.perf_counter_ns()
-        chunks: list[tuple[int, list[Record]]] = []
-        ended_ns = None
-        for how, request, error, size, at_ns in entries:
-            if at_ns != ended_ns:
-                ended_ns = at_ns
-                records: list[Record] = []
-                chunks.append(((at_ns + offset_ns) // 1000, records))
-            if how == CALL_SUCCEEDED:
-                duration_us = (at_ns - request.started_ns) // 1000
-                records.append((duration_us, request.name, request.request_bytes, size))
-            else:
-                records.append(self._record((how, request, error, size, at_ns)))
+        ended_ns = entries[0][-1]
+        if entries[-1][-1] == ended_ns:  # one chunk brought them, perhaps hundreds
+            chunks = [((ended_ns + offset_ns) // 1000, self._records(entries))]
+        else:
+            chunks = [
+                ((ended_ns + offset_ns) // 1000, self._records(group))
+                for ended_ns, group in groupby(entries, itemgetter(-1))
+            ]
         self._pending.extend(chunks)
         self._pending_count += len(entries)
         if self._pending_count >= MANY_REQUESTS:
             self._relieve()
         self._notify()
+
+    def _records(self, entries: Iterable[Entry]) -> list[Record]:
+        return [
+            ((at_ns - request.started_ns) // 1000, request.name, request.request_bytes, size)
+            if how == CALL_SUCCEEDED
+            else self._record((how, request, error, size, at_ns))
+            for how, request, error, size, at_ns in entries
+        ]
 
     def _relieve(self) -> None:
         """Encode what waits, and call the writer if there is much."""

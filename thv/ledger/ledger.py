@@ -1,7 +1,7 @@
 """The tool-call ledger: which calls are open, and how each one that ended did (MCP, "Tools", "Cancellation", "Tasks").
 
 Promises: every call has at most one outcome; a call is known before its reply can be; what is remembered is bounded;
-nothing a peer sends raises. It knows messages, not bytes. Call observers get an outcome and nothing else; the
+nothing a peer sends raises. It knows messages, not bytes. Call observers get outcomes and nothing else; the
 request observer and the request log, which are the user's own, get each request and how it ended.
 
 What the specification leaves open is decided like this:
@@ -20,7 +20,7 @@ What the specification leaves open is decided like this:
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import count, islice
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -81,7 +81,8 @@ class ToolCallLedger:
     """Follows the tool calls of one session. Safe to use from several threads.
 
     Args:
-        observers: each gets each outcome once, on the thread that brought it, outside the ledger's lock.
+        observers: each gets each outcome once, those that came together at once, on the thread that brought them,
+            outside the ledger's lock.
         requests: gets every request and its end.
         log: keeps how every request ended; called once a chunk where that can be.
         max_open: how many open requests, and how many unfinished tasks, are remembered; the oldest is dropped.
@@ -101,7 +102,7 @@ class ToolCallLedger:
         self._observers = Observers(observers, requests, log, report)
         self._max_open = max_open
         self._lock = Lock()
-        self._serial = 0
+        self._new_serial = count(1).__next__
         self._open = OpenRequests(max_open)
         self._tasks = OpenTasks(max_open)
         self._cancelled: set[Key] = set()
@@ -136,22 +137,27 @@ class ToolCallLedger:
             if not self._running:
                 refused, traffic = (traffic if self._server_exited else ()), ()
             open_, observers = self._open, self._observers
-            by_key, observed, log = open_.by_key, observers.want_requests, observers.log
+            by_key, observed, log, new_serial = open_.by_key, observers.want_requests, observers.log, self._new_serial
+            wants_detail, captures = (False, False) if log is None else (log.wants_detail, log.captures)
             room = open_.limit - open_.behind
             for is_client, message, size, at_ns in traffic:
-                id_, method = message.id, message.method
-                if method is not None and is_client and id_ is not None and id_ is not UNSET:
-                    self._serial += 1
+                id_ = message.id
+                if is_client:
+                    method = message.method
+                    if method is None or id_ is None or id_ is UNSET:
+                        self._client_notified(message, scope, outcomes, at_ns)
+                        continue
                     params = message.params
                     if method == "tools/call" and (params is None or params.task is None):
                         name = None if params is None else params.name
                         if name is not None and len(name) > NAME_CHARACTERS:
                             name = name[:NAME_CHARACTERS]
-                        request = OpenRequest(self._serial, CALL, None, None, method, name, at_ns, size)
+                        request = OpenRequest(new_serial(), CALL, None, None, "tools/call", name, at_ns, size)
                     else:
                         request = self._other_request(method, params, at_ns, size)
-                    if log is not None and log.wants_detail:
+                    if wants_detail:
                         observers.log_detail(message, request)
+                        wants_detail = log is not None and log.wants_detail
                     if observed:
                         request.token = observers.started(message, at_ns)
                     key = id_ if scope is None else (scope, id_)
@@ -160,10 +166,7 @@ class ToolCallLedger:
                         self._note_evicted(open_.add(key, request), at_ns)
                         room = open_.limit - open_.behind
                     continue
-                if is_client:
-                    self._client_notified(message, scope, outcomes, at_ns)
-                    continue
-                if method is not None or id_ is UNSET or id_ is None:
+                if message.method is not None or id_ is UNSET or id_ is None:
                     self._server_notified(message, scope, outcomes, size, at_ns)
                     continue
                 error, result = message.error, message.result
@@ -182,9 +185,10 @@ class ToolCallLedger:
                     room = open_.limit - open_.behind
                 if observed:
                     self._ended.append((answered, "answered", message, at_ns))
-                if log is not None and (log.captures or answered.kind > CALL_AS_TASK):
+                kind = answered.kind
+                if captures or (kind > CALL_AS_TASK and log is not None):
                     observers.log_reply(answered, message, size, at_ns)
-                if answered.kind == CALL and error is None and result and result.result_type is None:
+                if kind == CALL and error is None and result and result.result_type is None:
                     # What nearly every message is, for the shortest way; _settle would say the same.
                     outcomes.append(("error" if result.is_error else "success", answered, None, size, at_ns))
                 else:
@@ -254,7 +258,7 @@ class ToolCallLedger:
 
     def _other_request(self, method: str, params: Params | None, at_ns: int, size: int) -> OpenRequest:
         kind = _KINDS.get(method, OTHER)
-        request = OpenRequest(self._serial, kind, None, None, method[:NAME_CHARACTERS], None, at_ns, size)
+        request = OpenRequest(self._new_serial(), kind, None, None, method[:NAME_CHARACTERS], None, at_ns, size)
         if params is None:
             return request
         if params.name is not None:

@@ -1,6 +1,6 @@
 """Calls the ledger's observers, and drops one that raises: the session and the other observers never notice.
 
-A call observer gets an outcome and nothing else. The request observer and the request log, which are the user's own,
+A call observer gets outcomes and nothing else. The request observer and the request log, which are the user's own,
 get each request and how it ended. Methods that may be called with the ledger's lock held say so: nothing is reported
 there.
 """
@@ -25,7 +25,7 @@ class Observers:
     """The observers of one session. Safe to use from several threads.
 
     Args:
-        calls: each gets each outcome; one that raises is called again.
+        calls: each gets each outcome, those that came together at once; one that raises is called again.
         requests: gets every request; if it raises, it is called no more.
         log: keeps how every request ended; likewise.
         report: gets one line, once for each kind of observer, when one raised.
@@ -102,12 +102,12 @@ class Observers:
 
     def called(self, outcomes: Sequence[FinishedCall]) -> None:
         """These calls have their outcomes."""
-        for called in outcomes:
-            for observer in self._calls:
-                try:
-                    observer(called[0])
-                except Exception as problem:  # noqa: BLE001 - an observer's bug must not cost the others an outcome
-                    self._report_call_observer(problem)
+        words = [called[0] for called in outcomes]
+        for observer in self._calls:
+            try:
+                observer(words)
+            except Exception as problem:  # noqa: BLE001 - an observer's bug must not cost the others an outcome
+                self._report_call_observer(problem)
         requests = self._requests
         if requests is None:
             return
