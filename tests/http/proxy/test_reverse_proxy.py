@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,7 @@ from thv.http.proxy.proxy_target import parse_target
 from thv.http.proxy.reverse_proxy import ReverseProxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def test_the_server_notices_that_the_client_left_and_the_other_way_round() -> None:
@@ -112,6 +113,23 @@ def test_a_taken_port_and_a_circle_are_said_clearly() -> None:
     run(scenario())
 
 
+@contextmanager
+def nothing_left_to_the_collector() -> Iterator[None]:
+    """Of thv's own objects, all that is used meanwhile and is used no more is freed at once."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        left = [type(each) for each in gc.garbage if type(each).__module__.startswith("thv.")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []
+
+
 @pytest.mark.parametrize("answer", [as_json, as_stream])
 def test_an_exchange_that_is_over_leaves_nothing_to_the_garbage_collector(answer: Callable[..., bytes]) -> None:
     body = json.dumps(call(1)).encode()
@@ -126,19 +144,30 @@ def test_an_exchange_that_is_over_leaves_nothing_to_the_garbage_collector(answer
                 await reader.readuntil(LAST_CHUNK if answer is as_stream else json.dumps(reply(1)).encode())
 
             await ask()
-            gc.collect()
-            gc.disable()
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            try:
+            with nothing_left_to_the_collector():
                 await ask()
-                gc.collect()
-                left = [type(each) for each in gc.garbage if type(each).__module__.startswith("thv.")]
-            finally:
-                gc.set_debug(0)
-                gc.garbage.clear()
-                gc.enable()
-            assert left == []
             assert setup.counted == (2, 0)
             writer.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("answer", [as_json, as_stream])
+def test_a_connection_that_is_closed_leaves_nothing_to_the_garbage_collector(answer: Callable[..., bytes]) -> None:
+    async def handler(_: Received, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(reply(1)))
+        writer.close()  # so the proxy cannot use the connection again
+
+    async def scenario() -> None:
+        async with proxied(handler) as setup:
+
+            async def ask() -> None:
+                await setup.post(call(1))
+                await until(lambda: not setup.proxy.clients and not setup.proxy.pool.connections)
+
+            await ask()
+            with nothing_left_to_the_collector():
+                await ask()
+            assert setup.counted == (2, 0)
 
     run(scenario())

@@ -209,6 +209,7 @@ class ServerConnection(asyncio.Protocol):
         """It is closed."""
         self._pool.forget(self)
         self.resume_writing()
+        del self._parser  # they know each other: what is left would wait for the garbage collector
         exchange = self._exchange
         if exchange is None:
             return

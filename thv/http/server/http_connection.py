@@ -163,6 +163,7 @@ class HttpConnection(asyncio.Protocol):
         """It is closed."""
         self._owner.connections.discard(self)
         self._leave()
+        del self._parser  # they know each other: what is left would wait for the garbage collector
 
     def eof_received(self) -> None:
         """The client closed, or will send no more: both look the same, and no stream may outlive its client."""
