@@ -13,6 +13,7 @@ from thv.ledger.open_requests import OpenRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from thv.core.interfaces import EndedCall
     from thv.journal.journal_reader import LoggedCall
     from thv.journal.session_journal import SessionJournal
 
@@ -72,4 +73,11 @@ def end(session: SessionJournal, *names: str, outcome: str = "success", size: in
     """End one call of each name now, all of them in one chunk."""
     calls = [call(name) for name in names]
     now = time.perf_counter_ns()
-    session.calls_ended([(outcome, each, None, size, now) for each in calls])
+    succeeded = outcome == "success"
+    logged: list[EndedCall] = [
+        ((now - each.started_ns) // 1000, each.name, each.request_bytes, size)
+        if succeeded
+        else ("error", each, None, size, now)
+        for each in calls
+    ]
+    session.calls_ended([(now, logged)], succeeded=succeeded)

@@ -383,7 +383,9 @@ def test_many_sessions_of_many_threads_write_at_once(tmp_path: Path) -> None:
 def test_an_error_message_is_redacted_and_cut(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     session = journal.writer.open_session("s", "stdio", redact=lambda text: text.replace("hunter2", "[redacted]"))
-    session.calls_ended([("error", call(), (-32000, "password hunter2 " + "x" * 500), 0, time.perf_counter_ns())])
+    now = time.perf_counter_ns()
+    error = (-32000, "password hunter2 " + "x" * 500)
+    session.calls_ended([(now, [("error", call(), error, 0, now)])], succeeded=False)
     session.closed("client")
     journal.close()
     (found,) = journal.calls()

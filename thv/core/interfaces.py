@@ -105,6 +105,13 @@ if TYPE_CHECKING:
     """A tool call that has its outcome: the call, the JSON-RPC error if it was one, the bytes of its reply, and when it
     passed, as `time.perf_counter_ns` counts; 0: now."""
 
+    EndedCall: TypeAlias = tuple[int, str | None, int, int] | FinishedCall
+    """The microseconds that a successful call took, the tool's name, and the bytes of request and reply; any other is a
+    `FinishedCall`."""
+
+    EndedCalls: TypeAlias = list[tuple[int, list[EndedCall]]]
+    """Calls that ended, in the order in which they did, by the moment, as `time.perf_counter_ns` counts."""
+
     class RequestLog(Protocol):
         """Keeps how one session's requests ended: the user's journal. One that raises is called no more.
 
@@ -132,8 +139,8 @@ if TYPE_CHECKING:
             `kept` is the error, if it was one, and the bytes of the reply: the reply itself is not to be kept.
             """
 
-        def calls_ended(self, calls: list[FinishedCall]) -> None:
-            """Tool calls have their outcomes. The list may be kept."""
+        def calls_ended(self, calls: EndedCalls, *, succeeded: bool) -> None:
+            """Tool calls have their outcomes; `succeeded` if all are of the short kind. The list may be kept."""
 
         def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
             """A request, of whatever method, is open no more without having been answered."""

@@ -6,7 +6,7 @@ rows of their own (0.3 µs instead of 2.2 µs a request), takes no more room, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
@@ -80,6 +80,15 @@ class Chunk(Struct, frozen=True, gc=False, array_like=True):
     records: list[CallRecord]
 
 
+class EncodedBatch(NamedTuple):
+    """Requests ready to be stored."""
+
+    first_us: int
+    last_us: int
+    requests: int
+    records: bytes
+
+
 class OpenShown(Struct, frozen=True, gc=False, array_like=True):
     """A request that is not answered yet, as the store keeps it."""
 
@@ -116,6 +125,16 @@ def join_batches(batches: Sequence[bytes]) -> bytes:
             count += batch[0] & FIXED_ARRAY_COUNT
             bodies.append(batch[1:])
     return b"".join((bytes((ARRAY_32,)), count.to_bytes(4), *bodies))
+
+
+def join(batches: list[EncodedBatch]) -> EncodedBatch:
+    """The batches as one, to be one row of the store."""
+    return EncodedBatch(
+        min(batch.first_us for batch in batches),
+        max(batch.last_us for batch in batches),
+        sum(batch.requests for batch in batches),
+        join_batches([batch.records for batch in batches]),
+    )
 
 
 def decode_batch(data: bytes) -> list[Chunk]:

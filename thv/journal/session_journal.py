@@ -1,4 +1,4 @@
-"""What the journal learns of one session, gathered in memory on the relay's threads: one tuple a request.
+"""What the journal learns of one session, gathered in memory on the relay's threads: a few numbers a request.
 
 What waits is encoded every few hundred requests, by the thread that appends, or by the writer's. So memory stays flat
 and nothing is lost; where the store cannot be written, the oldest batches are dropped and counted.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from itertools import chain, groupby
+from itertools import groupby
 from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -26,23 +26,19 @@ from thv.journal.call_record import (
     SUCCESS,
     TIMED_OUT,
     TOOL_CALL,
+    EncodedBatch,
     OpenShown,
     cut,
     encode_batch,
     encode_open,
-    join_batches,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
-    from thv.core.interfaces import EndReason, ErrorSummary, LoggedRequest
+    from thv.core.interfaces import EndedCall, EndedCalls, EndReason, ErrorSummary, LoggedRequest
     from thv.core.message import Message
-
-    Entry: TypeAlias = tuple[str, LoggedRequest, ErrorSummary | None, int, int]
-    """How a request ended (an outcome, or an `EndReason`), the request, its error, the bytes of its reply, and when, by
-    `time.perf_counter_ns`."""
 
     Record: TypeAlias = tuple[Any, ...]
     """The fields of a `CallRecord`, in their order."""
@@ -50,8 +46,8 @@ if TYPE_CHECKING:
 INITIALIZE: Final = "initialize"
 LIST_TOOLS: Final = "tools/list"
 
-CALL_SUCCEEDED: Final = "success"
-"""A tool call of which nothing more is to be kept than its first fields; other successes are `replied`."""
+ITEMS: Final = 5
+"""Items of a request among those that wait: when it ended, and the four of a successful call, or its record alone."""
 
 STATUS_BY_WORD: Final = {
     "replied": SUCCESS,
@@ -69,9 +65,12 @@ SUCCESS_FIELDS: Final = 4
 READ: Final = 16 << 10
 """Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
-MANY_REQUESTS: Final = 1000
+MANY_REQUESTS: Final = 500
 """So many waiting requests are encoded by the thread that appends, in some 0.1 ms: handing them to another thread would
-cost it more, since both need the interpreter, and a twentieth of them at once would show in every hundredth call."""
+cost it more, since both need the interpreter, and a tenth of them at once would show in every hundredth call."""
+
+MANY_AT_ONCE: Final = 100
+"""So many calls that one chunk brought are encoded right away: their time stands there once."""
 
 WRITE_AT: Final = 64 << 10
 """Encoded bytes at which the writer is called before its time, and the least that makes it write twice in a row."""
@@ -84,25 +83,6 @@ SLOW_DOWN_S: Final = 0.002
 
 OPEN_SHOWN: Final = 16
 """Open requests that are written down with their age: the oldest."""
-
-
-class EncodedBatch(NamedTuple):
-    """Requests ready to be stored."""
-
-    first_us: int
-    last_us: int
-    requests: int
-    records: bytes
-
-
-def join(batches: list[EncodedBatch]) -> EncodedBatch:
-    """The batches as one, to be one row of the store."""
-    return EncodedBatch(
-        min(batch.first_us for batch in batches),
-        max(batch.last_us for batch in batches),
-        sum(batch.requests for batch in batches),
-        join_batches([batch.records for batch in batches]),
-    )
 
 
 class SessionEnd(NamedTuple):
@@ -162,8 +142,7 @@ class SessionJournal:
         self._hurry = hurry
         self._redact = redact
         self._capture = capture
-        self._pending: deque[tuple[int, list[Record]]] = deque()
-        self._pending_count = 0  # roughly: several threads may append
+        self._pending: list[Any] = []  # several threads append; who holds `_encoding` takes from its front
         self._encoded: deque[EncodedBatch] = deque()
         self._encoded_bytes = 0
         self._listed: bytes | None = None
@@ -201,43 +180,38 @@ class SessionJournal:
         if result is not None and request.method == LIST_TOOLS and result.tools:
             self._listed = bytes(result.tools)
         self.answered = True
-        self._keep((("replied" if reply.error is None else "error", request, *kept, at_ns),))
+        self._keep(self._record("replied" if reply.error is None else "error", request, *kept, at_ns), at_ns)
 
-    def calls_ended(self, calls: Sequence[Entry]) -> None:
-        """The hot path: one tuple a call."""
+    def calls_ended(self, calls: EndedCalls, *, succeeded: bool) -> None:
+        """The hot path."""
         self.answered = True
-        if self.captures or self.is_timing_out:
-            word = "timed_out" if self.is_timing_out else "replied"
-            calls = [(word, *call[1:]) if word == "timed_out" or call[0] == CALL_SUCCEEDED else call for call in calls]
-        self._keep(calls)
-
-    def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
-        """A request that was not answered."""
-        self._keep(((reason, request, None, 0, at_ns or time.perf_counter_ns()),))
-
-    def _keep(self, entries: Sequence[Entry]) -> None:
-        offset_ns = time.time_ns() - time.perf_counter_ns()
-        ended_ns = entries[0][-1]
-        if entries[-1][-1] == ended_ns:  # one chunk brought them, perhaps hundreds
-            chunks = [((ended_ns + offset_ns) // 1000, self._records(entries))]
+        chunks: Sequence[tuple[int, Sequence[Record]]] = calls
+        if not succeeded:
+            chunks = [(at_ns, [self._record_of_call(call) for call in some]) for at_ns, some in calls]
+        if len(chunks[0][1]) >= MANY_AT_ONCE:
+            self.encode_pending()
+            offset_ns = time.time_ns() - time.perf_counter_ns()
+            chunks = [((at_ns + offset_ns) // 1000, records) for at_ns, records in chunks]
+            with self._encoding:
+                self._encode(chunks, sum(len(records) for _, records in chunks), succeeded=succeeded)
         else:
-            chunks = [
-                ((ended_ns + offset_ns) // 1000, self._records(group))
-                for ended_ns, group in groupby(entries, itemgetter(-1))
-            ]
-        self._pending.extend(chunks)
-        self._pending_count += len(entries)
-        if self._pending_count >= MANY_REQUESTS:
+            for at_ns, records in chunks:
+                for record in records:
+                    self._pending.extend((at_ns, *record) if succeeded else (at_ns, record, None, None, None))
+        if len(self._pending) >= ITEMS * MANY_REQUESTS or self._encoded_bytes >= WRITE_AT:
             self._relieve()
         self._notify()
 
-    def _records(self, entries: Iterable[Entry]) -> list[Record]:
-        return [
-            ((at_ns - request.started_ns) // 1000, request.name, request.request_bytes, size)
-            if how == CALL_SUCCEEDED
-            else self._record((how, request, error, size, at_ns))
-            for how, request, error, size, at_ns in entries
-        ]
+    def ended(self, request: LoggedRequest, reason: EndReason, at_ns: int) -> None:
+        """A request that was not answered."""
+        at_ns = at_ns or time.perf_counter_ns()
+        self._keep(self._record(reason, request, None, 0, at_ns), at_ns)
+
+    def _keep(self, record: Record, at_ns: int) -> None:
+        self._pending.extend((at_ns, record, None, None, None))
+        if len(self._pending) >= ITEMS * MANY_REQUESTS:
+            self._relieve()
+        self._notify()
 
     def _relieve(self) -> None:
         """Encode what waits, and call the writer if there is much."""
@@ -276,27 +250,33 @@ class SessionJournal:
     def encode_pending(self) -> int:
         """Turn what waits into a batch; returns how many requests that were."""
         with self._encoding:
-            pending, self._pending_count = self._pending, 0
-            waiting = [pending.popleft() for _ in range(len(pending))]
-            if not waiting:
-                return 0
-            records = list(chain.from_iterable([each for _, each in waiting]))
-            requests = len(records)
-            data = encode_batch(waiting)
-            first_us, first = waiting[0]
-            self._encoded.append(EncodedBatch(first_us, waiting[-1][0], requests, data))
-            self._encoded_bytes += len(data)
-            self.requests += requests
-            self.calls += requests
-            if set(map(len, records)) != {SUCCESS_FIELDS}:
-                self._count_others(records)
-            self.started_us = min(self.started_us, first_us - first[0][0])  # it may have passed before we are loaded
-            self.changed = True
-            while self._encoded_bytes > ENCODED_LIMIT:
-                dropped = self._encoded.popleft()
-                self._encoded_bytes -= len(dropped.records)
-                self.lost += dropped.requests
-            return requests
+            taken = self._pending[:]
+            del self._pending[: len(taken)]
+            if taken:
+                times = taken[::ITEMS]
+                records: list[Record] = list(zip(*(taken[item::ITEMS] for item in range(1, ITEMS)), strict=True))
+                succeeded = set(map(type, taken[1::ITEMS])) == {int}
+                if not succeeded:
+                    records = [record[0] if record[-1] is None else record for record in records]
+                self._encode(by_moment(times, records), len(records), succeeded=succeeded)
+            return len(taken) // ITEMS
+
+    def _encode(self, chunks: Sequence[tuple[int, Sequence[Record]]], requests: int, *, succeeded: bool) -> None:
+        """With `_encoding` held."""
+        data = encode_batch(chunks)
+        self.requests += requests
+        self.calls += requests
+        if not succeeded:
+            self._count_others(record for _, records in chunks for record in records)
+        first_us, first = chunks[0]
+        self._encoded.append(EncodedBatch(first_us, chunks[-1][0], requests, data))
+        self._encoded_bytes += len(data)
+        self.started_us = min(self.started_us, first_us - first[0][0])  # it may have passed before we are loaded
+        self.changed = True
+        while self._encoded_bytes > ENCODED_LIMIT:
+            dropped = self._encoded.popleft()
+            self._encoded_bytes -= len(dropped.records)
+            self.lost += dropped.requests
 
     def _count_others(self, records: Iterable[Record]) -> None:
         """Correct the counts, which took each of these records for a successful call."""
@@ -306,9 +286,16 @@ class SessionJournal:
             elif status in FAILURES:
                 self.errors += 1
 
-    def _record(self, entry: Entry) -> Record:
+    def _record_of_call(self, call: EndedCall) -> Record:
+        if len(call) == SUCCESS_FIELDS:
+            return call
+        how, request, error, size, at_ns = call
+        if self.is_timing_out:
+            return self._record("timed_out", request, error, size, at_ns)
+        return self._record("replied" if how == "success" else how, request, error, size, at_ns)
+
+    def _record(self, how: str, request: LoggedRequest, error: ErrorSummary | None, size: int, at_ns: int) -> Record:
         """What is kept of a request that is no successful call."""
-        how, request, error, size, at_ns = entry
         code = message = None
         if error is not None:
             code, message = error
@@ -393,6 +380,15 @@ class SessionJournal:
             "open_count": open_count,
             "open_requests": encode_open([_shown(each, offset_ns) for each in oldest]) if oldest else None,
         }
+
+
+def by_moment(times_ns: Sequence[int], records: Sequence[Record]) -> list[tuple[int, Sequence[Record]]]:
+    """Requests by the moment at which they ended, as they are stored: in microseconds since the epoch."""
+    offset_ns = time.time_ns() - time.perf_counter_ns()
+    if len(set(times_ns)) * 2 > len(times_ns):
+        return [((at_ns + offset_ns) // 1000, (record,)) for at_ns, record in zip(times_ns, records, strict=True)]
+    joined = groupby(zip(times_ns, records, strict=True), itemgetter(0))
+    return [((at_ns + offset_ns) // 1000, [record for _, record in group]) for at_ns, group in joined]
 
 
 def _shown(request: LoggedRequest, offset_ns: int) -> OpenShown:

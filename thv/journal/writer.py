@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from thv.errors import JournalError
-from thv.journal.session_journal import SessionJournal, join
+from thv.journal.call_record import join
+from thv.journal.session_journal import SessionJournal
 from thv.journal.tool_sizes import tool_sizes
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from msgspec import UNSET
 
 from thv.core.jsonrpc import NOT_FINAL, SAYS_CANCELLED
 from thv.core.message import UNREADABLE, twin
-from thv.ledger.observers import Observers
+from thv.ledger.observers import Observers, sort_in
 from thv.ledger.open_requests import (
     CALL,
     CALL_AS_TASK,
@@ -48,9 +48,12 @@ if TYPE_CHECKING:
 
     from thv.core.interfaces import (
         CallObserver,
+        EndedCall,
+        EndedCalls,
         EndReason,
         FinishedCall,
         LoggedRequest,
+        Outcome,
         PassedMessage,
         RequestLog,
         RequestObserver,
@@ -131,7 +134,12 @@ class ToolCallLedger:
             scope: whose ids these are, where clients that know nothing of each other share the ledger. Tasks have none.
             http_status: the status of the HTTP response that brings the server's, if one does.
         """
-        outcomes: list[FinishedCall] = []
+        words: list[Outcome] = []
+        outcomes: list[FinishedCall] = []  # for the request observer
+        logged: EndedCalls = []
+        rare: list[FinishedCall] = []  # calls whose end is nothing usual, until they are sorted in
+        succeeded = True
+        moment_ns = -1
         refused: Iterable[PassedMessage] = ()
         with self._lock:
             if not self._running:
@@ -141,11 +149,14 @@ class ToolCallLedger:
             wants_detail, captures = (False, False) if log is None else (log.wants_detail, log.captures)
             room = open_.limit - open_.behind
             for is_client, message, size, at_ns in traffic:
+                if rare:
+                    succeeded, moment_ns = False, -1
+                    sort_in(rare, words, outcomes, logged)
                 id_ = message.id
                 if is_client:
                     method = message.method
                     if method is None or id_ is None or id_ is UNSET:
-                        self._client_notified(message, scope, outcomes, at_ns)
+                        self._client_notified(message, scope, rare, at_ns)
                         continue
                     params = message.params
                     if method == "tools/call" and (params is None or params.task is None):
@@ -167,7 +178,7 @@ class ToolCallLedger:
                         room = open_.limit - open_.behind
                     continue
                 if message.method is not None or id_ is UNSET or id_ is None:
-                    self._server_notified(message, scope, outcomes, size, at_ns)
+                    self._server_notified(message, scope, rare, size, at_ns)
                     continue
                 error, result = message.error, message.result
                 if error is None and result is UNSET:
@@ -190,16 +201,30 @@ class ToolCallLedger:
                     observers.log_reply(answered, message, size, at_ns)
                 if kind == CALL and error is None and result and result.result_type is None:
                     # What nearly every message is, for the shortest way; _settle would say the same.
-                    outcomes.append(("error" if result.is_error else "success", answered, None, size, at_ns))
+                    if result.is_error or captures:
+                        rare.append(("error" if result.is_error else "success", answered, None, size, at_ns))
+                    else:
+                        words.append("success")
+                        if observed:
+                            outcomes.append(("success", answered, None, size, at_ns))
+                        if log is not None:
+                            if at_ns != moment_ns:
+                                moment_ns = at_ns
+                                moment: list[EndedCall] = []
+                                logged.append((at_ns, moment))
+                            took_us = (at_ns - answered.started_ns) // 1000
+                            moment.append((took_us, answered.name, answered.request_bytes, size))
                 else:
-                    self._settle(answered, message, outcomes, size, at_ns)
+                    self._settle(answered, message, rare, size, at_ns)
+            succeeded = succeeded and not rare
+            sort_in(rare, words, outcomes, logged)
             ended = self._take_ended() if self._ended else ()
         if ended or observed:
             observers.finished(ended, http_status)
-        if outcomes:
-            observers.called(outcomes)
+        if words:
+            observers.called(words, outcomes)
             if observers.log is not None:
-                observers.log_calls(outcomes)
+                observers.log_calls(logged, succeeded=succeeded)
         if refused:
             self._refuse(refused)
 
@@ -215,7 +240,8 @@ class ToolCallLedger:
             self._forget("server_exited")
             ended = self._take_ended()
         self._observers.finished(ended)
-        self._observers.called([("error", request, None, 0, 0) for request in (*calls, *tasks)])
+        ended_calls: list[FinishedCall] = [("error", request, None, 0, 0) for request in (*calls, *tasks)]
+        self._observers.called(["error"] * len(ended_calls), ended_calls)
         self._observers.log_ended([(request, "server_exited", None, 0) for request in tasks])
         if was_running:
             self._observers.closed("server_gone")
@@ -240,7 +266,7 @@ class ToolCallLedger:
             request.token = observers.started(message, at_ns)
             observers.finished([(request, "server_exited", None, at_ns)])
             if message.method == "tools/call":
-                observers.called([("error", request, None, 0, at_ns)])
+                observers.called(["error"], [("error", request, None, 0, at_ns)])
 
     # What follows is called with the lock held.
 

@@ -14,7 +14,16 @@ from thv.ledger.open_requests import summarize_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from thv.core.interfaces import CallObserver, EndReason, FinishedCall, LoggedRequest, RequestLog, RequestObserver
+    from thv.core.interfaces import (
+        CallObserver,
+        EndedCalls,
+        EndReason,
+        FinishedCall,
+        LoggedRequest,
+        Outcome,
+        RequestLog,
+        RequestObserver,
+    )
     from thv.core.message import Message
 
     Ended: TypeAlias = tuple[LoggedRequest, EndReason, Message | None, int]
@@ -100,9 +109,8 @@ class Observers:
             self._drop_requests()
             self._report_requests(problem)
 
-    def called(self, outcomes: Sequence[FinishedCall]) -> None:
-        """These calls have their outcomes."""
-        words = [called[0] for called in outcomes]
+    def called(self, words: Sequence[Outcome], outcomes: Sequence[FinishedCall] = ()) -> None:
+        """Calls have their outcomes: these words, for the request observer these calls."""
         for observer in self._calls:
             try:
                 observer(words)
@@ -150,11 +158,11 @@ class Observers:
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
-    def log_calls(self, calls: list[FinishedCall]) -> None:
-        """These calls have their outcomes."""
+    def log_calls(self, calls: EndedCalls, *, succeeded: bool) -> None:
+        """These calls have their outcomes; see `RequestLog.calls_ended`."""
         if self.log is not None:
             try:
-                self.log.calls_ended(calls)
+                self.log.calls_ended(calls, succeeded=succeeded)
             except Exception as problem:  # noqa: BLE001 - as above
                 self._drop_log(problem)
 
@@ -185,3 +193,12 @@ class Observers:
         if self._report is not None and not self._reported_calls:
             self._reported_calls = True
             self._report(f"an observer of tool calls failed: {problem!r}")
+
+
+def sort_in(rare: list[FinishedCall], words: list[Outcome], outcomes: list[FinishedCall], logged: EndedCalls) -> None:
+    """Put calls that ended where each observer finds what it wants, and forget them here."""
+    for call in rare:
+        words.append(call[0])
+        outcomes.append(call)
+        logged.append((call[-1], [call]))
+    rare.clear()
