@@ -138,3 +138,19 @@ def _refused(fd: int) -> bool:
     except BrokenPipeError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("reply", "tally"),
+    [(REPLY.rstrip(), b"1 success, 0 errors"), (REPLY.rstrip()[:-1], b"0 success, 1 error")],
+    ids=["whole", "half"],
+)
+def test_a_last_reply_without_a_newline_is_counted_if_it_is_whole(tmp_path: Path, reply: bytes, tally: bytes) -> None:
+    # Clients that read lines take it for a reply: those of the Go, Rust, Java and C# SDKs do.
+    server = python(f"import sys\nsys.stdin.readline()\nsys.stdout.write({reply.decode()!r})\n")
+    with Run(behind_thv(server, "--debug"), tmp_path) as run:
+        run.send(CALL)
+        assert receive(run.stdout) == reply
+        assert run.wait() == 0
+        err = receive(run.stderr)
+    assert b"thv: tool calls: " + tally + b"\n" in err

@@ -182,6 +182,7 @@ class Relay:
         if self._server_to_client.sink_gone:
             self._events.put(CLIENT_GONE)
             self._server_to_client.drain()
+        self._server_to_client.inspect(b"")  # likewise: what stands last may be a reply
         self._events.put(SERVER_EOF)
 
     def _await_exit(self) -> None:
