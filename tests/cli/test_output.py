@@ -75,6 +75,28 @@ def test_an_answer_that_cannot_be_written_is_one_line(words: str, redirection: s
     assert (seen.returncode, ours) == (1, [f"thv: the answer {reason}"])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "log",
+        "log -f",
+        "log -f -n 0",
+        "log --format json",
+        "top",
+        "top --format json",
+        "report",
+        "report --format json",
+        "report --html -",
+        "why",
+        "why --format json",
+    ],
+)
+def test_no_view_of_the_journal_goes_on_without_stdout(words: str) -> None:
+    assert thv("run demo", ">/dev/null", str(SESSION)).returncode == 0
+    seen = thv(words, ">&-")
+    assert (seen.returncode, seen.stderr) == (1, "thv: the answer cannot be written: stdout is closed\n")
+
+
 @pytest.mark.parametrize("words", ["config otel set service-name x", "config otel unset service-name", "client unwrap"])
 def test_a_command_without_an_answer_needs_no_stdout(words: str) -> None:
     seen = thv(words, ">&-")

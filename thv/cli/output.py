@@ -26,12 +26,20 @@ UNWRITABLE = {
 
 
 class ClosedStdout:
-    """Replaces a stdout that was closed when thv was started: printing to it fails with one clear line."""
+    """Replaces a stdout that was closed when thv was started: using it fails with one clear line."""
 
     encoding = "utf-8"
     errors = "replace"
 
     def write(self, _text: str | bytes) -> int:
+        """Fail.
+
+        Raises:
+            ThvError: always.
+        """
+        raise ThvError("the answer cannot be written: stdout is closed")
+
+    def fileno(self) -> int:
         """Fail.
 
         Raises:
@@ -104,5 +112,5 @@ def _discard_stdout() -> None:
     """What could not be written must not be tried again when the interpreter ends."""
     try:  # noqa: SIM105  contextlib costs 4 ms
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # a test's own stdout
+    except (OSError, ValueError, ThvError):  # a test's own stdout, or none
         pass
