@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
+import time
 from typing import Any
 
 import pytest
@@ -120,6 +122,10 @@ def test_reading_ends_when_its_time_is_up_and_names_the_place_it_had_reached() -
         parse(text, "f", seconds=100, clock=lambda: next(ticks))
     assert refused.value.line is not None
     assert 2 < refused.value.line < 100
+
+
+def test_time_in_which_others_have_the_cpu_does_not_count() -> None:
+    assert inspect.signature(parse).parameters["clock"].default is time.thread_time
 
 
 def test_a_clock_that_stands_still_ends_nothing() -> None:

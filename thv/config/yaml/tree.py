@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from time import monotonic
+from time import thread_time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thv.errors import ConfigError
@@ -125,7 +125,8 @@ class YamlDocument:
 
 
 PARSE_S = 5.0
-"""Seconds that reading a text may take: a session waits for its consent that long at most."""
+"""Seconds of CPU time that reading a text may take: a session waits for its consent. On a busy machine a sound file is
+still one."""
 
 
 _LAST: dict[tuple[str, str, float], tuple[YamlDocument, ...] | ConfigError] = {}
@@ -133,7 +134,7 @@ _LAST: dict[tuple[str, str, float], tuple[YamlDocument, ...] | ConfigError] = {}
 
 
 def parse(
-    text: str, path: str, *, seconds: float = PARSE_S, clock: Callable[[], float] = monotonic
+    text: str, path: str, *, seconds: float = PARSE_S, clock: Callable[[], float] = thread_time
 ) -> list[YamlDocument]:
     """Reads every document of `text`; none for a text of comments only. `path` is only named in errors.
 
