@@ -178,7 +178,7 @@ class Session:
             observer = self._session = self._instrumentation.open_session(started_ns=self._started_ns)
         except Exception as error:  # noqa: BLE001  a session that is not counted is better than a broken one
             problem = f"cannot look at this session, so nothing is counted: {error!r}"
-        relay.observe(observer)
+        relay.observe(observer, is_costly=self._telemetry is not None)
         self._listening.release()
         if problem is not None:
             warn(problem)

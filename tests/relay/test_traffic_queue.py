@@ -204,6 +204,25 @@ def test_a_few_chunks_are_looked_at_together_by_the_thread_that_brings_the_last(
         assert (observer.looks, len(observer.seen), set(observer.threads)) == (1, MANY, {threading.get_ident()})
 
 
+def test_fewer_than_one_call_of_a_hundred_waits_for_a_look_that_is_costly(monkeypatch: pytest.MonkeyPatch) -> None:
+    with never_later(monkeypatch):
+        queue, observer = TrafficQueue(), Observer([])
+        queue.begin(observer, is_costly=True)
+        for number in range(1000):
+            queue.on_client_data(b"%d" % number)
+            queue.on_server_data(b"%d" % number)
+        assert observer.looks < 1000 / 100 / 2  # other things take their share of the slowest hundredth
+        queue.close()
+        assert len(observer.seen) == 2000
+
+
+def test_what_is_rewritten_is_shown_chunk_by_chunk_however_costly() -> None:
+    queue, seen = TrafficQueue(is_direct=True), Seen()
+    queue.begin(Observer(seen), is_costly=True)
+    queue.on_server_data(b"one")
+    assert seen == [("server", b"one")]
+
+
 def test_a_large_chunk_is_looked_at_at_once_and_with_it_what_waits_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with never_later(monkeypatch):
         queue, seen = TrafficQueue(), Seen()

@@ -130,9 +130,12 @@ class Relay:
         for task in (self._pump_client_to_server, self._pump_server_to_client, self._await_exit):
             _thread.start_new_thread(task, ())
 
-    def observe(self, observer: TrafficObserver) -> None:
-        """Give the observer the session's traffic, from its first byte on; call it once."""
-        self._traffic.begin(observer)
+    def observe(self, observer: TrafficObserver, *, is_costly: bool = False) -> None:
+        """Give the observer the session's traffic, from its first byte on; call it once.
+
+        `is_costly`: see `TrafficQueue.begin`.
+        """
+        self._traffic.begin(observer, is_costly=is_costly)
 
     def activity(self) -> int:
         """A number that changes whenever something passes."""
