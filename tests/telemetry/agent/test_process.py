@@ -38,6 +38,29 @@ needs_rotel = pytest.mark.skipif(
 )
 
 
+SHOWS_COLLECTOR = """
+import gc
+from thv.telemetry.agent import __main__ as process, agent_service
+
+class Agent(agent_service.Agent):
+    def __init__(self, settings, diagnostics):
+        super().__init__(settings, diagnostics)
+        diagnostics.warn(f"imported: {gc.isenabled()}")
+
+    def take(self, frame):
+        self._diagnostics.warn(f"running: {gc.isenabled()}, {gc.get_freeze_count() > 10_000}")
+
+agent_service.Agent = Agent
+process.main()
+"""
+
+
+def test_no_garbage_is_looked_for_while_the_sdk_is_imported_nor_in_the_sdk_later() -> None:
+    with AgentProcess(to("http://127.0.0.1:1"), code=SHOWS_COLLECTOR) as agent:
+        agent.send(Flush())
+        assert agent.end().lines == ["thv: imported: False", "thv: running: True, True"]
+
+
 @needs_rotel
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 @pytest.mark.parametrize("compression", ["none", "gzip"])
