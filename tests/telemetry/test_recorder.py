@@ -275,6 +275,16 @@ def test_without_a_request_no_process_is_started(tmp_path: Path) -> None:
     assert not run.agents
 
 
+def test_the_agent_starts_beside_the_server_before_anything_is_answered(tmp_path: Path) -> None:
+    """Fails where the first reply starts it: `wait_until` raises."""
+    run = Run(tmp_path)
+    run.tell('>{"id":1,"method":"initialize","params":{"clientInfo":{"name":"one"}}}')
+    wait_until(lambda: run.agents)
+    run.tell('<{"id":1,"result":{}}', call(), OK)
+    assert [span.name for span in run.spans()] == ["initialize", "tools/call echo"]
+    assert len(run.agents) == 1
+
+
 def test_prometheus_finds_the_agent_at_once(tmp_path: Path) -> None:
     """Fails where no agent is started before anything was recorded: `wait_until` raises."""
     run = Run(tmp_path, agent={"metrics": None, "prometheus_port": 0})

@@ -3,7 +3,8 @@
 Promises: it sleeps while nothing happens; it takes the interpreter, which runs one thread at a time, from the relay as
 seldom as it can, for some 100 µs each time, and yields in between; a full pipe blocks this thread and no other; spans
 beyond the queue's size are dropped and counted; an agent that cannot be started, or dies, is reported once and not
-started again. The first item to send starts the agent.
+started again. The first item to send starts the agent, and so does `initialize`: a server that needs as long to start
+as the agent does answers when the agent is ready.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Telemetry:
         )
 
     def start(self) -> None:
-        """Begin. The agent is started by the first request, or at once if Prometheus is to find it."""
+        """Begin. The agent is started by `initialize`, the first other request that ends, or now for Prometheus."""
         self._client.start()
 
     def open_session(self, session_id: str | None = None) -> SessionRecorder:
@@ -178,6 +178,8 @@ class SessionRecorder:
             kind = target_kind(method)
             if kind is not None:
                 target = params.uri if kind == RESOURCE else params.name
+            elif method == "initialize":
+                self._agent.notify()  # the agent starts while the server does
             meta = params.meta
             if meta is not None:
                 traceparent, tracestate, version = meta.traceparent, meta.tracestate, _short(meta.protocol_version)
