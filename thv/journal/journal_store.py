@@ -155,7 +155,7 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
         connection = None
         try:
             connection = sqlite3.connect(
-                f"file:{quote(path)}?{mode}", uri=True, timeout=READ_WAIT_S, isolation_level=None
+                f"file:{quote(os.fsencode(path))}?{mode}", uri=True, timeout=READ_WAIT_S, isolation_level=None
             )
             if not _check_format(path, connection):  # it is being made just now
                 connection.close()

@@ -13,6 +13,7 @@ from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from thv.core.printable import replace_surrogates
 from thv.journal.call_record import (
     CANCELLED,
     CLIENT_CLOSED,
@@ -119,7 +120,7 @@ class SessionJournal:
         capture: Callable[[bytes], str] | None = None,
     ) -> None:
         self.id = session_id
-        self.server = server
+        self.server = replace_surrogates(server)  # what a file name has that is no UTF-8 cannot be stored
         self.transport = transport
         self.client: str | None = None
         self.protocol: str | None = None
@@ -233,7 +234,7 @@ class SessionJournal:
         """How the session ends; the first word counts, an exit code that it lacked may come with a later one."""
         known = self.end
         if known is None:
-            self.end = SessionEnd(time.time_ns() // 1000, ended_by, exit_code, detail)
+            self.end = SessionEnd(time.time_ns() // 1000, ended_by, exit_code, detail and replace_surrogates(detail))
         elif known.exit_code is None and exit_code is not None:
             self.end = known._replace(exit_code=exit_code)
         self.changed = True

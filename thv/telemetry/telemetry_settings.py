@@ -166,7 +166,7 @@ def resolve(
         **_limits(values, warnings),
         "prometheus_host": values.get("prometheus-host") or PROMETHEUS_HOST,
         "prometheus_port": int(values.get("prometheus-port") or PROMETHEUS_PORT) if prometheus else None,
-        "resource": _resource(values, server),
+        "resource": _resource(values, _readable(server)),
         "export_interval_s": interval / 1000 if interval else INTERVAL_S,
         "debug": debug,
         "temporality": values.get("temporality") or "cumulative",
@@ -174,7 +174,7 @@ def resolve(
     }
     settings = TelemetrySettings(
         agent,
-        server=server,
+        server=_readable(server),
         parent_based=values["parent-based"],
         ratio=values["sampling-rate"],
         span_environment={name: _readable(environ[name]) for name in values["env-vars"] or () if name in environ},
@@ -297,5 +297,9 @@ def _file(path: str | None) -> str | None:
 
 
 def _readable(text: str) -> str:
-    """The text of a variable without the halves of characters that bytes which are no UTF-8 leave in it."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A name or a variable without the halves of characters that bytes which are no UTF-8 leave in it."""
+    if text.isascii():
+        return text
+    from thv.core.printable import replace_surrogates
+
+    return replace_surrogates(text)
