@@ -182,6 +182,27 @@ def test_a_word_that_names_nothing_says_so(thv: Run, word: str, code: int, said:
         assert said in err
 
 
+def test_no_name_in_a_file_controls_the_terminal(thv: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    # A project's file comes with the project, and so from anybody.
+    bad = "\x1b]0;x\x07\n\x9b\u202e"
+    servers = {f"a{bad}": {"command": f"sh{bad}"}, f"b{bad}": {"command": 1}, f"c{bad}": {"command": "uvx", "args": [bad]}}
+    put(Path(".cursor/mcp.json"), json.dumps({"mcpServers": servers}, ensure_ascii=False))
+    answers = [thv(verb) for verb in ("list", "wrap", "list", "unwrap")]
+    assert [code for code, *_ in answers] == [0] * 4
+    assert main(["doctor"]) == 1
+    answers.append((1, *capfd.readouterr()))
+    for _, *texts in answers:
+        for text in texts:
+            assert not {character for character in text if not character.isprintable()} - {"\n", "\t"}
+    assert len(answers[0][1].splitlines()) == len(servers)
+
+
+def test_a_folder_is_no_file_to_change(thv: Run) -> None:
+    for verb in ("wrap", "unwrap"):
+        code, out, err = thv(verb, "/")
+        assert (code, out, err) == (1, "", "thv: /: cannot be changed: not a regular file\n")
+
+
 def test_without_any_client_that_is_said(thv: Run) -> None:
     for verb in ("list", "wrap", "unwrap"):
         code, out, err = thv(verb)

@@ -65,6 +65,11 @@ def test_a_stderr_that_is_read_late_gets_every_byte(monkeypatch: pytest.MonkeyPa
     assert got.lstrip(b"\0").decode() == f"thv: {text}\n"
 
 
+def test_no_message_controls_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    console.warn("./e\x1b[31mx\u202e\x9b\x07: no such file\n  é \udcff")
+    assert capfd.readouterr().err == "thv: ./e\\x1b[31mx\\u202e\\x9b\\x07: no such file\n  é \ufffd\n"
+
+
 def test_a_traceback_goes_to_stderr_even_if_python_found_it_closed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,8 @@ def update(path: Path, change: Callable[[bytes], bytes], *, lock: Path | None = 
     """
     try:
         target = path.resolve(strict=True)
+        if not target.is_file():  # asked before a lock is made beside it
+            raise ConfigError("cannot be changed: not a regular file", path=str(path))
         with _own_lock(target), _client_lock(lock):
             return _update(path, target, change)
     except ConfigError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thv.clients.entries import URL_KEYS
 from thv.clients.mark import find_mark
+from thv.core.printable import one_line
 
 if TYPE_CHECKING:
     from thv.clients.entries import ServerEntry
@@ -28,7 +29,14 @@ def own_command(entry: ServerEntry) -> list[str]:
 
 
 def summary(entry: ServerEntry) -> str:
-    """The command, and the package or script that a runner runs. Further arguments may hold secrets."""
+    """The command, and the package or script that a runner runs, on one line without control characters.
+
+    Further arguments may hold secrets.
+    """
+    return one_line(_summary(entry))
+
+
+def _summary(entry: ServerEntry) -> str:
     for key in URL_KEYS:
         url = entry.fields.get(key)
         if isinstance(url, str) and not entry.command:

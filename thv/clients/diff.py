@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from thv.core.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -90,6 +92,7 @@ def _agreeing(old: Sequence[str], new: Sequence[str]) -> int:
 def _shown(line: str, start: int) -> str:
     text = line.rstrip("\r\n")
     if len(text) <= LONGEST:
-        return text
+        return printable(text)
     begin = max(0, start - BEFORE)
-    return f"{'…' if begin else ''}{text[begin : begin + LONGEST]}{'…' if begin + LONGEST < len(text) else ''}"
+    piece = printable(text[begin : begin + LONGEST])
+    return f"{'…' if begin else ''}{piece}{'…' if begin + LONGEST < len(text) else ''}"

@@ -25,6 +25,7 @@ from thv.clients.documents.nodes import (
     refusal,
 )
 from thv.clients.mark import find_mark, is_thv, runs_thv
+from thv.core.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,8 +88,8 @@ class ServerEntry:
 
     @property
     def label(self) -> str:
-        """The name, with the scope if there is one."""
-        return f"{self.name} ({self.scope})" if self.scope else self.name
+        """The name to be shown, with the scope if there is one: one line, without control characters."""
+        return one_line(f"{self.name} ({self.scope})" if self.scope else self.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

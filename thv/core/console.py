@@ -61,6 +61,10 @@ def warn_or_raise(text: str) -> None:
     Raises:
         OSError: it could not be written.
     """
+    if not text.isprintable():  # a name in a file or on the command line must not control the terminal
+        from thv.core.printable import printable
+
+        text = printable(text)
     data = f"thv: {text}\n".encode("utf-8", "replace")
     while data:
         _wait_writable()
