@@ -69,7 +69,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not put our older attribute names beside those of the OpenTelemetry conventions' \
                 '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
                 '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
                 '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
@@ -97,7 +97,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not put our older attribute names beside those of the OpenTelemetry conventions' \
                 '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
                 '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
                 '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
@@ -173,7 +173,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not put our older attribute names beside those of the OpenTelemetry conventions' \
                 '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
                 '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
                 '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
@@ -208,7 +208,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--otel-service-name=nothing'\t'The service your traces belong to; thv-<server> when unset' \
                 '+--otel-env-vars=nothing'\t'Environment variables put on spans, as NAME,NAME' \
                 '+--otel-custom-attributes=nothing'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                '--otel-use-legacy-attributes=?true/false'\t'=false: do not our older attribute names beside those of the OpenTelemetry conventions' \
+                '--otel-use-legacy-attributes=?true/false'\t'=false: do not put our older attribute names beside those of the OpenTelemetry conventions' \
                 '--otel-enable-prometheus-metrics-path=?true/false'\t'Serve your metrics at /metrics on 127.0.0.1:9464' \
                 '--otel-capture-arguments=?true/false'\t'Put tool arguments and results on spans, redacted and cut' \
                 '--otel-propagate=?true/false'\t'Pass our trace context to the server: changes params._meta' \
@@ -420,7 +420,7 @@ function __thv_words -S # KIND: the words of it
                 'service-name'\t'The service your traces belong to; thv-<server> when unset' \
                 'env-vars'\t'Environment variables put on spans, as NAME,NAME' \
                 'custom-attributes'\t'Resource attributes of your telemetry, as KEY=VALUE,KEY=VALUE' \
-                'use-legacy-attributes'\t'Our older attribute names beside those of the OpenTelemetry conventions' \
+                'use-legacy-attributes'\t'Put our older attribute names beside those of the OpenTelemetry conventions' \
                 'enable-prometheus-metrics-path'\t'Serve your metrics at /metrics on 127.0.0.1:9464'
         case 'journal-key'
             set found \

@@ -183,9 +183,10 @@ def test_a_word_that_names_nothing_says_so(thv: Run, word: str, code: int, said:
 
 
 def test_no_name_in_a_file_controls_the_terminal(thv: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    # A project's file comes with the project, and so from anybody.
+    # A project's file comes with the project, and may be anyone's.
     bad = "\x1b]0;x\x07\n\x9b\u202e"
-    servers = {f"a{bad}": {"command": f"sh{bad}"}, f"b{bad}": {"command": 1}, f"c{bad}": {"command": "uvx", "args": [bad]}}
+    runner = {"command": "uvx", "args": [bad]}
+    servers = {f"a{bad}": {"command": f"sh{bad}"}, f"b{bad}": {"command": 1}, f"c{bad}": runner}
     put(Path(".cursor/mcp.json"), json.dumps({"mcpServers": servers}, ensure_ascii=False))
     answers = [thv(verb) for verb in ("list", "wrap", "list", "unwrap")]
     assert [code for code, *_ in answers] == [0] * 4

@@ -79,6 +79,12 @@ def test_an_unknown_key_names_the_nearest_and_touches_nothing(thv: Command, verb
     assert thv.path.read_text() == "otel: {}\n"
 
 
+def test_a_key_in_capitals_is_near_its_own(thv: Command) -> None:
+    code, _, err = thv("otel", "get", KEY.upper())
+    assert code == 1
+    assert f"did you mean {KEY}" in err
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [(KEY, "maybe"), (KEY, ""), ("sampling-rate", "-1"), ("sampling-rate", "2"), ("endpoint", "x"), ("headers", "-x")],

@@ -72,6 +72,27 @@ def test_every_command_has_the_name_by_which_it_is_found() -> None:
         assert app._named_part(["--debug", name]) is not app.app
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("log --tool", "option '--tool' requires an argument; see thv log --help"),
+        ("report --html", "option '--html' requires an argument; see thv report --help"),
+        ("log -n x", "invalid value for '-n': 'x' is not a whole number; see thv log --help"),
+        ("why -n 1.5", "invalid value for '-n': '1.5' is not a whole number; see thv why --help"),
+        ("doctor --start --timeout x", "invalid value for '--timeout': 'x' is not a number; see thv doctor --help"),
+        ("config otel list --format", "option '--format' requires an argument; see thv config otel list --help"),
+    ],
+)
+def test_wrong_words_are_answered_in_plain_words_with_the_help_of_their_command(words: str, said: str) -> None:
+    seen = thv(words)
+    assert (seen.returncode, seen.stdout, seen.stderr) == (2, "", f"thv: {said}\n")
+
+
+def test_what_a_switch_turns_off_is_a_sentence() -> None:
+    sentences = re.findall(r"=false: do\s+not\s+(\w+)", thv("run --help").stdout)
+    assert sentences == ["send", "send", "put"]
+
+
 SERVER_OPTIONS = ["--env", "--env-file", "--name", "--cwd", "--network", "--volume"]
 
 

@@ -173,6 +173,10 @@ def test_links_in_a_circle_a_directory_and_a_device_are_refused(tmp_path: Path) 
     directory.mkdir()
     with pytest.raises(ConfigError, match="not a regular file"):
         update(str(directory), lambda _: "x")
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ConfigError, match="file: not a directory"):
+        update(str(file / "below" / "config.yaml"), lambda _: "x")
     null = tmp_path / "null"
     null.symlink_to("/dev/null")
     with pytest.raises(ConfigError, match="not a regular file"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,8 +145,11 @@ def test_a_name_like_none_is_answered_with_all_names_and_forms(server: str) -> N
 
 @posix_only
 def test_an_unknown_name_that_is_a_command_is_told_how_to_run_it(environ: Mapping[str, str]) -> None:
-    with pytest.raises(UnknownServerError, match="to run the command of that name: thv run -- a-command"):
+    with pytest.raises(UnknownServerError, match="to run the command of that name: thv run -- a-command, ") as told:
         resolve("a-command", [], environ=environ)
+    path = re.search(r"its path as SERVER: ([^;]+)", str(told.value))  # thv mcp takes nothing but a SERVER
+    assert path is not None
+    assert resolve(path[1], [], environ=environ).executable == path[1]
 
 
 @pytest.mark.parametrize(

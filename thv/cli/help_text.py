@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WRONG_COMMAND_LINE = UsageError.exit_code
+PLAIN_WORDS = {
+    "is not a valid int range": "is not a whole number",
+    "is not a valid float range": "is not a number",
+    "is not a valid integer": "is not a whole number",
+    "is not a valid float": "is not a number",
+}
+"""What the command-line library says of a number, and how people say it."""
 QUOTE = "'"
 """What the command-line library puts around a command's name."""
 
@@ -33,6 +40,16 @@ class Group(TyperGroup):
 
 class Command(TyperCommand):
     """A command whose usage line names what is required without braces, and whose options stand under headings."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; what is wrong with them is of this command, whose help is named."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            usage_error: Any = error
+            if getattr(usage_error, "ctx", None) is None:  # the parser does not know it where a value is missing
+                usage_error.ctx = ctx
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line."""
@@ -78,6 +95,8 @@ def format_usage_error(error: typer.TyperException) -> str:
         return f"no such option: {getattr(error, 'option_name', '')}; did you mean {' or '.join(sorted(near))}?"
     text = error.format_message().rstrip(".")
     text = text[:1].lower() + text[1:]
+    for jargon, plain in PLAIN_WORDS.items():
+        text = text.replace(jargon, plain)
     text, suggested, names = text.partition(". Did you mean ")
     if suggested:
         return f"{text}; did you mean {names.rstrip('?').replace(QUOTE, '').replace(', ', ' or ')}?"

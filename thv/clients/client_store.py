@@ -92,15 +92,20 @@ def update(path: Path, change: Callable[[bytes], bytes], *, lock: Path | None = 
         ConfigError: the file cannot be read or written; whatever `change` raises. The file is then untouched.
     """
     try:
-        target = path.resolve(strict=True)
-        if not target.is_file():  # asked before a lock is made beside it
-            raise ConfigError("cannot be changed: not a regular file", path=str(path))
+        target = _regular_file(path)  # asked before a lock is made beside it
         with _own_lock(target), _client_lock(lock):
             return _update(path, target, change)
     except ConfigError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"cannot be changed: {_why(error)}", path=str(path)) from None
+
+
+def _regular_file(path: Path) -> Path:
+    target = path.resolve(strict=True)
+    if not target.is_file():
+        raise ConfigError("cannot be changed: not a regular file", path=str(path))
+    return target
 
 
 class _Patience:

@@ -71,6 +71,8 @@ def _make_directory(path: Path, target: Path) -> None:
         )
     missing = [directory for directory in target.parents if not directory.is_dir()]
     for directory in reversed(missing):
+        if directory.exists():
+            raise NotADirectoryError(None, "not a directory", str(directory))
         directory.mkdir(PRIVATE_DIRECTORY, exist_ok=True)
 
 

@@ -167,7 +167,7 @@ KEYS: Final = {
             "use-legacy-attributes",
             BOOLEAN,
             "true",
-            "Our older attribute names beside those of the OpenTelemetry conventions.",
+            "Put our older attribute names beside those of the OpenTelemetry conventions.",
         ),
         Setting(
             "enable-prometheus-metrics-path",
@@ -215,8 +215,8 @@ class Section:
         except KeyError:
             from difflib import get_close_matches
 
-            keys = self.keys
-            near = get_close_matches(name, keys, n=3, cutoff=0.5) or [key for key in keys if name and name in key]
+            keys, word = self.keys, name.lower()
+            near = get_close_matches(word, keys, n=3, cutoff=0.5) or [key for key in keys if word and word in key]
             hint = f"did you mean {' or '.join(near)}?" if near else f"the keys are {', '.join(keys)}"
             raise SettingError(f"there is no setting {name!r}; {hint}") from None
 

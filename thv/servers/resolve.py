@@ -187,8 +187,8 @@ def _near(word: str, known: list[str]) -> list[str]:
 def _unknown(server: str, known: list[str], env: Mapping[str, str]) -> UnknownServerError:
     near = _near(server, known)
     parts = [f"there is no server named {server!r}"]
-    if server and commands.find(server, env) is not None:
-        parts.append(f"to run the command of that name: thv run -- {server}")
+    if server and (found := commands.find(server, env)) is not None:
+        parts.append(f"to run the command of that name: thv run -- {server}, or its path as SERVER: {found}")
     elif not near:
         parts.append(f"SERVER is {_FORMS}")
     parts.append(f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(known)}")
