@@ -11,7 +11,6 @@ import asyncio
 import os
 import sys
 import threading
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -46,7 +45,7 @@ class LineSource:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._loop = asyncio.get_running_loop()
-        self._lines: deque[bytes] = deque()
+        self._lines: list[bytes] = []  # the latest first, so that the next one is taken from the end
         self._waiting = 0
         self._splitter = LineSplitter()
         self._ended = False
@@ -89,7 +88,7 @@ class LineSource:
             if self._error is not None:
                 raise self._error
             return b""
-        line = self._lines.popleft()
+        line = self._lines.pop()
         self._waiting -= len(line)
         if not self._reading and not self._ended and self._waiting <= QUEUE_LIMIT // 2:
             self._resume()
@@ -107,20 +106,26 @@ class LineSource:
         if not chunk:
             rest = self._splitter.finish()
             if rest:  # a last line without newline is one for a reader of lines
-                self._lines.append(rest + b"\n")
+                self._lines.insert(0, rest + b"\n")
                 self._waiting += len(rest) + 1
             self.finish()
             return
         if len(chunk) == READ_SIZE and not self._widened:
             self._widened = True
             grow_pipe(self._fd)
-        for line in self._splitter.feed(chunk):
+        lines = self._splitter.feed(chunk)
+        is_too_long = self._splitter.is_too_long
+        for line in lines:
             if not line:
-                self._give_up()
-                return
-            self._lines.append(line)
+                del lines[lines.index(line) :]
+                is_too_long = True
+                break
             self._waiting += len(line)
-        if self._splitter.is_too_long:
+        if self._lines or len(lines) > 1:
+            lines.reverse()
+            lines += self._lines
+        self._lines = lines
+        if is_too_long:
             self._give_up()
             return
         if self._waiting > QUEUE_LIMIT:

@@ -7,7 +7,6 @@ and nothing is lost; where the store cannot be written, the oldest batches are d
 from __future__ import annotations
 
 import time
-from collections import deque
 from itertools import groupby
 from operator import itemgetter
 from threading import Lock
@@ -144,7 +143,7 @@ class SessionJournal:
         self._redact = redact
         self._capture = capture
         self._pending: list[Any] = []  # several threads append; who holds `_encoding` takes from its front
-        self._encoded: deque[EncodedBatch] = deque()
+        self._encoded: list[EncodedBatch] = []
         self._encoded_bytes = 0
         self._listed: bytes | None = None
         self._encoding = Lock()
@@ -275,7 +274,7 @@ class SessionJournal:
         self.started_us = min(self.started_us, first_us - first[0][0])  # it may have passed before we are loaded
         self.changed = True
         while self._encoded_bytes > ENCODED_LIMIT:
-            dropped = self._encoded.popleft()
+            dropped = self._encoded.pop(0)
             self._encoded_bytes -= len(dropped.records)
             self.lost += dropped.requests
 
@@ -333,7 +332,7 @@ class SessionJournal:
         with self._encoding:
             for batch in batches:
                 if self._encoded and self._encoded[0] is batch:
-                    self._encoded.popleft()
+                    self._encoded.pop(0)
                     self._encoded_bytes -= len(batch.records)
         self.stored = True
 

@@ -76,7 +76,7 @@ class OpenRequests:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.by_key: dict[Key, OpenRequest | deque[OpenRequest]] = {}
-        self._by_age: deque[tuple[Key, OpenRequest]] = deque()
+        self._by_age: list[tuple[Key, OpenRequest]] = []  # the youngest first
         self.behind = 0
 
     def __contains__(self, key: Key) -> bool:
@@ -147,8 +147,8 @@ class OpenRequests:
         """
         while True:
             if not self._by_age:
-                self._by_age.extend(sorted(self, key=age))
-            key, request = self._by_age.popleft()
+                self._by_age = sorted(self, key=age, reverse=True)
+            key, request = self._by_age.pop()
             if self._remove(key, request):
                 return request
 

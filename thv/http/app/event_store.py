@@ -53,7 +53,7 @@ class EventStore:
     def __init__(self, keep_bytes: int = KEEP_BYTES) -> None:
         self._keep_bytes = keep_bytes
         self._size = 0
-        self._order: deque[tuple[EventStream, int]] = deque()
+        self._order: deque[tuple[EventStream, int]] | None = None  # once there is an event
         self._streams: dict[int, EventStream] = {}
         self._opened = 0
 
@@ -79,13 +79,16 @@ class EventStore:
 
     def added(self, stream: EventStream, size: int) -> None:
         """An event was added to a stream of ours."""
-        self._order.append((stream, size))
+        order = self._order
+        if order is None:
+            order = self._order = deque()
+        order.append((stream, size))
         self._size += size
-        while self._order and (self._size > self._keep_bytes or len(self._order) > KEEP_EVENTS):
-            oldest, size = self._order[0]
+        while order and (self._size > self._keep_bytes or len(order) > KEEP_EVENTS):
+            oldest, size = order[0]
             if oldest.attached and oldest.sent <= oldest.first:
                 break  # its client is still to get it; there is another bound for that
-            self._order.popleft()
+            order.popleft()
             self._size -= size
             oldest.drop_first()
             if oldest.ended and not oldest.events:
@@ -101,7 +104,7 @@ class EventStore:
         for stream in list(self._streams.values()):
             stream.end()
         self._streams.clear()
-        self._order.clear()
+        self._order = None
 
 
 class EventStream:

@@ -72,7 +72,7 @@ class HttpSession:
         self._pending: dict[Id, list[PendingPost]] = {}
         self._tokens: dict[Id, Id] = {}
         self._listeners: list[EventStream] = []
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes] | None = None  # once there is a message
         self._waiting_bytes = 0
 
     @property
@@ -103,8 +103,9 @@ class HttpSession:
 
     def flush(self, stream: EventStream) -> None:
         """A connection is about to carry this stream: if it answers a GET, messages that waited for one go there."""
-        while self._waiting and stream.is_listener:
-            stream.put(self._take_waiting())
+        waiting = self._waiting
+        while waiting and stream.is_listener:
+            stream.put(self._take(waiting))
 
     def submit(
         self, messages: list[tuple[bytes, Message]], requests: list[Message], pending: PendingPost | None
@@ -125,9 +126,10 @@ class HttpSession:
         if pending is not None:
             for message in requests:
                 self._open(message, pending)
-            if self._waiting and self._open_listener() is None:
-                while self._waiting and pending.note(self._waiting[0]) is not None:
-                    self._take_waiting()
+            waiting = self._waiting
+            if waiting and self._open_listener() is None:
+                while waiting and pending.note(waiting[0]) is not None:
+                    self._take(waiting)
         unsent = iter(messages)
         rest = self._send(unsent)
         return None if rest is None else self._send_on(rest, unsent)
@@ -189,10 +191,13 @@ class HttpSession:
                 stream = pending.note(line)
                 if stream is not None:
                     return stream
-        self._waiting.append(line)
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = deque()
+        waiting.append(line)
         self._waiting_bytes += len(line)
-        while self._waiting_bytes > WAITING_BYTES and len(self._waiting) > 1:
-            self._take_waiting()
+        while self._waiting_bytes > WAITING_BYTES and len(waiting) > 1:
+            self._take(waiting)
         return None
 
     def token_owner(self, token: Id | None) -> Id | None:
@@ -216,7 +221,7 @@ class HttpSession:
             for pending in found:
                 pending.fail(status, error_reply(INTERNAL_ERROR, reason, id_))
         self._store.end()
-        self._waiting.clear()
+        self._waiting = None
         self._on_end(self)
 
     def note_end(self, instrumentation: SessionInstrumentation) -> None:
@@ -255,7 +260,7 @@ class HttpSession:
                 return stream
         return None
 
-    def _take_waiting(self) -> bytes:
-        line = self._waiting.popleft()
+    def _take(self, waiting: deque[bytes]) -> bytes:
+        line = waiting.popleft()
         self._waiting_bytes -= len(line)
         return line

@@ -70,7 +70,7 @@ class HttpConnection(asyncio.Protocol):
         self._repeated = RepeatedHead()
         self._current: HttpRequest | None = None
         self._unstarted: HttpRequest | None = None  # the current one, until what came with its head is parsed
-        self._waiting: deque[HttpRequest] = deque()
+        self._waiting: deque[HttpRequest] | None = None  # once there is one: most clients wait for each response
         self._parsed: HttpRequest | None = None  # the request whose body is being parsed
         self._url = b""
         self._fields: list[Header] = []
@@ -112,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if not request.keep_alive:
-            self._waiting.clear()
+            self._waiting = None
             if request.is_whole:
                 self._transport.close()
             else:
@@ -297,6 +297,8 @@ class HttpConnection(asyncio.Protocol):
             self._current = self._unstarted = request
             self.deadline = FAR_FUTURE
         else:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(request)
             self._pause_reading()
 
@@ -387,7 +389,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         request, self._current = self._current, None
-        self._waiting.clear()
+        self._waiting = None
         self.resume_writing()
         if request is not None:
             request.disconnect()
