@@ -107,6 +107,12 @@ def test_a_command_that_cannot_be_started_leaves_no_watchdog() -> None:
     assert (done.stdout, done.stderr) == (b"no child is left\n", b"")
 
 
+def test_it_waits_before_it_reads_what_to_do_then_which_would_take_memory_for_each_session() -> None:
+    from thv.process.watchdog import SCRIPT
+
+    assert SCRIPT.index("\nread ") < SCRIPT.index("() {")
+
+
 CONTAINER_TOOL = """\
 #!/bin/sh
 echo "$@" >>"$LOG"

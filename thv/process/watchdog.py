@@ -45,6 +45,8 @@ else
   cd /
 fi
 
+read -r group && read -r word
+
 ends_within() {
   tenths=$1
   while kill -s 0 -- "-$group"; do
@@ -74,7 +76,6 @@ container() {
   [ "$removes" ] && "$@" rm -f "$id"
 }
 
-read -r group && read -r word
 case $word in
   dismissed)
     [ "$cidfile" ] && container "stop -t $((term_grace / 10))" "$@" ;;
@@ -110,7 +111,8 @@ fi
 """Its arguments are the graces in tenths of a second and, for a container, what is needed of its `ContainerRun`.
 `exited` reads what the rest of the group still prints, so that printing does not end it. The fields of `stat` after the
 name are state, parent, process group (proc_pid_stat(5)). What thv inherited is closed: another program may wait for the
-end of it. A container is ended where its command was started, for its options may name files."""
+end of it. A container is ended where its command was started, for its options may name files. A shell reads one command
+after the other, so the functions that follow `read` take no memory while it waits; over HTTP each session has one."""
 
 
 TAKE_OVER = {None: b"exited\n", 15: b"terminated\n", 9: b"killed\n"}
