@@ -89,6 +89,31 @@ def test_a_server_that_does_not_answer_is_given_up(server: Callable[[str], str])
     assert seen.stderr.splitlines() == ["thv: the server did not answer within 1.5 seconds"]
 
 
+@pytest.mark.parametrize(
+    ("framing", "wrote"),
+    [
+        (r'f"Content-Length: {len(reply)}\r\n\r\n{reply}"', "Content-Length: 72"),  # as for language servers
+        (r'f"result: {reply}\n"', 'result: {"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-06-18"}}'),
+        (r'"{\n" + reply[1:] + "\n"', "{"),
+    ],
+)
+def test_a_server_whose_replies_are_no_lines_of_json_is_told_so(tmp_path: Path, framing: str, wrote: str) -> None:
+    script = tmp_path / "server"
+    script.write_text(
+        f"#!{sys.executable} -ISP\n"
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    reply = json.dumps({'jsonrpc': '2.0', 'id': json.loads(line).get('id'), 'result': "
+        "{'protocolVersion': '2025-06-18'}})\n"
+        f"    sys.stdout.write({framing})\n"
+        "    sys.stdout.flush()\n"
+    )
+    script.chmod(0o755)
+    seen = thv("list", str(script), "--timeout", "0.5")
+    hint = f"on stdout, where only JSON-RPC belongs, it wrote: {wrote}"
+    assert (seen.returncode, seen.stderr) == (1, f"thv: the server did not answer within 0.5 seconds; {hint}\n")
+
+
 def test_an_endless_list_is_shown_to_its_bound_and_said_to_be_cut(server: Callable[[str], str]) -> None:
     seen = thv("list", server("endless pages"))
     assert (seen.returncode, seen.stdout.split()) == (1, ["ok"] * 100)

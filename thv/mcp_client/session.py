@@ -114,6 +114,7 @@ class ClientSession:
         self._open: dict[int, str] = {}  # the method of each request that has no reply yet
         self._stray: McpClientError | None = None  # what a wrong reply means if the right one does not follow
         self._stray_at = 0.0
+        self._printed = ""  # by the server since the request, without being a message: the first such line
         self._asked_s = 0.0  # seconds spent on asking the user
         self._has_heard = False
         self._server_end: JsonObject = {}
@@ -169,6 +170,7 @@ class ClientSession:
         if self.identity.is_stateless:
             meta = request_meta(self.identity.version, self._capabilities)
             params = {**params, "_meta": {**params.get("_meta", {}), **meta}}
+        self._printed = ""
         number = self._send(Request(method, params))
         try:
             reply = self._await_reply(self._timeout)
@@ -177,7 +179,7 @@ class ClientSession:
             raise
         if reply is None:
             self._cancel(number)
-            raise _timed_out(self._timeout)
+            raise self._timed_out(self._timeout)
         if reply.error is not None:
             raise reply.error
         return reply.result
@@ -255,7 +257,7 @@ class ClientSession:
         except StopIteration as done:
             identity: ServerIdentity = done.value
         except ReplyTimeoutError:
-            raise _timed_out(limit) from None
+            raise self._timed_out(limit) from None
         self._open.clear()  # `initialize` may still be answered
         return identity
 
@@ -313,6 +315,10 @@ class ClientSession:
         error.has_read = self._server_end.get("hasRead", error.has_read) is True
         return error
 
+    def _timed_out(self, limit: float | None) -> ReplyTimeoutError:
+        hint = f"; on stdout, where only JSON-RPC belongs, it wrote: {self._printed}" if self._printed else ""
+        return ReplyTimeoutError(f"the server did not answer within {limit:g} seconds{hint}")
+
     def _forget_earlier_requests(self) -> None:
         self._asked_s = 0.0
         self._stray = None
@@ -325,6 +331,8 @@ class ClientSession:
             start = shorten(line[:MAX_LINE_SHOWN].decode("utf-8", "replace"))
             self._suspect(ProtocolViolationError(f"the server sent JSON-RPC that cannot be read: {start}"))
             return None
+        if not messages and not self._printed:
+            self._printed = shorten(line[:MAX_LINE_SHOWN].decode("utf-8", "replace"))
         first: Reply | None = None
         for message in messages:
             if message.get("method") == SERVER_ENDED:
@@ -397,12 +405,10 @@ class ClientSession:
         for key, request in (requests if isinstance(requests, dict) else {}).items():
             method = request.get("method") if isinstance(request, dict) else None
             params = request.get("params") if isinstance(request, dict) else None
-            answers[key] = self._fulfil(str(method), params if isinstance(params, dict) else {})
+            answers[key] = self._fulfil(
+                method if isinstance(method, str) else to_json(method), params if isinstance(params, dict) else {}
+            )
         if not answers:
             time.sleep(INPUT_RETRY_DELAY_S)
         members: JsonObject = {"inputResponses": answers} if answers else {}
         return members | ({"requestState": state} if isinstance(state, str) else {})
-
-
-def _timed_out(limit: float | None) -> ReplyTimeoutError:
-    return ReplyTimeoutError(f"the server did not answer within {limit:g} seconds")
