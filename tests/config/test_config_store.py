@@ -191,6 +191,34 @@ def test_a_hard_link_keeps_the_old_text_under_its_other_name(config: Path) -> No
     assert (config.read_text(), other.read_text()) == ("new\n", "a: 1\n")
 
 
+def test_what_another_program_writes_meanwhile_is_begun_from_again(config: Path) -> None:
+    seen = []
+
+    def change(text: str | None) -> str:
+        seen.append(text)
+        if len(seen) == 1:
+            config.write_text("theirs\n")  # an editor knows nothing of the lock
+        return f"{text}ours\n"
+
+    before = config.read_text()
+    assert update(str(config), change)
+    assert seen == [before, "theirs\n"]
+    assert config.read_text() == "theirs\nours\n"
+
+
+def test_a_file_that_is_written_all_the_time_is_left_to_its_writer(config: Path) -> None:
+    turns = iter(range(1000))
+
+    def change(text: str | None) -> str:
+        config.write_text(f"theirs {next(turns)}\n")
+        return f"{text}ours\n"
+
+    with pytest.raises(ConfigError, match="another program keeps writing it; try again"):
+        update(str(config), change)
+    assert "ours" not in config.read_text()
+    assert not [name for name in names(config.parent) if name.endswith(".tmp")]
+
+
 def test_a_change_that_fails_leaves_everything_as_it_was(config: Path) -> None:
     def fail(_text: str | None) -> str:
         raise ConfigError("no", path="f")

@@ -1,7 +1,8 @@
 """Replaces the config file as a whole: the old file or the new one is there at any moment, whatever happens.
 
 Promises: two writers never lose an update, a reader never sees half a file, a symbolic link stays one, mode and owner
-stay. What fails leaves the file as it was and nothing beside it but the lock. Knows nothing of YAML.
+stay. What another program, which knows nothing of the lock, writes before the replacement is begun from again. What
+fails leaves the file as it was and nothing beside it but the lock. Knows nothing of YAML.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PRIVATE_DIRECTORY = 0o700
+
+ATTEMPTS = 20
+"""How often a change is begun anew because another program, an editor perhaps, wrote the file meanwhile."""
 
 
 def update(path: str, change: Callable[[str | None], str]) -> bool:
@@ -45,18 +49,20 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
             lock(guard)
         except OSError as error:
             raise ConfigError(f"cannot be locked: {why(error)}", path=path) from None
-        before = read_text(str(target), fresh=True)
-        after = change(before)
-        if after == before:
-            return False
-        data = after.encode("utf-8")
-        if len(data) > MAX_BYTES:
-            raise ConfigError(f"would be larger than {MAX_BYTES} bytes, and could not be read again", path=path)
-        try:
-            _replace(target, data)
-        except OSError as error:
-            raise ConfigError(f"cannot be written: {why(error)}", path=path) from None
-        return True
+        for _ in range(ATTEMPTS):
+            before = read_text(str(target), fresh=True)
+            after = change(before)
+            if after == before:
+                return False
+            data = after.encode("utf-8")
+            if len(data) > MAX_BYTES:
+                raise ConfigError(f"would be larger than {MAX_BYTES} bytes, and could not be read again", path=path)
+            try:
+                if _replace(target, data, lambda: read_text(str(target), fresh=True) == before):  # noqa: B023  called now
+                    return True
+            except OSError as error:
+                raise ConfigError(f"cannot be written: {why(error)}", path=path) from None
+        raise ConfigError("cannot be changed: another program keeps writing it; try again", path=path)
     finally:
         os.close(guard)
 
@@ -76,7 +82,8 @@ def _make_directory(path: Path, target: Path) -> None:
         directory.mkdir(PRIVATE_DIRECTORY, exist_ok=True)
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes, is_unchanged: Callable[[], bool]) -> bool:
+    """Replace the file, unless another program has changed it meanwhile; returns whether it was replaced."""
     try:
         old = target.stat()
     except FileNotFoundError:
@@ -88,9 +95,13 @@ def _replace(target: Path, data: bytes) -> None:
     temporary.unlink(missing_ok=True)
     try:
         write_beside(temporary, data, target, old)
+        if not is_unchanged():
+            temporary.unlink()
+            return False
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
     sync(target.parent)
+    return True
