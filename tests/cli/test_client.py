@@ -182,14 +182,19 @@ def test_a_word_that_names_nothing_says_so(thv: Run, word: str, code: int, said:
         assert said in err
 
 
-def test_no_name_in_a_file_controls_the_terminal(thv: Run, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_name_in_a_file_and_none_of_a_folder_controls_the_terminal(
+    thv: Run, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A project's file comes with the project, and may be anyone's.
     bad = "\x1b]0;x\x07\n\x9b\u202e"
+    (tmp_path / bad).mkdir()
+    monkeypatch.chdir(tmp_path / bad)
     runner = {"command": "uvx", "args": [bad]}
     servers = {f"a{bad}": {"command": f"sh{bad}"}, f"b{bad}": {"command": 1}, f"c{bad}": runner}
     put(Path(".cursor/mcp.json"), json.dumps({"mcpServers": servers}, ensure_ascii=False))
-    answers = [thv(verb) for verb in ("list", "wrap", "list", "unwrap")]
-    assert [code for code, *_ in answers] == [0] * 4
+    named = str(Path(".cursor/mcp.json").absolute())
+    answers = [thv(verb, *files) for verb in ("list", "wrap", "list", "unwrap") for files in ((), (named,))]
+    assert [code for code, *_ in answers] == [0] * 8
     assert main(["doctor"]) == 1
     answers.append((1, *capfd.readouterr()))
     for _, *texts in answers:

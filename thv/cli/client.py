@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from thv.cli import commands
 from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
 from thv.core.console import warn
+from thv.core.printable import printable_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,10 +185,9 @@ def files_of(clients: Sequence[str] | None, project: str) -> list[ClientFile]:
 
 def short(path: Path) -> str:
     """A path as people write it: from the home directory on."""
-    try:
-        return str(Path("~") / path.absolute().relative_to(Path.home()))
-    except (ValueError, RuntimeError):
-        return str(path)
+    with suppress(ValueError, RuntimeError):
+        path = Path("~") / path.absolute().relative_to(Path.home())
+    return printable_path(path)
 
 
 def heading_of(file: ClientFile) -> str:
@@ -243,7 +244,7 @@ def _say_what_happened(done: FileChange, *, verb: str, dry_run: bool) -> None:
 def _rows(reports: Sequence[FileReport]) -> Iterator[tuple[str, str, str, str, str]]:
     for report in reports:
         client = report.file.client.id if report.file.client else "-"
-        path = str(report.file.path)
+        path = printable_path(report.file.path)
         if report.problem is not None:
             yield client, path, "-", "unreadable", report.problem
         for entry in report.entries:

@@ -34,6 +34,11 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def printable_path(path: object) -> str:
+    """A path on one line, its blanks as they are, any control character shown as an escape."""
+    return printable(str(path).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
+
+
 def replace_surrogates(text: str) -> str:
     """The text with U+FFFD for each half of a surrogate pair."""
     return _SURROGATE.sub(REPLACEMENT, text)
