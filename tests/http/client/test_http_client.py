@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import ssl
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -224,5 +227,44 @@ def test_a_status_that_needs_credentials_is_told_to_the_user_even_if_the_server_
             await session.begin()
             assert (await session.ask(call(1)))["error"]["message"] == "token expired"
             assert "asks for credentials (401)" in session.said[0]
+
+    play(scenario)
+
+
+ODD_REDIRECTS = {
+    "no Location": ("", "without saying where to"),
+    "an empty Location": ("Location: \r\n", "without saying where to"),
+    "another kind of URL": ("Location: mailto:a@example.com\r\n", "redirects to what is no URL"),
+    "a script": ("Location: javascript:alert(1)\r\n", "redirects to what is no URL"),
+    "a port that is none": ("Location: http://127.0.0.1:x/\r\n", "redirects to what is no URL"),
+}
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize(("location", "said"), ODD_REDIRECTS.values(), ids=ODD_REDIRECTS)
+def test_a_redirect_to_nowhere_is_said_to_be_one_and_asked_once(location: str, said: str, status: int) -> None:
+    async def handler(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {status} Moved\r\n{location}Content-Length: 0\r\n\r\n".encode())
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, behind):
+            assert said in (await session.ask(INITIALIZE))["error"]["message"]
+            assert len(behind.got) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "X-GZip", "deflate", "identity"])
+def test_a_body_is_decoded_as_it_says(coding: str) -> None:
+    def answer(got: Received) -> bytes:
+        body = json.dumps(reply(got.message["id"])).encode()
+        if coding != "identity":
+            body = zlib.compress(body) if coding == "deflate" else gzip.compress(body)
+        return as_json(body, f"Content-Encoding: {coding}")
+
+    async def scenario() -> None:
+        async with remote(serving(answer)) as (session, _):
+            await session.begin()
+            assert await session.ask(call(1)) == reply(1)
 
     play(scenario)

@@ -157,8 +157,11 @@ class HttpClient:
                 if response.status_code in REFUSED and await self._renew(response, method, authorization, renewals):
                     renewals += 1
                     continue
-                if response.headers.get("Content-Encoding", "").strip().lower() not in CODINGS:
+                coding = response.headers.get("Content-Encoding", "").strip().lower()
+                if coding not in CODINGS:
                     raise RemoteError(f"{self.place} answers in a Content-Encoding that was not asked for")
+                if coding == "x-gzip":
+                    response.headers["Content-Encoding"] = "gzip"  # the same (RFC 9110, 8.4.1.3), unknown to httpx
                 yield response
             except httpx.HTTPError as error:
                 raise RemoteError(self.explain(error)) from error
@@ -189,7 +192,12 @@ class HttpClient:
 
     def _redirected(self, response: httpx.Response, method: str) -> httpx.URL:
         """Where a redirect leads, if it is one to follow."""
-        url = response.url.join(response.headers.get("Location", ""))  # httpx has refused what is no URL
+        location = response.headers.get("Location", "")
+        if not location:
+            raise RemoteError(
+                f"{self.place} redirects ({response.status_code}) without saying where to", status=response.status_code
+            )
+        url = response.url.join(location)  # httpx has refused what is no URL
         where = redact_url(str(url))
         if response.status_code not in FOLLOWED[method] or (url.scheme, url.host, url.port) != (
             self.url.scheme,
@@ -275,6 +283,8 @@ class HttpClient:
 
     def explain(self, error: BaseException) -> str:
         """Why there was no response, or no whole one, in a sentence."""
+        if isinstance(error, httpx.InvalidURL):
+            return f"{self.place} redirects to what is no URL"
         via = "" if self._proxy is None else f" through the proxy {redact_url(self._proxy)}"
         unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
         for cause in _causes(error):
