@@ -99,3 +99,18 @@ def test_only_events_of_the_type_message_that_hold_a_message_are_handed_on() -> 
             assert session.said == []
 
     play(scenario)
+
+
+@pytest.mark.parametrize("how", [as_json, as_stream], ids=["json", "events"])
+def test_a_reply_in_an_array_reaches_a_client_that_sent_none_as_a_line_of_its_own(how: Callable[[Any], bytes]) -> None:
+    """Only 2025-03-26 has batches, and official clients take a reply in an array over HTTP alone."""
+
+    async def scenario() -> None:
+        async with remote(serving(lambda _: how([PROGRESS, reply(1)]))) as (session, _):
+            await session.begin()
+            session.send(call(1))
+            assert [await session.message(), await session.message()] == [PROGRESS, reply(1)]
+            assert await session.end() == 0
+            assert session.counted == (1, 0)
+
+    play(scenario)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import os
 
 import pytest
 
-from tests.http.proxied import LAST_CHUNK, Received, as_json, call, chunk, event, reply, stream_head, until
+from tests.http.proxied import LAST_CHUNK, PATIENCE, Received, as_json, call, chunk, event, reply, stream_head, until
 from tests.http.remotes import ACCEPTED, NO_STREAM, PROGRESS, handshake, methods, play, remote
+from thv.http.client import remote_client
 from thv.http.client import streamable_http as remote_streamable
-
-if TYPE_CHECKING:
-    import asyncio
 
 pytestmark = pytest.mark.usefixtures("quick_reconnects")
 
@@ -131,5 +130,55 @@ def test_a_reply_that_comes_after_its_error_is_not_a_second_one(monkeypatch: pyt
             assert "ended its stream before the reply came" in answer["error"]["message"]
             streams[-1].write(chunk(event(reply(1))) + chunk(event(PROGRESS)))
             assert await session.message() == PROGRESS
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("comments", [0, 3], ids=["silent", "kept alive"])
+@pytest.mark.parametrize("where", ["on the server's own stream", "on its own"])
+def test_a_stream_that_stays_open_after_its_reply_is_closed_and_does_not_delay_the_end(
+    where: str, comments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server holds the stream of the request open until the client closes it, with comments all the time or not."""
+    monkeypatch.setattr(remote_streamable, "LINGER_S", 0.05)
+    monkeypatch.setattr(remote_client, "REPLY_GRACE", 100 * PATIENCE)
+    streams: list[asyncio.StreamWriter] = []
+    is_at_end = asyncio.Event()
+
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("GET "):
+            writer.write(stream_head())
+            streams.append(writer)
+        elif got.line.startswith("POST ") and got.message["method"] == "tools/call":
+            await until(lambda: bool(streams))
+            writer.write(stream_head() + chunk(b": begun\n\n"))
+            if got.message["id"] == 2:
+                await is_at_end.wait()
+            to = streams[0] if where == "on the server's own stream" else writer
+            to.write(chunk(event(reply(got.message["id"]))))
+            gone = asyncio.create_task(reader.read(1))
+            while not gone.done():
+                if comments:
+                    writer.write(chunk(b": still here\n\n" * comments))
+                await asyncio.wait({gone}, timeout=0.01)
+            raise ConnectionResetError
+        else:
+            writer.write(handshake(got) or ACCEPTED)
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, behind):
+            await session.begin()
+            assert await session.ask(call(1)) == reply(1)
+            await until(lambda: not session.client._tasks)
+            session.send(call(2))
+            await until(lambda: behind.got[-1].body != b"" and behind.got[-1].message.get("id") == 2)
+            os.close(session.stdin)
+            session.stdin = -1
+            await until(session.client._eof.is_set)
+            is_at_end.set()
+            assert await session.message() == reply(2)
+            assert await session.end() == 0
+            assert session.said == []
+            assert session.counted == (2, 0)
 
     play(scenario)

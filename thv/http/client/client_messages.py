@@ -13,7 +13,7 @@ from msgspec.json import Decoder, encode
 
 from thv.core import jsonrpc
 from thv.core.jsonrpc import CONNECTION_CLOSED, MODERN_ERRORS, NAMED_BY, encode_header
-from thv.core.message import UNREADABLE, is_batch, read_line, read_message, twin
+from thv.core.message import UNREADABLE, is_batch, read_line, read_message, read_parts, twin
 from thv.core.splice import ID
 
 if TYPE_CHECKING:
@@ -167,6 +167,20 @@ def line_of_body(body: bytes) -> bytes:
     """The JSON of a body as one line without its newline; empty if it cannot be JSON-RPC."""
     text = body.removeprefix(BOM_UTF8).strip()
     return jsonrpc.one_line(text, end=b"") if text[:1] in {b"{", b"["} else b""
+
+
+def parts_for(sent: Sent | None, line: bytes) -> list[bytes]:
+    """What a server said, in the lines to hand on: the line itself, or the elements of an array that answers no batch.
+
+    Only 2025-03-26 has batches; but over HTTP official clients take a reply in an array, which no line may be.
+
+    Args:
+        sent: what it answers; None for what the server sends of its own accord.
+        line: its line, empty for nothing.
+    """
+    if sent is None or not is_batch(line) or is_batch(sent.line):
+        return [line] if line else []
+    return [part for part, _ in read_parts(line)]
 
 
 def addressed(body: bytes, ask: PendingRequest) -> bytes | None:

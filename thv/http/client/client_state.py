@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from thv.http.client.client_messages import answers
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     """Hands on a line of the server, with the messages in it."""
 
     Tell = Callable[[str], None]
+
+T = TypeVar("T")
 
 FIRST_DELAY: Final = 1.0
 """Seconds before a broken stream is asked for again, if the server did not say."""
@@ -72,6 +74,38 @@ class ResumptionState:
         return max(first, min(first * 2.0 ** min(failures, MAX_DOUBLINGS), longest) * random.uniform(0.5, 1.0))  # noqa: S311  no secret
 
 
+class Patience:
+    """How long a stream is waited for: without end at first, for some seconds once nothing need come any more.
+
+    Args:
+        linger: those seconds.
+    """
+
+    def __init__(self, linger: float) -> None:
+        self._linger = linger
+        self._deadline: float | None = None
+        self._timeout: asyncio.Timeout | None = None
+
+    def shorten(self) -> None:
+        """Nothing need come any more, or something came all the same: the seconds begin now."""
+        self._deadline = asyncio.get_running_loop().time() + self._linger
+        if self._timeout is not None:
+            self._timeout.reschedule(self._deadline)
+
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """Wait for what comes next.
+
+        Raises:
+            TimeoutError: the seconds are over.
+        """
+        async with asyncio.timeout_at(self._deadline) as timeout:
+            self._timeout = timeout
+            try:
+                return await awaitable
+            finally:
+                self._timeout = None
+
+
 class PostExchange:
     """One POST, and everything it is answered with.
 
@@ -82,6 +116,7 @@ class PostExchange:
         cursor: where the event stream of its replies stands.
         on_its_way: set once it was handed to the system, or has failed.
         settled: set once every request in it has its reply, or can get none.
+        patience: how long its stream is waited for; shortened once every request has its reply, wherever that came.
     """
 
     def __init__(self, sent: Sent, *, silent: bool = False) -> None:
@@ -92,6 +127,7 @@ class PostExchange:
         self.cursor = ResumptionState()
         self.on_its_way = asyncio.Event()
         self.settled = asyncio.Event()
+        self.patience: Patience | None = None
 
     def settle(self, keys: list[Id | None]) -> None:
         """Replies to these ids were handed on; None is a reply that names no request."""
@@ -104,6 +140,8 @@ class PostExchange:
                 del self.waiting[position]
         if not self.waiting:
             self.settled.set()
+            if self.patience is not None:
+                self.patience.shorten()
 
 
 def is_visible(text: str) -> bool:

@@ -147,8 +147,10 @@ class RemoteClient:
         deadline = time.monotonic() + grace
         given = self._output.given
         while not ended.done():
-            waiting = {task for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN}
-            waiting |= set() if dispatcher.done() else {dispatcher}
+            unanswered = {
+                task: each for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN
+            }
+            waiting = {*unanswered, *(() if dispatcher.done() else (dispatcher,))}
             in_hand = self._output.taken != self._output.given
             now = time.monotonic()
             if self._output.given != given:
@@ -162,11 +164,16 @@ class RemoteClient:
                         "input"
                     )
                 return
+            # A request is over with its replies, however long the server keeps the stream open after them.
+            open_exchanges = [each for each in unanswered.values() if not each.settled.is_set()]
+            settled = {asyncio.create_task(each.settled.wait()) for each in open_exchanges}
             await asyncio.wait(
-                {*waiting, ended},
+                {*waiting, *settled, ended},
                 timeout=OUTPUT_POLL_S if in_hand else deadline - now,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            for task in settled:
+                task.cancel()
 
     # From the client.
 

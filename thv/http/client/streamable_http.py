@@ -24,8 +24,9 @@ from thv.http.client.client_messages import (
     list_tools,
     negotiated_version,
     next_cursor,
+    parts_for,
 )
-from thv.http.client.client_state import McpSession, PostExchange, ResumptionState, is_visible
+from thv.http.client.client_state import McpSession, Patience, PostExchange, ResumptionState, is_visible
 from thv.http.client.http_client import RemoteError
 from thv.http.client.server_stream import ERROR_BODY, EVENTS, ServerStream, is_expired, media_type, stream_headers
 from thv.http.sse import EventParser, EventTooLargeError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from thv.http.client.http_client import HttpClient
 
 LINGER_S: Final = 1.0
-"""Seconds a stream is read on after its reply: it ends by then, and its connection can be used again."""
+"""Seconds a stream is read on after its reply, and after each message that follows: then its connection is closed."""
 
 MAX_RESUMES: Final = 4
 """Attempts without any event after which one more is the last: a request is given up after about half a minute."""
@@ -238,7 +239,8 @@ class StreamableHttp:
         line = line_of_body(await self._http.body(response))
         if not line:
             raise RemoteError(f"{place} answers with a body that is no JSON-RPC message")
-        await self._take(exchange, line, session)
+        for part in parts_for(exchange.sent, line):
+            await self._take(exchange, part, session)
 
     async def _refused(
         self, exchange: PostExchange, session: McpSession | None, response: httpx.Response
@@ -311,18 +313,20 @@ class StreamableHttp:
         """
         parser = EventParser()
         chunks = response.aiter_bytes()
+        patience = Patience(LINGER_S)
+        if exchange is not None:
+            exchange.patience = patience
+            if not exchange.waiting:
+                patience.shorten()  # the reply came elsewhere
         try:
-            while True:
-                is_over = exchange is not None and not exchange.waiting
-                async with asyncio.timeout(LINGER_S if is_over else None):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    return
+            while (chunk := await patience.wait_for(anext(chunks, None))) is not None:
                 for event in parser.feed(chunk):
                     cursor.note(event)
                     line = line_of_body(event.data) if event.type == "message" else b""
-                    if line:
-                        await self._take(exchange, line, session)
+                    for part in parts_for(None if exchange is None else exchange.sent, line):
+                        await self._take(exchange, part, session)
+                    if line and exchange is not None and not exchange.waiting:
+                        patience.shorten()
         except TimeoutError:
             return  # the reply came, and the server keeps the stream open for no reason
         except EventTooLargeError as error:
