@@ -192,6 +192,27 @@ def test_a_client_that_waits_for_100_gets_it_once_the_body_is_wanted() -> None:
     play(story)
 
 
+EXPECTATIONS = {
+    "twice": (b"Expect: 100-continue\r\nEXPECT: 100-Continue\r\n", b"1.1", 1),
+    "in a list with gaps": (b"Expect: , 100-continue,\t,\r\n", b"1.1", 1),
+    "empty": (b"Expect:\r\n", b"1.1", 0),
+    "of HTTP/1.0": (b"Expect: 100-continue\r\n", b"1.0", 0),
+}
+
+
+@pytest.mark.parametrize(("fields", "version", "interim"), EXPECTATIONS.values(), ids=EXPECTATIONS)
+def test_an_expectation_is_met_however_it_is_written_and_only_in_http_1_1(
+    fields: bytes, version: bytes, interim: int
+) -> None:
+    async def story(served: Served) -> None:
+        whole = post(b"body", fields).replace(b"HTTP/1.1", b"HTTP/" + version)
+        answer = await served.exchange(whole[:-4], whole[-4:], answers=1)
+        assert answer.count(b"HTTP/1.1 100 Continue\r\n\r\n") == interim
+        assert answer.count(b"HTTP/1.1 200 OK\r\n") == 1
+
+    play(story)
+
+
 def test_a_client_whose_request_is_refused_gets_no_100() -> None:
     async def story(served: Served) -> None:
         served.reads_body = False

@@ -114,7 +114,7 @@ class HttpRequest:
         self._pieces = [body] if body else []
         self._unread = 0
         self._reader: asyncio.Future[None] | None = None
-        self._expects_continue = b"expect" in head.headers
+        self._expects_continue = head.speaks_1_1 and bool(head.headers.get(b"expect"))  # 1.0 has no interim responses
         self._has_begun = False
         self._chunked = False
 

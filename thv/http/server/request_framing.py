@@ -29,6 +29,8 @@ def framing_problem(version: str, headers: Mapping[bytes, bytes]) -> tuple[int, 
             return NOT_IMPLEMENTED, "the only Transfer-Encoding that is understood is chunked"
         if version == "1.0" or b"content-length" in headers:
             return BAD_REQUEST, "the length of the body is ambiguous"
-    if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+    if any(
+        each.strip(b" \t") not in {b"100-continue", b""} for each in headers.get(b"expect", b"").lower().split(b",")
+    ):
         return EXPECTATION_FAILED, "the only expectation that can be met is 100-continue"
     return None
