@@ -49,6 +49,8 @@ REMOVED: Final = frozenset({"initialize", "ping", "logging/setLevel", "resources
 MAX_REMEMBERED: Final = 64
 """Values of headers whose meaning is remembered: a client sends the same ones with every request."""
 
+_REFUSES = re.compile(rb"q[ \t]*=[ \t]*0(\.0*)?")
+
 _REVISION = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -197,12 +199,14 @@ class McpHeaders:
 
 @lru_cache(MAX_REMEMBERED)
 def _accepted(accept: bytes) -> tuple[bool, bool]:
-    """Whether `Accept` allows JSON, and events."""
-    accept = accept.lower()
-    anything = b"*/*" in accept
-    return (
-        anything or b"application/json" in accept or b"application/*" in accept,
-        anything or b"text/event-stream" in accept or b"text/*" in accept,
+    """Whether `Accept` allows JSON, and events: the most specific range decides (RFC 9110, 12.5.1)."""
+    wanted: dict[bytes, bool] = {}
+    for item in accept.lower().split(b","):
+        media, *parameters = (part.strip() for part in item.split(b";"))
+        wanted[media] = wanted.get(media, False) or not any(map(_REFUSES.fullmatch, parameters))
+    json, events = (b"application/json", b"application/*", b"*/*"), (b"text/event-stream", b"text/*", b"*/*")
+    return next((wanted[each] for each in json if each in wanted), False), next(
+        (wanted[each] for each in events if each in wanted), False
     )
 
 
