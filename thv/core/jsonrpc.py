@@ -7,8 +7,8 @@ import re
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import UNSET, Raw
-from msgspec.json import encode
+from msgspec import UNSET, Raw, Struct
+from msgspec.json import Decoder, encode
 
 if TYPE_CHECKING:
     from msgspec import UnsetType
@@ -82,6 +82,29 @@ def error_reply(
         error["data"] = data
     id_json = Raw(raw_id) if raw_id is not None else None if id_ is UNSET else id_
     return encode({"jsonrpc": "2.0", "id": id_json, "error": error})
+
+
+class _ErrorReply(Struct, frozen=True):
+    error: Raw = Raw()
+
+
+_ERROR_REPLY: Final = Decoder(_ErrorReply)
+
+
+def addressed(body: bytes, raw_id: bytes) -> bytes | None:
+    """An error reply that names no id, as the one to a request; None if the body is no such reply.
+
+    Args:
+        body: the reply.
+        raw_id: the id of the request, in JSON.
+    """
+    try:
+        reply = _ERROR_REPLY.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    if bytes(memoryview(reply.error)[:1]) != b"{":
+        return None
+    return encode({"jsonrpc": "2.0", "id": Raw(raw_id), "error": reply.error})
 
 
 def cancellation(id_: Id | Raw, reason: str | None = None) -> bytes:

@@ -218,3 +218,41 @@ def test_a_reply_whose_id_is_of_the_other_type_is_the_reply(options: tuple[str, 
         message, headers = stateless(call(6, "as-text", {}))
         assert front.post(message, **headers).json() == {"jsonrpc": "2.0", "id": 6, "result": {"ok": True}}
         front.stop()
+
+
+@pytest.mark.parametrize("options", [(), ("--shared",)])
+@pytest.mark.parametrize("unnamed", [{}, {"id": None}])
+def test_an_error_that_names_no_request_answers_the_only_one_that_is_open(
+    unnamed: dict[str, None], options: tuple[str, ...], tmp_path: Path
+) -> None:
+    with FrontRun(CHATTY, tmp_path, *options) as front:
+        error = {"code": -32700, "message": "unreadable"}
+        arguments = {"line": json.dumps({"jsonrpc": "2.0", **unnamed, "error": error})}
+        reply = front.post(call("x", "raw", arguments), Mcp_Session_Id=front.begin())
+        assert reply.json() == {"jsonrpc": "2.0", "id": "x", "error": error}
+        message, headers = stateless(call(6, "raw", arguments))
+        assert front.post(message, **headers).json() == {"jsonrpc": "2.0", "id": 6, "error": error}
+        front.stop()
+
+
+ACCEPT = {
+    "application/json, text/event-stream;q=0": "application/json",
+    "application/json;q=0, text/event-stream": "text/event-stream",
+    "*/*, text/event-stream;q=0.00": "application/json",
+    "application/*;q=0, application/json ; Q=0.1": "application/json",
+    "text/*": "text/event-stream",
+    "*/*;q=0": None,
+    "application/json5, text/event-streams": None,
+    'text/html; x="application/json"': None,
+    "application/json ; q = 0": None,
+}
+
+
+@pytest.mark.parametrize(("accept", "answered"), ACCEPT.items())
+def test_what_the_client_does_not_accept_is_not_sent(
+    accept: str, answered: str | None, front: FrontRun, session: str
+) -> None:
+    reply = front.post(PING, Mcp_Session_Id=session, Accept=accept)
+    assert (reply.status, reply.headers["content-type"]) == (
+        (406, "application/json") if answered is None else (200, answered)
+    )

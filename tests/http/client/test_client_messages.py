@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thv.core.jsonrpc import addressed
 from thv.core.message import UNREADABLE, read_line, twin
 from thv.http.client.client_messages import (
     PendingRequest,
-    addressed,
     answered,
     answers,
     error_reply,
@@ -70,7 +70,7 @@ def test_reading_never_raises(line: bytes) -> None:
     flat = line_of_body(line)
     assert b"\n" not in flat
     assert b"\r" not in flat
-    addressed(line, PendingRequest(b"1", 1, "m"))
+    addressed(line, b"1")
 
 
 _IDS = st.integers() | st.floats(allow_nan=False) | st.text() | st.integers().map(str) | st.floats().map(str)
@@ -146,7 +146,7 @@ def test_one_line_means_the_same_as_many(value: Any, indent: Any) -> None:
     ],
 )
 def test_an_error_for_nobody_is_addressed_to_the_one_who_asked(body: bytes, expected: Any) -> None:
-    line = addressed(body, PendingRequest(b'"x"', "x", "m"))
+    line = addressed(body, b'"x"')
     wanted = None if expected is None else {"jsonrpc": "2.0", "id": "x", "error": expected}
     assert (None if line is None else json.loads(line)) == wanted
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from msgspec.json import encode
+
+from thv.core.jsonrpc import addressed
 from thv.core.message import read_message, read_parts
 from thv.http.app.event_store import WRITE_TIMEOUT_S
 from thv.http.app.response_writer import OK
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from thv.core.interfaces import Backend, SessionInstrumentation
-    from thv.core.message import Message
+    from thv.core.message import Id, Message
     from thv.http.app.event_store import EventStream
     from thv.http.app.http_session import HttpSession
     from thv.http.app.inspection_queue import InspectionQueue
@@ -243,6 +246,8 @@ class DedicatedServer:
 
     def _deliver(self, line: bytes, message: Message) -> EventStream | None:
         session = self._session
+        if message.key is None and message.is_response:
+            line, message = name_request(line, message, session.only_request)
         self._inspections.add(self._instrumentation, line, message, http_status=OK)
         if message.is_response:
             id_ = message.key
@@ -258,6 +263,19 @@ class DedicatedServer:
         self._loop.call_soon(self._instrumentation.server_exited)
         self._session.server_failed = self._session.version is None
         self._session.end(reason)
+
+
+def name_request(line: bytes, message: Message, only: Id | None) -> tuple[bytes, Message]:
+    """An error reply of a server that could not read the id (JSON-RPC 2.0, section 5), as the one to the open request.
+
+    Args:
+        line: a reply that names no request.
+        message: what it says.
+        only: the request that is open, if there is just one: with several it stays unknown which one is meant.
+    """
+    named = None if only is None or message.error is None else addressed(line, encode(only))
+    found = None if named is None else read_message(named)
+    return (line, message) if named is None or found is None else (named + b"\n", found)
 
 
 def _shown(line: bytes) -> str:

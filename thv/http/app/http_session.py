@@ -174,6 +174,14 @@ class HttpSession:
         pending.reply(line, None if message.error is None else message.error.code or INTERNAL_ERROR)
         return pending.stream
 
+    @property
+    def only_request(self) -> Id | None:
+        """The request that is open, if there is just one."""
+        if len(self._pending) != 1:
+            return None
+        ((id_, found),) = self._pending.items()
+        return id_ if len(found) == 1 else None
+
     def related(self, id_: Id | None, line: bytes) -> EventStream | None:
         """The server said something that belongs to an open request; the stream to wait for if it is full."""
         found = self._pending.get(id_) if id_ is not None else None

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from thv.core.jsonrpc import INTERNAL_ERROR, cancellation, error_reply
 from thv.core.message import read_message, twin
 from thv.core.splice import CANCELLED_ID, ID, PROGRESS_TOKEN, REQUEST_TOKEN, RESULT_SUBSCRIPTION, SUBSCRIPTION
-from thv.http.app.backend_connection import BackendConnection
+from thv.http.app.backend_connection import BackendConnection, name_request
 from thv.http.app.shared_client import Membership, RequestRoute
 
 if TYPE_CHECKING:
@@ -278,6 +278,8 @@ class SharedServer:
         return None
 
     def _answered(self, line: bytes, message: Message) -> EventStream | None:
+        if message.key is None and len(self._routes) == 1:
+            line, message = name_request(line, message, next(iter(self._routes)))
         id_ = twin(message.id) if isinstance(message.id, str) else message.id
         route = self._forget(id_) if isinstance(id_, int) else None
         if route is None:

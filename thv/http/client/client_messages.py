@@ -86,11 +86,6 @@ class _Request(Struct, frozen=True):
     params: _Params = _Params()
 
 
-class _ErrorReply(Struct, frozen=True):
-    error: Raw = _ABSENT
-
-
-_ERROR_REPLY = Decoder(_ErrorReply)
 _REQUEST = Decoder(_Request)
 
 
@@ -181,14 +176,6 @@ def parts_for(sent: Sent | None, line: bytes) -> list[bytes]:
     if sent is None or not is_batch(line) or is_batch(sent.line):
         return [line] if line else []
     return [part for part, _ in read_parts(line)]
-
-
-def addressed(body: bytes, ask: PendingRequest) -> bytes | None:
-    """An error reply that names no id, as the one to `ask`; None if the body is no such reply."""
-    reply = _read(_ERROR_REPLY, body)
-    if reply is None or bytes(memoryview(reply.error)[:1]) != b"{":
-        return None
-    return encode({"jsonrpc": "2.0", "id": Raw(ask.id), "error": reply.error})
 
 
 def error_code(body: bytes) -> int | float | None:

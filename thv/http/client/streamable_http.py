@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from msgspec import UNSET, Struct
 
-from thv.core.jsonrpc import HEADER_MISMATCH, encode_header
+from thv.core.jsonrpc import HEADER_MISMATCH, addressed, encode_header
 from thv.core.message import read_line
 from thv.http.client.client_messages import (
-    addressed,
     answered,
     error_code,
     is_modern_error,
@@ -291,7 +290,7 @@ class StreamableHttp:
                 exchange.settle(keys)
                 return
             if None in keys and exchange.waiting:
-                line = addressed(line, exchange.waiting[0]) or line
+                line = addressed(line, exchange.waiting[0].id) or line
                 messages = read_line(line)
         await self._deliver(line, messages)
         if exchange is not None:
