@@ -168,3 +168,12 @@ async def test_e(): await f()
 def helper(): f()
 """
     assert [function.name for function in without_an_assertion(ast.parse(source))] == ["test_c", "test_e"]
+
+
+PAUSE = re.compile(r"\bpause\(\)")
+
+
+def test_no_server_of_a_test_may_sleep_through_a_signal() -> None:
+    """One that comes just before Python sleeps, or reads, is heard when it wakes up; in `pause` that is never."""
+    found = {path.name for path in TESTS.rglob("*.py") if PAUSE.search(path.read_text(encoding="utf-8"))}
+    assert found == set()

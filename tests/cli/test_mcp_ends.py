@@ -38,14 +38,14 @@ for line in sys.stdin:
         if mode == "stopped":
             os.kill(os.getpid(), signal.SIGSTOP)
         while mode != "done":
-            time.sleep(1000)
+            time.sleep(0.05)
         reply = {"result": {"content": []}}
     if "id" in message:
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": message["id"], **reply}) + "\\n")
         sys.stdout.flush()
 log.write("end of input\\n")
 while True:
-    time.sleep(1000)
+    time.sleep(0.05)
 """
 
 

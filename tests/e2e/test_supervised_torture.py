@@ -329,9 +329,10 @@ def test_a_session_is_ended_in_any_phase_with_the_exit_code_of_its_last_server(
 def test_after_a_signal_the_client_is_heard_until_the_server_ends(tmp_path: Path) -> None:
     """As without supervision: the server decides what to do of a signal, and its client may go on for a while."""
     server = python(
-        "import os, signal\n"
+        "import os, select, signal\n"
         "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'got it\\n'))\n"
         "os.write(1, b'ready\\n')\n"
+        "while not select.select([0], [], [], 0.05)[0]: pass\n"
         "os.write(1, os.read(0, 100))\n"
         "os._exit(5)\n"
     )

@@ -71,10 +71,10 @@ def test_a_server_that_is_ended_before_it_answered_everything_is_named(tmp_path:
 
 def test_a_server_that_ignores_the_end_of_input_and_sigterm_is_killed_after_both_graces(tmp_path: Path) -> None:
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'no\\n'))\n"
         "os.write(1, b'ready\\n')\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with Run(behind_thv(server), tmp_path) as run:
         assert receive(run.stdout, line=True) == b"ready\n"
@@ -110,7 +110,7 @@ def test_a_call_that_is_never_answered_is_waited_for_longer(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_signal_to_thv_reaches_the_server_as_it_came_and_nobody_else(tmp_path: Path, name: str) -> None:
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "ended = os.pipe()\n"
         "def report(who, parent):\n"
         "    for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):\n"
@@ -122,7 +122,7 @@ def test_a_signal_to_thv_reaches_the_server_as_it_came_and_nobody_else(tmp_path:
         "    os.read(ended[0], 1)\n"
         "    os._exit(0)\n"
         "report(b'parent', True)\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     number = getattr(signal, name)
     with Run(behind_thv(server), tmp_path) as run:
@@ -134,12 +134,12 @@ def test_a_signal_to_thv_reaches_the_server_as_it_came_and_nobody_else(tmp_path:
 
 def test_every_further_signal_is_handed_on_too_and_kills_nobody(tmp_path: Path) -> None:
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):\n"
         "    signal.signal(n, lambda n, _: os.write(1, b'got %d\\n' % n))\n"
         "signal.signal(signal.SIGUSR1, lambda *_: os._exit(3))\n"
         "os.write(1, b'%d\\n' % os.getpid())\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with Run(behind_thv(server), tmp_path) as run:
         pid = int(receive(run.stdout, line=True))
@@ -216,11 +216,11 @@ def test_a_signal_at_any_moment_of_the_start_leaves_nothing_behind(tmp_path: Pat
 def test_ctrl_c_in_a_terminal_reaches_the_server_once_as_sigint(tmp_path: Path) -> None:
     """The terminal's signal goes to the foreground group, which the server is not in: it gets SIGINT from thv."""
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "for n in (signal.SIGINT, signal.SIGTERM):\n"
         "    signal.signal(n, lambda n, _: (os.write(2, b'got %d\\n' % n), os._exit(9)))\n"
         "os.write(2, b'ready\\n')\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with on_a_terminal(behind_thv(server)) as (pid, master, seen):
         os.write(master, b"\x03")
@@ -233,11 +233,11 @@ def test_ctrl_c_in_a_terminal_reaches_the_server_once_as_sigint(tmp_path: Path) 
 
 def test_the_second_ctrl_c_of_a_person_kills_at_once(tmp_path: Path) -> None:
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "for n in (signal.SIGINT, signal.SIGTERM):\n"
         "    signal.signal(n, lambda n, _: os.write(2, b'got %d\\n' % n))\n"
         "os.write(2, b'ready\\n')\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with on_a_terminal(behind_thv(server)) as (pid, master, seen):
         os.write(master, b"\x03")
@@ -269,10 +269,10 @@ def on_a_terminal(command: list[str]) -> Iterator[tuple[int, int, bytearray]]:
 
 def test_a_terminal_that_hangs_up_ends_the_session(tmp_path: Path) -> None:
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "signal.signal(signal.SIGHUP, lambda *_: os._exit(7))\n"
         "os.write(2, b'ready\\n')\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with on_a_terminal(behind_thv(server)) as (pid, master, _):
         hang_up(master)
@@ -289,11 +289,11 @@ def hang_up(master: int) -> None:
 @pytest.mark.slow
 def test_a_terminal_that_hangs_up_ends_a_stubborn_server_after_its_graces(tmp_path: Path) -> None:
     server = python(
-        "import os, signal\n"
+        "import os, signal, time\n"
         "for n in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):\n"
         "    signal.signal(n, lambda *_: None)\n"
         "os.write(2, b'ready\\n')\n"
-        "while True: signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with on_a_terminal(behind_thv(server)) as (pid, master, _):
         begun = time.monotonic()

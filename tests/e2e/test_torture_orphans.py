@@ -135,14 +135,14 @@ def test_a_helper_that_outlives_the_server_and_holds_stdout_is_ended_and_the_cod
 def test_a_server_that_left_its_group_does_not_keep_thv(tmp_path: Path) -> None:
     """A daemon that made a session of its own is meant to stay; thv does not wait for it for ever."""
     server = python(
-        "import os, signal\n"
+        "import os, time\n"
         "if os.fork():\n"
         "    os.wait()\n"
         "    os._exit(2)\n"
         "os.setsid()\n"
         "if os.fork(): os._exit(0)\n"
         "os.write(1, b'%d\\n' % os.getpid())\n"
-        "signal.pause()\n"
+        "while True: time.sleep(0.05)\n"
     )
     with Run(behind_thv(server), tmp_path) as run:
         daemon = int(receive(run.stdout, line=True))

@@ -193,7 +193,7 @@ def test_a_server_that_thv_ends_itself_gets_sigterm_and_its_clean_up_is_waited_f
         "def save(*_): time.sleep(0.3); os.write(1, b'saved\\n'); os._exit(5)\n"
         "signal.signal(15, save)\n"
         "print('here', flush=True)\n"
-        "time.sleep(1000)"
+        "while True: time.sleep(0.05)"
     )
 
     async def scenario() -> None:
@@ -209,7 +209,10 @@ def test_a_server_that_thv_ends_itself_gets_sigterm_and_its_clean_up_is_waited_f
 
 def test_a_signal_to_thv_is_handed_on_to_every_server_as_it_came() -> None:
     code = (
-        "import os, signal, time\nsignal.signal(2, lambda *_: os._exit(6))\nprint('here', flush=True)\ntime.sleep(1000)"
+        "import os, signal, time\n"
+        "signal.signal(2, lambda *_: os._exit(6))\n"
+        "print('here', flush=True)\n"
+        "while True: time.sleep(0.05)"
     )
 
     async def scenario() -> None:

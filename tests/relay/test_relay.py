@@ -85,10 +85,14 @@ def test_a_signal_is_the_clients_end_too() -> None:
 def test_a_signal_that_asks_for_no_end_is_the_servers_affair() -> None:
     """It may write its log anew, and live on; thv does not wait for its end."""
     server = (
-        "import os, signal\n"
+        "import os, select, signal\n"
         "signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b'noted\\n'))\n"
         "os.write(1, b'ready\\n')\n"
-        "while chunk := os.read(0, 100): os.write(1, chunk)\n"
+        "chunk = b'.'\n"
+        "while chunk:\n"
+        "    if select.select([0], [], [], 0.05)[0]:  # a signal that comes as Python begins to read is heard later\n"
+        "        chunk = os.read(0, 100)\n"
+        "        os.write(1, chunk)\n"
         "os._exit(5)\n"
     )
     with start(f"exec {shlex.join([sys.executable, '-ISc', server])}", graces="none") as host:

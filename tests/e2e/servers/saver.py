@@ -8,11 +8,15 @@ last are never done. What comes on stdin is answered as an `initialize`.
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import time
 
 assert sys.platform != "win32"  # tells the type checker
+
+NAP_S = 0.05
+"""A signal that comes as Python falls asleep, or begins to read, is heard when it wakes up: so it never sleeps long."""
 
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 seconds, disposition = float(sys.argv[2]), sys.argv[3]
@@ -26,7 +30,7 @@ def save(cause: str) -> None:
     note(f"{cause} begins")
     end = time.monotonic() + (1000 if cause in sys.argv[4:] else seconds)
     while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.05))  # Python may notice a signal after it has fallen asleep
+        time.sleep(min(left, NAP_S))
     note(f"{cause} done")
     os._exit(4)
 
@@ -39,7 +43,17 @@ for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGC
         signal.signal(number, signal.SIG_DFL if disposition == "default" else signal.SIG_IGN)
 note("born")
 os.write(1, b"ready\n")
-for line in sys.stdin:
+unread = b""
+while True:
+    if not select.select([0], [], [], NAP_S)[0]:
+        continue
+    if not (data := os.read(0, 1 << 16)):
+        break
+    line, newline, rest = (unread + data).partition(b"\n")
+    if not newline:
+        unread = line
+        continue
+    unread = rest
     message = json.loads(line)
     if "id" in message:
         note(f"greeted by {message['params']['clientInfo']['name']}")
