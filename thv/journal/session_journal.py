@@ -65,9 +65,9 @@ SUCCESS_FIELDS: Final = 4
 READ: Final = 16 << 10
 """Bytes of arguments or of a result that are read, where they are kept at all: what is shown comes from far fewer."""
 
-MANY_REQUESTS: Final = 500
-"""So many waiting requests are encoded by the thread that appends, in some 0.1 ms: handing them to another thread would
-cost it more, since both need the interpreter, and a tenth of them at once would show in every hundredth call."""
+MANY_REQUESTS: Final = 256
+"""So many waiting requests are encoded by the thread that appends, in some 50 µs: handing them to another thread would
+cost it more, since both need the interpreter, and a third of them at once would show in every hundredth call."""
 
 MANY_AT_ONCE: Final = 100
 """So many calls that one chunk brought are encoded right away: their time stands there once."""
