@@ -203,6 +203,10 @@ def test_causes_are_told_apart(tmp_path: Path) -> None:
     assert kind_of(Signal(f"127.0.0.1:{free_port()}", protocol="grpc", insecure=True)) == "refused"
     missing = str(tmp_path / "missing.pem")
     assert kind_of(Signal("127.0.0.1:9", protocol="grpc", ca_file=missing)) == f"file {missing}"
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate\n")
+    for files in ({"ca_file": str(empty)}, {"certificate_file": str(empty)}):
+        assert kind_of(Signal("127.0.0.1:9", protocol="grpc", **files)) == f"file {empty}"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,14 @@ from tests.collector import Answer, Backend, free_port
 from tests.sink import Sink
 from tests.telemetry.agent.agents import calls, collected, readable
 from thv import __version__
-from thv.telemetry.agent.export_errors import BAD_HEADER, NO_CLIENT_CERTIFICATE, NOT_HTTP, of_error, of_status
+from thv.telemetry.agent.export_errors import (
+    BAD_HEADER,
+    NO_ADDRESS,
+    NO_CLIENT_CERTIFICATE,
+    NOT_HTTP,
+    of_error,
+    of_status,
+)
 from thv.telemetry.agent.http_export import HttpAttempts, _retry_after
 from thv.telemetry.frames import Signal
 
@@ -267,3 +275,35 @@ def test_a_refused_connection_may_be_tried_again() -> None:
     delivery = post(Signal(f"http://127.0.0.1:{free_port()}/v1/traces"))
     assert delivery.cause is not None
     assert (delivery.cause.kind, delivery.retryable, delivery.unknown) == ("refused", True, False)
+
+
+@pytest.mark.parametrize("host", ["a.b..c", ".a", "a" * 300])
+def test_a_name_that_no_host_can_have_is_no_matter_of_headers(host: str) -> None:
+    assert post(Signal(f"http://{host}:4318/v1/traces")).cause == NO_ADDRESS
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_answer_that_is_not_encoded_as_it_says_counts_by_its_status(status: int) -> None:
+    with Backend([Answer(status, {"Content-Encoding": "gzip"}, b"no gzip")]) as backend:
+        cause = post(Signal(f"{backend.url}/v1/traces")).cause
+    assert cause == (None if status == 200 else of_status(status, b""))
+
+
+def test_a_certificate_that_is_expired_or_of_another_host_is_not_told_to_be_trusted() -> None:
+    early, late = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    cases = {
+        "renew it": ("127.0.0.1", early),
+        "wait until": ("127.0.0.1", late),
+        "with a name that the certificate is for": ("127.0.0.2", None),
+        "write the endpoint with a name": ("other.example", None),
+    }
+    for remedy, (name, begin) in cases.items():
+        sink = Sink()
+        end = None if begin is None else begin + timedelta(days=1)
+        sink._certificate = sink.authority.issue_cert(name, not_before=begin, not_after=end)
+        with sink:
+            cause = post(Signal(sink.endpoint, ca_file=str(sink.ca_file))).cause
+        assert cause is not None
+        assert cause.kind == "untrusted", remedy
+        assert remedy in cause.text
+        assert "CERTIFICATE" not in cause.text, remedy

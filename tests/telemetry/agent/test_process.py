@@ -310,6 +310,7 @@ def test_the_environment_changes_nothing() -> None:
         "OTEL_PYTHON_CONTEXT": "bogus",
         "OTEL_SDK_DISABLED": "true",
         "OTEL_BSP_MAX_QUEUE_SIZE": "bogus",
+        "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "bogus",
     }
     with Backend() as backend:
         with AgentProcess(to(backend.url), env=hostile) as agent:

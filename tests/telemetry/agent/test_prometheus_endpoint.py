@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -172,7 +174,19 @@ def test_an_address_of_the_users_is_served_under_every_name(builder: MetricBuild
 
 def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(builder: MetricBuilder, said: list[str]) -> None:
     PrometheusEndpoint(9464, builder.collect, said.append, host="192.0.2.1")
-    assert said == ["telemetry: no Prometheus metrics: the ports 9464 to 9563 of 192.0.2.1 are taken"]
+    why = os.strerror(errno.EADDRNOTAVAIL)
+    assert said == [f"telemetry: no Prometheus metrics: 192.0.2.1 cannot be listened on: {why}"]
+
+
+def test_a_name_without_an_address_is_looked_up_once(
+    builder: MetricBuilder, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bind(_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr("thv.telemetry.agent.prometheus_endpoint._Server.server_bind", bind)
+    PrometheusEndpoint(9464, builder.collect, said.append, host="metrics.invalid")
+    assert said == ["telemetry: no Prometheus metrics: metrics.invalid cannot be listened on: no such name"]
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus here; Debian's package is `prometheus`")

@@ -46,6 +46,7 @@ def main() -> None:
     stdout, stderr = _take_descriptors()
     configure_logging(stderr)
     warnings.simplefilter("ignore")  # PYTHONWARNINGS is for the user's programs; no library's warning may end this one
+    os.environ.pop("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", None)  # the same: a value it does not know would end it
     sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]  # None: it cannot be imported
     code = 0
     try:

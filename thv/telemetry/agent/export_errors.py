@@ -12,7 +12,6 @@ import socket
 import ssl
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -83,6 +82,14 @@ RPC_REMEDIES = {
     "UNIMPLEMENTED": ": it does not take this signal by gRPC",
 }
 
+UNTRUSTED_REMEDIES = {
+    9: "wait until it is valid, or set this machine's clock",
+    10: "renew it, or set this machine's clock",
+    62: "write the endpoint with a name that the certificate is for",
+    64: "write the endpoint with a name that the certificate is for",
+}
+"""By OpenSSL's numbers (X509_V_ERR_*): not yet valid, expired, another host, another address."""
+
 REDIRECTION = range(300, 400)
 
 
@@ -115,10 +122,10 @@ def slow(timeout_s: float) -> Cause:
     return Cause("slow", f"does not answer within {timeout_s:g} s")
 
 
-def untrusted(detail: str) -> Cause:
-    """A certificate of an unknown authority; `detail` is OpenSSL's word for it, or empty."""
-    why = f" ({detail})" if detail else ""
-    remedy = "name its authority's file in OTEL_EXPORTER_OTLP_CERTIFICATE"
+def untrusted(detail: str, code: int = 0) -> Cause:
+    """A certificate that is not accepted; `detail` and `code` are OpenSSL's words and number for it, or empty."""
+    why = f" ({detail.rstrip('.')})" if detail else ""
+    remedy = UNTRUSTED_REMEDIES.get(code, "name its authority's file in OTEL_EXPORTER_OTLP_CERTIFICATE")
     return Cause("untrusted", f"shows a certificate that is not trusted{why}: {remedy}")
 
 
@@ -131,18 +138,10 @@ def unusable(path: str, error: OSError) -> Cause:
     return Cause(f"file {path}", f"is not asked: {path}: {reason}")
 
 
-def read_key(path: str) -> bytes:
-    """The contents of a key's file.
-
-    Raises:
-        OSError: it cannot be read.
-        BadFileError: it needs a pass phrase.
-    """
-    key = Path(path).read_bytes()
-    if ENCRYPTED_KEY.search(key):
-        remedy = "decrypt it with `openssl pkey`: thv cannot ask for its pass phrase"
-        raise BadFileError(Cause(f"file {path}", f"is not asked: {path}: the key is encrypted; {remedy}"))
-    return key
+def encrypted(path: str) -> Cause:
+    """A key's file that needs a pass phrase."""
+    remedy = "decrypt it with `openssl pkey`: thv cannot ask for its pass phrase"
+    return Cause(f"file {path}", f"is not asked: {path}: the key is encrypted; {remedy}")
 
 
 def underlying(error: BaseException) -> Iterator[BaseException]:
@@ -168,7 +167,7 @@ def of_error(error: Exception, signal: Signal) -> Cause:
 
 def _of_one(error: BaseException, signal: Signal) -> Cause | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return untrusted(error.verify_message)
+        return untrusted(error.verify_message, error.verify_code)
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return BROKEN_TLS
     if isinstance(error, ssl.SSLError):

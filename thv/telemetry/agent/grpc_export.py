@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from thv import __version__
 from thv.telemetry.agent.batch_delivery import BatchDelivery
-from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, of_rpc, read_key, unusable
+from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, of_rpc, unusable
 from thv.telemetry.agent.partial_success import partial_success
 from thv.telemetry.agent.span_encoder import encode_spans
+from thv.telemetry.agent.tls_files import read_key, tls_context
 
 if TYPE_CHECKING:
     from thv.telemetry.frames import Signal
@@ -139,6 +140,8 @@ def target_of(signal: Signal) -> tuple[str, bool]:
 
 
 def _credentials(signal: Signal) -> Any:
+    if signal.ca_file or signal.certificate_file:
+        tls_context(signal)  # gRPC would take a file that holds none for a failed handshake
     file = None
     try:
         file = signal.ca_file

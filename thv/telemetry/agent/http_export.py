@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -20,23 +21,24 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.otlp.proto.http.version import __version__ as exporter_version
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import LocationParseError
 
 from thv import __version__
-from thv.core.net import create_tls_context, proxy_for, redact_url
+from thv.core.net import proxy_for, redact_url
 from thv.telemetry.agent.batch_delivery import BatchDelivery
 from thv.telemetry.agent.export_errors import (
+    NO_ADDRESS,
     BadFileError,
     internal,
     may_have_arrived,
     of_error,
     of_status,
-    read_key,
     underlying,
-    unusable,
 )
 from thv.telemetry.agent.partial_success import partial_success
 from thv.telemetry.agent.request_deadline import RequestDeadline
 from thv.telemetry.agent.span_encoder import SpansRequest
+from thv.telemetry.agent.tls_files import tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -112,7 +114,7 @@ class _Session(requests.Session):
         # One of another kind (SOCKS) needs a package that is not there, and is passed by.
         self.proxies = {url.scheme: proxy} if proxy is not None and proxy.startswith("http") else {}
         self._deadline = RequestDeadline()
-        adapter = _Adapter(_context(signal) if url.scheme == "https" else None, self._deadline)
+        adapter = _Adapter(tls_context(signal) if url.scheme == "https" else None, self._deadline)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -129,10 +131,13 @@ class _Session(requests.Session):
                         raise
                     return self._request(method, url, options)
         except (OSError, ValueError) as error:  # `requests` makes every error of a network an OSError
-            # A header that cannot be sent stays so; a network, a name server or a certificate may be mended.
+            # A header or a name that cannot be used stays so; a network, a name server or a certificate may be mended.
             retryable = not isinstance(error, ValueError)
             unknown = may_have_arrived(error)
-            cause = of_error(TimeoutError() if self._deadline.passed else error, self._signal)
+            if isinstance(error, requests.exceptions.InvalidURL | LocationParseError):
+                cause = NO_ADDRESS  # a name with a part that is empty or too long
+            else:
+                cause = of_error(TimeoutError() if self._deadline.passed else error, self._signal)
             self.delivery = BatchDelivery(cause, retryable=retryable, unknown=unknown)
             raise _NotDeliveredError from None
 
@@ -144,8 +149,10 @@ class _Session(requests.Session):
     def _request(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
         with super().request(method, url, **options, stream=True) as response:
             chunks = response.iter_content(LARGEST_ANSWER)
-            body = next(chunks, b"")
-            next(chunks, None)  # its end frees the connection for the next request
+            body = b""
+            with suppress(requests.exceptions.ContentDecodingError):  # the status says what became of the request
+                body = next(chunks, b"")
+                next(chunks, None)  # its end frees the connection for the next request
             if self._deadline.passed:  # what looks like the end of the answer may be ours
                 raise requests.ReadTimeout
         if response.status_code in SUCCESS:
@@ -189,21 +196,6 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Add nothing to the context."""
-
-
-def _context(signal: Signal) -> ssl.SSLContext:
-    file = signal.ca_file
-    try:
-        # The authorities that the user names replace the system's, as the specification has it.
-        context = create_tls_context(signal.ca_file, system=signal.ca_file is None)
-        file = signal.certificate_file
-        if file is not None:
-            read_key(signal.key_file or file)
-            # An empty pass phrase: OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(file, signal.key_file, password="")
-    except OSError as error:
-        raise BadFileError(unusable(file or "", error)) from None
-    return context
 
 
 def _retry_after(value: str | None) -> float | None:

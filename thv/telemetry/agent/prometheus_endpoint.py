@@ -6,6 +6,8 @@ different series. Read-only; a web page that points its own name at this machine
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import sys
 from http import HTTPStatus
@@ -34,6 +36,9 @@ IDLE_TIMEOUT_S = 5.0
 POLL_S = 3600.0
 """How often the server looks whether it is to stop, which nothing asks for: an idle machine is not woken."""
 
+TAKEN = {errno.EADDRINUSE, errno.EACCES}
+"""What a port may be where another is free; Windows answers the second for one that another process has for itself."""
+
 
 class PrometheusEndpoint:
     """Serves the latest snapshot on the first free port of `host` from `port` on, and reports its address.
@@ -52,7 +57,13 @@ class PrometheusEndpoint:
         for candidate in range(port, port + PORTS_TRIED) if port else (0,):
             try:
                 self._server = _Server(host, candidate, registry)
-            except (OSError, OverflowError):
+            except OverflowError:
+                break
+            except OSError as error:
+                if error.errno not in TAKEN:
+                    why = "no such name" if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+                    warn(f"telemetry: no Prometheus metrics: {host} cannot be listened on: {why}")
+                    return
                 continue
             Thread(target=self._server.serve_forever, args=(POLL_S,), name="thv-prometheus", daemon=True).start()
             warn(f"Prometheus metrics are at {self.address}")
