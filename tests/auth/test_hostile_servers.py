@@ -86,6 +86,15 @@ def test_an_authorization_server_that_is_no_https_url_is_not_asked(tmp_path: Pat
     assert "the authorization server" in sentence
 
 
+def test_an_authorization_server_with_a_name_that_is_none_cannot_be_reached(tmp_path: Path) -> None:
+    for name in ("xn--", "a..b", "a" * 64):
+        sentence, _, _ = refused(
+            tmp_path,
+            lambda at, name=name: at.resource.update(authorization_servers=[f"https://{name}"]),  # type: ignore[misc]  # a default
+        )
+        assert "cannot be reached" in sentence
+
+
 def test_a_server_elsewhere_names_nothing_on_this_machine() -> None:
     from thv.auth.metadata import check_endpoint, is_near
 

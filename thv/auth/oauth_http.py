@@ -159,7 +159,7 @@ class OAuthHttp:
                 return HttpReply(response.status_code, response.headers, body)
         except TimeoutError:
             raise LoginError(f"{place} did not answer in {self._timeout:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise LoginError(f"{place} cannot be reached: {_reason(error)}") from None
 
     async def _read(self, response: httpx.Response, place: str) -> bytes:
@@ -174,7 +174,7 @@ class OAuthHttp:
 
     def _client(self, url: str) -> httpx.AsyncClient:
         parsed = httpx.URL(url)
-        proxy = proxy_for(parsed.scheme, parsed.host, parsed.port, self._environ)
+        proxy = proxy_for(parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port, self._environ)
         if parsed.scheme == "https" and self._tls is None:
             self._tls = create_tls_context(self._ca_file)
         try:

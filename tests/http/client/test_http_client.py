@@ -236,6 +236,7 @@ ODD_REDIRECTS = {
     "an empty Location": ("Location: \r\n", "without saying where to"),
     "another kind of URL": ("Location: mailto:a@example.com\r\n", "redirects to what is no URL"),
     "a script": ("Location: javascript:alert(1)\r\n", "redirects to what is no URL"),
+    "a name that is no IDNA": ("Location: http://xn--/mcp\r\n", "redirects to what is no URL"),
     "a port that is none": ("Location: http://127.0.0.1:x/\r\n", "redirects to what is no URL"),
 }
 
@@ -268,3 +269,8 @@ def test_a_body_is_decoded_as_it_says(coding: str) -> None:
             assert await session.ask(call(1)) == reply(1)
 
     play(scenario)
+
+
+def test_a_name_that_is_no_idna_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(ThvError, match="http://xn--/mcp: not a URL of a server"):
+        Running("http://xn--/mcp")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.http.proxied import EMPTY, Received, answering, as_json, call, parse, proxied, reply, run, until
+from tests.http.proxied import EMPTY, Received, Setup, answering, as_json, call, parse, proxied, reply, run, until
 from thv.http.proxy import upstream as proxy_upstream
 from thv.http.proxy.proxy_target import parse_target
+from thv.http.proxy.reverse_proxy import ReverseProxy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +100,22 @@ def test_a_server_that_is_not_there_is_a_bad_gateway_and_one_that_accepts_nobody
             assert (await setup.post(call("x"))).status == 504
             assert (await setup.ask("GET", "/mcp")).body.startswith(b"the server at http://127.0.0.1:")
             assert setup.counted == (0, 2)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", ["a.b..c", "a" * 64 + ".example"])
+def test_a_name_that_no_host_can_have_is_a_bad_gateway(host: str) -> None:
+    async def scenario() -> None:
+        async with proxied(answering(lambda _: EMPTY)) as setup:
+            proxy = ReverseProxy(parse_target(f"http://{host}/mcp"), setup.instrumentation)
+            await proxy.start()
+            try:
+                got = await Setup(proxy, setup.behind, setup.instrumentation).post(call(1))
+            finally:
+                await proxy.close()
+            assert got.status == 502
+            assert "no host can have this name" in json.loads(got.body)["error"]["message"]
 
     run(scenario())
 

@@ -84,9 +84,10 @@ class HttpClient:
         self._authorizer = authorizer
         try:
             self.url = httpx.URL(spec.url)
+            host = self.url.host  # raises for a name that begins with `xn--` and is no IDNA
         except (httpx.InvalidURL, ValueError) as error:
             raise ThvError(f"{spec.place}: not a URL of a server: {error}") from None
-        self._proxy = proxy_for(self.url.scheme, self.url.host, self.url.port, environ)
+        self._proxy = proxy_for(self.url.scheme, host, self.url.port, environ)
         headers = {"User-Agent": f"thv/{__version__}", "Accept-Encoding": "gzip, deflate", **dict(spec.headers)}
         if spec.token_file is not None:
             headers["Authorization"] = read_token(spec.token_file)
@@ -187,7 +188,7 @@ class HttpClient:
                 method, url, headers=dict(headers), content=content, extensions={"trace": trace}
             )
             return await self._client.send(request, stream=True)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise RemoteError(self.explain(error)) from error
 
     def _redirected(self, response: httpx.Response, method: str) -> httpx.URL:
@@ -199,11 +200,7 @@ class HttpClient:
             )
         url = response.url.join(location)  # httpx has refused what is no URL
         where = redact_url(str(url))
-        if response.status_code not in FOLLOWED[method] or (url.scheme, url.host, url.port) != (
-            self.url.scheme,
-            self.url.host,
-            self.url.port,
-        ):
+        if response.status_code not in FOLLOWED[method] or not is_same_origin(url, self.url):
             raise RemoteError(
                 f"{self.place} redirects to {where} ({response.status_code}), which is not followed; "
                 "if that is the server you mean, use its URL",
@@ -283,7 +280,7 @@ class HttpClient:
 
     def explain(self, error: BaseException) -> str:
         """Why there was no response, or no whole one, in a sentence."""
-        if isinstance(error, httpx.InvalidURL):
+        if isinstance(error, httpx.InvalidURL | UnicodeError):  # of a redirect: our own URL was checked
             return f"{self.place} redirects to what is no URL"
         via = "" if self._proxy is None else f" through the proxy {redact_url(self._proxy)}"
         unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
@@ -301,6 +298,11 @@ class HttpClient:
             if "location header" in str(error):
                 return f"{self.place} redirects to what is no URL"
         return f"{self.place} broke off before its answer was whole"
+
+
+def is_same_origin(one: httpx.URL, other: httpx.URL) -> bool:
+    """Whether two URLs have the same scheme, host and port. For a host that is no IDNA `httpx.URL.host` raises."""
+    return (one.scheme, one.raw_host, one.port) == (other.scheme, other.raw_host, other.port)
 
 
 def _reason(cause: BaseException) -> str | None:

@@ -15,7 +15,7 @@ from thv.core.message import read_line
 from thv.core.net import redact_url
 from thv.http.client.client_messages import answered, answers, line_of_body
 from thv.http.client.client_state import PostExchange
-from thv.http.client.http_client import RemoteError
+from thv.http.client.http_client import RemoteError, is_same_origin
 from thv.http.client.server_stream import EVENTS, media_type
 from thv.http.sse import EventParser, EventTooLargeError
 
@@ -173,7 +173,7 @@ class HttpSse:
         except (httpx.InvalidURL, ValueError):
             raise RemoteError(f"{self._http.place} names an endpoint that is no URL") from None
         ours = response.url
-        if (url.scheme, url.host, url.port) != (ours.scheme, ours.host, ours.port):
+        if not is_same_origin(url, ours):
             raise RemoteError(f"{self._http.place} names an endpoint of another origin: {redact_url(str(url))}")
         return url
 

@@ -363,9 +363,12 @@ class Pool:
             self._tls = target.tls()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            _, connection = await loop.create_connection(
-                lambda: ServerConnection(self), target.host, target.port, ssl=self._tls
-            )
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: ServerConnection(self), target.host, target.port, ssl=self._tls
+                )
+            except UnicodeError:  # of IDNA, which refuses parts of a name that are empty or too long
+                raise OSError("no host can have this name") from None
         return connection
 
     def close(self) -> None:
