@@ -206,7 +206,7 @@ def test_causes_are_told_apart(tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate\n")
     for files in ({"ca_file": str(empty)}, {"certificate_file": str(empty)}):
-        assert kind_of(Signal("127.0.0.1:9", protocol="grpc", **files)) == f"file {empty}"  # type: ignore[arg-type]
+        assert kind_of(Signal("127.0.0.1:9", protocol="grpc", **files)) == f"file {empty}"  # type: ignore[arg-type]  # a parameter
 
 
 @pytest.mark.parametrize(
