@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 pytest.importorskip("fcntl", reason="pipes that can be polled are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -63,6 +68,15 @@ def test_a_stderr_that_is_read_late_gets_every_byte(monkeypatch: pytest.MonkeyPa
             got += os.read(read, 65536)
         thread.join()
     assert got.lstrip(b"\0").decode() == f"thv: {text}\n"
+
+
+def test_a_message_of_several_lines_costs_no_import() -> None:
+    """Nearly every first run has one, and the relay stays as small as it is."""
+    code = (
+        "import sys; from thv.core.console import warn; warn('one\\ntwo é'); "
+        "raise SystemExit('re' in sys.modules or 'thv.core.printable' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0
 
 
 def test_no_message_controls_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def warn_or_raise(text: str) -> None:
     Raises:
         OSError: it could not be written.
     """
-    if not text.isprintable():  # a name in a file or on the command line must not control the terminal
+    if not text.replace("\n", "").isprintable():  # a name in a file or an argument must not control the terminal
         from thv.core.printable import printable
 
         text = printable(text)
