@@ -29,6 +29,15 @@ def test_the_token_is_let_in_however_the_scheme_is_spelled(authorization: bytes)
     assert BearerAuth("secret").allows(authorization)
 
 
+@pytest.mark.parametrize("content", [b"secret", b"secret\n", b"\xef\xbb\xbfsecret\r\n", b" secret\t"])
+def test_a_file_may_be_written_by_any_editor(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    auth = bearer_auth(str(file), {})
+    assert auth is not None
+    assert auth.allows(b"Bearer secret")
+
+
 def test_a_token_that_was_renewed_in_its_file_is_the_one_that_counts(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")

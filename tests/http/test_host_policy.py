@@ -113,7 +113,7 @@ def test_named_hosts_are_the_only_ones_on_any_address() -> None:
     assert refusal_of(HostPolicy("127.0.0.1", 1, allowed_hosts=["*"]), "other.example.com") is None
 
 
-@pytest.mark.parametrize("host", ["", "a b", "user@host", "host/path", "http://host"])
+@pytest.mark.parametrize("host", ["", "a b", "user@host", "host/path", "http://host", "*.example.com"])
 def test_what_is_not_a_host_name_is_a_usage_error(host: str) -> None:
     with pytest.raises(UsageError, match="--allowed-hosts"):
         HostPolicy("127.0.0.1", 1, allowed_hosts=[host])
@@ -142,7 +142,9 @@ def test_an_origin_of_any_scheme_can_be_allowed() -> None:
     assert refusal_of(policy, "localhost", "chrome-extension://localhost") is not None
 
 
-@pytest.mark.parametrize("origin", ["app.example.com", "https://", "https://a.example/path", "https://a:x", "", "//a"])
+@pytest.mark.parametrize(
+    "origin", ["app.example.com", "https://", "https://a.example/path", "https://a:x", "", "//a", "https://*.a.example"]
+)
 def test_what_is_not_an_origin_is_a_usage_error(origin: str) -> None:
     with pytest.raises(UsageError, match="--allowed-origins"):
         HostPolicy("127.0.0.1", 1, [origin])

@@ -126,6 +126,11 @@ def hostname_of(authority: str) -> str | None:
         return None
 
 
+def bare_host(host: str) -> str:
+    """An address of IPv6 without the brackets that it has in a URL; any other host as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host
+
+
 def split_url(url: str) -> tuple[str, str, str, str]:
     """A URL's scheme with ``://``, user and password, host and port, and all that follows; "" for what it lacks.
 

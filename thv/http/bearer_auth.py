@@ -70,7 +70,7 @@ def read_token_file(path: Path) -> str:
         UsageError: it cannot be read, or does not hold a token.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "it is not text"
         raise UsageError(f"--auth-token-file {path}: {reason}") from None

@@ -108,7 +108,7 @@ def _joined(scheme: str, netloc: str) -> str:
 
 def _normal_host(name: str) -> str:
     host = hostname_of(name.strip()) if _HOST.fullmatch(name.strip()) else None
-    if host is None:
+    if host is None or "*" in host:  # a pattern, which would match nothing
         raise UsageError(f"--allowed-hosts: {name!r} is not a host name such as mcp.example.com, or *")
     return host
 
@@ -116,7 +116,8 @@ def _normal_host(name: str) -> str:
 def _normal_origin(origin: str) -> str:
     try:
         parts = urlsplit(origin.strip().rstrip("/"))
-        if parts.scheme and parts.hostname and not (parts.path or parts.query or parts.fragment or parts.username):
+        extra = parts.path or parts.query or parts.fragment or parts.username
+        if parts.scheme and parts.hostname and "*" not in parts.hostname and not extra:
             _ = parts.port
             return _joined(parts.scheme.lower(), parts.netloc)
     except ValueError:

@@ -36,6 +36,17 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (options.limits.max_sessions, options.limits.session_ttl) == (256, 1800)
 
 
+@pytest.mark.parametrize(
+    ("given", "listened_on"), [("[::1]", "::1"), ("::1", "::1"), ("localhost", "localhost"), ("[127.0.0.1]", None)]
+)
+def test_an_address_of_ipv6_may_be_written_as_in_a_url(given: str, listened_on: str | None) -> None:
+    if listened_on is None:
+        with pytest.raises(UsageError, match="can be reached from other machines"):
+            FrontOptions("0", host=given)
+    else:
+        assert FrontOptions("0", host=given).host == listened_on
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "thv", "run", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from thv.errors import ThvError
 from thv.http.server.handler_runner import HandlerRunner
 from thv.http.server.listener import Listener
 
@@ -385,3 +386,21 @@ def test_a_handler_that_need_not_wait_is_a_plain_function() -> None:
         assert await served.exchange(post(b"", target=b"/silent")) == b""
 
     assert len(play(story).warnings) == 1
+
+
+NO_ADDRESS = {
+    "an empty part": ("a..b", "there is no such name"),
+    "a part that is too long": ("a" * 64, "there is no such name"),
+    "a name with a port": ("127.0.0.1:80", "there is no such name"),
+    "another machine's": ("192.0.2.1", "it is no address of this machine"),
+}
+
+
+@pytest.mark.parametrize(("host", "reason"), NO_ADDRESS.values(), ids=NO_ADDRESS)
+def test_an_address_that_cannot_be_listened_on_is_said_with_the_option_that_names_it(host: str, reason: str) -> None:
+    async def scenario() -> None:
+        listener = Listener(lambda _: None, host, 0, port_option="--port", warn=list[str]().append)
+        with pytest.raises(ThvError, match=f"cannot listen on {host} port 0: {reason}; --host names another"):
+            await listener.start()
+
+    asyncio.run(scenario())

@@ -178,11 +178,12 @@ def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(builder: Metr
     assert said == [f"telemetry: no Prometheus metrics: 192.0.2.1 cannot be listened on: {why}"]
 
 
+@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("idna")])
 def test_a_name_without_an_address_is_looked_up_once(
-    builder: MetricBuilder, said: list[str], monkeypatch: pytest.MonkeyPatch
+    error: Exception, builder: MetricBuilder, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bind(_: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        raise error
 
     monkeypatch.setattr("thv.telemetry.agent.prometheus_endpoint._Server.server_bind", bind)
     PrometheusEndpoint(9464, builder.collect, said.append, host="metrics.invalid")

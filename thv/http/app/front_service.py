@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thv.core.net import MAX_PORT, is_loopback, parse_port
+from thv.core.net import MAX_PORT, bare_host, is_loopback, parse_port
 from thv.errors import UsageError
 from thv.http.app.application import StreamableHttpApp
 from thv.http.app.health import Health
@@ -92,7 +92,7 @@ class FrontOptions:
         if not (count.isascii() and count.isdecimal() and int(count) > 0):
             raise UsageError(f"--max-sessions: {count!r} is not a number of sessions, which is at least 1")
         self.port = number
-        self.host = host or "127.0.0.1"
+        self.host = bare_host(host or "127.0.0.1")
         self.allowed_origins = tuple(allowed_origins)
         self.allowed_hosts = tuple(allowed_hosts)
         self.exit_with_server = exit_with_server

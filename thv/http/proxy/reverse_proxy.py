@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.json import encode
 
+from thv.core.net import bare_host
 from thv.errors import UsageError
 from thv.http.cors import is_preflight, preflight_headers
 from thv.http.host_policy import BAD_REQUEST, HostPolicy
@@ -63,6 +64,7 @@ class ReverseProxy:
         allowed_hosts: Sequence[str] = (),
         report: Callable[[str], None] | None = None,
     ) -> None:
+        host = bare_host(host)
         if port and target.is_at(host, port):
             raise UsageError(f"the proxy would lead to itself: it listens on {host}:{port}, which is its target, too")
         self._policy = HostPolicy(host, port, allowed_origins, allowed_hosts)

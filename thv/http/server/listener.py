@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +33,7 @@ class Listener:
 
     Args:
         handler: answers a request.
-        host: the address to listen on.
+        host: the address to listen on, without brackets.
         port: the port; 0 for one that is free.
         port_option: the command line option that chose the port.
         warn: told when a handler failed.
@@ -59,11 +61,16 @@ class Listener:
             self._server = await loop.create_server(
                 lambda: HttpConnection(self, loop), self.host, self.port, backlog=BACKLOG
             )
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            raise ThvError(
-                f"cannot listen on {self.host} port {self.port}: {reason}; {self._port_option} names another"
-            ) from None
+        except (OSError, UnicodeError) as error:
+            # An address that is not there does so on every port. UnicodeError is IDNA's word for a name that is none.
+            if isinstance(error, UnicodeError | socket.gaierror):
+                reason, option = "there is no such name", "--host"
+            elif error.errno == errno.EADDRNOTAVAIL:
+                reason, option = "it is no address of this machine", "--host"
+            else:
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+                option = self._port_option
+            raise ThvError(f"cannot listen on {self.host} port {self.port}: {reason}; {option} names another") from None
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = loop.create_task(self._sweep())
 

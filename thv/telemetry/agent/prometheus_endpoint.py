@@ -59,9 +59,10 @@ class PrometheusEndpoint:
                 self._server = _Server(host, candidate, registry)
             except OverflowError:
                 break
-            except OSError as error:
-                if error.errno not in TAKEN:
-                    why = "no such name" if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            except (OSError, UnicodeError) as error:  # the second is IDNA's, for a name that no host can have
+                if isinstance(error, UnicodeError) or error.errno not in TAKEN:
+                    unknown = isinstance(error, UnicodeError | socket.gaierror)
+                    why = "no such name" if unknown else os.strerror(getattr(error, "errno", None) or 0)
                     warn(f"telemetry: no Prometheus metrics: {host} cannot be listened on: {why}")
                     return
                 continue
