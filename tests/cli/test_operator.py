@@ -101,6 +101,27 @@ def test_options_become_what_the_operator_runs_with(
     assert run.options.refusal({"CI": "1"}) == "CI is set"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--resync", "nan"],
+        ["--resync", "inf"],
+        ["--liveness", "junk"],
+        ["--liveness", "tcp://0.0.0.0:1"],
+        ["--liveness", "http://0.0.0.0/healthz"],
+        ["--liveness", "http://0.0.0.0:99999/healthz"],
+        ["--allowed-origins", "app.example.com"],
+        ["--allowed-origins", "https://*.example.com"],
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_before_the_operator_runs(
+    words: list[str], runs: list[Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["operator", "run", "--all-namespaces", "--thv-image", "i", *words]) == 2
+    assert runs == []
+    assert f"{words[0]}: {words[1]!r} is not " in capsys.readouterr().err
+
+
 def test_every_option_is_told_in_the_docs() -> None:
     command: Any = typer.main.get_command(app)
     options = command.commands["operator"].commands["run"].params

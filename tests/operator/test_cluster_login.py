@@ -95,6 +95,11 @@ def test_without_our_connection_python_would_refuse_it(tmp_path: Path) -> None:
         (json.dumps(kubeconfig("https://x", **{"certificate-authority": "/not/there.pem"})), "/not/there.pem"),
         (json.dumps(kubeconfig("https://x", **{"certificate-authority-data": "bm9uZQ=="})), ""),
         (json.dumps({**kubeconfig("x"), "clusters": [{"name": "c", "cluster": {}}]}), "names no server"),
+        (json.dumps(kubeconfig("127.0.0.1:6443")), "'127.0.0.1:6443' is no URL such as https://HOST:6443"),
+        (json.dumps(kubeconfig("")), "is no URL"),
+        (json.dumps(kubeconfig("https://a..b")), "is no URL"),
+        (json.dumps(kubeconfig("https://x:99999")), "is no URL"),
+        (json.dumps(kubeconfig("unix:///run/api.sock")), "is no URL"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_one_line_with_the_file(config: Path, text: str, complaint: str) -> None:

@@ -5,6 +5,7 @@ The operator itself counts and sends nothing.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,10 +14,11 @@ import typer
 from thv.cli import commands
 from thv.cli.extras import require
 from thv.cli.help_text import Command, Group, listed
+from thv.core.net import is_http_url
 from thv.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 IMAGE_VARIABLE = "THV_OPERATOR_IMAGE"
 """Names thv's image where the operator runs in it: a pod cannot ask which image it is."""
@@ -85,6 +87,7 @@ def run(
     image = image or os.environ.get(IMAGE_VARIABLE)
     if not image:
         raise UsageError(f"which image is thv's? say it by --thv-image or {IMAGE_VARIABLE}")
+    _check(resync, liveness, allowed_origins or ())
     require("kopf", "the operator", "operator")
     import asyncio
 
@@ -96,6 +99,23 @@ def run(
     options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
     log_to_stderr(debug=debug or bool(context.find_root().params.get("debug")))
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
+
+
+def _check(resync: float, liveness: str | None, allowed_origins: Sequence[str]) -> None:
+    """Refuse what would otherwise fail in the running operator, or in every pod that it makes.
+
+    Raises:
+        UsageError: a value cannot be used.
+    """
+    from urllib.parse import urlsplit
+
+    from thv.http.host_policy import HostPolicy
+
+    if not math.isfinite(resync):
+        raise UsageError(f"--resync: '{resync}' is not a number of seconds")
+    if liveness and not (is_http_url(liveness) and urlsplit(liveness).scheme == "http" and urlsplit(liveness).port):
+        raise UsageError(f"--liveness: {liveness!r} is not a URL such as http://0.0.0.0:8081/healthz")
+    HostPolicy("127.0.0.1", 0, allowed_origins)
 
 
 def _refusal(environ: Mapping[str, str]) -> str | None:

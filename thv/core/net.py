@@ -126,6 +126,19 @@ def hostname_of(authority: str) -> str | None:
         return None
 
 
+def is_http_url(text: str) -> bool:
+    """Whether a text is a URL of HTTP or HTTPS whose host and port can exist. Nothing is looked up."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port  # reading the port checks it
+        host.encode("idna")  # refuses parts of a name that are empty or too long
+    except ValueError:
+        return False
+    return parts.scheme in DEFAULT_PORTS and host != "" and port != 0 and not any(each <= " " for each in text)
+
+
 def bare_host(host: str) -> str:
     """An address of IPv6 without the brackets that it has in a URL; any other host as it is."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") and ":" in host else host

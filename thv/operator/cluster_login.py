@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import kopf
 import yaml
 
+from thv.core.net import is_http_url
 from thv.errors import ThvError
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def login(environ: Mapping[str, str] = os.environ) -> ClusterConnection:
         raise ThvError("no cluster: neither a pod's service account nor a kubeconfig; set KUBECONFIG")
     if not isinstance(connection.server, str):
         raise ThvError(f"{file}: the current context's cluster names no server")
+    if not is_http_url(connection.server):
+        raise ThvError(f"{file}: the server {connection.server!r} is no URL such as https://HOST:6443")
     return connection
 
 
