@@ -115,11 +115,11 @@ def test_options_become_what_the_operator_runs_with(
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_before_the_operator_runs(
-    words: list[str], runs: list[Run], capsys: pytest.CaptureFixture[str]
+    words: list[str], runs: list[Run], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["operator", "run", "--all-namespaces", "--thv-image", "i", *words]) == 2
     assert runs == []
-    assert f"{words[0]}: {words[1]!r} is not " in capsys.readouterr().err
+    assert f"{words[0]}: {words[1]!r} is not " in capfd.readouterr().err
 
 
 def test_every_option_is_told_in_the_docs() -> None:
