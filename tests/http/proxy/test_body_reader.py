@@ -25,6 +25,7 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
     "gzip": gzip.compress,
     "deflate": zlib.compress,
+    "Deflate": lambda data: zlib.compress(data, wbits=-15),  # as some servers take it: without the head of zlib
 }
 
 messages = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=40) | st.integers(), max_size=4), max_size=6)

@@ -29,6 +29,13 @@ MAX_DECODED = 256 << 20
 """Bytes a body is decompressed to before it is given up."""
 
 
+HEADED, HEADLESS = 47, -15
+"""What `zlib` calls data in the form of zlib or gzip, as the first bytes say, and data in neither."""
+
+HEAD_SIZE = 2
+"""Bytes that tell the forms apart."""
+
+
 class Body:
     """A body that grows into one line: decompressed, and without what no count needs.
 
@@ -42,6 +49,8 @@ class Body:
         self._decoded = 0
         self._inflate: Any = None  # its type has no public name
         self._is_compressed = coding in {b"gzip", b"x-gzip", b"deflate"}
+        self._head: bytes | None = b"" if coding == b"deflate" else None  # as long as its form is unknown
+        self._wbits = HEADED
         self.is_readable = self._is_compressed or coding in {b"", b"identity"}
 
     def feed(self, data: bytes) -> None:
@@ -79,8 +88,14 @@ class Body:
         return (data,) if self.is_readable else ()
 
     def _decompressed(self, data: bytes) -> Iterator[bytes]:
+        if self._head is not None:
+            self._head += data
+            if len(self._head) < HEAD_SIZE:
+                return
+            data, self._head = self._head, None
+            self._wbits = HEADED if _has_head(data) else HEADLESS
         while data and self.is_readable:
-            inflate = self._inflate or zlib.decompressobj(wbits=47)  # 32 + 15: gzip or zlib, as the first bytes say
+            inflate = self._inflate or zlib.decompressobj(self._wbits)
             self._inflate = inflate
             try:
                 piece = inflate.decompress(data, DECODED_AT_ONCE)
@@ -94,6 +109,12 @@ class Body:
                 data, self._inflate = inflate.unused_data, None
             if piece:
                 yield piece
+
+
+def _has_head(data: bytes) -> bool:
+    """Whether compressed data begins as RFC 1950 or RFC 1952 says; some send `deflate` without (RFC 9110, 8.4.1.2)."""
+    is_zlib = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:HEAD_SIZE], "big") % 31 == 0
+    return is_zlib or data.startswith(b"\x1f\x8b")
 
 
 def _without_breaks(piece: bytes) -> bytes:
