@@ -65,7 +65,7 @@ class Listener:
             # An address that is not there does so on every port. UnicodeError is IDNA's word for a name that is none.
             if isinstance(error, UnicodeError | socket.gaierror):
                 reason, option = "there is no such name", "--host"
-            elif error.errno == errno.EADDRNOTAVAIL:
+            elif error.errno in {errno.EADDRNOTAVAIL, None}:  # since Python 3.13 asyncio names no number for it
                 reason, option = "it is no address of this machine", "--host"
             else:
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
