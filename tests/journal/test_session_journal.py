@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -52,3 +55,14 @@ def test_every_call_is_kept_in_its_order_and_its_moment(looks: list[list[tuple[i
     assert stored == len(expected) or session._encoded_bytes > sum(len(batch.records) for batch in session.batches())
     assert (session.requests, session.calls) == (len(expected), len(expected))
     assert session.errors == sum(failed for _, _, failed in expected)
+
+
+def test_what_every_session_loads_compiles_no_patterns_for_printing() -> None:
+    """They take a third of a MiB. A name that cannot be stored as it is gets no pattern, either."""
+    code = (
+        "import sys; from thv.journal.session_journal import SessionJournal; "
+        "session = SessionJournal(1, 'a\\udcffb', 'stdio', notify=print, hurry=print); "
+        "assert session.server == 'a\\ufffdb'; raise SystemExit('thv.core.printable' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False, timeout=60).returncode == 0

@@ -10,7 +10,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from thv.core.printable import printable, replace_surrogates
+from thv.core.printable import printable
+from thv.core.surrogates import replace_surrogates
 from thv.errors import ThvError
 
 if TYPE_CHECKING:

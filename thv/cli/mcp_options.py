@@ -7,7 +7,8 @@ import math
 from thv.cli.option_table import Option, WordParser, check_settings, option_finder
 from thv.cli.run_options import BY_FLAG, RunRequest, all_options
 from thv.core.frozen import Frozen
-from thv.core.printable import printable, replace_surrogates
+from thv.core.printable import printable
+from thv.core.surrogates import replace_surrogates
 from thv.errors import UsageError
 
 TYPE_CHECKING = False

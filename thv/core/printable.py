@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from thv.core.surrogates import FIRST, LAST, REPLACEMENT
+
 KEPT = "\n\t"
 """The control characters that plain text needs."""
 
@@ -18,10 +20,6 @@ _UNSAFE = re.compile(
     "\u200e\u200f\u202a-\u202e\u2066-\u2069"  # reorder what stands around them (Unicode Standard Annex 9)
     "\ud800-\udfff]"  # half of a surrogate pair: no encoding has it
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-"""What stands for text that was not valid Unicode."""
 
 
 def printable(text: str) -> str:
@@ -39,16 +37,11 @@ def printable_path(path: object) -> str:
     return printable(str(path).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
 
 
-def replace_surrogates(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair."""
-    return _SURROGATE.sub(REPLACEMENT, text)
-
-
 def _escape(match: re.Match[str]) -> str:
     character = match[0]
     if character in KEPT:
         return character
-    if "\ud800" <= character <= "\udfff":
+    if FIRST <= character <= LAST:
         return REPLACEMENT
     code = ord(character)
     return f"\\x{code:02x}" if code <= LAST_OF_ONE_BYTE else f"\\u{code:04x}"

@@ -15,7 +15,7 @@ import unicodedata
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from thv.core.printable import replace_surrogates
+from thv.core.surrogates import replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from thv.core.printable import replace_surrogates
+from thv.core.surrogates import replace_surrogates
 from thv.journal.call_record import (
     CANCELLED,
     CLIENT_CLOSED,

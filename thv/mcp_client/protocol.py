@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from thv import __version__
 from thv.core.frozen import Frozen
-from thv.core.printable import one_line, replace_surrogates
+from thv.core.printable import one_line
+from thv.core.surrogates import replace_surrogates
 from thv.errors import ThvError
 
 if TYPE_CHECKING:

@@ -298,8 +298,6 @@ def _file(path: str | None) -> str | None:
 
 def _readable(text: str) -> str:
     """A name or a variable without the halves of characters that bytes which are no UTF-8 leave in it."""
-    if text.isascii():
-        return text
-    from thv.core.printable import replace_surrogates
+    from thv.core.surrogates import replace_surrogates
 
     return replace_surrogates(text)
