@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import sys
 import tokenize
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +87,14 @@ for _tree in TREES.values():
     for _node in ast.walk(_tree):
         if isinstance(_node, ast.ClassDef):
             CLASSES.setdefault(_node.name, set()).update(members_of(_node))
+LIBRARIES = {
+    each.name if isinstance(node, ast.Import) else node.module
+    for tree in TREES.values()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Import | ast.ImportFrom)
+    for each in node.names
+} - {None, *sys.stdlib_module_names, *MEMBERS}
+"""The modules of others that thv imports."""
 NAMES = {name for members in MEMBERS.values() for name in members}
 WORDS = NAMES | {word for tree in TREES.values() for word in words_of(tree)}
 
@@ -111,6 +121,18 @@ def is_there(reference: str) -> bool:
     return parts[1] in CLASSES.get(parts[0], ())
 
 
+def is_in_a_library(reference: str) -> bool:
+    """Whether a dotted name is one of a library's that a module of thv imports."""
+    library, *names = reference.split(".")
+    if library not in LIBRARIES:
+        return False
+    try:
+        reduce(getattr, names, importlib.import_module(library))
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
 def stale(path: Path) -> list[str]:
     """The references in a file that lead nowhere."""
     module = dotted(path)
@@ -122,7 +144,7 @@ def stale(path: Path) -> list[str]:
             if rest:
                 is_known = (
                     head in PROTOCOL or reference in OUTSIDE or head in sys.stdlib_module_names or is_there(reference)
-                )
+                ) or is_in_a_library(reference)
             elif is_package and text == ast.get_docstring(TREES[module], clean=False):
                 # It says what the modules of the package do.
                 is_known = reference.startswith("__") or reference in MEMBERS[module] | MEMBERS["thv"] | set(CLASSES)
