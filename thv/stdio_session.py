@@ -95,6 +95,7 @@ class Session:
                 client_disconnected=self._on_client_disconnected,
                 output_closed=self._output_closed,
                 rewrite=self._rewrite if self._telemetry is not None and self._telemetry.propagate else None,
+                client_is_thv=self._on_server_end is not None,
             )
             relay.start()
             import threading  # noqa: F401  here, since its first importer becomes what Python takes for the main thread

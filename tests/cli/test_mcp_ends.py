@@ -8,9 +8,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.e2e.harness import PATIENCE, until
+from tests.processes import is_gone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +72,11 @@ class Called:
     def log(self) -> list[str]:
         return self._log.read_text().splitlines() if self._log.exists() else []
 
+    def server(self) -> psutil.Process:
+        """The process of the server, which has been called."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        return next(one for one in family if any(word.endswith("server.py") for word in one.cmdline()))
+
     def end(self) -> tuple[int, str]:
         """Its exit code, and what it wrote to stderr."""
         stderr = self.process.communicate(timeout=PATIENCE)[1]
@@ -106,6 +113,19 @@ def test_a_server_that_does_not_answer_and_ignores_sigterm_is_asked_once(tmp_pat
     called = Called(tmp_path, "stubborn")
     until(lambda: called.log() == ["called"], "the call")
     called.process.send_signal(signal.SIGTERM)
+    assert called.end() == (128 + signal.SIGTERM, "")
+    assert called.log() == ["called", "SIGTERM"]
+
+
+def test_a_server_is_asked_once_however_late_thv_mcp_comes_to_kill_it(tmp_path: Path) -> None:
+    called = Called(tmp_path, "stubborn")
+    until(lambda: called.log() == ["called"], "the call")
+    server = called.server()
+    called.process.send_signal(signal.SIGTERM)
+    until(lambda: called.log() == ["called", "SIGTERM"], "the server's signal")
+    called.process.send_signal(signal.SIGSTOP)
+    until(lambda: is_gone(server), "the server's end")
+    called.process.send_signal(signal.SIGCONT)
     assert called.end() == (128 + signal.SIGTERM, "")
     assert called.log() == ["called", "SIGTERM"]
 

@@ -98,6 +98,14 @@ def test_after_a_signal_come_the_end_of_input_sigterm_and_sigkill(server: Server
     ]
 
 
+def test_after_a_last_signal_comes_sigkill(server: Server) -> None:
+    server.ladder.close_input()
+    server.at(1.0, lambda: server.ladder.hand_on(TERM, is_last=True))
+    server.at(2.0, server.ladder.close_input)
+    assert not shutdown.run(server.ladder, never, server.sleep)
+    assert server.steps == [(0, "close stdin"), (1, f"signal {TERM}"), (6, "SIGKILL to the group")]
+
+
 def test_each_signal_is_handed_on_and_starts_the_wait_anew(server: Server) -> None:
     server.ladder.hand_on(INT)
     for when, number in ((0.1, TERM), (4.0, INT), (4.0, INT)):

@@ -101,11 +101,16 @@ class ShutdownLadder:
             self._enter(INPUT_CLOSED)
             self._closed_at = self._entered
 
-    def hand_on(self, number: int) -> None:
-        """Send a client's signal to the server, as the client would have done without us."""
+    def hand_on(self, number: int, *, is_last: bool = False) -> None:
+        """Send a client's signal to the server, as the client would have done without us.
+
+        `is_last`: it stands for our SIGTERM, which does not follow; SIGKILL does.
+        """
         self._server.send_signal(number)
         self._handed_on = True
-        if self._stage == RUNNING:
+        if is_last and self._stage < TERMINATED:
+            self._enter(TERMINATED)
+        elif self._stage == RUNNING:
             self._enter(SIGNALLED)
         elif self._stage < KILLED:
             self._enter(self._stage)

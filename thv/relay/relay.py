@@ -55,6 +55,8 @@ class Relay:
         client_disconnected: called once, at the client's EOF or a signal to thv, once the server has been told.
         rewrite: gives what is forwarded to the server in place of each chunk of the client's, an empty one being the
             end; it inspects the chunk itself, so no other inspector is given it.
+        client_is_thv: the client is `thv mcp`. It gives a server that it asks to end as long as we do and then kills
+            us: the server is asked once.
 
     Attributes:
         ended_by_server: once `run` has returned, whether the server ended while the client was there.
@@ -73,9 +75,11 @@ class Relay:
         client_disconnected: Callable[[], None],
         output_closed: Callable[[], None] | None = None,
         rewrite: Callable[[bytes], bytes] | None = None,
+        client_is_thv: bool = False,
     ) -> None:
         self._server = server
         self._requests_are_open = requests_are_open
+        self._client_is_thv = client_is_thv
         self._client_disconnected = client_disconnected
         self._output_closed = output_closed
         self._events = events
@@ -243,7 +247,7 @@ class Relay:
         if number == SIGINT and self._interrupts > 1 and self._has_terminal:
             self._ladder.kill()
         else:
-            self._ladder.hand_on(number)
+            self._ladder.hand_on(number, is_last=self._client_is_thv)
         self._note_signal(number)
 
     def _note_signal(self, number: int) -> None:
