@@ -69,6 +69,14 @@ def test_nothing_raises(data: bytes, coding: str, cuts: list[int]) -> None:
         assert all(line.endswith(b"\n") for line in read(kind, coding, pieces(data, cuts)))
 
 
+def test_only_an_event_called_message_is_one() -> None:
+    stream = (
+        b'event: partial\ndata: {"n":1}\n\nevent: Message\ndata: {"n":2}\n\nevent: endpoint\ndata: /m\n\n'
+        b'event: message\ndata: {"n":3}\n\ndata: {"n":4}\n\nevent:\ndata: {"n":5}\n\n'
+    )
+    assert [json.loads(line)["n"] for line in read("text/event-stream", "", [stream])] == [3, 4, 5]
+
+
 def test_a_body_that_stands_for_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_bodies, "MAX_DECODED", 1 << 20)
     body = Body(b"gzip")

@@ -129,7 +129,7 @@ class ReplyReader:
     Args:
         coding: the value of `Content-Encoding`.
         is_stream: it is an event stream.
-        show: given each message, or batch, as one line.
+        show: given each message, or batch, as one line; in a stream, only an event of type `message` brings any.
         endpoint: given the data of the legacy transport's first event, if it is waited for.
     """
 
@@ -183,7 +183,7 @@ class ReplyReader:
                 if event.type == "endpoint":
                     if self._endpoint is not None:
                         self._endpoint(event.data)
-                elif event.data:
+                elif event.data and event.type == "message":  # another type's data is for clients that ask for it
                     self._show(one_line(event.data))
 
     def end(self) -> None:
