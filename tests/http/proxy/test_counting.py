@@ -69,6 +69,14 @@ OUTCOMES: dict[str, tuple[Callable[[Received], bytes], tuple[int, int]]] = {
         lambda _: as_json({"jsonrpc": "2.0", "id": None, "error": {"code": -32000}}, status="400 Bad Request"),
         (0, 1),
     ),
+    "an error status with a result": (
+        lambda got: as_json(reply(got.message["id"]), status="500 Internal Server Error"),
+        (0, 1),
+    ),
+    "an error status with a stream that brings a result": (
+        lambda got: as_stream(reply(got.message["id"])).replace(b"200 OK", b"404 Not Found", 1),
+        (0, 1),
+    ),
     "a stream that ends without the reply": (lambda _: as_stream(), (0, 1)),
     "a cut body": (
         lambda _: (
@@ -253,6 +261,7 @@ STATUSES: dict[str, tuple[bytes, int]] = {
         as_json({"jsonrpc": "2.0", "id": 1, "error": {"code": -32601}}, status="404 Not Found"),
         404,
     ),
+    "a result with an error's status": (as_json(reply(1), status="500 Oops"), 500),
     "a page": (b"HTTP/1.1 503 Oops\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nsorry", 503),
     "half a reply": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{", 200),
     "nothing": (b"", 502),

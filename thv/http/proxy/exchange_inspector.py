@@ -193,6 +193,8 @@ class PostInspector(ExchangeInspector):
     def _on_line(self, line: bytes) -> None:
         session = self._session
         for part, message in read_parts(line):
+            if self._status >= FIRST_FAILURE and message.is_response and message.error is None:
+                continue  # no client takes a result from an HTTP error
             if self._unanswered and message.is_response and (id_ := message.key) in self._unanswered:
                 self._unanswered.remove(id_)
             if session is not None:
