@@ -62,6 +62,37 @@ def test_a_response_arrives_as_it_was_sent_but_for_what_is_between_two_neighbour
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    {
+        "http://localhost:{port}": "http://localhost:1",
+        "http://localhost:{port}/": "http://localhost:1/",
+        "http://localhost:{port}?a=1": "http://localhost:1?a=1",
+        "http://localhost:{port}#f": "http://localhost:1#f",
+        "//localhost:{port}/else": "http://localhost:1/else",
+        "//localhost:{port}": "http://localhost:1",
+        "/else": "/else",
+        "else?x": "else?x",
+        "": "",
+        "//example.com/else": "//example.com/else",
+        "https://localhost:{port}": "https://localhost:{port}",
+    }.items(),
+)
+def test_no_redirect_to_the_server_leads_around_the_proxy(sent: str, seen: str) -> None:
+    async def scenario() -> None:
+        async with proxied(
+            answering(
+                lambda _: (
+                    f"HTTP/1.1 307 X\r\nLocation: {sent.format(port=setup.behind.port)}\r\nContent-Length: 0\r\n\r\n"
+                ).encode()
+            )
+        ) as setup:
+            answer = parse(await setup.raw(b"GET /mcp HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n"))
+            assert answer.header("location") == seen.format(port=setup.behind.port)
+
+    run(scenario())
+
+
 def test_interim_responses_and_trailers_pass() -> None:
     async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert got.header("expect") == "100-continue"

@@ -25,6 +25,7 @@ LED = {
     # A server on this machine may call itself by another of its names.
     b"event: endpoint\ndata: http://localhost:9000/m\n\n": b"event: endpoint\ndata: http://localhost:8080/m\n\n",
     b"event: endpoint\ndata: http://[::1]:9000/m\n\n": b"event: endpoint\ndata: http://localhost:8080/m\n\n",
+    b"event: endpoint\ndata: //127.0.0.1:9000/m\n\n": b"event: endpoint\ndata: http://localhost:8080/m\n\n",
     b"data: http://127.0.0.1:9000\nevent: endpoint\n\n": b"data: http://localhost:8080\nevent: endpoint\n\n",
     b": hello\n\nretry: 5\n\nid: 1\nevent: endpoint\ndata: http://127.0.0.1:9000/\n\n": (
         b": hello\n\nretry: 5\n\nid: 1\nevent: endpoint\ndata: http://localhost:8080/\n\n"
@@ -34,6 +35,8 @@ LED = {
 KEPT = [
     b"event: endpoint\ndata: /messages?s=1\n\n",
     b"event: endpoint\ndata: http://127.0.0.1:90001/m\n\n",
+    b"event: endpoint\ndata: //127.0.0.1:9001/m\n\n",
+    b"event: endpoint\ndata: /127.0.0.1:9000/m\n\n",
     b"event: endpoint\ndata: http://127.0.0.1:9000.evil.example/m\n\n",
     b"event: endpoint\ndata: https://127.0.0.1:9000/m\n\n",
     b"event: message\ndata: http://127.0.0.1:9000/m\n\n",

@@ -102,7 +102,7 @@ def for_client(head: ResponseHead, target: ProxyTarget, host: bytes | None) -> F
 
 def _rewritten(name: bytes, value: bytes, target: ProxyTarget, proxy: bytes) -> bytes:
     """The value of a field of a response that may name the server's own origin."""
-    if name == b"location" and (rest := target.path_of(value)):
+    if name == b"location" and (rest := target.path_of(value)) is not None:
         return proxy + rest
     if name == b"www-authenticate":
         return challenge_for_client(value, target, proxy)

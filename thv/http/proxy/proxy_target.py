@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _LOWEST_PRINTABLE = 0x21
 
 _URL = re.compile(
-    rb"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[^/?#@:\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>(?:[/?#].*)?)",
+    rb"(?:(?P<scheme>https?):)?//(?P<host>\[[0-9a-f:.]+\]|[^/?#@:\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>(?:[/?#].*)?)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -51,12 +51,13 @@ class ProxyTarget:
         return create_tls_context()
 
     def path_of(self, url: bytes) -> bytes | None:
-        """What follows the server's own origin in a URL; None for a URL of another server.
+        """What follows the server's own origin in a URL, maybe nothing; None for a URL of another server.
 
-        A server on this machine may call itself by another of its names: ``localhost`` for ``127.0.0.1``.
+        A server on this machine may call itself by another of its names: ``localhost`` for ``127.0.0.1``. A URL without
+        a scheme (``//host/path``) has the server's own.
         """
         found = _URL.fullmatch(url)
-        if found is None or found["scheme"].lower().decode() != self.scheme:
+        if found is None or (found["scheme"] and found["scheme"].lower().decode() != self.scheme):
             return None
         host = found["host"].decode("ascii", "replace").lower().removeprefix("[").removesuffix("]")
         port = int(found["port"]) if found["port"] else DEFAULT_PORTS[self.scheme]
