@@ -14,6 +14,7 @@ from thv.http.app.front_service import FrontOptions
 from thv.http.bearer_auth import BearerAuth, bearer_auth
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -38,16 +39,102 @@ def test_a_file_may_be_written_by_any_editor(content: bytes, tmp_path: Path) -> 
     assert auth.allows(b"Bearer secret")
 
 
-def test_a_token_that_was_renewed_in_its_file_is_the_one_that_counts(tmp_path: Path) -> None:
+def replace(file: Path, content: str) -> None:
+    """What editors and Kubernetes do: the same name, another file."""
+    other = file.with_name("other")
+    other.write_text(content)
+    found = file.stat()
+    os.utime(other, ns=(found.st_atime_ns, found.st_mtime_ns))
+    other.replace(file)
+
+
+def rewrite(file: Path, content: str) -> None:
+    file.write_text(content)
+    os.utime(file, ns=(1, 1))
+
+
+@pytest.mark.parametrize("change", [rewrite, replace])
+def test_a_token_that_was_replaced_in_its_file_is_refused_at_once(
+    change: Callable[[Path, str], None], tmp_path: Path
+) -> None:
     file = tmp_path / "token"
-    file.write_text("first\n")
+    file.write_text("token-1\n")
     auth = bearer_auth(str(file), {})
     assert auth is not None
-    assert auth.allows(b"Bearer first")
-    file.write_text("second\n")
-    os.utime(file, ns=(1, 1))
-    assert auth.allows(b"Bearer second")
-    assert not auth.allows(b"Bearer first")
+    assert auth.allows(b"Bearer token-1")
+    change(file, "token-2\n")
+    assert not auth.allows(b"Bearer token-1")
+    assert auth.allows(b"Bearer token-2")
+
+
+def test_a_token_that_was_replaced_before_the_first_request_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("token-1")
+    auth = bearer_auth(str(file), {})
+    assert auth is not None
+    file.write_text("token-2")
+    assert not auth.allows(b"Bearer token-1")
+
+
+@pytest.mark.parametrize("content", [None, "", "two words"])
+def test_without_a_token_in_the_file_every_request_is_refused_and_the_user_told_once(
+    content: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret")
+    warnings: list[str] = []
+    auth = BearerAuth("secret", file, warn=warnings.append)
+    for count in (1, 2):
+        assert auth.allows(b"Bearer secret")
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        for given in (b"Bearer secret", b"Bearer two words", b"Bearer ", b"Bearer secret"):
+            assert not auth.allows(given)
+        assert len(warnings) == count
+        assert warnings[-1].startswith(f"--auth-token-file {file}: ")
+        file.write_text("secret")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions do not bind there")
+def test_a_file_that_may_not_be_read_any_more_lets_no_request_in(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret")
+    auth = BearerAuth("secret", file, warn=print)
+    assert auth.allows(b"Bearer secret")
+    file.chmod(0)
+    assert not auth.allows(b"Bearer secret")
+    file.chmod(0o600)
+    assert auth.allows(b"Bearer secret")
+
+
+def test_a_file_that_stays_as_it_is_is_not_read_for_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret")
+    auth = bearer_auth(str(file), {})
+    assert auth is not None
+    assert auth.allows(b"Bearer secret")
+    monkeypatch.setattr("thv.http.bearer_auth.read_token_file", None)  # calling it would raise
+    assert auth.allows(b"Bearer secret")
+    assert not auth.allows(b"Bearer wrong")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes in the file system")
+def test_a_token_from_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pipe.open("w") as writing:
+            writing.write("secret")
+            writing.flush()
+            auth = BearerAuth("secret", pipe, warn=print)
+            assert [auth.allows(b"Bearer secret"), auth.allows(b"Bearer wrong")] == [True, False]
+    finally:
+        os.close(reading)
 
 
 def test_the_file_comes_before_the_variable_and_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from thv.core.console import warn
 from thv.errors import UsageError
 from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="thv"')
 
@@ -23,31 +24,38 @@ class BearerAuth:
 
     Args:
         token: the token.
-        file: where it comes from, if it comes from a file: that is read again when a token does not match and the file
-            has changed, so a token may be renewed while thv runs.
+        file: where it comes from, if it comes from a file: the token that it holds at the time of a request is the one
+            that counts. While it is gone, cannot be read or holds no token, every request is refused. What can be read
+            only once, such as a pipe, is not read again.
+        warn: called with a line for the user when that begins.
     """
 
-    def __init__(self, token: str, file: Path | None = None) -> None:
-        self._token = token.encode()
-        self._file = file
-        self._modified = 0 if file is None else _modified(file)
+    def __init__(self, token: str, file: Path | None = None, *, warn: Callable[[str], None] = warn) -> None:
+        self._token: bytes | None = token.encode()
+        self._file = file if file is not None and file.is_file() else None
+        self._state: tuple[int, ...] | None = None
+        self._warn = warn
 
     def allows(self, authorization: bytes | None) -> bool:
         """Whether an `Authorization` header carries the token. Takes the same time wherever it differs."""
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
             return False
-        given = authorization[len(_SCHEME) :].strip()
-        return compare_digest(given, self._token) or (self._was_renewed() and compare_digest(given, self._token))
+        if self._file is not None:
+            self._follow(self._file)
+        return self._token is not None and compare_digest(authorization[len(_SCHEME) :].strip(), self._token)
 
-    def _was_renewed(self) -> bool:
-        if self._file is None or _modified(self._file) == self._modified:
-            return False
+    def _follow(self, file: Path) -> None:
+        """Read the file again if it has changed."""
+        state = _state(file)  # before it is read, so that a change in between is seen the next time
+        if state is not None and state == self._state:
+            return
         try:
-            self._token = read_token_file(self._file).encode()
-        except UsageError:
-            return False  # half written: the token so far goes on
-        self._modified = _modified(self._file)
-        return True
+            self._token = read_token_file(file).encode()
+            self._state = state
+        except UsageError as error:
+            if self._token is not None:
+                self._warn(f"{error}; every request is refused until the file holds a token again")
+            self._token = self._state = None
 
 
 def bearer_auth(token_file: str | None, environ: Mapping[str, str]) -> BearerAuth | None:
@@ -84,8 +92,10 @@ def _checked(text: str, source: str) -> str:
     return token
 
 
-def _modified(path: Path) -> int:
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Numbers that change with a file or its permissions; None if it cannot be found."""
     try:
-        return path.stat().st_mtime_ns
+        found = path.stat()
     except OSError:
-        return 0
+        return None
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
