@@ -28,6 +28,7 @@ def note(method: str, **params: object) -> None:
 
 CANCELLED: list[object] = []
 LISTED: list[object] = []
+SILENT: list[object] = []
 
 
 def log(count: int, size: int = 0) -> None:
@@ -57,6 +58,7 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
         "environment": lambda: {"value": os.environ.get(arguments["name"])},
         "listed": lambda: {"listed": LISTED},
         "pid": lambda: {"pid": os.getpid()},
+        "unanswered": lambda: {"unanswered": len(SILENT)},
     }
     acts: dict[str, Callable[[], object]] = {
         "die": lambda: sys.exit(7),
@@ -64,6 +66,7 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
         "progress": lambda: progress(meta["progressToken"]),
         "slow": lambda: time.sleep(arguments["seconds"]),
         "raw": lambda: warn(arguments["line"]),
+        "silent": lambda: SILENT.append(id_),
     }
     if name in results:
         warn({"jsonrpc": "2.0", "id": str(id_) if name == "as-text" else id_, "result": results[name]()})

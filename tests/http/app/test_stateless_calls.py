@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import suppress
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.harness import until
-from tests.http.fronts import FrontRun, call, stateless
+from tests.e2e.harness import PATIENCE, until
+from tests.http.fronts import ACCEPTED, CHATTY, FrontRun, call, stateless
 from thv.core.message import read_message
 from thv.http.app.stateless_call import stateless_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the harness finds processes the POSIX way")
 
@@ -81,3 +87,59 @@ def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
     assert message is not None
 
     assert stateless_status(message) == status
+
+
+@pytest.mark.parametrize("options", [(), ("--shared",)])
+def test_a_signal_ends_every_open_request_with_an_error(options: tuple[str, ...], tmp_path: Path) -> None:
+    with FrontRun(CHATTY, tmp_path, *options) as front, ThreadPoolExecutor(1) as pool:
+        message, headers = stateless(call("in a stream", "silent", {}))
+        stream = front.open("POST", message, **headers, Accept="text/event-stream")
+        message, headers = stateless(call("in one piece", "silent", {}))
+        one_piece = pool.submit(front.post, message, **headers, Accept="application/json")
+        message, headers = stateless(call(1, "unanswered", {}))
+        until(lambda: front.post(message, **headers).json()["result"]["unanswered"] == 2, "both requests")
+        front.process.terminate()
+        assert [event["error"]["message"] for event in stream.rest()] == ["thv is stopping"]
+        assert one_piece.result(PATIENCE).status == 502
+        assert one_piece.result().json()["error"]["message"] == "thv is stopping"
+        assert front.wait() == 0
+
+
+STUBBORN = """
+import json, pathlib, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+started, was_asked = map(pathlib.Path, sys.argv[1:])
+with started.open("a") as file:
+    file.write("x")
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["method"] == "tools/list":
+        was_asked.touch()
+    elif "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {}}), flush=True)
+"""
+"""A server that lists no tools, stays after SIGTERM, and notes each of its starts."""
+
+
+def test_a_request_that_waits_for_its_server_at_the_end_gets_an_error_and_no_other_starts_a_server(
+    tmp_path: Path,
+) -> None:
+    started, was_asked = tmp_path / "started", tmp_path / "asked"
+    server = ["--", sys.executable, "-ISc", STUBBORN, str(started), str(was_asked)]
+    with FrontRun(server, tmp_path) as front, ThreadPoolExecutor(1) as pool:
+        other = front.connection()
+        other.connect()
+        message, headers = stateless(call(1, "anything", {}))
+        waiting = pool.submit(front.post, message, **headers)
+        until(was_asked.exists, "the question for the tools")
+        until(lambda: front.request("GET", path="/health").status == 200, "health")
+        starts = started.read_text()
+        front.process.terminate()
+        assert (waiting.result(PATIENCE).status, "error" in waiting.result().json()) == (503, True)
+        message, headers = stateless({"jsonrpc": "2.0", "id": 2, "method": "server/discover"})
+        with suppress(ConnectionError, HTTPException):  # thv may have ended already
+            other.request("POST", "/mcp", json.dumps(message), ACCEPTED | headers)
+            assert other.getresponse().status == 503
+        other.close()
+        assert front.wait() == 0
+        assert started.read_text() == starts

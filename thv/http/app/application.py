@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 SESSION_ID = b"mcp-session-id"
 
+ABOUT_TO_STOP = "thv is about to stop; begin anew"
+
 ALLOW = (b"allow", b"POST, GET, DELETE")
 ALLOW_POST = (b"allow", b"POST")
 
@@ -143,7 +145,7 @@ class StreamableHttpApp:
             raise RefusalError(401, "a bearer token is required", headers=(CHALLENGE,))
         if self.drain_state and method in {"POST", "GET"}:
             # 404 makes a client begin a session anew (MCP, "Session Management"), with the next pod.
-            raise RefusalError(404 if SESSION_ID in headers else 503, "thv is about to stop; begin anew")
+            raise RefusalError(404 if SESSION_ID in headers else 503, ABOUT_TO_STOP)
         if method == "POST":
             return self._post(request, answer)
         if method == "GET":
@@ -152,6 +154,15 @@ class StreamableHttpApp:
             self._delete(McpHeaders(headers), answer)
             return None
         raise RefusalError(405, "the MCP endpoint takes POST, GET and DELETE", headers=(ALLOW,))
+
+    def _check_servers_stay(self) -> None:
+        """Refuse what came before thv was about to stop, and would only now reach a server, or start one.
+
+        Raises:
+            RefusalError: 503.
+        """
+        if self.drain_state == "drained":
+            raise RefusalError(503, ABOUT_TO_STOP)
 
     def _answer_health(self, answer: ResponseWriter) -> None:
         if self.drain_state:
@@ -197,6 +208,7 @@ class StreamableHttpApp:
 
     async def _initialize(self, headers: McpHeaders, posted: Posted, answer: ResponseWriter) -> None:
         """Begin a session. It exists once the server agrees; then the answer names it."""
+        self._check_servers_stay()
         session = await self._sessions.open_session()
 
         def answered(pending: PendingPost) -> None:
@@ -270,9 +282,11 @@ class StreamableHttpApp:
         self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter
     ) -> None:
         """Call without a session when the server has to be started, or asked for its tools."""
+        self._check_servers_stay()
         stateless = await self._sessions.stateless()
         if stateless.catalogue.has_to_ask(posted[1]):
             await stateless.catalogue.ask(posted[1])
+        self._check_servers_stay()
         work = self._call_stateless(stateless, headers, posted, answer)
         if work is not None:
             await work

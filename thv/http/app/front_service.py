@@ -175,20 +175,21 @@ class Service:
         sessions = SessionManager(
             self._make_backend, self._instrumentation, options.limits, warn=self._debug, on_failure=health.failed
         )
-        self._app = StreamableHttpApp(sessions, health, policy, options.auth, warn=self._warn)
-        listener = Listener(self._app.handle, options.host, options.port, port_option="--proxy-port", warn=self._warn)
+        self._app = app = StreamableHttpApp(sessions, health, policy, options.auth, warn=self._warn)
+        listener = Listener(app.handle, options.host, options.port, port_option="--proxy-port", warn=self._warn)
         await listener.start()
         self._warn(f"{self._name} is served at {listener.url}/mcp")
         if options.auth is None and not is_loopback(options.host):
             self._warn(f"listening on {options.host} without authentication; put an authenticating proxy in front")
         health.look()
-        draining = _drain_when_asked(self._app, sessions, listener)
+        draining = _drain_when_asked(app, sessions, listener)
         try:
             await asked_to_end.wait()
         finally:
             self._debug("stopping")
             self._instrumentation.client_disconnected(asked_to_end.signal_name)
             listener.stop_listening()
+            app.drain_state = "drained"  # no request on an open connection may start a server again
             await asyncio.gather(sessions.close(), health.close())
             await listener.close()
             if draining is not None:

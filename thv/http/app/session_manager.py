@@ -192,11 +192,13 @@ class SessionManager:
             session.end(reason, ended_by="thv")
 
     async def close(self) -> None:
-        """End every session and every server, at once."""
+        """End every session, every other open request and every server, at once."""
         self._sweeper.cancel()
         for session in list(self._sessions.values()):
             session.end(STOPPING, ended_by=None)
         self._forget_stateless(ended_by=None)
+        for server in list(self._shared.values()):
+            self._end_members(server, STOPPING)
         servers = [server.close(hurry=True) for server in self._shared.values()]
         self._shared.clear()
         await asyncio.gather(*servers, *self._background_tasks, return_exceptions=True)
