@@ -67,7 +67,7 @@ def test_sessions_are_bounded_in_number_and_age(tmp_path: Path) -> None:
     with FrontRun(CHATTY, tmp_path, "--max-sessions", "2", "--session-ttl", "1") as front:
         first, second = front.begin(), front.begin()
         full = front.post(initialize())
-        assert (full.status, full.headers["retry-after"]) == (503, "5")
+        assert (full.status, full.headers["retry-after"], full.json()["id"]) == (503, "5", 0)
         listening = front.open("GET", Mcp_Session_Id=second)  # in use
         until(lambda: front.post(initialize()).status == 200, "room for a third session")
         assert front.post(PING, Mcp_Session_Id=first).status == 404

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.harness import PATIENCE, until
-from tests.http.fronts import ACCEPTED, CHATTY, FrontRun, call, stateless
+from tests.http.fronts import ACCEPTED, CHATTY, FrontRun, call, initialize, stateless
 from thv.core.message import read_message
 from thv.http.app.stateless_call import stateless_status
 
@@ -99,10 +99,37 @@ def test_a_signal_ends_every_open_request_with_an_error(options: tuple[str, ...]
         message, headers = stateless(call(1, "unanswered", {}))
         until(lambda: front.post(message, **headers).json()["result"]["unanswered"] == 2, "both requests")
         front.process.terminate()
-        assert [event["error"]["message"] for event in stream.rest()] == ["thv is stopping"]
+        stopping = {"code": -32603, "message": "thv is stopping"}
+        assert stream.rest() == [{"jsonrpc": "2.0", "id": "in a stream", "error": stopping}]
         assert one_piece.result(PATIENCE).status == 502
-        assert one_piece.result().json()["error"]["message"] == "thv is stopping"
+        assert one_piece.result().json() == {"jsonrpc": "2.0", "id": "in one piece", "error": stopping}
         assert front.wait() == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--shared",)])
+def test_a_server_that_ends_fails_each_open_request_under_its_own_id(options: tuple[str, ...], tmp_path: Path) -> None:
+    with FrontRun(CHATTY, tmp_path, *options) as front:
+        message, headers = stateless(call(1.5, "silent", {}))
+        stream = front.open("POST", message, **headers, Accept="text/event-stream")
+        message, headers = stateless(call("x", "die", {}))
+        reply = front.post(message, **headers, Accept="application/json")
+        assert (reply.status, reply.json()["id"]) == (502, "x")
+        assert "exit code 7" in reply.json()["error"]["message"]
+        assert [(event["id"], event["error"]) for event in stream.rest()] == [(1.5, reply.json()["error"])]
+        front.stop()
+
+
+def test_a_server_that_cannot_be_started_fails_the_request_under_its_own_id(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    with FrontRun(["--", str(program)], tmp_path) as front:
+        program.unlink()
+        message, headers = stateless(call("x", "anything", {}))
+        for reply, id_ in ((front.post(message, **headers), "x"), (front.post(initialize()), 0)):
+            assert (reply.status, reply.json()["id"]) == (502, id_)
+            assert "cannot be started" in reply.json()["error"]["message"]
+        front.stop()
 
 
 STUBBORN = """
@@ -135,7 +162,8 @@ def test_a_request_that_waits_for_its_server_at_the_end_gets_an_error_and_no_oth
         until(lambda: front.request("GET", path="/health").status == 200, "health")
         starts = started.read_text()
         front.process.terminate()
-        assert (waiting.result(PATIENCE).status, "error" in waiting.result().json()) == (503, True)
+        reply = waiting.result(PATIENCE)
+        assert (reply.status, reply.json()["id"], "error" in reply.json()) == (503, 1, True)
         message, headers = stateless({"jsonrpc": "2.0", "id": 2, "method": "server/discover"})
         with suppress(ConnectionError, HTTPException):  # thv may have ended already
             other.request("POST", "/mcp", json.dumps(message), ACCEPTED | headers)

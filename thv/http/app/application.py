@@ -105,15 +105,15 @@ class StreamableHttpApp:
                 request.keep_alive = False  # the rest of the body is of no use
             answer.json(error.status, error.body, *error.headers)
         elif isinstance(error, TooManySessionsError):
-            body = error_reply(INTERNAL_ERROR, "as many sessions are open as --max-sessions allows")
+            body = error_reply(INTERNAL_ERROR, "as many sessions are open as --max-sessions allows", answer.id)
             answer.json(503, body, (b"retry-after", b"5"))
         elif isinstance(error, ThvError):
             self._health.failed(str(error))
-            answer.json(502, error_reply(INTERNAL_ERROR, f"the server cannot be started: {error}"))
+            answer.json(502, error_reply(INTERNAL_ERROR, f"the server cannot be started: {error}", answer.id))
         elif not isinstance(error, ConnectionError):  # then the client left
             self._warn(f"internal error while answering {request.method} {request.path.decode('latin-1')}: {error!r}")
             request.keep_alive = False
-            answer.json(500, error_reply(INTERNAL_ERROR, "internal error of thv; see its stderr"))
+            answer.json(500, error_reply(INTERNAL_ERROR, "internal error of thv; see its stderr", answer.id))
 
     def _answer(self, request: HttpRequest, answer: ResponseWriter) -> Work | None:
         headers = request.headers
@@ -155,14 +155,14 @@ class StreamableHttpApp:
             return None
         raise RefusalError(405, "the MCP endpoint takes POST, GET and DELETE", headers=(ALLOW,))
 
-    def _check_servers_stay(self) -> None:
+    def _check_servers_stay(self, answer: ResponseWriter) -> None:
         """Refuse what came before thv was about to stop, and would only now reach a server, or start one.
 
         Raises:
             RefusalError: 503.
         """
         if self.drain_state == "drained":
-            raise RefusalError(503, ABOUT_TO_STOP)
+            raise RefusalError(503, ABOUT_TO_STOP, id_=answer.id)
 
     def _answer_health(self, answer: ResponseWriter) -> None:
         if self.drain_state:
@@ -194,6 +194,8 @@ class StreamableHttpApp:
         """Hand on the messages in the body of a POST."""
         posted, is_batch = read_messages(body, headers.version)
         first = posted[0][1]
+        if first.is_request and not is_batch:
+            answer.id = first.key
         if headers.is_stateless or (first.meta is not None and first.meta.protocol_version is not None):
             if is_batch:
                 raise RefusalError(400, "this revision has no batches: send one message a POST")
@@ -208,7 +210,7 @@ class StreamableHttpApp:
 
     async def _initialize(self, headers: McpHeaders, posted: Posted, answer: ResponseWriter) -> None:
         """Begin a session. It exists once the server agrees; then the answer names it."""
-        self._check_servers_stay()
+        self._check_servers_stay(answer)
         session = await self._sessions.open_session()
 
         def answered(pending: PendingPost) -> None:
@@ -282,11 +284,11 @@ class StreamableHttpApp:
         self, headers: McpHeaders, posted: tuple[bytes, Message], answer: ResponseWriter
     ) -> None:
         """Call without a session when the server has to be started, or asked for its tools."""
-        self._check_servers_stay()
+        self._check_servers_stay(answer)
         stateless = await self._sessions.stateless()
         if stateless.catalogue.has_to_ask(posted[1]):
             await stateless.catalogue.ask(posted[1])
-        self._check_servers_stay()
+        self._check_servers_stay(answer)
         work = self._call_stateless(stateless, headers, posted, answer)
         if work is not None:
             await work
@@ -299,7 +301,7 @@ class StreamableHttpApp:
         if problem is not None:
             raise headers.mismatch(message, problem)
         server = stateless.server
-        call = StatelessCall(server, partial(self._answer_post, answer, STATUS_OF), self._in_background)
+        call = StatelessCall(message.key, server, partial(self._answer_post, answer, STATUS_OF), self._in_background)
         call.pending = self._pending(headers, 1, _unkept_stream, answer, call.answered, is_batch=False)
         if call.pending.left:
             return None

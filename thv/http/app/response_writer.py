@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from thv.core.message import Id
     from thv.http.app.event_store import EventStream
     from thv.http.server.request import HttpRequest
 
@@ -27,13 +28,15 @@ class ResponseWriter:
     Attributes:
         request: what is answered.
         headers: sent with any answer.
+        id: of the JSON-RPC request in the body, once that is known to be a single one.
     """
 
-    __slots__ = ("headers", "request")
+    __slots__ = ("headers", "id", "request")
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
         self.headers: list[Header] = []
+        self.id: Id | None = None
 
     def json(self, status: int, body: bytes, *headers: Header) -> None:
         """Answer with a JSON body."""

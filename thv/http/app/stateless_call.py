@@ -38,19 +38,25 @@ class StatelessCall:
     """One POST without a session, as a member of the server that it shares.
 
     Args:
+        id_: the request's id.
         server: that server.
         send: answers the POST; what it is given is called once that is done or has failed.
         in_background: runs what need not be waited for.
     """
 
-    __slots__ = ("_in_background", "_send", "_server", "pending")
+    __slots__ = ("_id", "_in_background", "_send", "_server", "pending")
 
     pending: PendingPost
     """Set before it joins the server."""
 
     def __init__(
-        self, server: SharedServer, send: Callable[[Answered, PendingPost], None], in_background: Callable[[Work], None]
+        self,
+        id_: Id | None,
+        server: SharedServer,
+        send: Callable[[Answered, PendingPost], None],
+        in_background: Callable[[Work], None],
     ) -> None:
+        self._id = id_
         self._server = server
         self._send = send
         self._in_background = in_background
@@ -85,7 +91,7 @@ class StatelessCall:
 
     def end(self, reason: str) -> None:
         """The server is gone."""
-        self.pending.fail(502, error_reply(INTERNAL_ERROR, reason))
+        self.pending.fail(502, error_reply(INTERNAL_ERROR, reason, self._id))
 
     def _ended(self, _pending: PendingPost) -> None:
         if not self._server.leave_answered(self):
