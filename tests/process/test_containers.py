@@ -10,6 +10,38 @@ import pytest
 from thv.process.containers import ContainerRun, recognise
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+# The options of `run` in docker 29, podman 6 and nerdctl 2, from their source.
+SWITCHES = words("""
+P d debug debug-full detach disable-content-trust env-host experimental help http-proxy i init insecure-registry
+interactive kube-hide-dupe no-healthcheck no-hostname no-hosts oom-kill-disable passwd privileged publish-all q
+quiet read-only read-only-tmpfs replace rm rmi rootfs selinux-enabled sig-proxy syslog t tls-verify trace
+transient-store tty unsetenv-all use-api-socket
+""")
+WITH_A_VALUE = words("""
+a add-host address annotation arch attach authfile blkio-weight blkio-weight-device c cap-add cap-drop cert-dir
+cgroup-conf cgroup-parent cgroupns cgroups chrootdirs conmon-pidfile connection cosign-certificate-identity
+cosign-certificate-identity-regexp cosign-certificate-oidc-issuer cosign-certificate-oidc-issuer-regexp cosign-key
+cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus cpuset-mems
+creds data-root decryption-key detach-keys device device-cgroup-rule device-read-bps device-read-iops
+device-write-bps device-write-iops dns dns-opt dns-option dns-search domainname e entrypoint env env-file env-merge
+expose gidmap gpus group-add h health-cmd health-interval health-log-destination health-max-log-count
+health-max-log-size health-on-failure health-retries health-start-interval health-start-period health-startup-cmd
+health-startup-interval health-startup-retries health-startup-success health-startup-timeout health-timeout hostname
+hosts-file hostuser image-volume init-binary init-path io-maxbandwidth io-maxiops ip ip6 ipc ipfs-address isolation
+kernel-memory l label label-file link link-local-ip log-driver log-level log-opt m mac-address memory
+memory-reservation memory-swap memory-swappiness mount name namespace net net-alias network network-alias
+oom-score-adj os p passwd-entry personality pid pidfile pids-limit platform pod pod-id-file preserve-fd preserve-fds
+publish pull rdt-class requires restart retry retry-delay runtime sdnotify seccomp-policy secret security-opt
+shm-size shm-size-systemd snapshotter stop-signal stop-timeout storage-opt subgidname subuidname sysctl systemd
+timeout tmpfs tz u uidmap ulimit umask unsetenv url user userns uts v variant verify volume volume-driver
+volumes-from w workdir
+""")
+
+
 def recognised(command: str) -> ContainerRun | None:
     words = shlex.split(command)
     found = recognise("/usr/bin/tool", words)
@@ -86,7 +118,26 @@ def test_options_are_read_as_the_tools_read_them(options: str, is_detached: bool
         assert found.cidfile != str(Path("x").absolute())
 
 
-@pytest.mark.parametrize("option", ["--cidfile mine", "--cidfile=mine"])
+def misread(spellings: list[str]) -> list[str]:
+    """Those after which `-d --rm` is not seen as options."""
+    found = {spelling: recognised(f"docker run {spelling} -d --rm image") for spelling in spellings}
+    return [spelling for spelling, run in found.items() if run is None or not (run.is_detached and run.removes)]
+
+
+def dashed(option: str) -> str:
+    return f"-{option}" if len(option) == 1 else f"--{option}"
+
+
+def test_the_word_after_a_switch_is_no_value_of_it() -> None:
+    assert misread([dashed(option) for option in SWITCHES]) == []
+
+
+def test_the_word_after_any_other_option_is_its_value() -> None:
+    assert misread([f"{dashed(option)} value" for option in WITH_A_VALUE]) == []
+    assert misread([f"-i{letter} value" for letter in WITH_A_VALUE if len(letter) == 1]) == []
+
+
+@pytest.mark.parametrize("option", ["--cidfile mine", "--cidfile=mine", "-h box --cidfile mine"])
 def test_a_file_of_the_users_is_used(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     command = f"docker run {option} image"

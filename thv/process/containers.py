@@ -23,18 +23,20 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-GLOBAL_SWITCHES: Final = _names(
-    "D debug tls tlsverify version help h remote r noout syslog trace transient-store debug-full insecure-registry "
-    "experimental kube-hide-dupe selinux-enabled"
+ANYWHERE_SWITCHES: Final = _names(
+    "help syslog trace transient-store debug debug-full insecure-registry experimental kube-hide-dupe selinux-enabled"
 )
+"""Options that take no value and stand before `run` or behind it."""
+
+GLOBAL_SWITCHES: Final = ANYWHERE_SWITCHES | _names("D tls tlsverify version h remote r noout")
 """Options of the tools themselves that take no value."""
 
-RUN_SWITCHES: Final = _names(
-    "d detach i interactive t tty P publish-all q quiet h help rm init privileged read-only sig-proxy no-healthcheck "
+RUN_SWITCHES: Final = ANYWHERE_SWITCHES | _names(
+    "d detach i interactive t tty P publish-all q quiet rm init privileged read-only sig-proxy no-healthcheck "
     "oom-kill-disable disable-content-trust use-api-socket env-host http-proxy no-hostname no-hosts passwd "
-    "read-only-tmpfs replace rmi rootfs tls-verify"
+    "read-only-tmpfs replace rmi rootfs tls-verify unsetenv-all"
 )
-"""Options of `run` that take no value."""
+"""Options of `run` that take no value. `-h` takes one: it is `--hostname`."""
 
 TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 """What the tools take for true after `=` (Go, `strconv.ParseBool`)."""
