@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.http.proxied import Received, chunk, proxied
+from tests.http.proxied import LAST_CHUNK, Received, chunk, proxied, stream_head
 from thv.http.proxy.legacy_endpoint import MAX_HELD, EndpointRewriter, rewriter
 from thv.http.proxy.proxy_target import ProxyTarget
 
@@ -106,5 +107,36 @@ def test_a_client_of_the_legacy_transport_is_led_to_the_proxy() -> None:
             first = await reader.readuntil(b"\n\n")
             assert b"data: http://localhost:%d/messages?s=1\n" % setup.proxy.port in first
             writer.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("headers", "asked_for"),
+    [
+        (("Accept: text/event-stream", "Accept-Encoding: gzip, deflate"), "identity"),
+        (("Accept: Text/Event-Stream, */*",), "identity"),
+        (("Accept: text/event-stream", "Accept-Encoding: gzip", "Mcp-Session-Id: s"), "gzip"),
+        (("Accept: application/json", "Accept-Encoding: gzip"), "gzip"),
+        (("Accept: text/html",), None),
+    ],
+)
+def test_a_stream_that_may_name_an_endpoint_is_asked_for_uncompressed(
+    headers: tuple[str, ...], asked_for: str | None
+) -> None:
+    async def server(got: Received, _reader: StreamReader, writer: StreamWriter) -> None:
+        assert got.header("accept-encoding") == asked_for
+        body = b"event: endpoint\ndata: http://%b/m\n\n" % str(got.header("host")).encode()
+        coding = "gzip" if asked_for == "gzip" else "identity"
+        body = gzip.compress(body) if coding == "gzip" else body
+        writer.write(stream_head(f"Content-Encoding: {coding}") + chunk(body) + LAST_CHUNK)
+
+    async def scenario() -> None:
+        async with proxied(server, path="/sse") as setup:
+            body = (await setup.ask("GET", "/sse", b"", *headers)).body
+            if asked_for == "gzip":
+                assert gzip.decompress(body) == b"event: endpoint\ndata: http://127.0.0.1:%d/m\n\n" % setup.behind.port
+            else:
+                assert body == b"event: endpoint\ndata: http://127.0.0.1/m\n\n"
 
     asyncio.run(scenario())

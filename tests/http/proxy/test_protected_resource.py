@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_a_client_sees_one_server_from_the_challenge_to_the_metadata() -> None:
     async def server(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         own = f"http://{got.header('host')}"
         if WHERE in got.line:
-            assert got.header("accept-encoding") is None
+            assert got.header("accept-encoding") == "identity"
             writer.write(as_json({"resource": f"{own}/mcp", "authorization_servers": [f"{own}/"]}))
         else:
             challenge = f'WWW-Authenticate: Bearer resource_metadata="{own}{WHERE}"'
@@ -134,6 +135,23 @@ def test_a_client_sees_one_server_from_the_challenge_to_the_metadata() -> None:
             assert document["resource"] == f"{us}/mcp"
             assert document["authorization_servers"] == [f"http://127.0.0.1:{setup.behind.port}/"]
             assert found.header("content-length") == str(len(found.body))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("headers", [(), ("Accept-Encoding: gzip",), ("Accept-Encoding: br", "Accept-Encoding: gzip")])
+def test_metadata_is_not_compressed_whatever_the_client_asks_for(headers: tuple[str, ...]) -> None:
+    async def server(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        document = json.dumps({"resource": f"http://{got.header('host')}/mcp"}).encode()
+        if got.header("accept-encoding") == "identity":
+            writer.write(as_json(document))
+        else:  # to ask for no coding allows every one
+            writer.write(as_json(gzip.compress(document), "Content-Encoding: gzip"))
+
+    async def scenario() -> None:
+        async with proxied(server) as setup:
+            found = await setup.ask("GET", WHERE, b"", *headers)
+            assert json.loads(found.body) == {"resource": "http://127.0.0.1/mcp"}
 
     asyncio.run(scenario())
 

@@ -80,6 +80,11 @@ def for_server(fields: Fields, headers: Mapping[bytes, bytes], target: ProxyTarg
     return passed
 
 
+def uncompressed(fields: Fields) -> Fields:
+    """The fields of a request for a body as it is. To ask for no coding would allow every one (RFC 9110, 12.5.3)."""
+    return [*(field for field in fields if field[0].lower() != b"accept-encoding"), (b"Accept-Encoding", b"identity")]
+
+
 def for_client(head: ResponseHead, target: ProxyTarget, host: bytes | None) -> Fields:
     """The fields of a response as the client gets them; how it is framed is for its connection to say.
 

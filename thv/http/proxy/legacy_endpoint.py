@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from thv.http.proxy.proxy_target import ProxyTarget
 
@@ -60,6 +60,11 @@ class EndpointRewriter:
         self._is_over = True
         held, self._held = self._held, b""
         return held
+
+
+def may_open_stream(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a GET with these headers may open an event stream of the legacy transport."""
+    return b"mcp-session-id" not in headers and b"text/event-stream" in headers.get(b"accept", b"").lower()
 
 
 def rewriter(

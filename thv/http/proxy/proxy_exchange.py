@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVarTuple
 from thv.http.cors import cors_headers
 from thv.http.proxy import forwarded_headers
 from thv.http.proxy.exchange_inspector import ExchangeInspector
-from thv.http.proxy.legacy_endpoint import rewriter
+from thv.http.proxy.legacy_endpoint import may_open_stream, rewriter
 from thv.http.proxy.protected_resource import MAX_METADATA, is_metadata_path, metadata_for_client
 from thv.http.proxy.upstream import BODILESS, CONNECT_TIMEOUT
 
@@ -91,8 +91,8 @@ class ProxyExchange:
         request.on_writable = self._on_client_writable
         target = b"%b?%b" % (request.path, request.query) if request.query else request.path
         fields = forwarded_headers.for_server(request.fields, request.headers, self._pool.target, request.peer)
-        if self._is_metadata:  # it may have to be changed, so it must be readable
-            fields = [field for field in fields if field[0].lower() != b"accept-encoding"]
+        if request.method == "GET" and (self._is_metadata or may_open_stream(request.headers)):
+            fields = forwarded_headers.uncompressed(fields)  # it may have to be changed
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target, _lines(fields))
         if not request.is_whole:
             return self._stream(head)
