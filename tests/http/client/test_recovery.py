@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.http.proxied import LAST_CHUNK, Received, as_json, as_stream, call, chunk, event, reply, stream_head
-from tests.http.remotes import PROGRESS, handshake, methods, play, raw, remote
+from tests.http.proxied import LAST_CHUNK, Received, as_json, as_stream, call, chunk, event, reply, stream_head, until
+from tests.http.remotes import PROGRESS, handshake, methods, play, raw, remote, serving
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,6 +55,63 @@ def test_a_forgotten_session_is_begun_anew_and_the_request_made_again(refusal: C
             known.clear()
             assert "error" in await session.ask(call(5))
             assert session.counted == (4, 1)
+
+    play(scenario)
+
+
+def error(id_: Any, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": id_, "error": {"code": code, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("400 Bad Request", -32602), ("400 Bad Request", -32000), ("404 Not Found", -32601)],
+)
+@pytest.mark.parametrize("twin", [False, True], ids=["its id", "its twin"])
+def test_an_error_that_names_its_request_is_the_reply_whatever_its_words(status: str, code: int, twin: bool) -> None:
+    words = "unknown argument browser_session"
+
+    def answer(got: Received) -> bytes:
+        id_ = got.message["id"]
+        return as_json(error(str(id_) if twin else id_, code, words), status=status)
+
+    async def scenario() -> None:
+        async with remote(serving(answer)) as (session, behind):
+            await session.begin()
+            assert await session.ask(call(1)) == error("1" if twin else 1, code, words)
+            assert methods(behind).count("POST tools/call") == 1
+            assert methods(behind).count("POST initialize") == 1
+            assert session.said == []
+
+    play(scenario)
+
+
+def test_a_server_that_refuses_the_new_session_too_says_why_itself() -> None:
+    def answer(got: Received) -> bytes:
+        return as_json(error(None, -32600, "no such session"), status="404 Not Found")
+
+    async def scenario() -> None:
+        async with remote(serving(answer)) as (session, behind):
+            await session.begin()
+            assert await session.ask(call(1)) == error(1, -32600, "no such session")
+            assert methods(behind).count("POST tools/call") == 2
+            assert session.said[-1].endswith("forgets each session at once")
+
+    play(scenario)
+
+
+def test_a_notification_that_no_session_is_good_for_is_told() -> None:
+    async def handler(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_refused = got.body and got.message.get("method") == "notifications/roots/list_changed"
+        writer.write((raw("404 Not Found")(got) if is_refused else handshake(got)) or b"")
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, behind):
+            await session.begin()
+            session.send({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"})
+            await until(lambda: len(session.said) == 2)
+            assert session.said[-1].endswith("forgets each session at once")
+            assert methods(behind).count("POST notifications/roots/list_changed") == 2
 
     play(scenario)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from thv.core.jsonrpc import METHOD_NOT_FOUND
+from thv.core.message import read_line
 from thv.http.client.client_messages import answers, line_of_body
 from thv.http.client.client_state import ResumptionState
 from thv.http.client.http_client import RemoteError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from thv.core.message import Id
+    from thv.http.client.client_messages import PendingRequest
     from thv.http.client.client_state import McpSession, PostExchange, Tell
     from thv.http.client.http_client import HttpClient
 
@@ -143,11 +146,22 @@ class ServerStream:
             await asyncio.sleep(cursor.delay(failures - 1))
 
 
-def is_expired(status: int, session: McpSession, body: bytes) -> bool:
-    """Whether a status says that the server does not know the session: 404, and 400 from those who confuse them."""
-    if session.id is None:
+def is_expired(status: int, session: McpSession, body: bytes, asks: Sequence[PendingRequest] = ()) -> bool:
+    """Whether a refusal says that the server does not know the session: 404, and 400 from those who confuse them.
+
+    Args:
+        status: the HTTP status.
+        session: the one that the refused message belongs to.
+        body: what the server says of it.
+        asks: the requests in that message. An error that names one of them is its reply, which may have any words: the
+            server has read the request. Only with 404 it may be about the session all the same.
+    """
+    if session.id is None or status not in {httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST}:
         return False
-    return status == httpx.codes.NOT_FOUND or (status == httpx.codes.BAD_REQUEST and b"session" in body.lower())
+    for message in read_line(body):
+        if message.error is not None and message.key is not None and any(answers(message.key, ask) for ask in asks):
+            return status == httpx.codes.NOT_FOUND and message.error.code != METHOD_NOT_FOUND
+    return status == httpx.codes.NOT_FOUND or b"session" in body.lower()
 
 
 def media_type(response: httpx.Response) -> str:

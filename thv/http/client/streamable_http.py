@@ -140,9 +140,7 @@ class StreamableHttp:
             if rejected is None:
                 return
             if session is not None:
-                session = await self._renewed(session)
-                if await self._post(exchange, session) is not None:
-                    raise RemoteError(f"{self._http.place} forgets each session at once")
+                await self._repeat(exchange, session)
             else:
                 if await self._learn_headers(exchange.sent):
                     rejected = await self._post(exchange, None)
@@ -157,8 +155,7 @@ class StreamableHttp:
         """
         session = None if sent.is_modern else self._session
         if await self._post(PostExchange(sent), session) is not None and session is not None:
-            session = await self._renewed(session)
-            await self._post(PostExchange(sent), session)
+            session = await self._repeat(PostExchange(sent), session)
         if sent.method == "notifications/initialized" and session is not None:
             self._initialized = sent
             self._server_stream.start(session)
@@ -252,7 +249,7 @@ class StreamableHttp:
         if sent.method == "initialize":
             if status in LEGACY_STATUSES and not exchange.silent and not is_modern_error(code):
                 raise NotStreamableError(problem, body)
-        elif session is not None and is_expired(status, session, body):
+        elif session is not None and is_expired(status, session, body, sent.asks):
             return Rejected(body)
         if code == HEADER_MISMATCH and sent.is_modern and sent.method == "tools/call":
             return Rejected(body)
@@ -396,6 +393,21 @@ class StreamableHttp:
                 await self._post(PostExchange(self._initialized), session)
                 self._server_stream.start(session)
             return session
+
+    async def _repeat(self, exchange: PostExchange, stale: McpSession) -> McpSession:
+        """Post it once more, in a new session, which is returned. The client gets the server's error if it has one.
+
+        Raises:
+            RemoteError: it failed.
+        """
+        session = await self._renewed(stale)
+        rejected = await self._post(exchange, session)
+        if rejected is not None:
+            problem = RemoteError(f"{self._http.place} forgets each session at once")
+            if not await self.explained(exchange, rejected.body):
+                raise problem
+            self._warn(problem.sentence)
+        return session
 
     async def _learn_headers(self, call: Sent) -> bool:
         """Ask which headers the server's tools want; whether that changes those of the call."""
