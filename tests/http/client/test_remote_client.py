@@ -22,6 +22,8 @@ from tests.http.remotes import (
 )
 from thv.http.client import remote_client as module
 
+CANCELLED = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+
 
 def test_a_request_of_the_server_is_answered_by_the_client_while_its_call_is_open() -> None:
     sampled = asyncio.Event()
@@ -65,13 +67,91 @@ def test_requests_run_beside_each_other_and_a_cancellation_follows_what_it_cance
         async with remote(handler) as (session, behind):
             await session.begin()
             session.send(*(call(id_) for id_ in range(20)))
-            session.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 19}})
+            session.send({**CANCELLED, "params": {"requestId": 19}})
             await until(lambda: "POST notifications/cancelled" in methods(behind))
             got = [each.message for each in behind.got if each.body]
             assert call(19) in got[:-1]
             release.set()
             assert sorted([(await session.message())["id"] for _ in range(20)]) == list(range(20))
             assert session.counted == (19, 0)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("head", [stream_head(), b""], ids=["a stream", "no answer at all"])
+def test_a_cancelled_request_holds_the_end_up_no_more(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr(module, "REPLY_GRACE", 3600.0)
+
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = handshake(got)
+        writer.write(head if data is None else data)
+        if data is None:
+            await reader.read()
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, behind):
+            await session.begin()
+            session.send(call(1), CANCELLED)
+            await until(lambda: "POST notifications/cancelled" in methods(behind))
+            assert await session.end() == 0
+            assert session.said == []
+            assert session.counted == (0, 0)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("head", [stream_head(), b""], ids=["a stream", "no answer at all"])
+def test_the_connection_of_a_cancelled_request_is_closed_though_the_server_leaves_it_open(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(module, "CANCELLED_LINGER_S", 0.0)
+    closed = asyncio.Event()
+
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = handshake(got)
+        if data is None and got.message == call(2):
+            data = as_json(reply(2))
+        writer.write(head if data is None else data)
+        if data is None:
+            assert await reader.read() == b""
+            closed.set()
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, behind):
+            await session.begin()
+            session.send(call(1), CANCELLED)
+            await asyncio.wait_for(closed.wait(), 30)
+            assert "POST notifications/cancelled" in methods(behind)
+            assert await session.ask(call(2)) == reply(2)
+            assert session.said == []
+
+    play(scenario)
+
+
+def test_a_cancelled_request_that_fails_is_no_error() -> None:
+    cancelled = asyncio.Event()
+
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.body and got.message == CANCELLED:
+            cancelled.set()
+        data = handshake(got)
+        if data is not None:
+            writer.write(data)
+        elif got.message == call(2):
+            writer.write(as_json(reply(2)))
+        else:
+            await cancelled.wait()
+            writer.close()
+
+    async def scenario() -> None:
+        async with remote(handler) as (session, _):
+            await session.begin()
+            session.send(call(1), CANCELLED)
+            await cancelled.wait()
+            await until(lambda: not session.client._open)
+            assert await session.ask(call(2)) == reply(2)
+            assert session.said == []
+            assert session.counted == (1, 0)
 
     play(scenario)
 

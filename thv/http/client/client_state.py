@@ -112,6 +112,7 @@ class PostExchange:
     Attributes:
         sent: what is posted.
         waiting: the requests in it that have no reply yet.
+        cancelled: the ids of those that our client does not wait for any more.
         silent: it is a request of our own: its reply is kept in `reply`, and not handed on.
         cursor: where the event stream of its replies stands.
         on_its_way: set once it was handed to the system, or has failed.
@@ -122,12 +123,18 @@ class PostExchange:
     def __init__(self, sent: Sent, *, silent: bool = False) -> None:
         self.sent = sent
         self.waiting = list(sent.asks)
+        self.cancelled: set[Id] = set()
         self.silent = silent
         self.reply: bytes | None = None
         self.cursor = ResumptionState()
         self.on_its_way = asyncio.Event()
         self.settled = asyncio.Event()
         self.patience: Patience | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether our client waits for none of the replies that are missing."""
+        return bool(self.waiting) and all(ask.key in self.cancelled for ask in self.waiting)
 
     def settle(self, keys: list[Id | None]) -> None:
         """Replies to these ids were handed on; None is a reply that names no request."""

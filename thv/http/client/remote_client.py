@@ -42,6 +42,9 @@ CLOSE_TIMEOUT_S: Final = 1.0
 NOTIFY_TIMEOUT_S: Final = 5.0
 """Seconds that later messages wait for a notification to be taken, so that the order is kept."""
 
+CANCELLED_LINGER_S: Final = 10.0
+"""Seconds that a server has to answer a cancelled request all the same, as some do; then its connection is closed."""
+
 OUTPUT_POLL_S: Final = 0.05
 """Seconds between two looks at whether a slow client has taken what was in hand."""
 
@@ -148,7 +151,9 @@ class RemoteClient:
         given = self._output.given
         while not ended.done():
             unanswered = {
-                task: each for task, each in self._tasks.items() if each.waiting and each.sent.method != LISTEN
+                task: each
+                for task, each in self._tasks.items()
+                if each.waiting and not each.is_cancelled and each.sent.method != LISTEN
             }
             waiting = {*unanswered, *(() if dispatcher.done() else (dispatcher,))}
             in_hand = self._output.taken != self._output.given
@@ -238,6 +243,10 @@ class RemoteClient:
                 await exchange.on_its_way.wait()  # or it would come before what it cancels
         except TimeoutError:
             pass
+        exchange.cancelled.add(key)
+        if exchange.is_cancelled:
+            # The message tells the server, which may leave the response open for ever.
+            asyncio.get_running_loop().call_later(CANCELLED_LINGER_S, task.cancel)
         return False
 
     async def _request(self, exchange: PostExchange, line: bytes) -> None:
@@ -256,9 +265,13 @@ class RemoteClient:
             self._input.done(line)
 
     async def _fail(self, exchange: PostExchange, sentence: str, status: int | None) -> None:
+        if exchange.is_cancelled:
+            return
         self._warn(sentence)
         while exchange.waiting:
-            await self._deliver(error_reply(exchange.waiting[0].id, sentence, status=status))
+            ask = exchange.waiting[0]
+            if ask.key not in exchange.cancelled:
+                await self._deliver(error_reply(ask.id, sentence, status=status))
             del exchange.waiting[0]
 
     async def _initialize(self, exchange: PostExchange) -> None:

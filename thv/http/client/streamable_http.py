@@ -387,10 +387,12 @@ class StreamableHttp:
                 raise RemoteError(f"{place} forgot the session and refuses a new one")
             if session.version != stale.version:
                 raise RemoteError(f"{place} forgot the session and speaks another revision of MCP now: start anew")
+            if self._initialized is not None:
+                await self._post(PostExchange(self._initialized), session)
+            # Only now, for the request that this is done for may be cancelled meanwhile.
             self._session = session
             self._warn(f"{place} forgot the session; a new one was begun")
             if self._initialized is not None:
-                await self._post(PostExchange(self._initialized), session)
                 self._server_stream.start(session)
             return session
 
