@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from thv.core.message import read_message
 from thv.http.app.inspection_queue import InspectionQueue
 from thv.http.app.shared_server import SharedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import AsyncIterator, Hashable
 
     from thv.core.interfaces import EndReason
     from thv.core.message import Id, Message
@@ -37,6 +40,26 @@ class Recorded:
 
     async def close(self) -> int:
         self._ended.set()
+        return 0
+
+    terminate = close
+
+
+class Scripted(Recorded):
+    """A backend that says what it is given, too."""
+
+    def __init__(self, sent: list[bytes]) -> None:
+        super().__init__(sent)
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def say(self, **message: object) -> None:
+        self._lines.put_nowait(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    async def receive(self) -> bytes:
+        return await self._lines.get()
+
+    async def close(self) -> int:
+        self._lines.put_nowait(b"")
         return 0
 
     terminate = close
@@ -120,3 +143,53 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
     requests = [found for found in map(json.loads, sent) if "id" in found]
     assert len({found["id"] for found in requests}) == len(requests) == 6
     assert all(found["params"]["_meta"]["progressToken"] == found["id"] < 1 << 53 for found in requests)
+
+
+class AttentiveClient(IndifferentClient):
+    """A client that keeps what it is told, and sends."""
+
+    def __init__(self, server: SharedServer) -> None:
+        self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._server = server
+        server.join(self, self)
+
+    def related(self, _id: Id | None, line: bytes) -> EventStream | None:
+        self.told.put_nowait(json.loads(line))
+        return None
+
+    def unrelated(self, line: bytes) -> EventStream | None:
+        return self.related(None, line)
+
+    async def send(self, **message: object) -> None:
+        line = json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
+        found = read_message(line)
+        assert found is not None
+        rest = self._server.send(self, line, found)
+        if rest is not None:
+            await rest
+
+
+@asynccontextmanager
+async def shared(backend: Scripted, *, has_sessions: bool) -> AsyncIterator[SharedServer]:
+    server = SharedServer(backend, InspectionQueue(), has_sessions=has_sessions, on_end=print, warn=print)
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.mark.parametrize(("asked", "answered"), [(1, 1), (1, "1"), ("1", 1), (-2, "-2")])
+def test_an_answer_under_an_id_of_the_other_type_reaches_the_server_once(asked: Id, answered: Id) -> None:
+    sent: list[bytes] = []
+
+    async def story() -> None:
+        backend = Scripted(sent)
+        async with shared(backend, has_sessions=True) as server:
+            client, other = AttentiveClient(server), AttentiveClient(server)
+            backend.say(id=asked, method="elicitation/create")
+            assert (await client.told.get())["id"] == asked
+            await other.send(id=answered, result={"of": "another client"})
+            for _ in range(2):
+                await client.send(id=answered, result={})
+
+    asyncio.run(story())
+    assert list(map(json.loads, sent)) == [{"jsonrpc": "2.0", "id": answered, "result": {}}]

@@ -183,6 +183,8 @@ class SharedServer:
             return self._send_request(member, line, message, membership)
         if message.is_response:
             question = message.key
+            if question is not None and self._asked.get(question) is not member:
+                question = twin(question)
             if question is None or self._asked.get(question) is not member:
                 return None
             del self._asked[question]
