@@ -64,6 +64,7 @@ def call(id_: object, name: str, arguments: dict[str, Any], meta: dict[str, Any]
         "die": lambda: sys.exit(7),
         "log": lambda: log(**arguments),
         "progress": lambda: progress(meta["progressToken"]),
+        "progress-as-text": lambda: progress(str(meta["progressToken"])),
         "slow": lambda: time.sleep(arguments["seconds"]),
         "raw": lambda: warn(arguments["line"]),
         "silent": lambda: SILENT.append(id_),

@@ -221,6 +221,27 @@ def test_a_reply_whose_id_is_of_the_other_type_is_the_reply(options: tuple[str, 
 
 
 @pytest.mark.parametrize("options", [(), ("--shared",)])
+def test_progress_under_a_token_of_the_other_type_goes_with_its_request(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    with FrontRun(CHATTY, tmp_path, *options) as front:
+        session = front.begin()
+        message, headers = stateless(call(6, "progress-as-text", {}, progressToken=6))
+        other = front.open("GET", Mcp_Session_Id=session)
+        for asked, named in (
+            (call(6, "progress-as-text", {}, progressToken=6), {"Mcp-Session-Id": session}),
+            (message, headers),
+        ):
+            events = front.post(asked, **named).events()
+            assert [str(event["params"]["progressToken"]) for event in events[:-1]] == ["6"] * 3
+            assert events[-1]["id"] == 6
+        front.post({"jsonrpc": "2.0", "method": "notifications/shout"}, Mcp_Session_Id=session)
+        assert [event["method"] for event in other.until(1)] == ["test/shout"]
+        other.cut()
+        front.stop()
+
+
+@pytest.mark.parametrize("options", [(), ("--shared",)])
 @pytest.mark.parametrize("unnamed", [{}, {"id": None}])
 def test_an_error_that_names_no_request_answers_the_only_one_that_is_open(
     unnamed: dict[str, None], options: tuple[str, ...], tmp_path: Path

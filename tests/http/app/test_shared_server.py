@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from thv.core.message import read_message
+from thv.core.message import SUBSCRIPTION_KEY, read_message
 from thv.http.app.inspection_queue import InspectionQueue
 from thv.http.app.shared_server import SharedServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from thv.core.interfaces import EndReason
     from thv.core.message import Id, Message
@@ -153,6 +153,9 @@ class AttentiveClient(IndifferentClient):
         self._server = server
         server.join(self, self)
 
+    def reply(self, _id: Id, line: bytes, _message: Message) -> EventStream | None:
+        return self.related(None, line)
+
     def related(self, _id: Id | None, line: bytes) -> EventStream | None:
         self.told.put_nowait(json.loads(line))
         return None
@@ -193,3 +196,46 @@ def test_an_answer_under_an_id_of_the_other_type_reaches_the_server_once(asked: 
 
     asyncio.run(story())
     assert list(map(json.loads, sent)) == [{"jsonrpc": "2.0", "id": answered, "result": {}}]
+
+
+class Named(NamedTuple):
+    """A notification that names a request by its id or its token, and where it does."""
+
+    method: str
+    params: Callable[[object], dict[str, Any]]
+
+
+NAMING = {
+    "progress": Named("notifications/progress", lambda id_: {"progressToken": id_, "progress": 1}),
+    "cancelled": Named("notifications/cancelled", lambda id_: {"requestId": id_}),
+    "subscription": Named("notifications/tools/list_changed", lambda id_: {"_meta": {SUBSCRIPTION_KEY: id_}}),
+}
+
+
+@pytest.mark.parametrize("written", [int, str, float])
+@pytest.mark.parametrize("what", NAMING)
+@pytest.mark.parametrize("has_sessions", [True, False])
+def test_however_the_server_writes_an_id_of_ours_the_client_gets_its_own(
+    what: str, written: Callable[[int], object], has_sessions: bool
+) -> None:
+    method, params = NAMING[what]
+    sent: list[bytes] = []
+    told: list[dict[str, Any]] = []
+
+    async def story() -> None:
+        backend = Scripted(sent)
+        async with shared(backend, has_sessions=has_sessions) as server:
+            client, other = AttentiveClient(server), AttentiveClient(server)
+            await client.send(id="own", method="tools/call", params={"_meta": {"progressToken": "own"}})
+            ours = written(json.loads(sent[0])["id"])
+            backend.say(method=method, params=params(ours))
+            backend.say(id=ours, result={})
+            while not told or "id" not in told[-1]:
+                told.append(await client.told.get())
+            assert other.told.empty()
+
+    asyncio.run(story())
+    assert told == [
+        {"jsonrpc": "2.0", "method": method, "params": params("own")},
+        {"jsonrpc": "2.0", "id": "own", "result": {}},
+    ]

@@ -210,7 +210,10 @@ class HttpSession:
 
     def token_owner(self, token: Id | None) -> Id | None:
         """The open request that asked for progress under this token."""
-        return None if token is None else self._tokens.get(token)
+        if token is None:
+            return None
+        owner = self._tokens.get(token)
+        return self._tokens.get(twin(token)) if owner is None else owner
 
     def end(self, reason: str, *, ended_by: str | None = "server") -> None:
         """The session is over: every open request fails (with 404, which asks for a new one), every stream ends.

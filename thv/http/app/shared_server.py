@@ -265,7 +265,7 @@ class SharedServer:
         params = message.params
         if params is not None and message.method == "notifications/progress":
             return self._related(PROGRESS_TOKEN, params.progress_token, line, message, is_token=True)
-        if params is not None and message.method == "notifications/cancelled" and params.request_id in self._routes:
+        if params is not None and message.method == "notifications/cancelled" and self._route(params.request_id):
             return self._related(CANCELLED_ID, params.request_id, line, message)
         if message.method == "notifications/tools/list_changed" and self.on_tools is not None:
             self.on_tools(None)
@@ -282,8 +282,8 @@ class SharedServer:
     def _answered(self, line: bytes, message: Message) -> EventStream | None:
         if message.key is None and len(self._routes) == 1:
             line, message = name_request(line, message, next(iter(self._routes)))
-        id_ = twin(message.id) if isinstance(message.id, str) else message.id
-        route = self._forget(id_) if isinstance(id_, int) else None
+        ours = _ours(message.key)
+        route = None if ours is None else self._forget(ours)
         if route is None:
             return None  # cancelled, or never asked
         if route.method == "initialize" and self._initializing is not None and not self._initializing.done():
@@ -312,6 +312,10 @@ class SharedServer:
             self._inspect(route.membership, line, message, http_status=route.member.status_of(message))
         return route.member.reply(route.id, line, message)
 
+    def _route(self, value: Id | None) -> RequestRoute | None:
+        ours = _ours(value)
+        return None if ours is None else self._routes.get(ours)
+
     def _inspect(
         self, membership: Membership, line: bytes, message: Message, *, http_status: int | None = None
     ) -> None:
@@ -320,7 +324,7 @@ class SharedServer:
     def _related(
         self, place: MessageMember, value: Id | None, line: bytes, message: Message, *, is_token: bool = False
     ) -> EventStream | None:
-        route = self._routes.get(value) if isinstance(value, int) else None
+        route = self._route(value)
         if route is None:
             return None  # its request was answered, or its client is gone
         theirs = route.raw_token if is_token else route.raw_id
@@ -367,6 +371,15 @@ class SharedServer:
         if self._initializing is not None and not self._initializing.done():
             self._initializing.cancel()
         self._on_end(reason)
+
+
+def _ours(value: Id | None) -> int | None:
+    """The id of ours that a server means, which may write it as a string or with a fraction; None if it is none."""
+    if isinstance(value, str):
+        value = twin(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None
 
 
 def _inspected(membership: Membership, line: bytes, message: Message) -> bytes:
