@@ -8,7 +8,7 @@ import signal
 import sys
 
 from thv.http.process_backend import hand_on_to_servers
-from thv.process.events import ENDING_SIGNALS, FATAL_BY_DEFAULT, OTHER_SIGNALS, signal_name
+from thv.process.events import ENDING_SIGNALS, FATAL_BY_DEFAULT, IGNORED_AT_START, OTHER_SIGNALS, signal_name
 
 
 class EndRequested(asyncio.Event):
@@ -29,9 +29,9 @@ def install_signal_handlers(*, is_relay: bool = False) -> EndRequested:
     """An event that is set when a signal asks to end; call it on the main thread.
 
     A program ends by every signal that has no other meaning to it. Not a relay of one server: what such a signal means
-    is the server's affair. What was ignored when the program was started (under nohup, or in the background) stays
-    ignored. A later signal is handed on like the first. Only a person's second Ctrl-C ends the program at once; its
-    servers are ended by their watchdogs.
+    is the server's affair, and so is one that was ignored when thv was started (under nohup, or in the background of a
+    script); anything else goes on to ignore that. A later signal is handed on like the first. Only a person's second
+    Ctrl-C ends the program at once; its servers are ended by their watchdogs.
     """
     loop = asyncio.get_running_loop()
     asked = EndRequested()
@@ -44,7 +44,7 @@ def install_signal_handlers(*, is_relay: bool = False) -> EndRequested:
         if number == signal.SIGINT and interrupts > 1 and os.isatty(0):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
-        if number not in ends:
+        if number not in ends or number in IGNORED_AT_START:
             asked.passed_on.add(number)
             hand_on_to_servers(number, asks_to_end=False)
             return
@@ -54,7 +54,9 @@ def install_signal_handlers(*, is_relay: bool = False) -> EndRequested:
 
     for number in ENDING_SIGNALS | OTHER_SIGNALS:
         if signal.getsignal(number) == signal.SIG_IGN:
-            continue
+            if not is_relay:
+                continue
+            IGNORED_AT_START.add(number)
         if sys.platform == "win32":
             signal.signal(number, lambda number, _frame: loop.call_soon_threadsafe(ask, number))
         else:

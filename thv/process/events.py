@@ -75,14 +75,18 @@ def signal_name(number: int | None) -> str | None:
 
 def _install(act: Callable[[int, FrameType | None], None]) -> None:
     for number in ENDING_SIGNALS | OTHER_SIGNALS:
-        if _signal.getsignal(number) != _signal.SIG_IGN:  # under nohup, or in the background
-            _signal.signal(number, act)
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            IGNORED_AT_START.add(number)
+        _signal.signal(number, act)
 
 
 if sys.platform != "win32":
     import select
 
+    from thv.process import posix
     from thv.process.posix import ensure_standard_descriptors
+
+    IGNORED_AT_START = posix.IGNORED_AT_START
 
     class Events:
         """A queue of events: put from any thread, taken by the main thread."""
@@ -127,6 +131,9 @@ if sys.platform != "win32":
 
 else:
     from queue import Empty, SimpleQueue
+
+    IGNORED_AT_START: set[int] = set()
+    """On Windows none is."""
 
     LOOK_UP = 0.5
     """Seconds between two looks at signals, which on Windows do not interrupt a wait."""

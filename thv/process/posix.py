@@ -9,6 +9,7 @@ What leaves the group on purpose, with a session of its own, is not followed. Th
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # `signal` without the enums, which cost 5 ms before the spawn
 import os
 import sys
 
@@ -37,6 +38,10 @@ SIGCONT = 18 if sys.platform == "linux" else 19
 
 RESTORED = (SIGPIPE, SIGXFSZ)
 """Ignored by Python and inherited through exec, so given back to the server."""
+
+IGNORED_AT_START: set[int] = set()
+"""Signals that thv hands on though they were ignored when it was started (under nohup, in the background of a script).
+Its server inherits that, as it would have without thv, and may have a handler of its own for them all the same."""
 
 SHELL = "/bin/sh"
 """Runs the scripts that do not name their interpreter (POSIX.1-2024, `execvp`; Shell, 2.9.1.4)."""
@@ -311,7 +316,11 @@ def _is_text(path: str) -> bool:
 def _posix_spawn(
     path: str, argv: Sequence[str], env: Mapping[str, str], actions: Sequence[tuple[int, int, int]]
 ) -> int:
+    ours = [(number, _signal.signal(number, _signal.SIG_IGN)) for number in IGNORED_AT_START]
     try:
         return os.posix_spawn(path, tuple(argv), env, file_actions=actions, setsid=True, setsigdef=RESTORED)
     except NotImplementedError:  # an old macOS
         return os.posix_spawn(path, tuple(argv), env, file_actions=actions, setpgroup=0, setsigdef=RESTORED)
+    finally:
+        for number, handler in ours:
+            _signal.signal(number, handler)

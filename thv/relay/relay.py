@@ -20,6 +20,7 @@ from thv.process.events import (
     CLIENT_HUNG_UP,
     ENDING_SIGNALS,
     EXITED,
+    IGNORED_AT_START,
     SERVER_EOF,
     SERVER_STDIN_CLOSED,
 )
@@ -235,8 +236,9 @@ class Relay:
 
         A client may send SIGINT more than once, and other signals after it, so only a terminal on stdin makes it a
         person's. A signal that asks for nothing in particular is the server's own affair: it may write its log anew.
+        So is one that was ignored when thv was started.
         """
-        if number not in ENDING_SIGNALS:
+        if number not in ENDING_SIGNALS or number in IGNORED_AT_START:
             self._passed_on.add(number)
             if self._ladder.has_started:
                 self._ladder.hand_on(number)  # it may begin another clean-up
