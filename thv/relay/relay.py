@@ -44,6 +44,10 @@ SIGINT = 2
 EXIT_GRACE = 1.0
 """Seconds between the end of a server's output and its exit; then it closed its output and stays."""
 
+LATE_OUTPUT_GRACE = 1.5
+"""Seconds for what still holds the server's stdout when the server has exited at the end of its input, such as a filter
+behind a shell's `exec > >(filter)`: less than the 2 s after which clients send a signal, which ends the wait."""
+
 
 class Relay:
     """Relays one session.
@@ -318,7 +322,11 @@ class Relay:
         if self._client_is_there:
             return EOF_GRACE
         # A wrapper may have exited before the server behind it answered its last calls.
-        return REPLY_GRACE if self._calls_are_open() and not self._signalled else POLL
+        if self._signalled:
+            return POLL
+        if self._calls_are_open():
+            return REPLY_GRACE
+        return LATE_OUTPUT_GRACE if self._client_reads and has_reader(1) else POLL
 
     def _end_descendants(self) -> bool:
         """Go on ending what the server left in its group, for a client that is there; False if nothing can be done."""
