@@ -21,6 +21,7 @@ class Pipeline:
     """Stands in for a signal's exports: its end takes `takes_s` of a clock that the test owns."""
 
     endpoint = "http://127.0.0.1:9"
+    cause = None
 
     def __init__(self, takes_s: float, spend: Callable[[float], None]) -> None:
         self.takes_s = takes_s

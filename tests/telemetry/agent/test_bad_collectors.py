@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from tests.collector import Backend, free_port
+from tests.collector import Answer, Backend, free_port
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import WITHOUT_FIRST_LIMIT, WITHOUT_TIME, AgentProcess, calls, snapshot, spans, to
 from thv.telemetry.frames import AgentSettings, Flush, Signal
@@ -104,3 +104,30 @@ def test_tls_towards_plaintext_names_the_key_that_helps(protocol: str) -> None:
             [line] = agent.end().lines
     assert "set `insecure`" in line
     assert line.endswith("1 span was lost")
+
+
+ENDS_IN_TWO_PAUSES = (
+    "import threading, types\n"
+    "from thv.telemetry.agent import __main__ as process, agent_service, batch_delivery\n"
+    f"process.HARD_EXIT_S = {100 * PATIENCE}\n"
+    "pauses = threading.Semaphore(0)\n"
+    "def sleep(_):\n"
+    "    pauses.release()\n"
+    "    threading.Event().wait()\n"
+    "def join(*_):\n"
+    "    pauses.acquire(), pauses.acquire(), pauses.release(2)\n"
+    "    return False\n"
+    "batch_delivery.time = types.SimpleNamespace(sleep=sleep)\n"
+    "agent_service._Pipeline.join = join\n"
+    "process.main()"
+)
+"""The agent, whose time is over once both signals are in a pause before another attempt."""
+
+
+def test_a_collector_that_answers_each_time_is_not_said_not_to_answer() -> None:
+    busy = Answer(429, {"Retry-After": "7"})
+    with Backend([busy] * 2) as backend, AgentProcess(to(backend.url), code=ENDS_IN_TWO_PAUSES) as agent:
+        agent.send(spans(3), snapshot(calls(3)))
+        [line] = agent.end().lines
+    said = f"thv: telemetry: {backend.url} answers 429 Too Many Requests"
+    assert line == f"{said}; 3 spans and the last metrics were lost"

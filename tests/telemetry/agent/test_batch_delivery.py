@@ -44,7 +44,7 @@ def delivering_to(sink: Sink, ending: Event | None = None) -> AbstractContextMan
 
 
 def test_a_passing_failure_is_tried_again_until_it_passes() -> None:
-    soon = Answer(503, {"Retry-After": "0.01"})
+    soon = Answer(503, {"Retry-After": "0.1"})
     with Backend([soon] * 9) as backend, delivering(backend.url) as sending:
         assert sending.export(readable(3)) is SpanExportResult.SUCCESS
         assert len({post.body for post in backend.posts}) == 1
@@ -115,7 +115,7 @@ def test_the_end_of_the_session_ends_a_pause_with_one_last_attempt() -> None:
 def test_at_the_end_a_collector_that_asks_for_it_gets_another_attempt() -> None:
     ending = Event()
     ending.set()
-    with Backend([Answer(503, {"Retry-After": "0.01"})] * 2) as backend, delivering(backend.url, ending) as sending:
+    with Backend([Answer(503, {"Retry-After": "0.1"})] * 2) as backend, delivering(backend.url, ending) as sending:
         sending.export(readable(1))
         assert len(backend.posts) == 3
         assert sending.totals() == (1, 0)
@@ -156,6 +156,29 @@ def test_a_collector_names_its_own_pause_of_a_minute_at_most(asked: str, obeyed:
     with Backend([Answer(503, {"Retry-After": asked})] * 3) as backend, delivering(backend.url, ending) as sending:
         assert sending.export(readable(1)) is SpanExportResult.SUCCESS
     assert ending.seconds == [obeyed] * 3
+
+
+NO_PAUSES = ["0", "-5", "0.001", "Wed, 21 Oct 2015 07:28:00 GMT"]
+
+
+@pytest.mark.parametrize("asked", NO_PAUSES)
+def test_a_collector_that_names_no_real_pause_is_not_asked_without_one(asked: str) -> None:
+    ending = Pauses(3)
+    with Backend([Answer(429, {"Retry-After": asked})] * 3) as backend, delivering(backend.url, ending) as sending:
+        assert sending.export(readable(1)) is SpanExportResult.SUCCESS
+    for expected, seconds in zip((1, 2, 4), ending.seconds, strict=True):
+        assert 0.8 * expected <= seconds <= 1.2 * expected
+
+
+@pytest.mark.parametrize("asked", NO_PAUSES)
+def test_at_the_end_too_it_is_not_asked_without_a_pause(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr("thv.telemetry.agent.batch_delivery.time.sleep", paused.append)
+    ending = Event()
+    ending.set()
+    with Backend([Answer(429, {"Retry-After": asked})] * 3) as backend, delivering(backend.url, ending) as sending:
+        assert sending.export(readable(1)) is SpanExportResult.SUCCESS
+    assert paused == [module.SHORTEST_HOLD_OFF_S] * 3
 
 
 @pytest.mark.parametrize("status", [503, 400])

@@ -129,6 +129,8 @@ def in_status(seconds: int) -> bytes:
         ((), False, None),
         ((("google.rpc.retryinfo-bin", retry_info(7).SerializeToString()),), True, 7),
         ((("grpc-status-details-bin", in_status(7)),), True, 7),
+        ((("google.rpc.retryinfo-bin", retry_info(-5).SerializeToString()),), True, 0),
+        ((("grpc-status-details-bin", in_status(-5)),), True, 0),
     ],
 )
 def test_an_exhausted_server_is_asked_again_when_it_says_so(trailers: Any, retryable: bool, after_s: Any) -> None:

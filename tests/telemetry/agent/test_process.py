@@ -149,7 +149,7 @@ def test_deltas_add_up_to_the_whole() -> None:
 
 
 def test_a_collector_that_is_busy_gets_everything_later_and_nothing_is_said() -> None:
-    busy = Answer(503, {"Retry-After": "0"})
+    busy = Answer(503, {"Retry-After": "0.1"})
     with Backend([busy, busy, busy]) as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(spans(512))
         backend.wait_for(lambda: len(backend.posts) == 4)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from thv.telemetry.agent.batch_delivery import Attempts
     from thv.telemetry.agent.diagnostics import Diagnostics
+    from thv.telemetry.agent.export_errors import Cause
     from thv.telemetry.agent.prometheus_endpoint import PrometheusEndpoint
     from thv.telemetry.frames import AgentSettings, Frame, Signal
 
@@ -95,7 +96,7 @@ class Agent:
         unknown: list[str] = []
         for pipeline in pipelines:
             if not pipeline.join(until - monotonic()):
-                self._diagnostics.failed(pipeline.endpoint, LATE)
+                self._diagnostics.failed(pipeline.endpoint, pipeline.cause or LATE)
             pipeline.report(lost, unknown)
         self._diagnostics.report_loss(lost=lost, unknown=unknown)
 
@@ -127,6 +128,11 @@ class _Pipeline(ABC):
             self._ending.join(max(0.0, timeout_s))
         return self._ending is None or not self._ending.is_alive()
 
+    @property
+    @abstractmethod
+    def cause(self) -> Cause | None:
+        """Why the latest export failed; None while one is on its way."""
+
     @abstractmethod
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """Add what was lost, and what may have been."""
@@ -153,6 +159,11 @@ class _SpanPipeline(_Pipeline):
         self._taken += len(frame.spans)
         for finished in frame.spans:
             self._processor.on_end(self._waiting.waiting(finished, frame.offset_ns))
+
+    @property
+    def cause(self) -> Cause | None:
+        """See `_Pipeline`."""
+        return self._delivery.cause
 
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """See `_Pipeline`. What was neither delivered nor is in doubt was lost, wherever that happened."""
@@ -181,6 +192,11 @@ class _MetricPipeline(_Pipeline):
         )
         self._reader._set_collect_callback(builder.collect)  # type: ignore[arg-type]  # noqa: SLF001 - a MeterProvider's place
         super().__init__(attempts.endpoint, self._reader.force_flush, self._reader.shutdown)
+
+    @property
+    def cause(self) -> Cause | None:
+        """See `_Pipeline`."""
+        return self._delivery.cause
 
     def report(self, lost: list[str], unknown: list[str]) -> None:
         """See `_Pipeline`."""

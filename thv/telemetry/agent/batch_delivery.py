@@ -39,6 +39,10 @@ LONGEST_PAUSE_S = 8.0
 JITTER = 0.2
 """Share of a pause by which it varies, so that many clients do not come back at once."""
 
+SHORTEST_HOLD_OFF_S = 0.1
+"""The shortest pause that a collector can name. Below that are 0 and a time in the past: such a collector is asked
+again after a pause of ours, and at the end of the session after this one."""
+
 LONGEST_HOLD_OFF_S = 60.0
 """The longest `Retry-After` that is obeyed: one more request costs a collector less than lost spans cost its user."""
 
@@ -87,6 +91,8 @@ class _Holder:
         self._ending = ending
         self.in_flight = False
         """Whether a request is on its way now."""
+        self.cause: Cause | None = None
+        """Why the latest attempt failed; None while a request is on its way."""
 
     def deliver(self, what: str, data: Any, patience_s: float | None = None) -> BatchDelivery:
         """Send `data`; with `patience_s`, stop after so many seconds, since newer data will do as well."""
@@ -99,7 +105,7 @@ class _Holder:
             unknown = unknown or delivery.unknown
             if delivery.cause is None or not delivery.retryable:
                 break
-            wait = min(_pause_before(delivery, pause), LONGEST_HOLD_OFF_S)
+            wait = _pause_before(delivery, pause, is_last=is_last)
             pause = min(pause * 2, LONGEST_PAUSE_S)
             until = monotonic() + wait
             # At the end of a session only a collector that asks for it gets another attempt.
@@ -125,19 +131,23 @@ class _Holder:
 
     def _attempt(self, what: str, data: Any) -> BatchDelivery:
         self.in_flight = True
+        self.cause = None
         begun = monotonic()
         try:
             delivery = self._attempts.send(data)
         except Exception as error:  # noqa: BLE001 - its text may quote what is secret, and the next batch may be fine
             delivery = BatchDelivery(internal(type(error).__name__))
+        self.cause = delivery.cause
         self.in_flight = False
         self._diagnostics.exported(what, self._attempts.endpoint, monotonic() - begun, delivery.cause)
         return delivery
 
 
-def _pause_before(delivery: BatchDelivery, pause: float) -> float:
-    if delivery.retry_after_s is not None:
-        return delivery.retry_after_s
+def _pause_before(delivery: BatchDelivery, pause: float, *, is_last: bool) -> float:
+    """Seconds until the next attempt: what the collector names, if that is a pause, else `pause` with jitter."""
+    named = delivery.retry_after_s
+    if named is not None and (is_last or named >= SHORTEST_HOLD_OFF_S):
+        return min(max(named, SHORTEST_HOLD_OFF_S), LONGEST_HOLD_OFF_S)
     return pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
 
 
@@ -165,6 +175,11 @@ class SpanDelivery(SpanExporter):
             if delivery.unknown:
                 self._unknown += count
         return SpanExportResult.FAILURE
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the latest attempt failed; None while a request is on its way."""
+        return self._holder.cause
 
     def totals(self) -> tuple[int, int]:
         """How many spans were delivered, and of how many that is not known."""
@@ -196,6 +211,11 @@ class MetricDelivery(MetricExporter):
     def version(self) -> int:
         """The version of the latest snapshot that was delivered."""
         return 0 if self._delivered is None else self._delivered.version
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the latest attempt failed; None while a request is on its way."""
+        return self._holder.cause
 
     @property
     def in_flight(self) -> bool:

@@ -169,4 +169,4 @@ def _retry_delay(error: Any) -> float | None:
     else:
         return None
     delay: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
-    return delay
+    return max(0.0, delay)
