@@ -140,6 +140,27 @@ def test_an_exhausted_server_is_asked_again_when_it_says_so(trailers: Any, retry
     assert (delivery.retryable, delivery.retry_after_s) == (retryable, after_s)
 
 
+def unreadable_details() -> bytes:
+    status = Status(code=14)
+    status.details.add(type_url="type.googleapis.com/google.rpc.RetryInfo", value=b"\xff")
+    serialized: bytes = status.SerializeToString()
+    return serialized
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        ("google.rpc.retryinfo-bin", b"\xff\xff\xff"),
+        ("grpc-status-details-bin", b"\xff\xff\xff"),
+        ("grpc-status-details-bin", unreadable_details()),
+    ],
+)
+def test_details_that_cannot_be_read_leave_the_status_as_it_is(trailer: tuple[str, bytes]) -> None:
+    with serving(Collector(code=grpc.StatusCode.UNAVAILABLE, trailers=(trailer,))) as collector:
+        delivery = post(signal_to(collector))
+    assert (delivery.cause, delivery.retryable, delivery.retry_after_s) == (UNAVAILABLE, True, None)
+
+
 def test_a_server_cannot_stretch_the_deadline() -> None:
     with serving(Collector(hang=True)) as collector:
         delivery = post(signal_to(collector, timeout_s=0.3))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from thv import __version__
 from thv.telemetry.agent.batch_delivery import BatchDelivery
-from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, of_rpc, unusable
+from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, internal, of_rpc, unusable
 from thv.telemetry.agent.partial_success import partial_success
 from thv.telemetry.agent.span_encoder import encode_spans
 from thv.telemetry.agent.tls_files import read_key, tls_context
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 os.environ["GRPC_VERBOSITY"] = "NONE"
 
 import grpc  # type: ignore[import-untyped]  # has no stubs
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf has no stubs
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # as above
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # as above
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -62,8 +63,9 @@ class GrpcAttempts:
                 self._exporter = self._make()
         except BadFileError as error:
             return BatchDelivery(error.cause)
-        self._result = BatchDelivery(BAD_HEADER)  # that stays if the metadata cannot be sent
-        with suppress(ValueError, TypeError):  # their text quotes the metadata
+        self._result = BatchDelivery(internal("no request"))  # that stays if the batch cannot be encoded
+        # Those of gRPC quote the metadata; the last one is the exporter's, which reads a `RetryInfo` itself.
+        with suppress(ValueError, TypeError, DecodeError):
             self._exporter.export(data)
         return self._result
 
@@ -74,6 +76,7 @@ class GrpcAttempts:
 
     def export(self, client: Any, **call: Any) -> Any:
         """Make one call of the exporter's, and keep its result."""
+        self._result = BatchDelivery(BAD_HEADER)  # that stays if the metadata cannot be sent
         try:
             response = client.Export(**call)
         except grpc.RpcError as error:
@@ -159,14 +162,12 @@ def _retry_delay(error: Any) -> float | None:
     """Seconds until the next attempt, if the server names them."""
     trailers = dict(error.trailing_metadata() or ())
     info = RetryInfo()
-    if RETRY_INFO in trailers:
-        info.ParseFromString(trailers[RETRY_INFO])
-    elif STATUS_DETAILS in trailers:
-        status = Status()
-        status.ParseFromString(trailers[STATUS_DETAILS])
-        if not any(detail.Unpack(info) for detail in status.details):
+    try:
+        if RETRY_INFO in trailers:
+            info.ParseFromString(trailers[RETRY_INFO])
+        elif not any(detail.Unpack(info) for detail in Status.FromString(trailers.get(STATUS_DETAILS, b"")).details):
             return None
-    else:
-        return None
+    except DecodeError:
+        return None  # the status stands without its details
     delay: float = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
     return max(0.0, delay)
