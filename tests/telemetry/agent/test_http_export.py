@@ -144,6 +144,17 @@ def test_a_request_that_had_its_time_leaves_the_next_one_its_own() -> None:
     assert (late.cause.kind, delivered.cause) == ("slow", None)
 
 
+def test_an_interim_answer_is_not_the_last_word() -> None:
+    with Sink(mode="early-hints") as sink:
+        assert post(Signal(sink.endpoint, ca_file=str(sink.ca_file))).cause is None
+
+
+def test_a_switch_of_protocols_that_was_not_asked_for_is_the_last_word() -> None:
+    with Backend([Answer(101)]) as backend:
+        cause = post(Signal(f"{backend.url}/v1/traces")).cause
+    assert cause == of_status(101, b"")
+
+
 def test_an_endless_answer_is_not_read() -> None:
     with Sink(mode="flood") as sink:
         delivery = post(Signal(sink.endpoint, ca_file=str(sink.ca_file)))

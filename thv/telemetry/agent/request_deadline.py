@@ -2,7 +2,7 @@
 
 `requests` and urllib3 bound single reads: a collector that sends a byte now and then would be waited for without end.
 Here the connection is shut down when the time is over, which ends every read, a TLS handshake's too. Only the search
-for the host's addresses cannot be interrupted.
+for the host's addresses cannot be interrupted. The connections read on where `http.client` stops too early.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -17,6 +19,17 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class FinalResponse(HTTPResponse):
+    """The final response to a request: `http.client` passes over 100 alone, and takes any other 1xx for it."""
+
+    def begin(self) -> None:
+        """Read the head (RFC 9110, section 15.2). A 101 is final, since nothing asks for another protocol."""
+        super().begin()
+        while self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]  # so that `begin` reads the next head
+            super().begin()
 
 
 class RequestDeadline:
@@ -66,12 +79,16 @@ class RequestDeadline:
         deadline = self
 
         class WatchedHTTPConnection(HTTPConnection):
+            response_class = FinalResponse
+
             def _new_conn(self) -> socket.socket:
                 new = super()._new_conn()
                 deadline.watch(self, new)
                 return new
 
         class WatchedHTTPSConnection(HTTPSConnection):
+            response_class = FinalResponse
+
             def _new_conn(self) -> socket.socket:
                 new = super()._new_conn()
                 deadline.watch(self, new)
