@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.http.proxied import Received, as_json, proxied
+from tests.http.proxied import Received, as_json, chunk, event, proxied, run, stream_head
 from thv.http.proxy.protected_resource import (
     MAX_METADATA,
+    MAX_PLACES,
     METADATA_PATH,
+    MetadataPlaces,
     challenge_for_client,
     is_metadata_path,
     metadata_for_client,
@@ -105,7 +107,10 @@ def test_every_other_document_stays_byte_for_byte(document: bytes) -> None:
     [
         (METADATA_PATH, True),
         (METADATA_PATH + b"/mcp", True),
+        (b"/mcp" + METADATA_PATH, True),
+        (b"/a" + METADATA_PATH + b"/mcp", True),
         (METADATA_PATH + b"x", False),
+        (METADATA_PATH[1:], False),
         (b"/.well-known/oauth-authorization-server", False),
         (b"/mcp", False),
     ],
@@ -114,14 +119,66 @@ def test_only_the_metadata_of_resources_is_looked_into(path: bytes, is_one: bool
     assert is_metadata_path(path) is is_one
 
 
-def test_a_client_sees_one_server_from_the_challenge_to_the_metadata() -> None:
+NAMED = {
+    "https://mcp.example.com/oauth/prm": b"/oauth/prm",
+    "https://mcp.example.com/oauth?for=%2Fmcp": b"/oauth?for=%2Fmcp",
+    "HTTPS://MCP.example.com:443/oauth/prm#x": b"/oauth/prm",
+    "https://mcp.example.com": b"/",
+    "https://mcp.example.com?prm": b"/?prm",
+}
+
+
+@pytest.mark.parametrize(("url", "target"), NAMED.items())
+def test_metadata_is_known_where_a_challenge_says_it_is(url: str, target: bytes) -> None:
+    places = MetadataPlaces()
+    assert target not in places
+    places.note(f'Basic realm="a", Bearer resource_metadata="{url}"'.encode(), REMOTE)
+    assert target in places
+    assert target + b"x" not in places
+
+
+def test_metadata_elsewhere_is_none_of_the_proxys() -> None:
+    places = MetadataPlaces()
+    places.note(b'Bearer resource_metadata="https://auth.example.com/prm", realm="https://mcp.example.com/r"', REMOTE)
+    assert not [place for place in (b"/prm", b"/r", b"/") if place in places]
+
+
+def test_only_so_many_places_of_metadata_are_remembered() -> None:
+    places = MetadataPlaces()
+    for number in range(MAX_PLACES + 1):
+        places.note(b"Bearer resource_metadata=https://mcp.example.com/%d" % number, REMOTE)
+    assert b"/0" not in places
+    assert all(b"/%d" % number in places for number in range(1, MAX_PLACES + 1))
+
+
+def test_a_stream_at_a_place_of_metadata_passes_event_by_event() -> None:
+    async def server(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.startswith("POST"):
+            own = f"http://{got.header('host')}/mcp"
+            writer.write(as_json({}, f"WWW-Authenticate: Bearer resource_metadata={own}", status="401 Unauthorized"))
+        else:
+            writer.write(stream_head() + chunk(event({"n": 1})))
+
+    async def scenario() -> None:
+        async with proxied(server) as setup:
+            await setup.post({})
+            reader, writer = await setup.connect()
+            writer.write(b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: s\r\n\r\n")
+            assert (await reader.readuntil(b"\n\n")).endswith(event({"n": 1}))
+            writer.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("where", [WHERE, "/mcp/.well-known/oauth-protected-resource", "/oauth/prm", "/oauth?prm=1"])
+def test_a_client_sees_one_server_from_the_challenge_to_the_metadata(where: str) -> None:
     async def server(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         own = f"http://{got.header('host')}"
-        if WHERE in got.line:
+        if got.line == f"GET {where} HTTP/1.1":
             assert got.header("accept-encoding") == "identity"
             writer.write(as_json({"resource": f"{own}/mcp", "authorization_servers": [f"{own}/"]}))
         else:
-            challenge = f'WWW-Authenticate: Bearer resource_metadata="{own}{WHERE}"'
+            challenge = f'WWW-Authenticate: Bearer resource_metadata="{own}{where}"'
             writer.write(as_json({}, challenge, status="401 Unauthorized"))
 
     async def scenario() -> None:
@@ -129,14 +186,14 @@ def test_a_client_sees_one_server_from_the_challenge_to_the_metadata() -> None:
             us = f"http://localhost:{setup.proxy.port}"
             host = f"Host: localhost:{setup.proxy.port}"
             refused = await asked(setup, "POST", "/mcp", host)
-            assert refused.header("www-authenticate") == f'Bearer resource_metadata="{us}{WHERE}"'
-            found = await asked(setup, "GET", WHERE, host, "Accept-Encoding: gzip")
+            assert refused.header("www-authenticate") == f'Bearer resource_metadata="{us}{where}"'
+            found = await asked(setup, "GET", where, host, "Accept-Encoding: gzip")
             document = json.loads(found.body)
             assert document["resource"] == f"{us}/mcp"
             assert document["authorization_servers"] == [f"http://127.0.0.1:{setup.behind.port}/"]
             assert found.header("content-length") == str(len(found.body))
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("headers", [(), ("Accept-Encoding: gzip",), ("Accept-Encoding: br", "Accept-Encoding: gzip")])

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 from thv.http.cors import cors_headers
 from thv.http.proxy import forwarded_headers
+from thv.http.proxy.body_reader import EVENT_STREAM, media_type
 from thv.http.proxy.exchange_inspector import ExchangeInspector
 from thv.http.proxy.legacy_endpoint import may_open_stream, rewriter
-from thv.http.proxy.protected_resource import MAX_METADATA, is_metadata_path, metadata_for_client
+from thv.http.proxy.protected_resource import MAX_METADATA, metadata_for_client
 from thv.http.proxy.upstream import BODILESS, CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thv.http.proxy.legacy_endpoint import EndpointRewriter
+    from thv.http.proxy.protected_resource import MetadataPlaces
     from thv.http.proxy.upstream import Fields, Pool, ResponseHead, ServerConnection
     from thv.http.server.handler_runner import Work
     from thv.http.server.request import HttpRequest
@@ -48,6 +50,7 @@ class ProxyExchange:
     Args:
         request: the client's.
         pool: the connections to the server.
+        places: where the server has OAuth metadata; its challenges add to them.
         inspector: is shown what passes.
         on_inspection_failed: called with the error of an inspector.
     """
@@ -56,17 +59,19 @@ class ProxyExchange:
         self,
         request: HttpRequest,
         pool: Pool,
+        places: MetadataPlaces,
         inspector: ExchangeInspector,
         on_inspection_failed: Callable[[Exception], None],
     ) -> None:
         self._request = request
         self._pool = pool
+        self._places = places
         self._inspector = inspector
         self._on_inspection_failed = on_inspection_failed
         self._host = request.headers.get(b"host")
         self._is_chunked_request = b"transfer-encoding" in request.headers
         self._is_chunked = False
-        self._is_metadata = request.method == "GET" and is_metadata_path(request.path)
+        self._is_metadata = False
         self._metadata: tuple[ResponseHead, bytearray] | None = None
         self._to_client: list[bytes] = []
         self._received: list[bytes] = []
@@ -91,8 +96,10 @@ class ProxyExchange:
         request.on_writable = self._on_client_writable
         target = b"%b?%b" % (request.path, request.query) if request.query else request.path
         fields = forwarded_headers.for_server(request.fields, request.headers, self._pool.target, request.peer)
-        if request.method == "GET" and (self._is_metadata or may_open_stream(request.headers)):
-            fields = forwarded_headers.uncompressed(fields)  # it may have to be changed
+        if request.method == "GET":
+            self._is_metadata = target in self._places
+            if self._is_metadata or may_open_stream(request.headers):
+                fields = forwarded_headers.uncompressed(fields)  # it may have to be changed
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), target, _lines(fields))
         if not request.is_whole:
             return self._stream(head)
@@ -121,9 +128,16 @@ class ProxyExchange:
         """The head of the response."""
         request, target = self._request, self._pool.target
         self._has_response = True
-        if self._is_metadata and self._metadata is None and head.status == OK and self._host is not None:
+        if (
+            self._is_metadata
+            and head.status == OK
+            and self._host is not None
+            and media_type(head.headers) != EVENT_STREAM
+        ):
             self._metadata = head, bytearray()  # sent once its length is known
             return
+        if b"www-authenticate" in head.headers:
+            self._places.note(head.headers[b"www-authenticate"], target)
         fields = forwarded_headers.for_client(head, target, self._host)
         is_sized = b"content-length" in head.headers and not head.is_chunked
         origin = request.headers.get(b"origin")

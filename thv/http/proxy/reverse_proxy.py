@@ -18,6 +18,7 @@ from thv.http.cors import is_preflight, preflight_headers
 from thv.http.host_policy import BAD_REQUEST, HostPolicy
 from thv.http.proxy.exchange_inspector import ExchangeInspector, inspector_for
 from thv.http.proxy.local_server import probe
+from thv.http.proxy.protected_resource import MetadataPlaces
 from thv.http.proxy.proxy_exchange import JSON, NOT_STORED, TEXT, ProxyExchange
 from thv.http.proxy.proxy_sessions import Sessions
 from thv.http.proxy.upstream import Pool
@@ -71,6 +72,7 @@ class ReverseProxy:
         self._report = report
         self._sessions = Sessions(instrumentation)
         self._listener = Listener(self._handle, host, port, port_option="--port", warn=self._warn)
+        self._places = MetadataPlaces()
         self._sweeper: asyncio.Task[None] | None = None
         self.pool = Pool(target)
         self.host = host
@@ -142,7 +144,7 @@ class ReverseProxy:
         except Exception as error:  # noqa: BLE001  a bug in inspection must not reach the session
             self._inspection_failed(error)
             inspector = ExchangeInspector()
-        return ProxyExchange(request, self.pool, inspector, self._inspection_failed).start()
+        return ProxyExchange(request, self.pool, self._places, inspector, self._inspection_failed).start()
 
     def _inspection_failed(self, error: Exception) -> None:
         """Something passes that is not understood."""
