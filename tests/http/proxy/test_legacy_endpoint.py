@@ -81,18 +81,18 @@ def test_a_whole_event_waits_for_nothing_and_a_long_one_is_let_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "fields", "host"),
+    ("status", "fields", "proxy"),
     [
-        (404, [(b"Content-Type", b"text/event-stream")], b"h"),
-        (200, [(b"Content-Type", b"application/json")], b"h"),
-        (200, [], b"h"),
+        (404, [(b"Content-Type", b"text/event-stream")], b"http://h"),
+        (200, [(b"Content-Type", b"application/json")], b"http://h"),
+        (200, [], b"http://h"),
         (200, [(b"Content-Type", b"text/event-stream")], None),
-        (200, [(b"Content-Type", b"text/event-stream"), (b"Content-Length", b"5")], b"h"),
-        (200, [(b"Content-Type", b"text/event-stream"), (b"Content-Encoding", b"gzip")], b"h"),
+        (200, [(b"Content-Type", b"text/event-stream"), (b"Content-Length", b"5")], b"http://h"),
+        (200, [(b"Content-Type", b"text/event-stream"), (b"Content-Encoding", b"gzip")], b"http://h"),
     ],
 )
-def test_what_cannot_be_changed_is_not(status: int, fields: list[tuple[bytes, bytes]], host: bytes | None) -> None:
-    assert rewriter(status, fields, TARGET, host) is None
+def test_what_cannot_be_changed_is_not(status: int, fields: list[tuple[bytes, bytes]], proxy: bytes | None) -> None:
+    assert rewriter(status, fields, TARGET, proxy) is None
 
 
 def test_a_client_of_the_legacy_transport_is_led_to_the_proxy() -> None:

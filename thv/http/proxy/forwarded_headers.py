@@ -5,6 +5,7 @@ Everything not named here passes as it came: its order, its spelling, what it sa
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from thv.http.proxy.protected_resource import challenge_for_client
@@ -34,6 +35,7 @@ HOP_BY_HOP = frozenset(
 FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 """What anybody can claim: replaced by what the proxy itself sees."""
 
+_FORWARDED_BY_TLS = re.compile(rb'(?:^|;)[ \t]*proto="?https"?[ \t]*(?:;|$)', re.IGNORECASE)
 _NOT_PASSED = HOP_BY_HOP | FORWARDED
 _REWRITTEN_FOR_CLIENT = frozenset({b"location", b"www-authenticate"})
 _LENGTH = frozenset({b"content-length"})
@@ -85,13 +87,33 @@ def uncompressed(fields: Fields) -> Fields:
     return [*(field for field in fields if field[0].lower() != b"accept-encoding"), (b"Accept-Encoding", b"identity")]
 
 
-def for_client(head: ResponseHead, target: ProxyTarget, host: bytes | None) -> Fields:
+def seen_origin(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """What the client calls the proxy, as ``scheme://host[:port]``; None if its request does not say.
+
+    A tunnel that ends TLS in front of the proxy says so (RFC 7239, or `X-Forwarded-Proto`). Anybody can claim that, so
+    it decides nothing but how links are written in the response to the same request.
+
+    Args:
+        headers: of the request, by their names in lower case.
+    """
+    host = headers.get(b"host")
+    if host is None:
+        return None
+    said = headers.get(b"x-forwarded-proto")
+    if said is not None:
+        is_tls = said.partition(b",")[0].strip().lower() == b"https"  # the first is the client's own
+    else:
+        is_tls = _FORWARDED_BY_TLS.search(headers.get(b"forwarded", b"").partition(b",")[0]) is not None
+    return (b"https://" if is_tls else b"http://") + host
+
+
+def for_client(head: ResponseHead, target: ProxyTarget, request: Mapping[bytes, bytes]) -> Fields:
     """The fields of a response as the client gets them; how it is framed is for its connection to say.
 
     Args:
         head: of the response, as the server sent it. A length beside chunks is dropped (RFC 9112, 6.3).
         target: the server; a redirect to itself must not lead around the proxy.
-        host: what the client calls the proxy, as it said in ``Host``.
+        request: the headers of the request, by their names in lower case.
     """
     dropped = HOP_BY_HOP
     if b"connection" in head.headers:
@@ -99,9 +121,8 @@ def for_client(head: ResponseHead, target: ProxyTarget, host: bytes | None) -> F
     if head.is_chunked:
         dropped |= _LENGTH
     passed = [field for field in head.fields if field[0].lower() not in dropped]
-    if host is None or _REWRITTEN_FOR_CLIENT.isdisjoint(head.headers):
+    if _REWRITTEN_FOR_CLIENT.isdisjoint(head.headers) or (proxy := seen_origin(request)) is None:
         return passed
-    proxy = b"http://" + host
     return [(spelled, _rewritten(spelled.lower(), value, target, proxy)) for spelled, value in passed]
 
 

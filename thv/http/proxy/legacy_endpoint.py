@@ -68,12 +68,19 @@ def may_open_stream(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def rewriter(
-    status: int, fields: Iterable[tuple[bytes, bytes]], target: ProxyTarget, host: bytes | None
+    status: int, fields: Iterable[tuple[bytes, bytes]], target: ProxyTarget, proxy: bytes | None
 ) -> EndpointRewriter | None:
-    """What rewrites the response to a GET; None where it is no event stream, or cannot be changed."""
+    """What rewrites the response to a GET; None where it is no event stream, or cannot be changed.
+
+    Args:
+        status: of the response.
+        fields: of its head.
+        target: the server.
+        proxy: what the client calls the proxy, if that is known, as ``scheme://host[:port]``.
+    """
     named = {name.lower(): value for name, value in fields}
     kind = named.get(b"content-type", b"").partition(b";")[0].strip().lower()
     is_plain = b"content-length" not in named and named.get(b"content-encoding", b"identity").lower() == b"identity"
-    if status != 200 or kind != b"text/event-stream" or host is None or not is_plain:  # noqa: PLR2004  RFC 9110's OK
+    if status != 200 or kind != b"text/event-stream" or proxy is None or not is_plain:  # noqa: PLR2004  RFC 9110's OK
         return None
-    return EndpointRewriter(target, b"http://" + host)
+    return EndpointRewriter(target, proxy)

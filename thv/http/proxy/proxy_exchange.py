@@ -68,7 +68,6 @@ class ProxyExchange:
         self._places = places
         self._inspector = inspector
         self._on_inspection_failed = on_inspection_failed
-        self._host = request.headers.get(b"host")
         self._is_chunked_request = b"transfer-encoding" in request.headers
         self._is_chunked = False
         self._is_metadata = False
@@ -121,24 +120,19 @@ class ProxyExchange:
     def on_informational(self, head: ResponseHead) -> None:
         """An interim response."""
         if self._request.speaks_1_1:
-            fields = forwarded_headers.for_client(head, self._pool.target, self._host)
+            fields = forwarded_headers.for_client(head, self._pool.target, self._request.headers)
             self._request.send_raw(_status_line(head) + _lines(fields) + b"\r\n", is_interim=True)
 
     def on_response(self, head: ResponseHead) -> None:
         """The head of the response."""
         request, target = self._request, self._pool.target
         self._has_response = True
-        if (
-            self._is_metadata
-            and head.status == OK
-            and self._host is not None
-            and media_type(head.headers) != EVENT_STREAM
-        ):
+        if self._is_metadata and head.status == OK and media_type(head.headers) != EVENT_STREAM:
             self._metadata = head, bytearray()  # sent once its length is known
             return
         if b"www-authenticate" in head.headers:
             self._places.note(head.headers[b"www-authenticate"], target)
-        fields = forwarded_headers.for_client(head, target, self._host)
+        fields = forwarded_headers.for_client(head, target, request.headers)
         is_sized = b"content-length" in head.headers and not head.is_chunked
         origin = request.headers.get(b"origin")
         if origin is not None and b"access-control-allow-origin" not in head.headers:
@@ -154,7 +148,7 @@ class ProxyExchange:
             fields.append((b"Connection", b"close"))
         self._to_client.append(_status_line(head) + _lines(fields) + b"\r\n")
         if request.method == "GET":
-            self._endpoint = rewriter(head.status, fields, target, self._host)
+            self._endpoint = rewriter(head.status, fields, target, forwarded_headers.seen_origin(request.headers))
         self._inspect(self._inspector.response, head.status, head.headers)
 
     def on_body(self, data: bytes) -> None:
@@ -198,12 +192,13 @@ class ProxyExchange:
 
     def _send_metadata(self, *, is_whole: bool) -> None:
         """Send the metadata of a protected resource, with the proxy in the server's place if it is whole."""
-        if self._metadata is None or self._host is None:
+        if self._metadata is None:
             return
         head, body = self._metadata
         document = bytes(body)
-        if is_whole:
-            document = metadata_for_client(document, self._pool.target, b"http://" + self._host)
+        proxy = forwarded_headers.seen_origin(self._request.headers)
+        if is_whole and proxy is not None:
+            document = metadata_for_client(document, self._pool.target, proxy)
             length = b"%d" % len(document)
             head.fields = [(n, length if n.lower() == b"content-length" else v) for n, v in head.fields]
         self._is_metadata, self._metadata = False, None
