@@ -37,6 +37,36 @@ if TYPE_CHECKING:
         ("otel:\n  analytics: false\n", (2, 3)),
         ("no-analytics: true\n", (1, 1)),
         ('"\\x75sage-\\x61nalytics-enabled": false\n', (1, 1)),
+        *(
+            (f"{key}: {value}\n", (1, 1))
+            for key, value in [
+                *(
+                    ("analytics-opt-out", "true"),
+                    ("optOutOfUsageAnalytics", "yes"),
+                    ("analytics-usage-enabled", "false"),
+                ),
+                *(("enabled-usage-analytics", "off"), ("no-usage-metrics", "true"), ("usage-analytics-off", "true")),
+                *(("usage-analytics-on", "no"), ("send-analytics", "false"), ("allow-usage-analytics", "false")),
+                *(("collect-anonymous-analytics", "no"), ("usage-analytics-not-enabled", "true"), ("dnt", "1")),
+                *(("do-not-send-usage-analytics", "true"), ("usage-analitycs-enable", "false")),
+                *(("metrics-usage-enabled", "false"), ("analytics", "disabled"), ("toolhive-analytics", "opt-out")),
+                *(("usage-analytics", "none"), ("disable-analytics", "maybe"), ("analytics-consent", "false")),
+            ]
+        ),
+        ("otel:\n  usage-analytics-opt-out: true\n", (2, 3)),
+        ("otel:\n  analytics-usage-enabled: false\n", (2, 3)),
+        ("analytics:\n  usage: false\n", (2, 3)),
+        ("usage:\n  analytics: no\n", (2, 3)),
+        ("usage:\n  analytics:\n    enable: off\n", (3, 5)),
+        ("thv:\n  analytics: false\n", (2, 3)),
+        ("analytics:\n  opt-out: true\n", (2, 3)),
+        ("analytics:\n  opt:\n    out: true\n", (3, 5)),
+        ("analytics:\n  disabled: true\n", (2, 3)),
+        ("analytics:\n  send: false\n", (2, 3)),
+        ("disable:\n  usage-analytics: true\n", (2, 3)),
+        ("opt-out:\n  analytics: true\n", (2, 3)),
+        ("otel:\n  sdk:\n    disabled: true\n", (3, 5)),
+        ("otel:\n  sdk-enabled: false\n", (2, 3)),
         ("x: &x usage-analytics-enabled\notel:\n  *x : false\n", (3, 3)),
     ],
 )
@@ -59,6 +89,15 @@ def test_a_no_is_found_where_people_put_it(text: str, place: tuple[int, int]) ->
         "web:\n  analytics: false\n",
         "tracing-enabled: false\notel:\n  metrics-enabled: false\n  tracing-enabled: false\n",
         "usage: false\nlanguage-analysis-enabled: false\n",
+        "analytics-opt-out: false\notel:\n  usage-analytics-opt-out: no\n  analytics-usage-enabled: true\n",
+        "analytics:\n  usage: true\n  opt-out: false\n  send: yes\n  not-disabled: true\n",
+        "analytics:\n  usage: daily\n  report: weekly\n  anonymous: false\n  endpoint: false\n",
+        "web:\n  usage:\n    analytics: full\n  analytics: disabled\n",
+        "metrics:\n  usage: false\nusage:\n  metrics: false\n  enabled: false\n",
+        "otel:\n  enabled: false\n  tracking-enabled: false\n  metrics: off\nsdk:\n  enabled: false\nopt-out: true\n",
+        "disk-usage-metrics: false\nio-usage-metrics: true\nusage-matrix: no\ncpu:\n  usage:\n    analytics-port: 0\n",
+        "x: 1\n---\notel:\n  metrics-enabled: false\n  tracing-enabled: no\n",
+        f"{'no' * 500}: true\n{'otel' * 250}: true\n",
     ],
 )
 def test_what_is_no_no_or_stands_in_its_place_is_left_alone(text: str) -> None:

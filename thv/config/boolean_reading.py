@@ -135,7 +135,7 @@ def _misplaced(parsed: Parsed) -> list[Found]:
 
 
 def _is_no_elsewhere(keys: tuple[str, ...], document: int, value: str | None) -> bool:
-    """Whether these keys name the switch, are not those that thv reads, and have a no, or nothing that is surely a yes.
+    """Whether these keys name the switch, are not those that thv reads, and have a no or what may be one.
 
     Args:
         keys: they lead to the value.
@@ -144,13 +144,9 @@ def _is_no_elsewhere(keys: tuple[str, ...], document: int, value: str | None) ->
     """
     if document == 0 and is_known(keys):
         return False
-    from thv.config.switch_names import is_clear_no, no_under  # most files have known keys only
+    from thv.config.switch_names import is_no  # most files have known keys only
 
-    word = None if value is None else BOOLEANS.get(value.strip().lower())
-    refusal = no_under(keys)
-    if refusal is None:
-        return is_clear_no(keys, word)
-    return word is not (not refusal)
+    return is_no(keys, value)
 
 
 def is_known(keys: tuple[str, ...]) -> bool:
