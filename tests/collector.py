@@ -46,11 +46,12 @@ class Post:
 
 @dataclass
 class Answer:
-    """How to answer a request."""
+    """How to answer a request; `length` is what its head says of the body, if that is not so."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    length: int | None = None
 
 
 class Backend(ThreadingHTTPServer):
@@ -137,7 +138,7 @@ class _BackendHandler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
         self.end_headers()
         self.wfile.write(answer.body)
         self.close_connection = self.server.close_after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING
@@ -291,6 +292,30 @@ def test_a_refused_connection_may_be_tried_again() -> None:
 @pytest.mark.parametrize("host", ["a.b..c", ".a", "a" * 300])
 def test_a_name_that_no_host_can_have_is_no_matter_of_headers(host: str) -> None:
     assert post(Signal(f"http://{host}:4318/v1/traces")).cause == NO_ADDRESS
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize("answer", [Answer(body=b"a", length=50), Answer(200, {"Transfer-Encoding": "chunked"}, b"zz")])
+def test_an_answer_that_is_cut_off_counts_by_its_status(answer: Answer, status: int) -> None:
+    with Backend([replace(answer, status=status)], close_after=True) as backend:
+        delivery = post(Signal(f"{backend.url}/v1/traces"))
+        assert len(backend.posts) == 1
+    assert delivery.cause == (None if status == 200 else of_status(status, b""))
+    assert not delivery.unknown
+
+
+def test_an_answer_with_two_lengths_is_no_matter_of_headers_and_may_mean_success() -> None:
+    with Backend([Answer(200, {"Content-Length": "5"})]) as backend:
+        delivery = post(Signal(f"{backend.url}/v1/traces"))
+    assert (delivery.cause, delivery.retryable, delivery.unknown) == (NOT_HTTP, True, True)
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://a.b..c/", "//\xff", "/elsewhere"])
+def test_a_redirect_is_not_followed_wherever_it_leads(location: str) -> None:
+    with Backend([Answer(302, {"Location": location})]) as backend:
+        delivery = post(Signal(f"{backend.url}/v1/traces"))
+        assert len(backend.posts) == 1
+    assert (delivery.cause, delivery.retryable, delivery.unknown) == (of_status(302, b""), False, False)
 
 
 @pytest.mark.parametrize("status", [200, 404])

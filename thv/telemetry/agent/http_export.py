@@ -21,13 +21,14 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.otlp.proto.http.version import __version__ as exporter_version
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import LocationParseError
+from urllib3.exceptions import InvalidHeader, LocationParseError
 
 from thv import __version__
 from thv.core.net import proxy_for, redact_url
 from thv.telemetry.agent.batch_delivery import BatchDelivery
 from thv.telemetry.agent.export_errors import (
     NO_ADDRESS,
+    NOT_HTTP,
     BadFileError,
     internal,
     may_have_arrived,
@@ -132,14 +133,21 @@ class _Session(requests.Session):
                     return self._request(method, url, options)
         except (OSError, ValueError) as error:  # `requests` makes every error of a network an OSError
             # A header or a name that cannot be used stays so; a network, a name server or a certificate may be mended.
-            retryable = not isinstance(error, ValueError)
-            unknown = may_have_arrived(error)
-            if isinstance(error, requests.exceptions.InvalidURL | LocationParseError):
+            # The only one of an answer's that is a ValueError is about its head: a second, other length, for example.
+            is_answered = any(isinstance(one, InvalidHeader) for one in underlying(error))
+            retryable = is_answered or not isinstance(error, ValueError)
+            unknown = is_answered or may_have_arrived(error)
+            if is_answered:
+                cause = NOT_HTTP
+            elif isinstance(error, requests.exceptions.InvalidURL | LocationParseError):
                 cause = NO_ADDRESS  # a name with a part that is empty or too long
             else:
                 cause = of_error(TimeoutError() if self._deadline.passed else error, self._signal)
             self.delivery = BatchDelivery(cause, retryable=retryable, unknown=unknown)
             raise _NotDeliveredError from None
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Follow no redirect, and read no `Location`, which may be invalid."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -150,7 +158,7 @@ class _Session(requests.Session):
         with super().request(method, url, **options, stream=True) as response:
             chunks = response.iter_content(LARGEST_ANSWER)
             body = b""
-            with suppress(requests.exceptions.ContentDecodingError):  # the status says what became of the request
+            with suppress(requests.RequestException):  # the status says what became of the request
                 body = next(chunks, b"")
                 next(chunks, None)  # its end frees the connection for the next request
             if self._deadline.passed:  # what looks like the end of the answer may be ours
