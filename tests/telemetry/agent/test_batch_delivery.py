@@ -8,12 +8,24 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from tests.collector import Answer, Backend, free_port
 from tests.sink import PATIENCE, Sink
-from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, calls, durations, readable, snapshot
+from tests.telemetry.agent.agents import (
+    INSTRUMENTATION_SCOPE,
+    RESOURCE,
+    calls,
+    collected,
+    durations,
+    readable,
+    snapshot,
+)
 from thv.telemetry.agent import batch_delivery as module
 from thv.telemetry.agent.batch_delivery import MetricDelivery, SpanDelivery
 from thv.telemetry.agent.diagnostics import Diagnostics
@@ -41,6 +53,23 @@ def delivering(url: str, ending: Event | None = None, **changes: object) -> Iter
 
 def delivering_to(sink: Sink, ending: Event | None = None) -> AbstractContextManager[SpanDelivery]:
     return delivering(f"https://127.0.0.1:{sink.port}", ending, ca_file=str(sink.ca_file))
+
+
+class Said(Diagnostics):
+    """Keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def partly(rejected: int, message: str = "") -> Answer:
+    """An answer that rejects so many spans or points, with a remark."""
+    partial = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+    return Answer(body=ExportTraceServiceResponse(partial_success=partial).SerializeToString())
 
 
 def test_a_passing_failure_is_tried_again_until_it_passes() -> None:
@@ -77,6 +106,36 @@ def test_what_the_collector_rejected_is_not_delivered() -> None:
     with Backend([Answer(body=b"\x0a\x02\x08\x02")]) as backend, delivering(backend.url) as sending:
         sending.export(readable(5))
         assert sending.totals() == (3, 0)
+
+
+def test_no_more_is_rejected_than_was_sent() -> None:
+    said = Said()
+    with Backend([partly(99), partly(99)]) as backend:
+        sending = SpanDelivery(HttpAttempts(Signal(f"{backend.url}/v1/traces"), "traces"), said, Event())
+        sending.export(readable(5))
+        assert sending.totals() == (0, 0)
+        sending.shutdown()
+        points = MetricDelivery(
+            HttpAttempts(Signal(f"{backend.url}/v1/metrics"), "metrics"), said, Event(), interval_s=60, delta=False
+        )
+        points.export(collected(calls(1), calls(2, tool="sub"), durations(1)))
+        points.shutdown()
+    assert said.lines == [
+        f"telemetry: {backend.url} rejected 5 of the spans that it was sent",
+        f"telemetry: {backend.url} rejected 3 of the points that it was sent",
+    ]
+
+
+def test_each_different_remark_is_told_once_whatever_numbers_are_in_it() -> None:
+    remarks = ["3 spans are late", "span 0a1b has no name", "4 spans are late", "span 0c is late"]
+    said = Said()
+    with Backend([partly(0, remark) for remark in remarks]) as backend:
+        sending = SpanDelivery(HttpAttempts(Signal(f"{backend.url}/v1/traces"), "traces"), said, Event())
+        for _ in remarks:
+            sending.export(readable(1))
+        sending.shutdown()
+    told = [remarks[0], remarks[1], remarks[3]]
+    assert said.lines == [f"telemetry: {backend.url} remarks: {remark}" for remark in told]
 
 
 def test_a_request_without_an_answer_may_have_been_taken() -> None:

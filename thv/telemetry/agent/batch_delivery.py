@@ -14,11 +14,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from thv.telemetry.agent.export_errors import Cause, internal, rejected, remark
-from thv.telemetry.agent.metric_builder import delta_since
+from thv.telemetry.agent.metric_builder import delta_since, points_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,8 +95,15 @@ class _Holder:
         self.cause: Cause | None = None
         """Why the latest attempt failed; None while a request is on its way."""
 
-    def deliver(self, what: str, data: Any, patience_s: float | None = None) -> BatchDelivery:
-        """Send `data`; with `patience_s`, stop after so many seconds, since newer data will do as well."""
+    def deliver(self, what: str, data: Any, count: int, patience_s: float | None = None) -> BatchDelivery:
+        """Send `data`; with `patience_s`, stop after so many seconds, since newer data will do as well.
+
+        Args:
+            what: what a request with it is called.
+            data: spans or metrics.
+            count: how many spans or points these are: a collector cannot reject more.
+            patience_s: how long to hold it.
+        """
         begun = monotonic()
         pause = FIRST_PAUSE_S
         unknown = False
@@ -117,8 +125,10 @@ class _Holder:
                 time.sleep(wait)
             else:
                 self._ending.wait(wait)
+        unknown = unknown and delivery.cause is not None
+        delivery = replace(delivery, unknown=unknown, rejected=min(delivery.rejected, count))
         self._report(what, delivery)
-        return BatchDelivery(delivery.cause, unknown=unknown and delivery.cause is not None, rejected=delivery.rejected)
+        return delivery
 
     def _report(self, what: str, delivery: BatchDelivery) -> None:
         if delivery.cause is not None:
@@ -166,7 +176,7 @@ class SpanDelivery(SpanExporter):
         """Deliver a batch; returns when it is delivered, refused, or the session ends."""
         count = len(spans)
         self._held = count
-        delivery = self._holder.deliver(f"{count} span{'s' if count > 1 else ''}", spans)
+        delivery = self._holder.deliver(f"{count} span{'s' if count > 1 else ''}", spans, count)
         with self._lock:
             self._held = 0
             if delivery.cause is None:
@@ -232,7 +242,7 @@ class MetricDelivery(MetricExporter):
         if data is None:  # nothing came since: there is nothing to send
             self._delivered = snapshot
             return MetricExportResult.SUCCESS
-        delivery = self._holder.deliver(METRICS, data, patience_s=self._interval_s)
+        delivery = self._holder.deliver(METRICS, data, points_in(data), patience_s=self._interval_s)
         self.unknown = delivery.unknown
         # A delta that may have been taken is not sent again: counted twice is worse than counted late.
         if delivery.cause is None or (self._delta and delivery.unknown):

@@ -108,13 +108,14 @@ def internal(name: str) -> Cause:
 
 def rejected(count: int, unit: str) -> Cause:
     """A partial success: so many spans or points were not accepted."""
-    return Cause("rejected", f"rejected {count} of the {unit} that it was sent")
+    return Cause(f"rejected {unit}", f"rejected {count} of the {unit} that it was sent")
 
 
 def remark(warning: str) -> Cause:
-    """What a collector remarked on something that it took."""
-    text = " ".join(re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]", " ", warning).split())
-    return Cause("remark", f"remarks: {text[:LONGEST_REMARK]}")
+    """What a collector remarked on something that it took. Remarks that differ in numbers and ids are of one kind."""
+    text = " ".join(re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]", " ", warning).split())[:LONGEST_REMARK]
+    kind = re.sub(r"\w*\d\w*", "0", text)
+    return Cause(f"remark {kind}", f"remarks: {text}")
 
 
 def slow(timeout_s: float) -> Cause:

@@ -91,6 +91,11 @@ class MetricBuilder:
         return NumberDataPoint(point.attributes, start_ns, now, 0 if closed else point.value)
 
 
+def points_in(data: MetricsData) -> int:
+    """How many data points there are."""
+    return sum(len(metric.data.data_points) for metric in data.resource_metrics[0].scope_metrics[0].metrics)
+
+
 def delta_since(before: Snapshot | None, now: Snapshot) -> MetricsData | None:
     """What came since `before`, or since the beginning: series without anything new are left out; None if all are.
 
