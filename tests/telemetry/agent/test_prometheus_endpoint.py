@@ -112,11 +112,46 @@ def test_the_resource_is_target_info(endpoint: PrometheusEndpoint, builder: Metr
     assert value == 1
 
 
-def test_openmetrics_is_given_to_who_asks_for_it(endpoint: PrometheusEndpoint, builder: MetricBuilder) -> None:
+@pytest.mark.parametrize("version", ["1.0.0", '"1.0.0"'])
+def test_openmetrics_is_given_to_who_asks_for_it(
+    endpoint: PrometheusEndpoint, builder: MetricBuilder, version: str
+) -> None:
     builder.put(snapshot(calls(3), durations(1)))
-    _, text = ask(endpoint, Accept="application/openmetrics-text; version=1.0.0")
+    _, text = ask(endpoint, Accept=f"application/openmetrics-text; version={version}")
     assert "# UNIT mcp_server_operation_duration_seconds seconds" in text
     assert text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        'text/plain;version="0.0.4"',
+        "text/plain;version=x",
+        "text/plain;version=",
+        "text/plain;version=1..0",
+        "application/openmetrics-text;version=x, text/plain",
+        "application/openmetrics-text;version=1.0.0-rc1",
+        "application/openmetrics-text;version=2.x",
+    ],
+)
+def test_a_version_that_is_not_known_is_answered_all_the_same(
+    endpoint: PrometheusEndpoint, builder: MetricBuilder, accept: str
+) -> None:
+    builder.put(snapshot(calls(3)))
+    status, text = ask(endpoint, Accept=accept)
+    assert status == 200
+    assert "toolhive_mcp_tool_calls_total{" in text
+
+
+def test_a_scrapes_head_says_how_long_it_would_be(endpoint: PrometheusEndpoint, builder: MetricBuilder) -> None:
+    builder.put(snapshot(calls(3)))
+    address = ("127.0.0.1", int(endpoint.address.split(":")[2].split("/")[0]))
+    with closing(socket.create_connection(address, PATIENCE)) as connection:
+        connection.sendall(b"HEAD /metrics HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(ask(endpoint)[1].encode())}".encode() in head.split(b"\r\n")
+    assert body == b""
 
 
 @pytest.mark.parametrize(
@@ -126,7 +161,13 @@ def test_openmetrics_is_given_to_who_asks_for_it(endpoint: PrometheusEndpoint, b
         ("GET", "/metrics?name=x", {}, 200),
         ("GET", "/metrics", {"Host": "localhost:9464"}, 200),
         ("GET", "/metrics", {"Host": "evil.example:9464"}, 403),
+        ("GET", "http://127.0.0.1:9464/metrics", {}, 200),
+        ("GET", "http://127.0.0.1:9464/metrics?name=x", {"Host": "evil.example:9464"}, 200),
+        ("GET", "HTTP://evil.example:9464/metrics", {"Host": "127.0.0.1:9464"}, 403),
+        ("GET", "http://127.0.0.1:9464", {}, 404),
         ("GET", "/", {}, 404),
+        ("HEAD", "/metrics", {}, 200),
+        ("HEAD", "/metrics", {"Host": "evil.example:9464"}, 403),
         ("POST", "/metrics", {}, 501),
         ("DELETE", "/metrics", {}, 501),
     ],

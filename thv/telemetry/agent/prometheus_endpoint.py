@@ -20,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from thv import __version__
-from thv.core.net import hostname_of, is_loopback
+from thv.core.net import hostname_of, is_loopback, split_url
 from thv.telemetry.telemetry_settings import SERVICE_INSTANCE
 
 if TYPE_CHECKING:
@@ -104,20 +104,38 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a scrape."""
         host = self.headers.get("Host")  # HTTP/1.0 has none
+        target = self.path
+        if target[:7].lower() == "http://":  # the absolute form, whose host counts (RFC 9112, section 3.2.2)
+            _, _, host, target = split_url(target)
         if cast("_Server", self.server).is_private and host and not is_loopback(hostname_of(host)):
             self._answer(HTTPStatus.FORBIDDEN, b"this address is for this machine only\n")
-        elif self.path.partition("?")[0] not in {"/metrics", "/metrics/"}:
+        elif target.partition("?")[0] not in {"/metrics", "/metrics/"}:
             self._answer(HTTPStatus.NOT_FOUND, b"metrics are at /metrics\n")
         else:
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, encode(cast("_Server", self.server).registry), content_type)
+            registry = cast("_Server", self.server).registry
+            self._answer(HTTPStatus.OK, *_encoded(registry, self.headers.get("Accept", "")))
+
+    def do_HEAD(self) -> None:
+        """Answer what a scrape would get, without it."""
+        self.do_GET()
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Write nothing about scrapes."""
+
+
+def _encoded(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """The metrics in a format that `accept` names, and its media type; in Prometheus' first format where it cannot."""
+    try:
+        encode, content_type = choose_encoder(accept.replace('"', ""))  # quotes mean nothing (RFC 9110, section 5.6.6)
+        return encode(registry), content_type
+    except (TypeError, ValueError):  # for a version that is not made of numbers
+        encode, content_type = choose_encoder("")
+        return encode(registry), content_type
