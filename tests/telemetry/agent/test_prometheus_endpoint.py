@@ -213,6 +213,17 @@ def test_an_address_of_the_users_is_served_under_every_name(builder: MetricBuild
     assert ask(served, Host="pod.example:9464")[0] == 200
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_may_stand_in_brackets(host: str, builder: MetricBuilder, said: list[str]) -> None:
+    PrometheusEndpoint(0, builder.collect, said.append, host=host)
+    [line] = said
+    address = line.removeprefix("Prometheus metrics are at ")
+    assert address.startswith("http://[::1]:")
+    with urlopen(address, timeout=PATIENCE) as response:
+        assert response.status == 200
+
+
 def test_an_address_that_is_not_ours_is_said_and_nothing_is_served(builder: MetricBuilder, said: list[str]) -> None:
     PrometheusEndpoint(9464, builder.collect, said.append, host="192.0.2.1")
     why = os.strerror(errno.EADDRNOTAVAIL)

@@ -20,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from thv import __version__
-from thv.core.net import hostname_of, is_loopback, split_url
+from thv.core.net import bare_host, hostname_of, is_loopback, split_url
 from thv.telemetry.telemetry_settings import SERVICE_INSTANCE
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.is_private = is_loopback(host)
+        host = bare_host(host)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
