@@ -115,7 +115,10 @@ def test_a_client_of_the_legacy_transport_is_led_to_the_proxy() -> None:
     ("headers", "asked_for"),
     [
         (("Accept: text/event-stream", "Accept-Encoding: gzip, deflate"), "identity"),
-        (("Accept: Text/Event-Stream, */*",), "identity"),
+        (("Accept: Text/Event-Stream",), "identity"),
+        (("Accept: */*", "Accept-Encoding: gzip, br"), "identity"),
+        (("Accept: text/*;q=0.5",), "identity"),
+        (("Accept-Encoding: gzip",), "identity"),
         (("Accept: text/event-stream", "Accept-Encoding: gzip", "Mcp-Session-Id: s"), "gzip"),
         (("Accept: application/json", "Accept-Encoding: gzip"), "gzip"),
         (("Accept: text/html",), None),

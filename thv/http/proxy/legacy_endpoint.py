@@ -22,6 +22,8 @@ _PLACE = re.compile(rb"((?:^|[\r\n])data: ?)(\S+)")
 _IS_ENDPOINT = re.compile(rb"(?:^|[\r\n])event: ?endpoint[\r\n]")
 _HAS_DATA = re.compile(rb"(?:^|[\r\n])data[:\r\n]")
 
+_ACCEPTING = b"text/event-stream", b"text/*", b"*/*"
+
 
 class EndpointRewriter:
     """Passes an event stream, and leads its endpoint to the proxy.
@@ -64,7 +66,8 @@ class EndpointRewriter:
 
 def may_open_stream(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a GET with these headers may open an event stream of the legacy transport."""
-    return b"mcp-session-id" not in headers and b"text/event-stream" in headers.get(b"accept", b"").lower()
+    accepted = headers.get(b"accept", b"*/*").lower()
+    return b"mcp-session-id" not in headers and any(kind in accepted for kind in _ACCEPTING)
 
 
 def rewriter(
