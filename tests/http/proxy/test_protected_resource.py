@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from typing import Any
+import zlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,9 @@ from thv.http.proxy.protected_resource import (
     metadata_for_client,
 )
 from thv.http.proxy.proxy_target import ProxyTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TARGET = ProxyTarget("http", "localhost", 7301, "/mcp")
 REMOTE = ProxyTarget("https", "mcp.example.com", 443, "/mcp")
@@ -211,6 +215,62 @@ def test_metadata_is_not_compressed_whatever_the_client_asks_for(headers: tuple[
             assert json.loads(found.body) == {"resource": "http://127.0.0.1/mcp"}
 
     asyncio.run(scenario())
+
+
+CODED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "GZIP": gzip.compress,
+    "deflate": zlib.compress,
+    "identity": bytes,
+}
+
+
+@pytest.mark.parametrize("coding", CODED)
+@pytest.mark.parametrize("resource", ["http://{host}/mcp", "http://other.example/mcp"])
+def test_metadata_that_comes_compressed_all_the_same_names_the_proxy_too(coding: str, resource: str) -> None:
+    sent = b""
+
+    async def server(got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        sent = CODED[coding](json.dumps({"resource": resource.format(host=got.header("host"))}).encode())
+        writer.write(as_json(sent, f"Content-Encoding: {coding}", "X-Other: 1"))
+
+    async def scenario() -> None:
+        async with proxied(server) as setup:
+            found = await setup.ask("GET", WHERE)
+            assert found.header("content-length") == str(len(found.body))
+            assert found.header("x-other") == "1"
+            if "other" in resource:  # nothing is to be changed, so nothing is
+                assert (found.header("content-encoding"), found.body) == (coding, sent)
+            else:
+                assert found.header("content-encoding") is None
+                assert json.loads(found.body) == {"resource": "http://127.0.0.1/mcp"}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (b"brotli", "br"),
+        (b"no gzip", "gzip"),
+        (gzip.compress(b'{"resource":"http://127.0.0.1/mcp"}')[:-12], "gzip"),
+        (gzip.compress(b" " * MAX_METADATA + b"{}"), "gzip"),
+        (b"", "gzip"),
+    ],
+    ids=["another coding", "none at all", "cut", "too large", "empty"],
+)
+def test_metadata_that_cannot_be_read_arrives_as_it_was(body: bytes, coding: str) -> None:
+    async def server(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(as_json(body, f"Content-Encoding: {coding}"))
+
+    async def scenario() -> None:
+        async with proxied(server) as setup:
+            found = await setup.ask("GET", WHERE)
+            assert (found.header("content-encoding"), found.body) == (coding, body)
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("size", [10, MAX_METADATA * 2])

@@ -135,6 +135,12 @@ def _rewritten(name: bytes, value: bytes, target: ProxyTarget, proxy: bytes) -> 
     return value
 
 
+def uncoded(fields: Fields, length: int) -> Fields:
+    """The fields of a response whose body became another one of this length, without compression."""
+    names = {b"content-length": b"%d" % length}
+    return [(n, names.get(n.lower(), v)) for n, v in fields if n.lower() != b"content-encoding"]
+
+
 def trailers(fields: Fields) -> Fields:
     """The fields that follow a chunked body."""
     return [field for field in fields if field[0].lower() not in HOP_BY_HOP]

@@ -14,6 +14,7 @@ from msgspec import Raw
 from msgspec.json import Decoder, encode
 
 from thv.core.splice import Edit, UnclearError, apply, objects_in
+from thv.http.proxy.body_reader import Body
 
 if TYPE_CHECKING:
     from thv.http.proxy.proxy_target import ProxyTarget
@@ -73,6 +74,22 @@ def challenge_for_client(value: bytes, target: ProxyTarget, proxy: bytes) -> byt
         return found[0] if rest is None else found[1] + proxy + rest
 
     return _METADATA_URL.sub(replaced, value)
+
+
+def plain(document: bytes, coding: bytes) -> bytes | None:
+    """A metadata document without its compression; None if it cannot be read, or is too large to be one.
+
+    Args:
+        document: as the server sent it.
+        coding: the value of `Content-Encoding`, in lower case; empty for none.
+    """
+    whole = bytearray()
+    body = Body(coding)
+    for piece in body.decoded(document):
+        whole += piece
+        if len(whole) > MAX_METADATA:
+            return None
+    return bytes(whole) if body.is_readable else None
 
 
 def metadata_for_client(document: bytes, target: ProxyTarget, proxy: bytes) -> bytes:

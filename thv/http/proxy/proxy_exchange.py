@@ -17,7 +17,7 @@ from thv.http.proxy import forwarded_headers
 from thv.http.proxy.body_reader import EVENT_STREAM, media_type
 from thv.http.proxy.exchange_inspector import ExchangeInspector
 from thv.http.proxy.legacy_endpoint import may_open_stream, rewriter
-from thv.http.proxy.protected_resource import MAX_METADATA, metadata_for_client
+from thv.http.proxy.protected_resource import MAX_METADATA, metadata_for_client, plain
 from thv.http.proxy.upstream import BODILESS, CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -198,9 +198,11 @@ class ProxyExchange:
         document = bytes(body)
         proxy = forwarded_headers.seen_origin(self._request.headers)
         if is_whole and proxy is not None:
-            document = metadata_for_client(document, self._pool.target, proxy)
-            length = b"%d" % len(document)
-            head.fields = [(n, length if n.lower() == b"content-length" else v) for n, v in head.fields]
+            known = plain(document, head.headers.get(b"content-encoding", b"").lower())
+            changed = known and metadata_for_client(known, self._pool.target, proxy)
+            if changed and changed != known:
+                document = changed
+                head.fields = forwarded_headers.uncoded(head.fields, len(document))
         self._is_metadata, self._metadata = False, None
         self.on_response(head)
         if document:
