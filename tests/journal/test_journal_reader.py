@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from tests.journal.journals import Journal, end
 from thv.errors import JournalError, UsageError
 from thv.journal import journal_reader
+from thv.journal.call_record import encode_batch
 from thv.journal.clearing import clear
-from thv.journal.journal_reader import CallFilter
+from thv.journal.journal_reader import AT_ONCE, BATCHES_BACKWARDS, CallFilter
 from thv.journal.live_sessions import LiveSessions, percentile, sparkline
 from thv.journal.time_range import parse_since
 
@@ -55,6 +58,48 @@ def test_the_last_ones_are_the_newest_of_all_sessions(tmp_path: Path) -> None:
     journal = filled(tmp_path)
     assert [call.record.name for call in journal.reader().last_calls(CallFilter(), 2)] == ["b", "c"]
     assert journal.reader().last_calls(CallFilter(), 0) == []
+
+
+def late(directory: Path, *minutes: int) -> tuple[Journal, int]:
+    """A store with one call for each number, that many minutes ago, stored in this order; and the time that is now."""
+    journal = Journal(directory)
+    end(journal.session(), "t")
+    journal.close()
+    now_us = time.time_ns() // 1000
+    with closing(sqlite3.connect(journal.path)) as store, store:
+        (session,) = store.execute("SELECT id FROM sessions").fetchone()
+        store.execute("DELETE FROM batches")
+        for age in minutes:
+            at_us = now_us - age * 60_000_000
+            data = encode_batch([(at_us, [(1, str(age), 10, 20)])])
+            store.execute(
+                "INSERT INTO batches (session, first_us, last_us, requests, records) VALUES (?, ?, ?, 1, ?)",
+                (session, at_us, at_us, data),
+            )
+    return journal, now_us
+
+
+def test_calls_are_found_by_their_time_however_late_or_under_whatever_clock_they_were_stored(tmp_path: Path) -> None:
+    journal, now_us = late(tmp_path, 50, 4, 3, 2, 2880, 1, 1440, 40)
+    names = ["50", "40", "4", "3", "2", "1"]
+    assert [call.record.name for call in journal.calls(since_us=now_us - HOUR_US)] == names
+    reader = journal.reader()
+    assert sorted(call.record.name or "" for call in reader.calls_since(now_us - HOUR_US)) == sorted(names)
+    assert [call.record.name for call in reader.last_calls(CallFilter(), 3)] == names[-3:]
+
+
+def test_every_batch_is_read_once_where_many_are_of_one_moment(tmp_path: Path) -> None:
+    journal, now_us = late(tmp_path, *[5] * (AT_ONCE + 1), *[4] * AT_ONCE)
+    assert len(journal.calls()) == len(list(journal.reader().calls_since(now_us - HOUR_US))) == 2 * AT_ONCE + 1
+
+
+def test_the_last_calls_are_found_without_a_look_at_all_the_others(tmp_path: Path) -> None:
+    journal, _ = late(tmp_path, 1)
+    with closing(sqlite3.connect(journal.path)) as store:
+        plan = [row[3] for row in store.execute(f"EXPLAIN QUERY PLAN {BATCHES_BACKWARDS}", (0, 1, 1))]
+    assert len(plan) == 1
+    assert "SEARCH" in plan[0]
+    assert "batches_by_end" in plan[0]
 
 
 def test_following_gives_each_call_once_and_survives_a_new_store(tmp_path: Path) -> None:

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 KILLED: Final = "killed"
 """`ended_by` of a session whose thv did not live to say how it ended."""
 
-LATE_US: Final = 60_000_000
-"""How much later than its last request a batch may have been written, at most: retries while the store was locked."""
+AT_ONCE: Final = 256
+"""Batches that one statement reads."""
+
+END_OF_TIME: Final = (1 << 63) - 1
+"""Above every time and every id: the largest integer of SQLite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,12 @@ class SessionRow:
         """Whether it had not ended when it was read."""
         return self.ended_us is None
 
+
+BATCHES_BACKWARDS: Final = (
+    "SELECT last_us, id, session, records FROM batches WHERE last_us >= ? AND (last_us, id) < (?, ?)"  # noqa: S608  a constant
+    f" ORDER BY last_us DESC, id DESC LIMIT {AT_ONCE}"
+)
+"""Needs the index of `last_us`: with it, the last calls are read at once however many there are."""
 
 _COLUMNS: Final = tuple(field.name for field in fields(SessionRow))
 _SESSION_COLUMNS: Final = ", ".join(_COLUMNS)
@@ -161,13 +170,9 @@ class JournalReader:
             return []
         newest: list[tuple[int, int, LoggedCall]] = []
         serial = 0
-        for _, session_id, last_us, data in self._batches_backwards():
-            if last_us < wanted.since_us - LATE_US:
+        for last_us, _, session_id, data in self._batches_backwards(wanted.since_us):
+            if len(newest) >= count and last_us < newest[0][0]:
                 break
-            if len(newest) >= count and last_us < newest[0][0] - LATE_US:
-                break
-            if last_us < wanted.since_us or (len(newest) >= count and last_us < newest[0][0]):
-                continue
             for call in self._wanted(session_id, data, wanted):
                 serial += 1
                 item = (call.ended_us, serial, call)
@@ -180,9 +185,7 @@ class JournalReader:
     def calls_since(self, since_us: int) -> Iterator[LoggedCall]:
         """Every request that ended since then, of every method, newest batch first."""
         wanted = CallFilter(since_us=since_us, all_methods=True)
-        for _, session_id, last_us, data in self._batches_backwards():
-            if last_us < since_us - LATE_US:
-                return
+        for _, _, session_id, data in self._batches_backwards(since_us):
             yield from self._wanted(session_id, data, wanted)
 
     def calls_after(self, batch_id: int, wanted: CallFilter) -> tuple[int, list[LoggedCall]]:
@@ -244,16 +247,15 @@ class JournalReader:
             label = self._labels[session_id] = rows[0] if rows else ("?", None)
         return label
 
-    def _batches_backwards(self) -> Iterator[tuple[int, int, int, bytes]]:
-        before = (1 << 63) - 1
-        while True:
-            rows = self._execute(
-                "SELECT id, session, last_us, records FROM batches WHERE id < ? ORDER BY id DESC LIMIT 256", (before,)
-            )
+    def _batches_backwards(self, since_us: int) -> Iterator[tuple[int, int, int, bytes]]:
+        """Those whose last request ended since then, the latest first, in whatever order they were stored.
+
+        A batch may be stored long after its requests, or under a clock that is behind: its id says nothing of its time.
+        """
+        before = (END_OF_TIME, END_OF_TIME)
+        while rows := self._execute(BATCHES_BACKWARDS, (since_us, *before)):
             yield from rows
-            if not rows:
-                return
-            before = rows[-1][0]
+            before = rows[-1][:2]
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]  # of what was selected
         if self._connection is None:

@@ -104,6 +104,7 @@ CREATE TABLE IF NOT EXISTS batches (
     requests INTEGER NOT NULL,
     records BLOB NOT NULL
 );
+CREATE INDEX IF NOT EXISTS batches_by_end ON batches (last_us);
 CREATE TABLE IF NOT EXISTS tools (
     server TEXT NOT NULL,
     name TEXT NOT NULL,
