@@ -137,10 +137,10 @@ def join(batches: list[EncodedBatch]) -> EncodedBatch:
     )
 
 
-def decode_batch(data: bytes) -> list[Chunk]:
-    """The chunks of a stored batch; none if it was damaged on the disk."""
+def decode_batch(data: object) -> list[Chunk]:
+    """The chunks of a stored batch; none if it was damaged on the disk, where a column can hold any type."""
     try:
-        return _DECODER.decode(data)
+        return _DECODER.decode(data) if isinstance(data, bytes) else []
     except ValueError:
         return []
 
@@ -150,10 +150,10 @@ def encode_open(requests: Sequence[OpenShown]) -> bytes:
     return _ENCODER.encode(requests)
 
 
-def decode_open(data: bytes | None) -> list[OpenShown]:
-    """The open requests of a stored session."""
+def decode_open(data: object) -> list[OpenShown]:
+    """The open requests of a stored session; none if the column holds anything else."""
     try:
-        return [] if data is None else _OPEN_DECODER.decode(data)
+        return _OPEN_DECODER.decode(data) if isinstance(data, bytes) else []
     except ValueError:
         return []
 

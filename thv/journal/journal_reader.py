@@ -8,15 +8,18 @@ from __future__ import annotations
 import heapq
 import os
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+from msgspec import Meta, ValidationError, convert
 
 from thv.errors import JournalError
 from thv.journal.call_record import STATUS_NAMES, CallRecord, OpenShown, decode_batch, decode_open
 from thv.journal.journal_store import identity, open_for_reading
 from thv.journal.liveness import RunningSessions
+from thv.journal.time_range import LATEST_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 KILLED: Final = "killed"
 """`ended_by` of a session whose thv did not live to say how it ended."""
@@ -28,9 +31,13 @@ END_OF_TIME: Final = (1 << 63) - 1
 """Above every time and every id: the largest integer of SQLite."""
 
 
+Time = Annotated[int, Meta(ge=0, le=LATEST_US)]
+"""Microseconds since the epoch, at a time that can be shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session as the store has it. Times are microseconds since the epoch."""
+    """A session as the store has it. Its types are checked when it is read: what lies on a disk may be damaged."""
 
     id: int
     server: str
@@ -38,9 +45,9 @@ class SessionRow:
     client: str | None
     protocol: str | None
     pid: int
-    started_us: int
-    updated_us: int
-    ended_us: int | None
+    started_us: Time
+    updated_us: Time
+    ended_us: Time | None
     ended_by: str | None
     exit_code: int | None
     detail: str | None
@@ -51,7 +58,7 @@ class SessionRow:
     answered: int  # the server answered at least one request
     restarts: int
     stray_lines: int
-    stray_us: int | None
+    stray_us: Time | None
     open_count: int
     open_requests: tuple[OpenShown, ...]
 
@@ -85,7 +92,7 @@ class LoggedCall:
     def outcome(self) -> str:
         """How it ended, in a word."""
         status = self.record.status
-        return STATUS_NAMES[status] if status < len(STATUS_NAMES) else "unknown"
+        return STATUS_NAMES[status] if 0 <= status < len(STATUS_NAMES) else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +160,7 @@ class JournalReader:
             " AND (ended_us IS NULL OR ended_us >= ?) ORDER BY started_us DESC LIMIT ?",
             (server, server, since_us, limit),
         )
-        found = [self._session(row) for row in rows]
-        return [session for session in found if session.ended_us is None or session.ended_us >= since_us]
+        return [session for session in self._sessions(rows) if session.ended_us is None or session.ended_us >= since_us]
 
     def running_sessions(self) -> list[SessionRow]:
         """The sessions that run now, the oldest first."""
@@ -162,7 +168,7 @@ class JournalReader:
             f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE ended_us IS NULL ORDER BY started_us",  # noqa: S608  constants
             (),
         )
-        return [session for session in map(self._session, rows) if session.is_running]
+        return [session for session in self._sessions(rows) if session.is_running]
 
     def last_calls(self, wanted: CallFilter, count: int) -> list[LoggedCall]:
         """The last `count` requests that are wanted, in the order in which they ended."""
@@ -211,7 +217,8 @@ class JournalReader:
             " ORDER BY server, name",
             (),
         ):
-            found.setdefault(server, {})[name] = size
+            if isinstance(server, str) and isinstance(name, str) and isinstance(size, int):
+                found.setdefault(server, {})[name] = size
         return found
 
     def follow(self, wanted: CallFilter, after: int) -> Iterator[list[LoggedCall]]:
@@ -222,20 +229,28 @@ class JournalReader:
             after, calls = self.calls_after(after, wanted)
             yield calls
 
-    def _session(self, row: tuple) -> SessionRow:  # type: ignore[type-arg]  # what SQLite gives
-        values = dict(zip(_COLUMNS, row, strict=True))
-        values["open_requests"] = tuple(decode_open(values["open_requests"]))
-        session = SessionRow(**values)
-        if session.ended_us is None and not self._running.is_running(session.id):
-            return _killed(session)
-        return session
+    def _sessions(self, rows: Iterable[tuple[object, ...]]) -> Iterator[SessionRow]:
+        """The sessions of these rows, except those with a value that they cannot have."""
+        for row in rows:
+            values = dict(zip(_COLUMNS, row, strict=True))
+            open_requests = decode_open(values["open_requests"])
+            values["open_requests"] = tuple(each for each in open_requests if 0 <= each.started_us <= LATEST_US)
+            try:
+                session = convert(values, SessionRow)
+            except ValidationError:
+                continue
+            if session.ended_us is None and not self._running.is_running(session.id):
+                session = _killed(session)
+            yield session
 
-    def _wanted(self, session_id: int, data: bytes, wanted: CallFilter) -> Iterator[LoggedCall]:
+    def _wanted(self, session_id: object, data: object, wanted: CallFilter) -> Iterator[LoggedCall]:
+        if not isinstance(session_id, int):
+            return
         server, client = self._label(session_id)
         if wanted.server is not None and server != wanted.server:
             return
         for chunk in decode_batch(data):
-            if chunk.ended_us >= wanted.since_us:
+            if wanted.since_us <= chunk.ended_us <= LATEST_US:
                 for record in chunk.records:
                     if wanted.matches(record):
                         yield LoggedCall(session_id, server, client, chunk.ended_us, record)
@@ -244,7 +259,12 @@ class JournalReader:
         label = self._labels.get(session_id)
         if label is None or label[1] is None:  # the client's name may come later than the first request
             rows = self._execute("SELECT server, client FROM sessions WHERE id = ?", (session_id,))
-            label = self._labels[session_id] = rows[0] if rows else ("?", None)
+            server, client = rows[0] if rows else (None, None)
+            label = (
+                server if isinstance(server, str) else "?",
+                client if isinstance(client, str) else None,
+            )
+            self._labels[session_id] = label
         return label
 
     def _batches_backwards(self, since_us: int) -> Iterator[tuple[int, int, int, bytes]]:

@@ -47,7 +47,7 @@ class ToolUse:
         self.calls += 1
         self.failed += failed
         self.largest_result = max(self.largest_result, response_bytes)
-        self.durations_us.append(duration_us)
+        self.durations_us.append(max(0, duration_us))  # a damaged one may be anything
 
     def finish(self) -> None:
         """Compute the percentiles."""

@@ -10,6 +10,9 @@ from thv.errors import UsageError
 
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
+LATEST_US: Final = 32_503_680_000_000_000
+"""The year 3000, in microseconds since the epoch: later ones cannot be put into the user's time on every platform."""
+
 _AGE: Final = re.compile(r"(\d{1,9})\s*([smhdw])", re.ASCII)
 
 
