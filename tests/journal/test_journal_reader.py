@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,12 +13,12 @@ import pytest
 
 from tests.journal.journals import Journal, end
 from thv.errors import JournalError, UsageError
-from thv.journal import journal_reader
+from thv.journal import journal_reader, journal_store
 from thv.journal.call_record import encode_batch
 from thv.journal.clearing import clear
 from thv.journal.journal_reader import AT_ONCE, BATCHES_BACKWARDS, CallFilter
 from thv.journal.live_sessions import LiveSessions, percentile, sparkline
-from thv.journal.time_range import parse_since
+from thv.journal.time_range import format_time, local_time, parse_since
 
 HOUR_US = 3_600_000_000
 
@@ -163,6 +164,36 @@ def test_a_store_that_cannot_be_read_is_one_error_and_can_be_cleared(tmp_path: P
     assert not journal.path.exists()
 
 
+def test_a_store_that_another_process_holds_is_to_be_tried_again_and_not_to_be_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_store, "READ_WAIT_S", 0.0)
+    journal = filled(tmp_path)
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+        reader = journal.reader()
+        other.execute("BEGIN EXCLUSIVE")
+        for read in (reader.sessions, journal.reader):
+            with pytest.raises(JournalError, match=r"is locked by another process; try again$"):
+                read()
+    assert len(reader.sessions()) == 2
+
+
+def test_what_stands_in_the_place_of_the_store_is_an_error_and_not_an_empty_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.path.mkdir(parents=True)
+    with pytest.raises(JournalError, match=r"cannot be read: it is no file$"):
+        journal.reader()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows says of both that there is nothing")
+def test_a_file_in_the_place_of_the_directory_is_an_error_and_not_an_empty_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.path.parent.write_text("")
+    with pytest.raises(JournalError, match=r"cannot be read: Not a directory$"):
+        journal.reader()
+
+
 @pytest.mark.parametrize(
     ("text", "ago_us"),
     [("90s", 90_000_000), ("1h", HOUR_US), ("2 d", 48 * HOUR_US), ("1W", 7 * 24 * HOUR_US), ("0s", 0)],
@@ -176,6 +207,24 @@ def test_a_time_is_read_on_the_users_clock_unless_it_says_which() -> None:
     assert parse_since("2026-11-28T09:30:00+00:00", 0) == 1_795_858_200_000_000
     assert parse_since("2026-11-28T09:30:00Z", 0) == 1_795_858_200_000_000
     assert parse_since("2026-11-28", 0) % 1_000_000 == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such zones")
+@pytest.mark.parametrize(
+    ("zone", "behind_s"), [("UTC+24", 86_400), ("ABC+24:59:59", 89_999), ("ABC-24:59:59", -89_999)]
+)
+def test_times_are_the_users_own_in_every_zone_that_posix_has(
+    zone: str, behind_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_us = 1_795_858_200_000_000
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        local = local_time(at_us, date=True)
+        read = parse_since(local, 0)
+    time.tzset()
+    assert local == format_time(at_us - behind_s * 1_000_000)[:19].replace("T", " ")
+    assert read == at_us
 
 
 @pytest.mark.parametrize("text", ["nonsense", "", "1", "-1h", "1y", "99999999999d", "2026-13-01", "\u0661h", "1h30m"])

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Meta, ValidationError, convert
 
-from thv.errors import JournalError
 from thv.journal.call_record import STATUS_NAMES, CallRecord, OpenShown, decode_batch, decode_open
-from thv.journal.journal_store import identity, open_for_reading
+from thv.journal.journal_store import identity, open_for_reading, unreadable
 from thv.journal.liveness import RunningSessions
 from thv.journal.time_range import LATEST_US
 
@@ -66,6 +65,11 @@ class SessionRow:
     def is_running(self) -> bool:
         """Whether it had not ended when it was read."""
         return self.ended_us is None
+
+    @property
+    def ran_us(self) -> int:
+        """Microseconds until it ended, or was last seen; 0 where the clock was set back meanwhile."""
+        return max(0, (self.updated_us if self.ended_us is None else self.ended_us) - self.started_us)
 
 
 BATCHES_BACKWARDS: Final = (
@@ -285,9 +289,7 @@ class JournalReader:
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise JournalError(
-                f"the journal {self._path} cannot be read: {error}; `thv log clear` begins a new one"
-            ) from None
+            raise unreadable(self._path, error) from None
 
 
 def _killed(session: SessionRow) -> SessionRow:

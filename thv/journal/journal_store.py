@@ -9,12 +9,13 @@ it to WAL and create tables, SQLite fails at once in some of them, without the w
 The writer's half works on plain strings: pathlib would cost every session 1 MiB.
 """
 
-# ruff: noqa: PTH102, PTH103, PTH104, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123  as said above
+# ruff: noqa: PTH102, PTH103, PTH104, PTH105, PTH108, PTH112, PTH116, PTH118, PTH120, PTH123  as said above
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
 import time
 from contextlib import contextmanager
@@ -146,7 +147,7 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
     Raises:
         JournalError: it cannot be read, or is damaged.
     """
-    if not os.path.isfile(path):
+    if not _is_there(path):
         return None
     from urllib.parse import quote
 
@@ -171,7 +172,27 @@ def open_for_reading(path: str) -> sqlite3.Connection | None:
             raise
         else:
             return connection
-    raise JournalError(f"the journal {path} cannot be read: {problem}; `thv log clear` begins a new one")
+    raise unreadable(path, problem)
+
+
+def _is_there(path: str) -> bool:
+    """Whether there is a file; raises JournalError where that cannot be told, or where it is something else."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise JournalError(f"the journal {path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        raise JournalError(f"the journal {path} cannot be read: it is no file")
+    return True
+
+
+def unreadable(path: str, problem: sqlite3.Error | None) -> JournalError:
+    """What to tell the user where a read ended so. Only a store that nothing holds is worth beginning anew."""
+    if problem is not None and is_locked(problem):
+        return JournalError(f"the journal {path} is locked by another process; try again")
+    return JournalError(f"the journal {path} cannot be read: {problem}; `thv log clear` begins a new one")
 
 
 READ_WAIT_S: Final = 2.0

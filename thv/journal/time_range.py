@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -27,8 +28,7 @@ def parse_since(text: str, now_us: int) -> int:
     if age is not None:
         return max(0, now_us - int(age[1]) * UNITS_S[age[2]] * 1_000_000)
     try:
-        moment = datetime.fromisoformat(word)
-        return max(0, int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1_000_000))
+        return max(0, int(datetime.fromisoformat(word).timestamp() * 1_000_000))  # the user's own, if it says no zone
     except (ValueError, OverflowError, OSError):
         raise UsageError(
             f"--since {text!r} is neither an age such as 30m, 1h or 7d nor a time such as 2026-11-28T09:30"
@@ -43,5 +43,5 @@ def format_time(time_us: int) -> str:
 
 def local_time(time_us: int, *, date: bool) -> str:
     """The time on the user's clock, for people."""
-    moment = datetime.fromtimestamp(time_us / 1_000_000).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
+    # Not by `datetime`, which knows no zone that is a day or more away from UTC: POSIX has them up to 24:59:59.
+    return time.strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S", time.localtime(time_us / 1_000_000))
