@@ -72,7 +72,7 @@ def _object(session: SessionRow) -> dict[str, object]:
         "transport": session.transport,
         "started": format_time(session.started_us),
         "ended": None if ended_us is None else format_time(ended_us),
-        "ran_s": round(((ended_us or session.updated_us) - session.started_us) / 1e6, 3),
+        "ran_s": round(session.ran_us / 1e6, 3),
         "ended_by": session.ended_by,
         "exit_code": session.exit_code,
         "signal": signal_of(session),

@@ -60,17 +60,16 @@ def signal_of(session: SessionRow) -> str | None:
 
 def explain(session: SessionRow) -> list[tuple[str, str]]:
     """The session as titles and texts, in the order in which they are shown."""
-    ended_us = session.ended_us if session.ended_us is not None else session.updated_us
     rows = [
         ("started", local_time(session.started_us, date=True)),
         ("client", one_line(session.client) if session.client else "unknown"),
         ("via", session.transport),
     ]
     if session.ended_us is None:
-        rows.append(("state", f"running since {duration_text(session.updated_us - session.started_us)}"))
+        rows.append(("state", f"running since {duration_text(session.ran_us)}"))
     else:
         rows += [
-            ("ended", f"{local_time(ended_us, date=True)}, after {duration_text(ended_us - session.started_us)}"),
+            ("ended", f"{local_time(session.ended_us, date=True)}, after {duration_text(session.ran_us)}"),
             ("ended by", _ended_by(session)),
         ]
         if session.ended_by != "killed" and session.exit_code is not None:
