@@ -131,6 +131,38 @@ def test_with_both_signals_off_the_server_starts_and_one_line_says_that_nothing_
     )
 
 
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        (
+            ("--otel-tracing-enabled=false", "--otel-metrics-enabled=false", "--otel-sampling-rate=1"),
+            {},
+            ["nothing is sent to your endpoint: tracing-enabled and metrics-enabled are both false"],
+        ),
+        (("--otel-tracing-enabled=false",), {"OTEL_METRICS_EXPORTER": "none"}, []),
+        (
+            ("--otel-sampling-rate=1",),
+            {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"},
+            ["--otel-sampling-rate changes nothing: what has an endpoint is turned off"],
+        ),
+    ],
+)
+def test_an_endpoint_that_is_set_is_never_said_to_be_missing(
+    variable: str, words: tuple[str, ...], environ: dict[str, str], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {variable: "http://127.0.0.1:9", **environ}.items():
+        monkeypatch.setenv(name, value)
+    assert asked(*words) == (None, said)
+
+
+def test_the_option_that_turns_off_the_only_signal_with_an_endpoint_is_not_without_effect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9")
+    assert asked("--otel-tracing-enabled=false") == (None, [])
+
+
 def test_a_variable_can_ask_for_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
     settings, warnings = asked()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ENDPOINTS = ("endpoint", "traces.endpoint", "metrics.endpoint")
 """The values that say where telemetry is sent."""
 
+SIGNALS = ("tracing-enabled", "metrics-enabled")
+"""The values that turn a signal on and off."""
+
 
 def resolve_telemetry(
     otel: Mapping[str, str], *, server: str, debug: bool
@@ -66,7 +69,7 @@ def resolve_telemetry(
         debug=debug,
     )
     if settings is None:
-        further += _without_effect(otel, further, "no endpoint is set, and nothing asks for Prometheus metrics")
+        further += _without_effect(otel, further, has_endpoint=any(values.get(name) for name in ENDPOINTS))
         return None, warnings + further
     if flags.get("insecure") and not any("://" not in str(values.get(name) or "://") for name in ENDPOINTS):
         further.append(f"{OTEL}insecure changes nothing: it is for an endpoint without http:// or https://")
@@ -75,12 +78,18 @@ def resolve_telemetry(
     return settings, warnings + further + otlp_env.ignored(environ)
 
 
-def _without_effect(otel: Mapping[str, str], said: list[str], reason: str) -> list[str]:
-    """A warning of the options that change nothing because the user's telemetry is off, unless one was `said`."""
-    flags = [f"{OTEL}{name}" for name in otel if name != "usage-analytics-enabled"]
+def _without_effect(otel: Mapping[str, str], said: list[str], *, has_endpoint: bool) -> list[str]:
+    """A warning of the options that change nothing because the user's telemetry is off, unless one was `said`.
+
+    Where there is an endpoint, telemetry is off because its signals are: the options that turned them off count.
+    """
+    effective = {"usage-analytics-enabled", *(SIGNALS if has_endpoint else ())}
+    flags = [f"{OTEL}{name}" for name in otel if name not in effective]
     flags = [flag for flag in flags if not any(flag in line for line in said)]
-    if not flags or (said and f"{OTEL}endpoint" in flags):
+    if not flags or (said and has_endpoint):
         return []
+    off = "no endpoint is set, and nothing asks for Prometheus metrics"
+    reason = "what has an endpoint is turned off" if has_endpoint else off
     return [f"{', '.join(flags)} {'changes' if len(flags) == 1 else 'change'} nothing: {reason}"]
 
 
