@@ -110,6 +110,7 @@ def test_options_become_what_the_operator_runs_with(
         ["--liveness", "tcp://0.0.0.0:1"],
         ["--liveness", "http://0.0.0.0/healthz"],
         ["--liveness", "http://0.0.0.0:99999/healthz"],
+        ["--liveness", "http://256.0.0.1:80/"],
         ["--allowed-origins", "app.example.com"],
         ["--allowed-origins", "https://*.example.com"],
     ],
@@ -120,6 +121,42 @@ def test_a_value_that_cannot_be_used_is_refused_before_the_operator_runs(
     assert main(["operator", "run", "--all-namespaces", "--thv-image", "i", *words]) == 2
     assert runs == []
     assert f"{words[0]}: {words[1]!r} is not " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " ", "A", "A_B", "a/b", "a,b", "-a", "a-", "a.b", "a\n", "*", "a" * 64])
+def test_a_namespace_that_cannot_exist_is_refused(
+    name: str, runs: list[Run], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["operator", "run", "--thv-image", "i", "--namespace", "a", "--namespace", name]) == 2
+    assert runs == []
+    assert f"--namespace: {name!r} is not " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "image", [" ", "a b", "i\n", "Image", "https://r.example/i", "i:", "i@sha256:1", "/i", "i//j", "-i"]
+)
+def test_an_image_that_cannot_exist_is_refused_wherever_it_is_named(
+    image: str, runs: list[Run], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(operator.IMAGE_VARIABLE, image)
+    for words, source in ((["--thv-image", image], "--thv-image"), ([], operator.IMAGE_VARIABLE)):
+        assert main(["operator", "run", "--all-namespaces", *words]) == 2
+        assert f"{source}: {image!r} is not " in capfd.readouterr().err
+    assert runs == []
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *("i", "thv:latest", "docker.io/library/i", "localhost:5000/a/b_c.d--e:V1.2_3", "[fd00::1]:5000/i:1"),
+        *("REGISTRY.example:443/i", f"ghcr.io/o/thv:1.0@sha256:{'0a' * 32}", f"i@sha256:{'0a' * 32}"),
+    ],
+)
+def test_every_image_and_namespace_that_can_exist_is_taken(image: str, runs: list[Run]) -> None:
+    names = ["a", "0", "team-a", "a" * 63]
+    words = [word for name in names for word in ("--namespace", name)]
+    assert main(["operator", "run", "--thv-image", image, *words]) == 0
+    assert [(run.options.image, run.namespaces) for run in runs] == [(image, tuple(names))]
 
 
 def test_every_option_is_told_in_the_docs() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 IMAGE_VARIABLE = "THV_OPERATOR_IMAGE"
 """Names thv's image where the operator runs in it: a pod cannot ask which image it is."""
+
+NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""What a namespace may be called (RFC 1123 label)."""
+
+_HOST = (
+    r"([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(:[0-9]+)?"
+)
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r":[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
+_DIGEST = r"@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+IMAGE = re.compile(rf"({_HOST}/)?{_PART}(/{_PART})*({_TAG})?({_DIGEST})?")
+"""What an image may be called (the grammar of https://github.com/distribution/reference)."""
 
 app = typer.Typer(
     cls=Group,
@@ -84,9 +97,15 @@ def run(
     """Run the operator until it is stopped. It needs the extra `operator`."""
     if all_namespaces == bool(namespace):
         raise UsageError("say either --all-namespaces or --namespace NAMESPACE; see thv operator run --help")
+    source = "--thv-image" if image else IMAGE_VARIABLE
     image = image or os.environ.get(IMAGE_VARIABLE)
     if not image:
         raise UsageError(f"which image is thv's? say it by --thv-image or {IMAGE_VARIABLE}")
+    if not IMAGE.fullmatch(image):
+        raise UsageError(f"{source}: {image!r} is not the name of an image")
+    for name in namespace or ():
+        if not NAMESPACE.fullmatch(name):
+            raise UsageError(f"--namespace: {name!r} is not the name of a namespace")
     _check(resync, liveness, allowed_origins or ())
     require("kopf", "the operator", "operator")
     import asyncio

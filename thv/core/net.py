@@ -136,6 +136,8 @@ def is_http_url(text: str) -> bool:
         host.encode("idna")  # refuses parts of a name that are empty or too long
     except ValueError:
         return False
+    if host.replace(".", "").isdecimal() and _inet_aton(host.removesuffix(".")) is None:  # as 256.0.0.1
+        return False
     return parts.scheme in DEFAULT_PORTS and host != "" and port != 0 and not any(each <= " " for each in text)
 
 
