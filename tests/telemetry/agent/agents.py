@@ -155,6 +155,13 @@ WITHOUT_TIME = (
 )
 """The agent, which no time limit of its own ends while a test waits, and which may not pause at its end."""
 
+WITHOUT_LIMITS = (
+    "from thv.telemetry.agent import __main__ as process, agent_service\n"
+    f"process.HARD_EXIT_S = agent_service.SHUTDOWN_TIMEOUT_S = {PATIENCE}\n"
+    "process.main()"
+)
+"""The agent, which has as long for its last exports as a busy machine may need."""
+
 WITHOUT_FIRST_LIMIT = (
     "from thv.telemetry.agent import __main__ as process, agent_service\n"
     f"agent_service.SHUTDOWN_TIMEOUT_S = {100 * PATIENCE}\n"
