@@ -1,4 +1,4 @@
-"""The two other ways servers speak over HTTP: 2026-07-28, without sessions; and HTTP+SSE of 2024-11-05."""
+"""Streamable HTTP as servers of other revisions speak it: 2026-07-28, without sessions, and batches of 2025-03-26."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from tests.http.proxied import (
     stream_head,
     until,
 )
-from tests.http.remotes import ACCEPTED, INITIALIZE, methods, remote, serving
-from thv.http.client import legacy_sse as remote_legacy
+from tests.http.remotes import INITIALIZE, methods, remote, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -211,106 +210,6 @@ def test_a_server_of_2026_alone_says_so_itself_to_a_client_that_begins_with_init
         async with remote(handler) as (session, behind):
             assert await session.ask(INITIALIZE) == error
             assert methods(behind) == ["POST initialize"]
-
-    play(scenario)
-
-
-class Legacy:
-    """A server of HTTP+SSE: one stream, and a place for messages beside it."""
-
-    def __init__(self, endpoint: str = "messages?session={}") -> None:
-        self.endpoint = endpoint
-        self.streams: list[asyncio.StreamWriter] = []
-        self.posted: list[tuple[str, Any]] = []
-
-    async def __call__(self, got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        verb, target, _ = got.line.split(" ")
-        if verb == "GET" and target == "/deep/sse":
-            self.streams.append(writer)
-            where = self.endpoint.format(len(self.streams)).encode()
-            writer.write(stream_head() + chunk(b"event: endpoint\ndata: " + where + b"\n\n"))
-            await reader.read()
-        elif target.startswith("/deep/messages"):
-            self.posted.append((target, got.message))
-            writer.write(ACCEPTED)
-            if got.message.get("method") == "initialize":
-                result = {"protocolVersion": "2024-11-05", "capabilities": {}, "serverInfo": {"name": "s"}}
-                self.warn({"jsonrpc": "2.0", "id": got.message["id"], "result": result})
-            elif "id" in got.message and got.message["params"].get("name") != "never":
-                self.warn(reply(got.message["id"]))
-        else:
-            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-
-    def warn(self, message: Any) -> None:
-        self.streams[-1].write(chunk(event(message)))
-
-
-def test_a_server_of_the_older_transport_is_recognised_and_served() -> None:
-    legacy = Legacy()
-
-    async def scenario() -> None:
-        async with remote(legacy, path="/deep/sse") as (session, _):
-            assert (await session.begin())["result"]["protocolVersion"] == "2024-11-05"
-            assert await session.ask(call(1)) == reply(1)
-            session.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}})
-            await until(lambda: len(legacy.posted) == 4)
-            assert {target for target, _ in legacy.posted} == {"/deep/messages?session=1"}
-            assert await session.end() == 0
-            assert session.counted == (1, 0)
-            assert session.said == []
-
-    play(scenario)
-
-
-def test_when_the_stream_of_the_older_transport_ends_its_calls_are_errors_and_the_next_begins_anew() -> None:
-    legacy = Legacy()
-
-    async def scenario() -> None:
-        async with remote(legacy, path="/deep/sse") as (session, _):
-            await session.begin()
-            session.send(call(1, name="never"))
-            await until(lambda: len(legacy.posted) == 3)
-            legacy.streams[0].transport.abort()
-            assert "ended its stream" in (await session.message())["error"]["message"]
-            assert await session.ask(call(2)) == reply(2)
-            again = [(target, message["method"]) for target, message in legacy.posted[3:]]
-            assert again == [
-                ("/deep/messages?session=2", method)
-                for method in ("initialize", "notifications/initialized", "tools/call")
-            ]
-            assert session.counted == (1, 1)
-
-    play(scenario)
-
-
-@pytest.mark.parametrize(
-    "endpoint", ["http://127.0.0.2/messages", "//127.0.0.2/messages", "https://127.0.0.1/messages", "http://x:port/"]
-)
-def test_an_endpoint_of_another_origin_gets_nothing(endpoint: str) -> None:
-    legacy = Legacy(endpoint)
-
-    async def scenario() -> None:
-        async with remote(legacy, path="/deep/sse", header=["Authorization=SECRET"]) as (session, _):
-            answer = await session.ask(INITIALIZE)
-            assert "not found (404)" in answer["error"]["message"]
-            assert legacy.posted == []
-
-    play(scenario)
-
-
-def test_a_stream_that_names_no_endpoint_is_no_server_of_the_older_transport(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_legacy, "ENDPOINT_TIMEOUT_S", 0.1)
-
-    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if got.line.startswith("GET"):
-            writer.write(stream_head())
-            await reader.read()
-        else:
-            writer.write(b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n")
-
-    async def scenario() -> None:
-        async with remote(handler) as (session, _):
-            assert "takes no MCP messages (405)" in (await session.ask(INITIALIZE))["error"]["message"]
 
     play(scenario)
 

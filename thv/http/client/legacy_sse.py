@@ -66,8 +66,10 @@ class HttpSse:
         Raises:
             RemoteError: it failed.
         """
-        self._initialize, self._initialized = exchange.sent, None
+        self._initialize = self._initialized = None  # a stream that is opened now is for this one
         self.has_session = True
+        await self._reopen()
+        self._initialize = exchange.sent
         await self._exchange(exchange)
 
     async def request(self, exchange: PostExchange) -> None:
@@ -102,11 +104,19 @@ class HttpSse:
             if self._endpoint is not None:
                 return
             await self.open()
-            if self._initialize is not None:
-                await self._exchange(PostExchange(self._initialize, silent=True))
-                self._warn(f"{self._http.place} ended the session; a new one was begun")
-                if self._initialized is not None:
-                    await self._post(PostExchange(self._initialized))
+            try:
+                await self._begin_anew()
+            except BaseException:  # cancelled, too
+                await self.close()  # or the next message would meet a session that is half begun
+                raise
+
+    async def _begin_anew(self) -> None:
+        """Begin the session on a new stream as our client began it on the first, if it did."""
+        if self._initialize is not None:
+            await self._exchange(PostExchange(self._initialize, silent=True))
+            self._warn(f"{self._http.place} ended the session; a new one was begun")
+            if self._initialized is not None:
+                await self._post(PostExchange(self._initialized))
 
     async def _exchange(self, exchange: PostExchange) -> None:
         reader = self._reader
