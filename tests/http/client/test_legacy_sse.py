@@ -166,6 +166,39 @@ def test_a_session_that_could_not_be_begun_anew_is_not_used() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("id_", [1, "1", None])
+def test_the_servers_own_error_is_the_reply_whatever_the_status(id_: Any) -> None:
+    legacy = Legacy()
+    refusal = {"jsonrpc": "2.0", "id": id_, "error": PROBLEM}
+    legacy.refusals = {"tools/call": as_json(refusal, status="400 Bad Request")}
+
+    async def scenario() -> None:
+        async with remote(legacy, path="/deep/sse") as (session, _):
+            await session.begin()
+            session.send({**call("other"), "method": "prompts/get", "params": {"name": "never"}})
+            assert await session.ask(call(1)) == {**refusal, "id": 1 if id_ is None else id_}
+            assert session.said == []
+            legacy.refusals = {}
+            assert await session.ask(call(2)) == reply(2)
+            assert session.counted == (1, 1)
+
+    play(scenario)
+
+
+def test_a_refusal_of_the_credentials_is_told_though_the_client_gets_the_servers_own_error() -> None:
+    legacy = Legacy()
+    refusal = {"jsonrpc": "2.0", "id": 1, "error": PROBLEM}
+    legacy.refusals = {"tools/call": as_json(refusal, status="403 Forbidden")}
+
+    async def scenario() -> None:
+        async with remote(legacy, path="/deep/sse") as (session, _):
+            await session.begin()
+            assert await session.ask(call(1)) == refusal
+            assert ["refuses (403)" in sentence for sentence in session.said] == [True]
+
+    play(scenario)
+
+
 def test_an_error_instead_of_the_session_begun_anew_is_the_error_of_the_request() -> None:
     legacy = Legacy()
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from thv.core.jsonrpc import addressed
 from thv.core.message import read_line
 from thv.core.net import redact_url
-from thv.http.client.client_messages import answered, answers, line_of_body
+from thv.http.client.client_messages import answered, answers, error_code, line_of_body
 from thv.http.client.client_state import PostExchange
 from thv.http.client.http_client import RemoteError, is_same_origin
-from thv.http.client.server_stream import EVENTS, media_type
+from thv.http.client.server_stream import ERROR_BODY, EVENTS, TOLD_STATUSES, media_type
 from thv.http.sse import EventParser, EventTooLargeError
 
 if TYPE_CHECKING:
@@ -140,7 +141,23 @@ class HttpSse:
         ) as response:
             self._debug(f"POST {exchange.sent.method or 'a reply'}: {response.status_code}")
             if not response.is_success:
-                raise RemoteError(self._http.refusal(response.status_code), status=response.status_code)
+                await self._refused(exchange, response)
+
+    async def _refused(self, exchange: PostExchange, response: httpx.Response) -> None:
+        """Deal with a status that is no success: the server's own error, if it gives one, says more.
+
+        Raises:
+            RemoteError: it gives none.
+        """
+        problem = RemoteError(self._http.refusal(response.status_code), status=response.status_code)
+        body = line_of_body(await self._http.body(response, ERROR_BODY))
+        if not body or error_code(body) is None or exchange.silent or not exchange.waiting:
+            raise problem
+        await self._take(body, exchange)
+        if exchange.waiting:
+            raise problem
+        if response.status_code in TOLD_STATUSES:
+            self._warn(problem.sentence)
 
     async def _read(self, found: asyncio.Future[httpx.URL]) -> None:
         """Read the stream to its end; `found` gets the endpoint, or the reason why there is none."""
@@ -187,13 +204,18 @@ class HttpSse:
             raise RemoteError(f"{self._http.place} names an endpoint of another origin: {redact_url(str(url))}")
         return url
 
-    async def _take(self, line: bytes) -> None:
+    async def _take(self, line: bytes, exchange: PostExchange | None = None) -> None:
+        """Hand on one line of the server; `exchange` is what it refuses, None for a line of the stream."""
         messages = read_line(line)
         keys = answered(messages)
-        exchange = next(
-            (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in keys)),
-            None,
-        )
+        if exchange is None:
+            exchange = next(
+                (each for each in self._waiting for ask in each.waiting if any(answers(key, ask) for key in keys)),
+                None,
+            )
+        elif None in keys:
+            line = addressed(line, exchange.waiting[0].id) or line
+            messages = read_line(line)
         if exchange is None or not exchange.silent:
             await self._deliver(line, messages)
         if exchange is not None:

@@ -35,6 +35,9 @@ EVENTS: Final = "text/event-stream"
 ERROR_BODY: Final = 1 << 20
 """Bytes that are read of the body of an error."""
 
+TOLD_STATUSES: Final = frozenset({401, 403, 407})
+"""The statuses that the user has to know of even if the server's own words go to the client."""
+
 MAX_GIVEN_UP: Final = 1000
 """Requests whose late replies are recognised."""
 

@@ -27,7 +27,15 @@ from thv.http.client.client_messages import (
 )
 from thv.http.client.client_state import McpSession, Patience, PostExchange, ResumptionState, is_visible
 from thv.http.client.http_client import RemoteError
-from thv.http.client.server_stream import ERROR_BODY, EVENTS, ServerStream, is_expired, media_type, stream_headers
+from thv.http.client.server_stream import (
+    ERROR_BODY,
+    EVENTS,
+    TOLD_STATUSES,
+    ServerStream,
+    is_expired,
+    media_type,
+    stream_headers,
+)
 from thv.http.sse import EventParser, EventTooLargeError
 from thv.http.tool_headers import ToolHeaders, without_tools
 
@@ -58,9 +66,6 @@ LOST_REPLY_TIMEOUT_S: Final = 5.0
 
 LEGACY_STATUSES: Final = frozenset({400, 404, 405})
 """How a server of the older transport may answer `initialize` (2025-11-25, "Backwards Compatibility")."""
-
-TOLD_STATUSES: Final = frozenset({401, 403, 407})
-"""What the user has to know of even if the server's own words go to the client."""
 
 
 class Rejected(Struct, frozen=True):
