@@ -161,6 +161,38 @@ def test_credentials_come_from_the_environment_or_from_a_file_that_may_change(tm
     play(scenario)
 
 
+def test_every_request_that_was_under_way_with_the_old_token_is_sent_again_with_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    refused: list[int] = []
+    both_came, one_was_renewed = asyncio.Event(), asyncio.Event()
+
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_call = got.body and got.message.get("method") == "tools/call"
+        if is_call and got.header("authorization") == "Bearer first":
+            refused.append(got.message["id"])
+            if len(refused) == 2:
+                path.write_text("second\n")
+                both_came.set()
+            await both_came.wait()
+            if got.message["id"] == refused[1]:
+                await one_was_renewed.wait()
+            writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+            return
+        if is_call:
+            one_was_renewed.set()
+        await REPLY(got, reader, writer)
+
+    async def scenario() -> None:
+        async with remote(handler, bearer_token_file=str(path)) as (session, _):
+            await session.begin()
+            session.send(call(1), call(2))
+            assert [await session.message() for _ in range(2)] == [reply(refused[0]), reply(refused[1])]
+            assert session.said == []
+
+    play(scenario)
+
+
 def test_headers_are_sent_with_every_request_and_netrc_with_none(home: Path, tmp_path: Path) -> None:
     (home / ".netrc").write_text("machine 127.0.0.1 login me password SECRET\n")
     more = tmp_path / "headers"

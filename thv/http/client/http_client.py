@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -215,7 +215,8 @@ class HttpClient:
             RemoteError: the user has to log in first.
         """
         if self._authorizer is None:
-            return attempt == 0 and response.status_code == httpx.codes.UNAUTHORIZED and self._reread_token()
+            refused = response.request.headers.get("Authorization")
+            return attempt == 0 and response.status_code == httpx.codes.UNAUTHORIZED and self._reread_token(refused)
         try:
             return await self._authorizer.renew(
                 response.status_code,
@@ -227,17 +228,16 @@ class HttpClient:
         except LoginError as error:
             raise RemoteError(str(error), status=response.status_code) from error
 
-    def _reread_token(self) -> bool:
-        """Read the token's file again; whether it holds another one now."""
+    def _reread_token(self, refused: str | None) -> bool:
+        """Read the token's file again; whether requests carry another header now than the one that was refused.
+
+        Another request may have read the file before, after this one was sent.
+        """
         if self._spec.token_file is None:
             return False
-        try:
-            token = read_token(self._spec.token_file)
-        except ThvError:
-            return False
-        changed = bool(self._client.headers.get("Authorization") != token)
-        self._client.headers["Authorization"] = token
-        return changed
+        with suppress(ThvError):
+            self._client.headers["Authorization"] = read_token(self._spec.token_file)
+        return bool(self._client.headers.get("Authorization") != refused)
 
     async def body(self, response: httpx.Response, limit: int = MAX_BODY) -> bytes:
         """The whole body, decoded.
