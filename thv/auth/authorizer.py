@@ -41,7 +41,10 @@ MAX_STEP_UPS: Final = 10
 
 INSUFFICIENT_SCOPE: Final = "insufficient_scope"
 
-REFRESH_ENDED: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
+INVALID_CLIENT: Final = "invalid_client"
+"""The authorization server does not know the client, for it forgot it."""
+
+REFRESH_ENDED: Final = frozenset({"invalid_grant", INVALID_CLIENT, "unauthorized_client"})
 """The errors after which a refresh token is of no use any more (RFC 6749, section 5.2); others may pass."""
 
 
@@ -181,7 +184,9 @@ class Authorizer:
             except OAuthError as error:
                 if error.code not in REFRESH_ENDED:
                     raise
-                newer = replace(current, secrets=replace(current.secrets, refresh_token=None), refresh_at=None)
+                client = current.client.doubted if error.code == INVALID_CLIENT else current.client
+                secrets = replace(current.secrets, refresh_token=None)
+                newer = replace(current, client=client, secrets=secrets, refresh_at=None)
             await asyncio.to_thread(store.put, newer)
             self._login = newer
             return _header(newer) != _header(seen)

@@ -1,7 +1,7 @@
 """Logs the user in: registers at the authorization server, sends the browser, and exchanges the code.
 
 Authorization code with PKCE S256 and a resource indicator (MCP 2025-11-25, "Authorization"; RFC 9207 against mix-up).
-Promises: everything is bounded in time; no message contains a secret. Keeps nothing: the caller has the store.
+Promises: everything is bounded in time; no message contains a secret. Keeps no log-in: the caller does that.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import hashlib
 import secrets
 import time
 from binascii import b2a_base64
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
 
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from thv.auth.callback import CallbackListener
 from thv.auth.metadata import REGISTRATION, check_endpoint, decode, is_near, join_scopes, quoted
@@ -24,7 +26,7 @@ from thv.core.net import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from thv.auth.callback import AuthorizationResponse
     from thv.auth.discovery import Discovered
@@ -44,7 +46,7 @@ class LoginFlow:
 
     Args:
         http: for all requests.
-        store: where an earlier registration may be.
+        store: where an earlier registration may be; it is marked there if the log-in fails with it.
         options: what the user set.
         announce: shows the user a line, and the URL to open.
         open_url: opens a browser.
@@ -88,7 +90,7 @@ class LoginFlow:
         known = await asyncio.to_thread(self._store.get, found.issuer, found.resource)
         scope = self._scope(found, challenge, granted)
         state = secrets.token_urlsafe(32)
-        async with CallbackListener(state, self._ports(known)) as listener:
+        async with self._doubting(known), CallbackListener(state, self._ports(known)) as listener:
             client, client_secret = await self._client(found, known, listener, near=is_near(server_url))
             verifier = secrets.token_urlsafe(64)
             url = _authorization_url(
@@ -156,6 +158,26 @@ class LoginFlow:
 
     # How thv is known to the authorization server.
 
+    @asynccontextmanager
+    async def _doubting(self, known: Login | None) -> AsyncIterator[None]:
+        """If this fails, the next log-in registers anew.
+
+        Servers forget clients, and some say so only to the user, on a page in the browser that never leads back here.
+        """
+        try:
+            yield
+        except BaseException:  # the user who sees that page may interrupt
+            if known is not None and not known.client.is_given:
+                with suppress(LoginError):
+                    await self._doubt(known)
+            raise
+
+    async def _doubt(self, known: Login) -> None:
+        async with self._store.locked(known.key):
+            current = await asyncio.to_thread(self._store.get, known.issuer, known.resource)
+            if current is not None and current.client == known.client:
+                await asyncio.to_thread(self._store.put, replace(current, client=current.client.doubted))
+
     async def _client(
         self, found: Discovered, known: Login | None, listener: CallbackListener, *, near: bool
     ) -> tuple[ClientRegistration, str | None]:
@@ -184,7 +206,7 @@ class LoginFlow:
 
     def _is_usable(self, client: ClientRegistration, listener: CallbackListener) -> bool:
         is_current = client.expires_at is None or client.expires_at > self._clock()
-        return is_current and client.redirect_port in {None, listener.port}
+        return is_current and not client.is_doubtful and client.redirect_port in {None, listener.port}
 
     async def _register(
         self, server: AuthorizationServer, endpoint: str, listener: CallbackListener

@@ -61,6 +61,7 @@ class ClientRegistration(Struct, frozen=True, omit_defaults=True):
         redirect_port: the port of the redirect URI that was registered; None if any may be used.
         expires_at: when the secret ends; Unix time.
         is_given: the user gave the id.
+        is_doubtful: it did not work when it was used last, so the next log-in registers anew.
     """
 
     id: str
@@ -68,6 +69,12 @@ class ClientRegistration(Struct, frozen=True, omit_defaults=True):
     redirect_port: int | None = None
     expires_at: float | None = None
     is_given: bool = False
+    is_doubtful: bool = False
+
+    @property
+    def doubted(self) -> ClientRegistration:
+        """The same, to be replaced at the next log-in; an id that the user gave stays."""
+        return self if self.is_given else replace(self, is_doubtful=True)
 
 
 class Secrets(Struct, frozen=True, omit_defaults=True):
