@@ -103,6 +103,23 @@ def test_a_token_is_refreshed_before_its_end(user: User) -> None:
     play(scenario)
 
 
+def test_an_empty_refresh_token_is_none(user: User) -> None:
+    async def scenario(at: Site) -> None:
+        at.tokens = [(200, token("first", ""))]
+        login = await log_in(at, user.folder, Browser(), clock=user.clock)
+        assert login.secrets is not None
+        assert login.secrets.refresh_token is None
+        await user.log_in(at, (200, token("second", "")), (200, token("third", "")))
+        authorizer = user.authorizer(at)
+        user.clock.now += LIFETIME
+        assert await authorizer.authorization() == "Bearer second"
+        user.clock.now += LIFETIME
+        assert await authorizer.authorization() == "Bearer third"
+        assert [form["refresh_token"] for form in at.forms] == ["refresh-1", "refresh-1"]
+
+    play(scenario)
+
+
 def test_requests_at_once_refresh_once(user: User) -> None:
     async def scenario(at: Site) -> None:
         await user.log_in(at, (200, token("second", "refresh-2")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.auth.scripted_site import Browser, Site, log_in, site
+from tests.auth.scripted_site import Browser, Site, log_in, site, write
 from tests.http.proxied import until
 from thv.auth.token_store import TokenStore
 from thv.errors import LoginError
@@ -15,6 +15,8 @@ from thv.errors import LoginError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from tests.http.proxied import Received
 
 TOKENS = (200, {"access_token": "first", "token_type": "Bearer"})
 
@@ -79,6 +81,23 @@ def test_after_a_login_that_failed_the_next_one_registers_anew(
         assert browser.asked["client_id"] == "client-2"
         await log_in(at, tmp_path, browser)
         assert browser.asked["client_id"] == "client-2"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("methods", [None, ["client_secret_post"]])
+def test_an_empty_client_secret_is_none(tmp_path: Path, methods: list[str] | None) -> None:
+    async def answer(_: Received, writer: asyncio.StreamWriter) -> None:
+        write(writer, 201, {"client_id": "public", "client_secret": ""})
+
+    async def scenario(at: Site) -> None:
+        at.answers["/register"] = answer
+        at.server["token_endpoint_auth_methods_supported"] = methods
+        login = await log_in(at, tmp_path, Browser())
+        assert login.client.auth_method == "none"
+        assert login.secrets is not None
+        assert login.secrets.client_secret is None
+        assert at.forms[-1]["client_id"] == "public"
 
     play(scenario)
 

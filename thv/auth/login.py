@@ -233,8 +233,9 @@ class LoginFlow:
         made = decode(REGISTRATION, reply.body)
         if made is None or not made.client_id:
             raise LoginError(f"{redact_url(endpoint)} answers with something that is not a registration")
-        method = made.token_endpoint_auth_method or (method if made.client_secret is not None else "none")
-        if method not in preferred or (method != "none" and made.client_secret is None):
+        secret = made.client_secret or None  # some servers write "" for none
+        method = made.token_endpoint_auth_method or (method if secret is not None else "none")
+        if method not in preferred or (method != "none" and secret is None):
             raise LoginError(f"{redact_url(endpoint)} registers thv for {quoted(method)}, which thv cannot use")
         return (
             ClientRegistration(
@@ -243,7 +244,7 @@ class LoginFlow:
                 redirect_port=listener.port,
                 expires_at=made.client_secret_expires_at or None,  # 0 means never
             ),
-            made.client_secret,
+            secret,
         )
 
 

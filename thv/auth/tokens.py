@@ -50,7 +50,7 @@ async def request_tokens(
         raise LoginError(f"{redact_url(endpoint)} answers with something that is not a token")
     if reply.token_type.lower() != "bearer":
         raise LoginError(f"{redact_url(endpoint)} gives a token that is not a bearer token; thv cannot use it")
-    for token in (reply.access_token, reply.refresh_token):
+    for token in (reply.access_token, reply.refresh_token or None):  # some servers write "" for none
         if token is not None and not _TOKEN.fullmatch(token):
             raise LoginError(f"{redact_url(endpoint)} gives a token that no header can carry")
     return reply
