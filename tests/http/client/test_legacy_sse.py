@@ -209,7 +209,9 @@ def test_an_error_instead_of_the_session_begun_anew_is_the_error_of_the_request(
             legacy.streams[0].transport.abort()
             refusal = {"jsonrpc": "2.0", "id": "init", "error": PROBLEM}
             legacy.refusals = {"initialize": as_json(refusal, status="400 Bad Request")}
-            await until(lambda: session.client._server._reader is None)  # type: ignore[union-attr]
+            connection = session.client._server
+            assert isinstance(connection, remote_legacy.HttpSse)
+            await until(lambda: connection._reader is None)
             answer = await session.ask(call(1))
             assert answer["id"] == 1
             assert "refuses the request (400" in answer["error"]["message"]
