@@ -77,6 +77,9 @@ def _main(words: list[str]) -> tuple[int, bool]:
         from thv.cli.output import run_to_exit_code
 
         return run_to_exit_code(command, debug="--debug" in words), True
+    from thv.cli.after_command import remember_no
+
+    remember_no()  # some of what follows runs until a signal ends it
     from thv.cli.app import main as full_main
 
     return full_main(words), False

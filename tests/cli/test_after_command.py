@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from thv.__main__ import main
 from thv.analytics import constants, notice
 from thv.analytics.history import Export, append
 from thv.cli import after_command
@@ -66,6 +70,41 @@ COMMANDS = [
 def test_any_command_remembers_a_no_whatever_becomes_of_it(words: list[str]) -> None:
     run(words, {"DO_NOT_TRACK": "1"})
     assert mark().read_text() == "DO_NOT_TRACK is set\n"
+
+
+LONG_COMMANDS = [["log", "-f"], ["doctor", "--start", "clients.json"], ["config", "edit"]]
+
+
+@pytest.mark.parametrize("words", LONG_COMMANDS, ids=" ".join)
+def test_a_command_that_runs_until_it_is_ended_remembers_a_no_before(words: list[str], tmp_path: Path) -> None:
+    waiting = tmp_path / "wait.py"
+    waiting.write_text("import sys; sys.stdin.read()\n")
+    server = {"command": sys.executable, "args": [str(waiting)]}
+    (tmp_path / "clients.json").write_text(json.dumps({"mcpServers": {"silent": server}}))
+    editor = shlex.join([sys.executable, str(waiting)]) if os.name == "posix" else f'"{sys.executable}" "{waiting}"'
+    env = {**os.environ, "DO_NOT_TRACK": "1", "EDITOR": editor, "VISUAL": ""}
+    deadline = time.monotonic() + PATIENCE
+    with subprocess.Popen(
+        [*THV, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env=env,
+    ) as process:
+        while not mark().exists() and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.01)
+        is_running, is_remembered = process.poll() is None, mark().exists()
+        process.kill()
+    assert is_running
+    assert is_remembered
+
+
+def test_a_no_is_remembered_before_a_command_of_the_full_command_line_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thv.cli.app.main", lambda _: 0 if mark().exists() else 1)
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    assert main(["top"]) == 0
 
 
 @pytest.mark.parametrize(

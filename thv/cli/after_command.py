@@ -1,6 +1,7 @@
 """What every command does at its end: remembers a no, and shows notices on the first terminal.
 
-Never raises, and does next to nothing where there is nothing to do: the fast commands end here, too.
+A command that may run long, or be ended by a signal, remembers the no when it begins, too. Nothing here raises, and it
+does next to nothing where there is nothing to do: the fast commands end here, too.
 """
 
 # ruff: noqa: PTH110, PTH118  pathlib costs milliseconds that fast commands do not have
@@ -32,20 +33,7 @@ def after_command() -> None:
     """Call it when a command has ended, before the process does."""
     try:
         state_dir = user_state_dir()
-        is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
-        # DO_NOT_TRACK=1 beside the mark that remembers it changes nothing, and is what many people's shells say.
-        if (is_off or any(value and name.upper() in NOES for name, value in os.environ.items())) and not (
-            is_off and os.environ.get(NOES[0]) == "1"
-        ):
-            from thv.instrumentation.usage_consent import UsageConsent
-
-            UsageConsent(os.environ).settle()
-            is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
-        if os.environ.get(JOURNAL_VARIABLE):
-            from thv.config.settings import config_path
-            from thv.journal.journal_settings import resolve
-
-            resolve(os.environ, config_path(os.environ))  # remembers a no
+        is_off = _remember(state_dir)
         if os.isatty(2):
             if not is_off and _is_due(state_dir, NOTICE_MARK, TERMINAL_NOTICE_MARK):
                 _remind()
@@ -53,6 +41,33 @@ def after_command() -> None:
                 _mention_journal()
     except Exception:  # noqa: BLE001, S110  the command is done, and its exit code stands
         pass
+
+
+def remember_no() -> None:
+    """Remember a no of the environment. Call it before a command that may not reach its end."""
+    try:  # noqa: SIM105  contextlib costs 4 ms
+        _remember(user_state_dir())
+    except Exception:  # noqa: BLE001, S110  the command can do without
+        pass
+
+
+def _remember(state_dir: str) -> bool:
+    """Remember a no to usage analytics and to the journal; whether one to usage analytics is remembered now."""
+    is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
+    # DO_NOT_TRACK=1 beside the mark that remembers it changes nothing, and is what many people's shells say.
+    if (is_off or any(value and name.upper() in NOES for name, value in os.environ.items())) and not (
+        is_off and os.environ.get(NOES[0]) == "1"
+    ):
+        from thv.instrumentation.usage_consent import UsageConsent
+
+        UsageConsent(os.environ).settle()
+        is_off = os.path.lexists(os.path.join(state_dir, OFF_MARK))
+    if os.environ.get(JOURNAL_VARIABLE):
+        from thv.config.settings import config_path
+        from thv.journal.journal_settings import resolve
+
+        resolve(os.environ, config_path(os.environ))  # remembers a no
+    return is_off
 
 
 def _is_due(state_dir: str, occasion: str, shown: str) -> bool:
