@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -100,6 +101,27 @@ def test_people_may_write_lists_and_maps_as_yaml_or_as_text(name: str, text: str
     node = get(f"otel:\n {name}: {text}\n", ("otel", name), path="f")
     assert node is not None
     assert from_node(KEYS[name], node, path="f") == value
+
+
+@pytest.mark.parametrize("text", ["caf\u00e9 \U0001f600", "\U0010ffff\ufeff\U00010000", "\ufeff\u1f60"])
+@pytest.mark.parametrize("name", ["service-name", "custom-attributes"])
+def test_the_config_file_may_be_what_a_json_library_writes(name: str, text: str) -> None:
+    value = text if name == "service-name" else {text: text}
+    node = get(json.dumps({"otel": {name: value}}), ("otel", name), path="f")
+    assert node is not None
+    assert from_node(KEYS[name], node, path="f") == value
+
+
+@pytest.mark.parametrize("half", [r"\ud83d", r"a\ude00\ud83d", r"\ud83d b \ude00", r"\ud83d\\ude00"])
+@pytest.mark.parametrize(
+    "quoted", ['service-name: "{}"', 'custom-attributes: {{a: "{}"}}', 'custom-attributes: "a={}"']
+)
+def test_half_a_character_is_refused_for_what_it_is(quoted: str, half: str) -> None:
+    name = quoted.partition(":")[0]
+    node = get(f"otel:\n  {quoted.format(half)}\n", ("otel", name), path="f")
+    assert node is not None
+    with pytest.raises(ConfigError, match=r"^f:2:\d+: .*half of a character"):
+        from_node(KEYS[name], node, path="f")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 HIDDEN = "********"
 """What is shown in place of a secret; its length tells nothing."""
 
+HALF = "half of a character; write all of it"
+"""What is wrong with text that has a surrogate without its other half: one escape of a pair such as `\\ud83d\\ude00` is
+missing or, on the command line, bytes are no UTF-8."""
+
 SIZES = {
     **dict.fromkeys(("kib", "k", "kb"), ("KiB", 1 << 10)),
     **dict.fromkeys(("mib", "m", "mb"), ("MiB", 1 << 20)),
@@ -129,8 +133,9 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
     elif isinstance(node, Mapping) and setting.kind in MAPS:
         # Not joined and parsed: in the file, unlike on the command line, a value may hold a comma.
         pairs = {_scalar_text(e.key, where, path): _scalar_text(e.value, where, path) for e in node.entries}
-        if has_control("".join(map("".join, pairs.items()))):  # a header with a line break would be two
-            raise refusal(f"{where} holds a control character", node, path)
+        text = "".join(map("".join, pairs.items()))
+        if has_control(text):  # a header with a line break would be two
+            raise refusal(f"{where} holds {HALF if _has_half(text) else 'a control character'}", node, path)
         if setting.kind == HEADERS and (bad := bad_header(pairs)) is not None:
             raise refusal(f"{where}: {bad!r} cannot be the name of an HTTP header", node, path)
         return pairs
@@ -154,7 +159,11 @@ def _scalar_text(node: Node, where: str, path: str) -> str:
 
 def has_control(text: str) -> bool:
     """Whether a control character stands in it, or half of a character that UTF-8 cannot write."""
-    return any(letter < " " or "\x7f" <= letter <= "\x9f" or "\ud800" <= letter <= "\udfff" for letter in text)
+    return any(letter < " " or "\x7f" <= letter <= "\x9f" for letter in text) or _has_half(text)
+
+
+def _has_half(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _boolean(text: str) -> bool:
@@ -171,6 +180,8 @@ def _fraction(text: str) -> float:
 
 
 def _text(text: str) -> str:
+    if _has_half(text):
+        raise ValueError(f"it holds {HALF}")
     if not text or has_control(text):
         raise ValueError("write one line of text; unset removes it")
     return text
@@ -239,7 +250,7 @@ def _map(text: str) -> dict[str, str]:
         if not equals or not key:
             raise ValueError(f"item {number} is no KEY=VALUE; write KEY=VALUE,KEY=VALUE")
         if has_control(item):
-            raise ValueError(f"item {number} holds a control character")
+            raise ValueError(f"item {number} holds {HALF if _has_half(item) else 'a control character'}")
         if key in found:
             raise ValueError(f"{key!r} is here twice")
         found[key] = value.strip()

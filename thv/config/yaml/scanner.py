@@ -1,4 +1,4 @@
-"""ruamel's scanner with two additions: tabs wherever YAML 1.2 allows them, and an end to patience.
+"""ruamel's scanner with three additions: tabs wherever YAML 1.2 allows them, JSON's escapes, and an end to patience.
 
 YAML allows tabs between tokens, before comments, on blank lines, at the end of a line and inside plain scalars, and
 forbids them as indentation only (YAML 1.2.2, 6.1 and 6.2). ruamel refuses them nearly everywhere. A text that takes too
@@ -73,6 +73,13 @@ class TabScanner(Scanner):
             mark.column = spaces
             raise ScannerError(problem="found character '\\t' as indentation", problem_mark=mark)
         return chunks
+
+    def scan_flow_scalar(self, style: Any) -> Any:
+        """A quoted scalar: two escapes that are the halves of one character, as JSON has it, are that character."""
+        token = super().scan_flow_scalar(style)
+        # Text that was read has no halves, so whatever is joined here was escaped.
+        token.value = token.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return token
 
     def scan_block_scalar(self, *details: Any) -> Any:
         """A ``|`` or ``>``: a tab may stand behind it, before a comment or the end of the line."""
