@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -183,6 +184,63 @@ PLACED = [
 @pytest.mark.parametrize(("before", "after"), [row[1:] for row in PLACED], ids=[row[0] for row in PLACED])
 def test_a_new_key_stands_where_a_person_would_put_it(before: str, after: str) -> None:
     assert set_value(before, KEY, True, path="f") == after
+
+
+OTEL = ("otel",)
+JSON_EDITS: list[tuple[str, Keys, Any, str]] = [
+    ('{"otel":{"rate":0.5}}', (*OTEL, "name"), "x y", '{"otel":{"rate":0.5, "name": "x y"}}'),
+    ('{"otel":{"name":"a"}}', (*OTEL, "name"), "b", '{"otel":{"name":"b"}}'),
+    ('{"otel":{"name":null}}', (*OTEL, "name"), "b", '{"otel":{"name":"b"}}'),
+    (
+        '{"otel":{"name":1}}',
+        (*OTEL, "name"),
+        '\x7f\x85\xa0\x01"\\',
+        r'{"otel":{"name":"\u007f\u0085\u00a0\u0001\"\\"}}',
+    ),
+    ('{"otel":{"names":["A"]}}', (*OTEL, "names"), ["A", "B"], '{"otel":{"names":["A", "B"]}}'),
+    ('{"otel":{"names":[]}}', (*OTEL, "names"), ["A"], '{"otel":{"names":["A"]}}'),
+    ('{"otel":{"map":{"a":"b"}}}', (*OTEL, "map"), {"c": "d"}, '{"otel":{"map":{"c": "d"}}}'),
+    ('{"otel":{}}', (*OTEL, "name"), "a", '{"otel":{"name": "a"}}'),
+    ('{"otel":null}', (*OTEL, "name"), "a", '{"otel":{"name": "a"}}'),
+    ('{"x":[]}', (*OTEL, "map"), {"c": "d"}, '{"x":[], "otel": {"map": {"c": "d"}}}'),
+    (
+        '{\n  "otel": {\n    "rate": 0.5\n  }\n}\n',
+        (*OTEL, "insecure"),
+        True,
+        '{\n  "otel": {\n    "rate": 0.5,\n    "insecure": true\n  }\n}\n',
+    ),
+    (
+        '{\r\n\t"a": {"b": 1}\r\n}\r\n',
+        (*OTEL, "name"),
+        "x",
+        '{\r\n\t"a": {"b": 1},\r\n\t"otel": {"name": "x"}\r\n}\r\n',
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "keys", "value", "after"), JSON_EDITS)
+def test_what_was_json_is_json_afterwards(before: str, keys: Keys, value: Any, after: str) -> None:
+    assert set_value(before, keys, value, path="f") == after
+    assert json.loads(after) == with_value(json.loads(before), keys, value)
+
+
+QUOTED = [
+    ('name: "a"\n', ("name",), "b", 'name: "b"\n'),
+    ("name: a\n", ("name",), "b", "name: b\n"),
+    ("names: ['A', \"B\"]\n", ("names",), ["C"], 'names: ["C"]\n'),
+    ("names: ['A', B]\n", ("names",), ["C"], "names: [C]\n"),
+    ("{'a': 1, b: 2}\n", ("name",), "c", "{'a': 1, b: 2, name: c}\n"),
+    ("otel: {\n  a: 1, b: 2\n}\n", ("otel", "c"), True, "otel: {\n  a: 1, b: 2, c: true\n}\n"),
+    ("otel: {\n  a: 1 # why\n}\n", ("otel", "c"), True, "otel: {\n  a: 1, c: true # why\n}\n"),
+    ("otel: {\n  a: 1,\n}\n", ("otel", "c"), True, "otel: {\n  a: 1,\n  c: true,\n}\n"),
+]
+
+
+@pytest.mark.parametrize(("before", "keys", "value", "after"), QUOTED)
+def test_a_value_has_the_quotes_and_the_lines_of_those_beside_it(
+    before: str, keys: Keys, value: Any, after: str
+) -> None:
+    assert set_value(before, keys, value, path="f") == after
 
 
 REFUSED = [

@@ -7,9 +7,15 @@ edit that follows from it is checked by `thv.config.yaml.yaml_splice`.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from thv.config.yaml.scalar_writer import Value, flow_text
 from thv.config.yaml.tree import Alias, Mapping, Node, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from thv.config.yaml.tree import YamlEntry
 
 INDENT = 2
 """What most people indent by, for a file that does not show otherwise."""
@@ -115,12 +121,27 @@ def nested_lines(keys: tuple[str, ...], value: Value, column: int, unit: int) ->
     return lines
 
 
-def nested_flow(keys: tuple[str, ...], value: Value) -> str:
+def nested_flow(keys: tuple[str, ...], value: Value, *, quoted: bool) -> str:
     """The mapping in brackets that gives `value` to `keys`; the value alone where there are none."""
-    written = flow_text(value)
+    written = flow_text(value, quoted=quoted)
     for key in reversed(keys):
-        written = f"{{{flow_text(key)}: {written}}}"
+        written = f"{{{flow_text(key, quoted=quoted)}: {written}}}"
     return written
+
+
+def separator(text: str, last: YamlEntry) -> str:
+    """What stands between a new entry in brackets and the last one: a line break if that one has its own line."""
+    comma = " ," if isinstance(last.value, Scalar) and last.value.is_empty and last.colon is not None else ","
+    before = text[line_start(text, last.start) : last.start]
+    rest = text[last.end : line_end(text, last.end)].strip(" \t,")
+    if before.strip(" \t") or rest:  # what follows on its line, a comment perhaps, stays on its line
+        return comma + " "
+    return comma + newline(text) + before
+
+
+def has_quotes(nodes: Iterable[Node]) -> bool:
+    """Whether all are strings in quotes, as in JSON; what is added beside them is quoted, too."""
+    return all(isinstance(node, Scalar) and node.style in {'"', "'"} for node in nodes)
 
 
 def has_comment(text: str, start: int, end: int, *nodes: Node) -> bool:

@@ -1,6 +1,7 @@
 """Writes one value as YAML that stands anywhere on one line and that YAML 1.1 and 1.2 read alike.
 
-Promises: a string is written without quotes only where no YAML version could take it for anything else. Pure.
+Promises: a string is written without quotes only where no YAML version could take it for anything else; what is written
+`quoted` is JSON. Pure.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ _PLAIN = re.compile(
 _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f-\xa0\xad\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]')
 
 
-def flow_text(value: Value) -> str:
-    """The value on one line: a scalar, or a list or mapping in brackets."""
+def flow_text(value: Value, *, quoted: bool = False) -> str:
+    """The value on one line: a scalar, or a list or mapping in brackets.
+
+    Args:
+        value: what to write.
+        quoted: every string gets quotes, as in JSON.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return decimal_text(value)
     if isinstance(value, str):
-        return _string(value)
+        return _string(value, quoted=quoted)
     if isinstance(value, list):
-        return f"[{', '.join(map(_string, value))}]"
-    return f"{{{', '.join(f'{_string(key)}: {_string(item)}' for key, item in value.items())}}}"
+        return f"[{', '.join(_string(item, quoted=quoted) for item in value)}]"
+    pairs = (f"{_string(key, quoted=quoted)}: {_string(item, quoted=quoted)}" for key, item in value.items())
+    return f"{{{', '.join(pairs)}}}"
 
 
 def block_lines(value: list[str] | dict[str, str]) -> list[str]:
@@ -46,14 +53,12 @@ def decimal_text(number: float) -> str:
     return text if "." in text else text + ".0"
 
 
-def _string(text: str) -> str:
-    if _PLAIN.match(text):
+def _string(text: str, *, quoted: bool = False) -> str:
+    if _PLAIN.match(text) and not quoted:
         return text
     return f'"{_ESCAPED.sub(_escape, text)}"'
 
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
-    if character in '"\\':
-        return "\\" + character
-    return f"\\x{ord(character):02x}" if ord(character) < 0x100 else f"\\u{ord(character):04x}"  # noqa: PLR2004  what \x can say
+    return "\\" + character if character in '"\\' else f"\\u{ord(character):04x}"

@@ -64,6 +64,13 @@ class _Place:
         """Whether the node stands in brackets."""
         return any(parent.flow for parent in self.parents)
 
+    @property
+    def quoted(self) -> bool:
+        """Whether strings beside the node have quotes: it is in brackets, and all keys of the nearest ones have."""
+        sections = (*self.parents, self.node) if self.depth < len(self.keys) else self.parents
+        around = next((one for one in reversed(sections) if isinstance(one, Mapping) and one.entries), None)
+        return around is not None and around.flow and layout.has_quotes(entry.key for entry in around.entries)
+
 
 def set_value(text: str, keys: tuple[str, ...], value: Value, *, path: str) -> str:
     """Returns `text` with `value` at `keys`; sections and keys that are missing are written where a person would.
@@ -159,26 +166,29 @@ def _replace(text: str, place: _Place, value: Value, path: str) -> _Edit:
             raise place.refusal(f"is {kind} where one value belongs; remove it first", path)
         return _replace_collection(text, place, node, value, path)
     if node.is_empty:
-        return _fill_empty(place, flow_text(value), path)
+        return _fill_empty(place, flow_text(value, quoted=place.quoted), path)
+    quoted = place.quoted or layout.has_quotes([node])
     if node.tag is not None:
         # A tag says what the old value is; the new one says so itself.
         if "#" in text[node.start : node.content]:
             raise place.refusal("has a comment between its tag and its value", path)
         anchor = "" if node.anchor is None else f"&{node.anchor} "
-        return _Edit(node.start, node.end, anchor + flow_text(value))
+        return _Edit(node.start, node.end, anchor + flow_text(value, quoted=quoted))
     comment, end = "", node.end
     if node.style in {"|", ">"}:
         end = len(text[:end].rstrip())  # the line break, and empty lines that were its value, stay empty lines
         found = re.search(r"[ \t]+#.*", text[node.content : layout.line_end(text, node.content)])
         comment = found.group() if found else ""
-    return _Edit(node.content, end, flow_text(value) + comment)
+    return _Edit(node.content, end, flow_text(value, quoted=quoted) + comment)
 
 
 def _replace_collection(text: str, place: _Place, node: Mapping | Sequence, value: Value, path: str) -> _Edit:
     if layout.has_comment(text, node.content, node.end, node):
         raise place.refusal("holds comments, which a new value would remove; change it by hand", path)
     if node.flow or not isinstance(value, list | dict):
-        return _Edit(node.content, node.end, flow_text(value))
+        inner = node.items if isinstance(node, Sequence) else tuple(entry.key for entry in node.entries)
+        quoted = layout.has_quotes(inner) if inner else place.quoted
+        return _Edit(node.content, node.end, flow_text(value, quoted=quoted))
     if value:
         column = layout.column(text, node.content)
         return _Edit(node.content, node.end, (layout.newline(text) + " " * column).join(block_lines(value)))
@@ -205,12 +215,11 @@ def _insert(text: str, place: _Place, value: Value) -> _Edit:
     assert isinstance(section, Mapping)  # noqa: S101  the caller's case distinction
     missing = place.keys[place.depth :]
     if section.flow:
-        written = f"{flow_text(missing[0])}: {layout.nested_flow(missing[1:], value)}"
+        written = layout.nested_flow(missing, value, quoted=place.quoted)[1:-1]
         if not section.entries:
             return _Edit(section.content + 1, section.content + 1, written)
         last = section.entries[-1]
-        open_value = isinstance(last.value, Scalar) and last.value.is_empty and last.colon is not None
-        return _Edit(last.end, last.end, (" , " if open_value else ", ") + written)
+        return _Edit(last.end, last.end, layout.separator(text, last) + written)
     column = layout.column(text, section.content)
     lines = layout.nested_lines(missing, value, column, layout.indent(text, place.document.root))
     end = section.entries[-1].end
@@ -227,14 +236,14 @@ def _fill(text: str, place: _Place, value: Value, path: str) -> _Edit:
     if node.tag is not None:
         raise place.refusal("has a tag and no value; write the section by hand", path)
     if not node.is_empty:
-        return _Edit(node.content, node.end, layout.nested_flow(missing, value))
+        return _Edit(node.content, node.end, layout.nested_flow(missing, value, quoted=place.quoted))
     unit = layout.indent(text, place.document.root)
     if place.entry is None:
         if node.anchor is not None:
             raise place.refusal("has no place for a value; write one by hand", path)
         return _append(text, place.document.end, layout.nested_lines(missing, value, 0, unit), blank_line_before=False)
     if place.flow or place.entry.colon is None or place.entry.explicit:
-        return _fill_empty(place, layout.nested_flow(missing, value), path)
+        return _fill_empty(place, layout.nested_flow(missing, value, quoted=place.quoted), path)
     own = layout.column(text, place.parents[-1].content)
     at, comments = layout.behind_comments(text, place.entry.end, own)
     column = own + unit if comments is None else comments
