@@ -36,7 +36,6 @@ What ends inside the part that raises it:
     ├── NotStreamableError                  http: the remote server speaks an older transport
     ├── ClientGoneError                     http: the client of a remote server reads no more
     ├── ContainerEndedError                 operator: the process attached to has ended
-    ├── _EndedError                         doctor: the server closed its output
     ├── ProtocolError                       demo server: answered with a JSON-RPC error
     └── ToolError                           demo server: answered with `isError`
     OSError

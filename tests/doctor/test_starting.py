@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.e2e.harness import PATIENCE, until
 from tests.processes import has_ended
 from thv.__main__ import main
 
@@ -261,6 +263,87 @@ def test_on_a_terminal_each_server_has_a_line_while_it_starts(home: Path, tmp_pa
     assert re.search(r"  ok    demo   5 tools in \d+\.\d s", text)
     shown = [line.rstrip() for line in text.splitlines() if not line.startswith("thv: ")]
     assert [line for line in shown if len(line) > 80] == []
+
+
+ENDLESS = """\
+import os, signal, sys, time
+log = open(sys.argv[1], "a", buffering=1)
+def end(number, _):
+    log.write("SIGTERM\\n")
+    if sys.argv[2] == "obedient":
+        sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+log.write(f"{os.getpid()}\\n")
+while True:
+    time.sleep(0.05)
+"""
+
+
+class Starting:
+    """`thv doctor --start` with a server that does not answer, and does not heed the end of its input."""
+
+    def __init__(self, directory: Path, mode: str, *command: str) -> None:
+        self._log = directory / "log"
+        entry = {"command": sys.executable, "args": ["-c", ENDLESS, str(self._log), mode]}
+        path = directory / "servers.json"
+        path.write_text(json.dumps({"mcpServers": {"a": entry}}))
+        self.process = subprocess.Popen(
+            [*(command or [THV]), "doctor", str(path), "--start"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "DO_NOT_TRACK": "1"},
+            text=True,
+        )
+        until(lambda: len(self.log()) == 1, "the server's start")
+        self.pid = int(self.log()[0])
+
+    def log(self) -> list[str]:
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+    def end(self) -> tuple[int, str, str]:
+        """Its exit code, and what it wrote."""
+        stdout, stderr = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, stdout, stderr
+
+
+@pytest.mark.parametrize("mode", ["obedient", "stubborn"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_a_signal_ends_the_servers_first(tmp_path: Path, mode: str, name: str) -> None:
+    starting = Starting(tmp_path, mode)
+    number = getattr(signal, name)
+    starting.process.send_signal(number)
+    assert starting.end() == (128 + number, "", "")
+    assert starting.log()[1:] == ["SIGTERM"]
+    assert has_ended(starting.pid)
+
+
+def test_a_second_signal_does_not_wait_for_them(tmp_path: Path) -> None:
+    patient = "import sys; from thv.process import shutdown; shutdown.TERM_GRACE = 600; from thv.__main__ import main"
+    starting = Starting(tmp_path, "stubborn", sys.executable, "-c", f"{patient}; sys.exit(main())")
+    starting.process.send_signal(signal.SIGINT)
+    until(lambda: starting.log()[1:] == ["SIGTERM"], "the server's signal")
+    starting.process.send_signal(signal.SIGTERM)
+    assert starting.end() == (128 + signal.SIGINT, "", "")
+    until(lambda: has_ended(starting.pid), "the server's end")
+
+
+def test_no_server_outlives_a_doctor_that_is_killed(tmp_path: Path) -> None:
+    starting = Starting(tmp_path, "stubborn")
+    starting.process.kill()
+    assert starting.end() == (-signal.SIGKILL, "", "")
+    until(lambda: has_ended(starting.pid), "the server's end")
+
+
+def test_a_container_is_ended_with_its_command(doctor: Doctor, tmp_path: Path) -> None:
+    tool = tmp_path / "podman"
+    tool.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/said\nif [ "$1" = run ]; then echo some-id > "$3"; exec sleep 600; fi\n'
+    )
+    tool.chmod(0o755)
+    report = doctor(a={"command": str(tool), "args": ["run", "-i", "--rm", "image"]}, timeout="0.5")
+    assert report["findings"][0]["problem"].startswith("no answer within")
+    said = tmp_path / "said"
+    until(lambda: "rm -f some-id" in said.read_text().splitlines(), "the container's end")
 
 
 def test_nothing_to_examine(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

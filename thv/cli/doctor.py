@@ -6,6 +6,7 @@ The findings go to stdout, as text or as JSON; progress goes to stderr. No logic
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ START_TIMEOUT_S = 60.0
 
 
 def doctor(clients: Sequence[str] | None, *, project: str, start: bool, timeout: float | None, output: str) -> int:
-    """Examine, show, and return the exit code: 1 if anything is wrong.
+    """Examine, show, and return the exit code: 1 if anything is wrong, 128 + N if signal N ended the servers' start.
 
     Args:
         clients: clients or their files; None for all that are found.
@@ -47,7 +48,16 @@ def doctor(clients: Sequence[str] | None, *, project: str, start: bool, timeout:
     files = files_of(clients, project)
     found = examine(files)
     if start:
-        found = _start(found, timeout)
+        from thv.cli.ending_signals import EndingSignals
+
+        signals = EndingSignals()
+        try:
+            with signals:
+                found = _start(found, timeout)
+        except KeyboardInterrupt:
+            if len(signals.received) > 1:
+                os._exit(signals.exit_code)  # what still runs is ended by its watchdog
+            return signals.exit_code
     problems = sum(one.problems for one in found)
     if output == "json":
         answer(json.dumps({"problems": problems, "files": [_file_as_json(one) for one in found]}, indent=2))

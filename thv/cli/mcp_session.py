@@ -5,11 +5,10 @@ The server is started before anything slow is imported; its stderr is ours.
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from thv.cli.output import INTERRUPTED
+from thv.cli.ending_signals import EndingSignals
 from thv.core.printable import one_line
 from thv.errors import ThvError
 from thv.mcp_client import RELAY_ERROR
@@ -19,7 +18,6 @@ from thv.mcp_client.session import Callbacks, ClientSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
     from thv.mcp_client.protocol import JsonObject
 
@@ -30,9 +28,6 @@ SLOW_START_S: Final = 2.0
 
 DOWNLOAD_TIMEOUT_S: Final = 600.0
 """Seconds on top of the timeout for the first reply of a server that uvx or npx may have to download."""
-
-ENDING_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
-"""The signals after which the server is ended before this process is, where the system has them."""
 
 MAX_STATUS: Final = 70
 """Characters of the status line: it must fit on one line, or it could not be erased."""
@@ -131,9 +126,9 @@ def run_session(
         argv = [sys.executable, *flags, "-m", "thv.cli.mcp_relay", *run_words]
         return ProcessConnection(sys.executable, argv)
 
-    signals = _raise_on_signals()
+    signals = EndingSignals()
     try:
-        with ClientSession(start, timeout=timeout, callbacks=terminal.callbacks()) as session:
+        with signals, ClientSession(start, timeout=timeout, callbacks=terminal.callbacks()) as session:
             try:
                 session.connect(extra_s=DOWNLOAD_TIMEOUT_S if may_download else 0.0)
                 terminal.is_connected = True
@@ -144,23 +139,4 @@ def run_session(
                 terminal.status.clear()
             return done(result)
     except KeyboardInterrupt:
-        return 128 + signals[0] if signals else INTERRUPTED
-
-
-def _raise_on_signals() -> list[int]:
-    """From now on every signal that asks this process to end raises KeyboardInterrupt, so that the server is ended.
-
-    Returns:
-        The signals that came.
-    """
-    received: list[int] = []
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    for name in ENDING_SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # under nohup, or in the background
-            signal.signal(number, on_signal)
-    return received
+        return signals.exit_code

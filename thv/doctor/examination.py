@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ SLOW_S = 3.0
 
 DOWNLOADERS = {"npx", "uvx", "bunx", "pnpx", "pipx", "uv", "docker", "podman"}
 
+LOOK_S = 0.5
+"""Seconds between two looks at whether all have answered: Windows tells of a Ctrl-C only between two of them."""
+
 PATIENCE_OF_CLIENT = {"claude-code": 30.0, "codex": 10.0, "vibe": 10.0}
 """Seconds that clients wait for a server by default, as far as they say (MCP_TIMEOUT, `startup_timeout_sec`)."""
 
@@ -62,23 +66,37 @@ def start_all(
 ) -> list[FileFindings]:
     """Starts every server that its client would start, `AT_ONCE` at a time.
 
+    KeyboardInterrupt is raised once the servers that run are ended, which are asked to at once; a second one does not
+    wait for that.
+
     Args:
         examined: what `examine` found.
         timeout: seconds for each.
         on_done: called with each server's report, on another thread.
     """
+    stop = threading.Event()
 
-    def started(file: ClientFile, report: ServerReport) -> ServerReport:
-        result = report if report.not_started else _start(file, report, timeout)
+    def started(file: ClientFile, report: ServerReport, launch: Launch | None) -> ServerReport:
+        result = report if launch is None else _start(file, report, launch, timeout, stop)
         on_done(result)
         return result
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        pending = [[pool.submit(started, found.file, report) for report in found.servers] for found in examined]
-        return [
-            dataclasses.replace(found, servers=tuple(future.result() for future in futures))
-            for found, futures in zip(examined, pending, strict=True)
-        ]
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        # All are prepared first: relative paths are read, and a start changes the working directory for a moment.
+        prepared = [[(found.file, *_prepared(found.file, report)) for report in found.servers] for found in examined]
+        pending = [[pool.submit(started, *each) for each in servers] for servers in prepared]
+        while wait([future for futures in pending for future in futures], LOOK_S).not_done:
+            pass
+    except BaseException:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+    return [
+        dataclasses.replace(found, servers=tuple(future.result() for future in futures))
+        for found, futures in zip(examined, pending, strict=True)
+    ]
 
 
 def _of_entry(
@@ -104,19 +122,27 @@ def _environment(file: ClientFile) -> dict[str, str]:
     return desktop.environment(os.environ)
 
 
-def _start(file: ClientFile, report: ServerReport, timeout: float) -> ServerReport:
-    entry = report.entry
+def _prepared(file: ClientFile, report: ServerReport) -> tuple[ServerReport, Launch | None]:
+    """How to start a server; without that, its report says why it cannot be started."""
+    if report.not_started:
+        return report, None
     try:
-        launch = _launch(file, entry)
+        return report, _launch(file, report.entry)
     except UnknownValueError as error:
-        return dataclasses.replace(report, not_started=str(error))
+        return dataclasses.replace(report, not_started=str(error)), None
     except ThvError as error:
         failed = StartResult(is_ready=False, seconds=0.0, problem=str(error))
         findings = report.findings or (Finding(str(error), "correct it, or install what is missing"),)
-        return dataclasses.replace(report, start=failed, findings=findings)
-    result = probe(launch, timeout)
+        return dataclasses.replace(report, start=failed, findings=findings), None
+
+
+def _start(
+    file: ClientFile, report: ServerReport, launch: Launch, timeout: float, stop: threading.Event
+) -> ServerReport:
+    entry = report.entry
+    result = probe(launch, timeout, stop)
     if result.is_ready and result.seconds > SLOW_S and Path(own_command(entry)[0]).stem in DOWNLOADERS:
-        again = probe(launch, timeout)
+        again = probe(launch, timeout, stop)
         if again.is_ready and again.seconds < result.seconds:
             result = dataclasses.replace(result, download_seconds=result.seconds - again.seconds)
     # What was seen before explains what came.

@@ -5,11 +5,8 @@ Promises: never waits longer than it is given, leaves no process behind, keeps t
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,7 +17,18 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from thv.core.jsonrpc import METHOD_NOT_FOUND
 from thv.core.printable import one_line
 from thv.doctor.findings import StartResult
-from thv.mcp_client.protocol import JsonRpcError, McpClientError, Reply, encode, negotiate, read_line, request_meta
+from thv.errors import ThvError
+from thv.mcp_client.process_connection import ProcessConnection
+from thv.mcp_client.protocol import (
+    JsonRpcError,
+    McpClientError,
+    Reply,
+    ServerEndedError,
+    encode,
+    negotiate,
+    read_line,
+    request_meta,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,11 +47,14 @@ MAX_LINE: Final = 16 << 20
 MAX_PAGES: Final = 100
 """Pages of a list of tools before it is taken to have no end."""
 
-CLOSE_S: Final = 6.0
-"""Seconds a server has to end once its input is closed, and again after SIGTERM: thv's own ladder begins with 5."""
+LAST_WORDS_S: Final = 5.0
+"""Seconds for the last words of a server that has ended: something that left its group may still hold its stderr."""
 
-EXIT_S: Final = 2.0
-"""Seconds between the end of a server's output and its own; interpreters tidy up."""
+LOOK_S: Final = 0.1
+"""Seconds between two looks at whether the user still wants an answer."""
+
+_starting: Final = threading.Lock()
+"""Held while a server is started: that changes the working directory for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +67,19 @@ class Launch:
     cwd: str
 
 
-class _EndedError(Exception):
-    """The server closed its output."""
-
-
-def probe(launch: Launch, timeout: float) -> StartResult:
+def probe(launch: Launch, timeout: float, stop: threading.Event) -> StartResult:
     """Start a server, ask it, and end it.
 
     Args:
         launch: how.
         timeout: seconds for the whole of it.
+        stop: once another thread sets it, the server is ended, and what is returned says nothing.
     """
     started = time.monotonic()
     try:
-        server = _Server(launch, started + timeout)
-    except OSError as error:
-        return StartResult(is_ready=False, seconds=0.0, problem=f"it cannot be started: {error.strerror or error}")
+        server = _Server(launch, started + timeout, stop)
+    except ThvError as error:
+        return StartResult(is_ready=False, seconds=0.0, problem=f"it cannot be started: {error}")
     tools: int | None = None
     exit_code: int | None = None
     problem = ""
@@ -81,9 +89,9 @@ def probe(launch: Launch, timeout: float) -> StartResult:
     except TimeoutError:
         is_late = True
         problem = f"no answer within {timeout:g} seconds"
-    except _EndedError:
-        exit_code = server.wait_for_exit()
-        problem = "it closed its output before it answered" if exit_code is None else "it ended before it answered"
+    except ServerEndedError as error:
+        problem = "it closed its output before it answered" if error.stays else "it ended before it answered"
+        exit_code = None if error.stays else server.exit_code()
     except McpClientError as error:
         problem = str(error)
     seconds = time.monotonic() - started
@@ -100,38 +108,35 @@ def probe(launch: Launch, timeout: float) -> StartResult:
 
 
 class _Server:
-    """One running server and the threads that read from it."""
+    """One running server, and the thread that reads its stderr."""
 
-    def __init__(self, launch: Launch, deadline: float) -> None:
+    def __init__(self, launch: Launch, deadline: float, stop: threading.Event) -> None:
         self._deadline = deadline
-        self._process = subprocess.Popen(
-            launch.argv,
-            executable=launch.executable,
-            env=dict(launch.env),
-            cwd=launch.cwd,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._lines: queue.Queue[bytes | None] = queue.Queue(64)
+        self._stop = stop
+        stderr, child_stderr = os.pipe()
+        try:
+            with _starting:
+                self._connection = ProcessConnection(
+                    launch.executable, launch.argv, launch.env, launch.cwd, child_stderr
+                )
+        except BaseException:
+            os.close(stderr)
+            raise
+        finally:
+            os.close(child_stderr)
         self._is_over = threading.Event()
         self.last_words: deque[str] = deque(maxlen=STDERR_LINES)
         self.stray: str | None = None
         self._last_id = 0
-        self._threads = [
-            threading.Thread(target=self._read_stdout, daemon=True),
-            threading.Thread(target=self._read_stderr, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._read_stderr, args=[stderr], daemon=True)
+        self._thread.start()
 
     def count_tools(self) -> int:
         """Initialize a session and count the tools.
 
         Raises:
-            TimeoutError: it did not answer in time.
-            _EndedError: it closed its output.
+            TimeoutError: it did not answer in time, or the user wants no answer any more.
+            ServerEndedError: it ended, or closed its output.
             McpClientError: it answered with an error, or with nothing that makes sense.
         """
         try:
@@ -159,37 +164,18 @@ class _Server:
             cursor = {"cursor": result["nextCursor"]}
         return count
 
-    def wait_for_exit(self) -> int | None:
-        """The exit code of a server that has closed its output; None if it goes on running."""
-        try:
-            code = self._process.wait(EXIT_S)
-        except subprocess.TimeoutExpired:
-            return None
-        self._threads[1].join(EXIT_S)  # its last words
+    def exit_code(self) -> int | None:
+        """The exit code of a server that has ended; minus N if signal N ended it."""
+        code = self._connection.close()
+        if code is not None and sys.platform != "win32" and code - 128 in signal.valid_signals():
+            return 128 - code
         return code
 
     def end(self, *, at_once: bool) -> None:
         """End the server and all that it started; one that does not answer is not given time to end by itself."""
+        self._connection.close(at_once=at_once, hurry=self._stop)
+        self._thread.join(LAST_WORDS_S)
         self._is_over.set()
-        process = self._process
-        with contextlib.suppress(OSError, ValueError):
-            if process.stdin is not None:
-                process.stdin.close()
-        if at_once:
-            process.terminate()
-        for escalate in (process.terminate, process.kill):
-            try:
-                process.wait(CLOSE_S)
-                break
-            except subprocess.TimeoutExpired:
-                escalate()
-        process.wait()
-        _kill_group(process.pid)
-        for thread in self._threads:
-            thread.join(CLOSE_S)
-        for stream in (process.stdout, process.stderr):
-            if stream is not None and not any(thread.is_alive() for thread in self._threads):
-                stream.close()
 
     def _initialize(self, *, discover: bool) -> ServerIdentity:
         negotiation = negotiate({}, discover=discover)
@@ -225,42 +211,31 @@ class _Server:
         self._send({"id": message["id"], **outcome})
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        stdin = self._process.stdin
-        if stdin is not None:
-            with contextlib.suppress(OSError, ValueError):  # it has ended: the reader finds out
-                stdin.write(encode(message))
-                stdin.flush()
+        self._connection.send(encode(message))
 
     def _next_messages(self) -> Sequence[Mapping[str, Any]]:
-        try:
-            line = self._lines.get(timeout=max(0.0, self._deadline - time.monotonic()))
-        except queue.Empty:
-            raise TimeoutError from None
-        if line is None:
-            raise _EndedError
+        line = self._next_line()
         messages = read_line(line)
         if not messages and line.strip() and self.stray is None:
             self.stray = _shown(line)
         return messages or ()
 
-    def _read_stdout(self) -> None:
-        stream = self._process.stdout
-        while stream is not None and (line := _line(stream)):
-            if not self._is_over.is_set():
-                self._put(line)
-        self._put(None)
+    def _next_line(self) -> bytes:
+        while True:
+            if self._stop.is_set():
+                raise TimeoutError
+            left = self._deadline - time.monotonic()
+            try:
+                return self._connection.receive(min(max(left, 0.0), LOOK_S))
+            except TimeoutError:
+                if left <= 0:
+                    raise
 
-    def _put(self, line: bytes | None) -> None:
-        while not self._is_over.is_set():
-            with contextlib.suppress(queue.Full):
-                self._lines.put(line, timeout=0.1)
-                return
-
-    def _read_stderr(self) -> None:
-        stream = self._process.stderr
-        while stream is not None and (line := _line(stream)):
-            if line.strip() and not self._is_over.is_set():
-                self.last_words.append(_shown(line))
+    def _read_stderr(self, descriptor: int) -> None:
+        with open(descriptor, "rb") as stream:
+            while line := _line(stream):
+                if line.strip() and not self._is_over.is_set():
+                    self.last_words.append(_shown(line))
 
 
 def _line(stream: IO[bytes]) -> bytes:
@@ -273,10 +248,3 @@ def _line(stream: IO[bytes]) -> bytes:
 def _shown(line: bytes) -> str:
     text = one_line(line.decode("utf-8", "replace").strip())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-
-
-def _kill_group(pid: int) -> None:
-    """What the server left behind; it has had its time."""
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            os.killpg(pid, signal.SIGKILL)

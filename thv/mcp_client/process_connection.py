@@ -61,22 +61,28 @@ class Connection(Protocol):
 
 
 class ProcessConnection:
-    """A `Connection` to a process of our own. Its stderr is ours.
+    """A `Connection` to a process of our own.
 
     Args:
         executable: the file to execute.
         argv: the command as the process sees it, and its arguments.
         env: its environment.
         cwd: its working directory; None means ours.
+        stderr: the descriptor that becomes its stderr; None means ours.
 
     Raises:
         ThvError: it cannot be started.
     """
 
     def __init__(
-        self, executable: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None
+        self,
+        executable: str,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stderr: int | None = None,
     ) -> None:
-        self._process = ServerProcess.spawn(executable, argv, os.environ if env is None else env, cwd)
+        self._process = ServerProcess.spawn(executable, argv, os.environ if env is None else env, cwd, stderr)
         if sys.platform != "win32":
             os.set_blocking(self._process.stdin, True)
         self._chunks: queue.Queue[bytes] = queue.Queue(MAX_WAITING)
@@ -106,8 +112,13 @@ class ProcessConnection:
             self._take(self._next_chunk(deadline))
         return self._lines.pop()
 
-    def close(self, *, at_once: bool = False) -> int | None:
-        """End the process by the ladder that ends every server; `at_once` begins with SIGTERM, then comes SIGKILL."""
+    def close(self, *, at_once: bool = False, hurry: threading.Event | None = None) -> int | None:
+        """End the process by the ladder that ends every server; `at_once` begins with SIGTERM, then comes SIGKILL.
+
+        Args:
+            at_once: what it may still have to say is not waited for.
+            hurry: once another thread sets it, the same holds.
+        """
         if self._exit_code is None:
             self._outgoing.put(None)
             self._writer.join(JOIN_TIMEOUT_S)
@@ -117,6 +128,8 @@ class ProcessConnection:
                 ladder.terminate()
             waiter = self._waiting()
             while waiter.is_alive():
+                if hurry is not None and hurry.is_set():
+                    ladder.terminate()
                 wait = ladder.advance(calls_are_open=True)  # it may be a relay, which has a server to wait for
                 if wait is None:
                     return None  # not even SIGKILL ended it

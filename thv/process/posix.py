@@ -84,14 +84,24 @@ class ServerProcess:
         self._group_signal: int | None = None
 
     @classmethod
-    def spawn(cls, executable: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> ServerProcess:
-        """Start a server and, before it, its watchdog; its stdin and stdout are pipes to us, its stderr is ours.
+    def spawn(
+        cls,
+        executable: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str | None,
+        stderr: int | None = None,
+    ) -> ServerProcess:
+        """Start a server and, before it, its watchdog; its stdin and stdout are pipes to us.
+
+        It must not be called on two threads at a time: it changes the working directory for a moment.
 
         Args:
             executable: the file to execute.
             argv: the command, as the server shall see it, and its arguments.
             env: the whole environment of the server.
             cwd: its working directory; None means ours.
+            stderr: the descriptor that becomes its stderr; None means ours.
 
         Raises:
             CommandNotFoundError: there is no such file.
@@ -113,7 +123,12 @@ class ServerProcess:
             watchdog = Watchdog(_posix_spawn, stdout, container, env)
             if container is not None:
                 argv = container.argv
-            pid = _spawn(executable, argv, env, (child_stdin, child_stdout))
+            pid = _spawn(
+                executable,
+                argv,
+                env,
+                (child_stdin, child_stdout) if stderr is None else (child_stdin, child_stdout, stderr),
+            )
             watchdog.watch(pid)
         except BaseException as error:
             os.close(stdin)
@@ -289,7 +304,7 @@ def _enter(cwd: str | None) -> int | None:
     return here
 
 
-def _spawn(executable: str, argv: Sequence[str], env: Mapping[str, str], ends: tuple[int, int]) -> int:
+def _spawn(executable: str, argv: Sequence[str], env: Mapping[str, str], ends: tuple[int, ...]) -> int:
     try:
         return _posix_spawn(executable, argv, env, [(os.POSIX_SPAWN_DUP2, end, fd) for fd, end in enumerate(ends)])
     except FileNotFoundError:

@@ -69,8 +69,15 @@ if sys.platform == "win32":
             self.stdout = process.stdout.fileno()
 
         @classmethod
-        def spawn(cls, executable: str, argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> ServerProcess:
-            """Start `argv`; its stdin and stdout are pipes to us, its stderr is ours.
+        def spawn(
+            cls,
+            executable: str,
+            argv: Sequence[str],
+            env: Mapping[str, str],
+            cwd: str | None,
+            stderr: int | None = None,
+        ) -> ServerProcess:
+            """Start `argv`; its stdin and stdout are pipes to us, its stderr is `stderr`, or ours.
 
             Raises:
                 CommandNotFoundError: there is no such command.
@@ -84,6 +91,7 @@ if sys.platform == "win32":
                     _command(executable, argv[1:]),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    stderr=stderr,
                     bufsize=0,
                     env=dict(env),
                     cwd=cwd,
