@@ -74,6 +74,8 @@ LISTS: dict[str, Any] = {
     },
 }
 
+NO_REQUESTS: list[Any] = [[1], "x", 1, {"a": 1}, {"a": {}}, {"a": {"method": 1}}]
+
 CALLS: dict[str, Any] = {
     "null": None,
     "text": "x",
@@ -95,6 +97,11 @@ CALLS: dict[str, Any] = {
         "resultType": "input_required",
         "inputRequests": {"a": {"method": "sampling/createMessage", "params": {}}},
     },
+    **{
+        f"input requested by {shown}": {"resultType": "input_required", "inputRequests": shown, "requestState": "s"}
+        for shown in NO_REQUESTS
+    },
+    "input with a state that is a number": {"resultType": "input_required", "requestState": 1},
     "input for ever": {"resultType": "input_required", "requestState": "again"},
 }
 
@@ -149,6 +156,8 @@ def discover(number: int) -> None:
         send({"id": number, "result": {"supportedVersions": ["2026-07-28"], **SERVER}})
     elif MODE == "ends at discover":
         sys.exit(1)
+    elif MODE == "has no id for an error":
+        send({"id": None, "error": {"code": -32600, "message": "what?"}})
     elif MODE != "ignores discover":
         send({"id": number, "error": {"code": -32601, "message": "no such method"}})
 

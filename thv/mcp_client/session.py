@@ -399,15 +399,19 @@ class ClientSession:
         """The members of `params` that answer a result `input_required` (2026-07-28)."""
         requests = result.get("inputRequests")
         state = result.get("requestState")
-        if not requests and not isinstance(state, str):
+        if state is not None and not isinstance(state, str):
+            raise ProtocolViolationError(f"the server's requestState is no text: {shorten(to_json(state))}")
+        if requests and not (
+            isinstance(requests, dict)
+            and all(isinstance(each, dict) and isinstance(each.get("method"), str) for each in requests.values())
+        ):
+            raise ProtocolViolationError(f"the server's inputRequests are no requests: {shorten(to_json(requests))}")
+        if not requests and state is None:
             raise ProtocolViolationError("the server asks for input without saying which")
         answers: JsonObject = {}
-        for key, request in (requests if isinstance(requests, dict) else {}).items():
-            method = request.get("method") if isinstance(request, dict) else None
-            params = request.get("params") if isinstance(request, dict) else None
-            answers[key] = self._fulfil(
-                method if isinstance(method, str) else to_json(method), params if isinstance(params, dict) else {}
-            )
+        for key, request in (requests or {}).items():
+            params = request.get("params")
+            answers[key] = self._fulfil(request["method"], params if isinstance(params, dict) else {})
         if not answers:
             time.sleep(INPUT_RETRY_DELAY_S)
         members: JsonObject = {"inputResponses": answers} if answers else {}
