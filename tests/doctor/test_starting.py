@@ -160,6 +160,7 @@ def test_logs_on_stdout_are_wrong_even_if_it_answers(doctor: Doctor) -> None:
             "error -32000: no key",
         ),
         ("replies = lambda line: [{'id': 99, 'result': {}}]", None, "no answer within"),
+        ("replies = lambda line: [{'id': None, 'error': {'code': -32600, 'message': 'what'}}]", None, "-32600: what"),
         ("say({'id': 'q', 'method': 'ping'}); say({'method': 'notifications/message'})", 1, None),
     ],
 )

@@ -180,6 +180,11 @@ def test_a_call_without_a_usable_reply_is_one_error(mode: str, error: type[McpCl
     assert "\n" not in str(caught.value)
 
 
+def test_an_error_without_id_answers_the_only_request_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "DISCOVER_TIMEOUT_S", LONG)
+    assert call("has no id for an error") == {"content": [{"type": "text", "text": "ok"}]}
+
+
 @pytest.mark.parametrize("mode", ["raw call: no reply", "progresses for ever"])
 @pytest.mark.parametrize("era", ["initialize", "discover"])
 def test_a_server_that_does_not_answer_is_given_up_after_the_timeout(mode: str, era: str) -> None:

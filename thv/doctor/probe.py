@@ -128,6 +128,7 @@ class _Server:
         self.last_words: deque[str] = deque(maxlen=STDERR_LINES)
         self.stray: str | None = None
         self._last_id = 0
+        self._has_notified = False
         self._thread = threading.Thread(target=self._read_stderr, args=[stderr], daemon=True)
         self._thread.start()
 
@@ -144,6 +145,7 @@ class _Server:
         except JsonRpcError:  # a server of the newer era alone
             identity = self._initialize(discover=True)
         if not identity.is_stateless:
+            self._has_notified = True
             self._send({"method": "notifications/initialized"})
         meta = {"_meta": request_meta(identity.version, {})} if identity.is_stateless else {}
         count = 0
@@ -195,9 +197,13 @@ class _Server:
             for message in self._next_messages():
                 if "method" in message:
                     self._refuse(message)
-                elif str(message.get("id")) == str(self._last_id):
+                elif str(message.get("id")) == str(self._last_id) or self._is_about_the_request(message):
                     error = JsonRpcError(message["error"]) if message.get("error") is not None else None
                     return Reply(method, None if error else message.get("result"), error)
+
+    def _is_about_the_request(self, message: Mapping[str, Any]) -> bool:
+        """Whether it is an error without an id, before anything but requests was sent."""
+        return message.get("id") is None and message.get("error") is not None and not self._has_notified
 
     def _refuse(self, message: Mapping[str, Any]) -> None:
         """Answer a request of the server: a ping, or what this client never said it could do."""

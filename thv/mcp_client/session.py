@@ -117,6 +117,7 @@ class ClientSession:
         self._printed = ""  # by the server since the request, without being a message: the first such line
         self._asked_s = 0.0  # seconds spent on asking the user
         self._has_heard = False
+        self._has_notified = False  # an error without an id may be what the server says of a notification
         self._server_end: JsonObject = {}
         self.identity: ServerIdentity | None = None
 
@@ -157,7 +158,7 @@ class ClientSession:
             self._connection = self._start()
             self.identity = self._negotiate(extra_s, discover=False)
         if not self.identity.is_stateless:
-            self._write({"method": "notifications/initialized"})
+            self._notify("notifications/initialized")
         return self.identity
 
     def request(self, method: str, params: JsonObject) -> Any:
@@ -267,6 +268,10 @@ class ClientSession:
         self._write({"id": self._last_id, "method": request.method, "params": request.params})
         return self._last_id
 
+    def _notify(self, method: str, **members: JsonObject) -> None:
+        self._has_notified = True
+        self._write({"method": method, **members})
+
     def _write(self, message: JsonObject) -> None:
         if self._connection is not None:
             self._connection.send(encode(message))
@@ -274,7 +279,7 @@ class ClientSession:
     def _cancel(self, number: int) -> None:
         if self._open.pop(number, None) is not None:
             params = {"requestId": number, "reason": "the client no longer waits"}
-            self._write({"method": "notifications/cancelled", "params": params})
+            self._notify("notifications/cancelled", params=params)
 
     def _await_reply(self, timeout: float | None, *, is_probe: bool = False) -> Reply | None:
         """The next reply to an open request; None if there was none in time.
@@ -348,8 +353,10 @@ class ClientSession:
 
     def _match(self, message: JsonObject) -> Reply | None:
         number = request_number(message.get("id"))
-        method = self._open.pop(number, None) if number is not None else None
         error = JsonRpcError(message["error"]) if message.get("error") is not None else None
+        if error is not None and message.get("id") is None and len(self._open) == 1 and not self._has_notified:
+            (number,) = self._open  # the only thing it can be about
+        method = self._open.pop(number, None) if number is not None else None
         if method is not None:
             return Reply(method, None if error else message.get("result"), error)
         if number is None or not 0 < number <= self._last_id:  # else late: it was cancelled, or answered twice
