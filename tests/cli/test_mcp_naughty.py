@@ -109,9 +109,9 @@ def test_a_server_whose_replies_are_no_lines_of_json_is_told_so(tmp_path: Path, 
         "    sys.stdout.flush()\n"
     )
     script.chmod(0o755)
-    seen = thv("list", str(script), "--timeout", "0.5")
+    seen = thv("list", str(script), "--timeout", "5")  # in which it has started and written
     hint = f"on stdout, where only JSON-RPC belongs, it wrote: {wrote}"
-    assert (seen.returncode, seen.stderr) == (1, f"thv: the server did not answer within 0.5 seconds; {hint}\n")
+    assert (seen.returncode, seen.stderr) == (1, f"thv: the server did not answer within 5 seconds; {hint}\n")
 
 
 def test_an_endless_list_is_shown_to_its_bound_and_said_to_be_cut(server: Callable[[str], str]) -> None:

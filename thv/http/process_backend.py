@@ -15,7 +15,7 @@ from thv.errors import ThvError
 from thv.http.pipes import LineSink, LineSource
 from thv.process import shutdown
 from thv.process.server_process import ServerProcess
-from thv.process.shutdown import POLL, ShutdownLadder
+from thv.process.shutdown import POLL, REPLY_GRACE, ShutdownLadder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -176,6 +176,7 @@ class ProcessBackend:
             if await shutdown.run_on_asyncio(
                 ladder, self._has_exited, self._await_exit, self._calls_are_open, self._is_at_work
             ):
+                await self._deliver_last_output(ladder)
                 self._source.finish()
                 exit_code.set_result(process.reap())
                 ladder.close_input()
@@ -187,6 +188,21 @@ class ProcessBackend:
                 exit_code.set_result(KILLED)
             _running.discard(self)
             process.release()
+
+    async def _deliver_last_output(self, ladder: ShutdownLadder) -> None:
+        """Wait for what still holds the stdout of a server that has exited: a wrapper leaves before its server does.
+
+        Only where a client that has closed its end reads on, and sent no signal.
+        """
+        source, loop = self._source, asyncio.get_running_loop()
+        read, moved_at = source.bytes_read, loop.time()
+        while self._calls_are_open is not None and not source.ended and not ladder.was_signalled:
+            await asyncio.sleep(POLL)
+            if source.bytes_read != read:
+                read, moved_at = source.bytes_read, loop.time()
+            is_awaited = self._calls_are_open() or not source.is_reading
+            if loop.time() - moved_at > (REPLY_GRACE if is_awaited else OUTPUT_GRACE):
+                return
 
     async def _await_exit(self, seconds: float) -> None:
         assert self._exited is not None  # noqa: S101  there is a process
@@ -218,7 +234,7 @@ class ProcessBackend:
     def _await_output(self, seen: int) -> None:
         """What it wrote is still in the pipe; but a child of it that holds the pipe open must not hide its end."""
         source = self._source
-        if source.ended:
+        if source.ended or (self._closing is not None and self._calls_are_open is not None):
             return
         if source.is_reading and source.bytes_read == seen:
             source.finish()
