@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -78,19 +78,19 @@ def test_sessions_are_bounded_in_number_and_age(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_soon_and_tells_whoever_waits(number: signal.Signals, tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path) as front:
+    with FrontRun(CHATTY, tmp_path) as front, ThreadPoolExecutor(1) as pool:
         session = front.begin()
         listening = front.open("GET", Mcp_Session_Id=session)
-        waiting: list[Any] = []
-        thread = threading.Thread(
-            target=lambda: waiting.append(front.post(call(1, "silent", {}), Mcp_Session_Id=session))
+        waiting = pool.submit(front.post, call(1, "silent", {}), Mcp_Session_Id=session)
+        asked = call(2, "unanswered", {})
+        until(
+            lambda: (
+                front.post(asked, Mcp_Session_Id=session, Accept="application/json").json()["result"]["unanswered"] == 1
+            )
         )
-        thread.start()
-        until(lambda: front.post(PING, Mcp_Session_Id=session).status == 200)
         front.process.send_signal(number)
         assert listening.rest() == []
-        thread.join(PATIENCE)
-        assert waiting[0].status in {200, 404}
+        assert waiting.result(PATIENCE).status in {200, 404}
         assert front.wait() == 0
 
 
