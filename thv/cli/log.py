@@ -67,6 +67,8 @@ def log(
     They come from the local journal that thv keeps of every session: times, names, outcomes, sizes and the server's
     error messages. No arguments and no results are in it, unless --journal-capture asked for them.
     """
+    from contextlib import closing
+
     from thv.journal.journal_reader import CallFilter, JournalReader
     from thv.journal.journal_settings import journal_path
     from thv.journal.time_range import parse_since
@@ -78,23 +80,23 @@ def log(
         return
     since_us = 0 if since is None else parse_since(since, time.time_ns() // 1000)
     wanted = CallFilter(server, tool, failed, since_us, all_methods)
-    reader = JournalReader(journal_path())
-    printer = _Printer(as_json=output == "json")
-    after = reader.last_batch()
-    if count is None:
-        count = sys.maxsize if since is not None else LAST
-    calls = reader.last_calls(wanted, count)
-    printer.print(calls)
-    if follow:
-        if not reader.exists:
-            warn(why_nothing())
-        for calls in reader.follow(wanted, after):
-            printer.print(calls)
-            if _reader_has_left():
-                return
-            time.sleep(POLL_S)
-    elif not calls and output == "text":
-        warn(_nothing(wanted, exists=reader.exists))
+    with closing(JournalReader(journal_path())) as reader:
+        printer = _Printer(as_json=output == "json")
+        after = reader.last_batch()
+        if count is None:
+            count = sys.maxsize if since is not None else LAST
+        calls = reader.last_calls(wanted, count)
+        printer.print(calls)
+        if follow:
+            if not reader.exists:
+                warn(why_nothing())
+            for calls in reader.follow(wanted, after):
+                printer.print(calls)
+                if _reader_has_left():
+                    return
+                time.sleep(POLL_S)
+        elif not calls and output == "text":
+            warn(_nothing(wanted, exists=reader.exists))
 
 
 class _Printer:

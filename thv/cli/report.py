@@ -50,6 +50,8 @@ def report(
     How many, the share that failed, the median and 95th percentile of durations, the largest result, what the tools'
     definitions cost a client (tools/list), and the tools that were never called. The page needs no network.
     """
+    from contextlib import closing
+
     from thv.journal.journal_reader import JournalReader
     from thv.journal.journal_settings import journal_path
     from thv.journal.report_data import make_report
@@ -58,20 +60,20 @@ def report(
     if html is not None and output is not None:
         raise UsageError("--html and --format exclude each other; see thv report --help")
     now_us = time.time_ns() // 1000
-    reader = JournalReader(journal_path())
-    found = make_report(reader, parse_since(since, now_us), now_us, server=server)
-    if html is not None:
-        from thv.journal.report_page import page
+    with closing(JournalReader(journal_path())) as reader:
+        found = make_report(reader, parse_since(since, now_us), now_us, server=server)
+        if html is not None:
+            from thv.journal.report_page import page
 
-        _write(html, page(found))
-    elif output == "json":
-        import json
+            _write(html, page(found))
+        elif output == "json":
+            import json
 
-        answer(json.dumps(_object(found), indent=2, ensure_ascii=False))
-    elif found.servers:
-        _print(found)
-    if not found.servers:
-        warn(f"no session since {since} is in the journal" if reader.exists else why_nothing())
+            answer(json.dumps(_object(found), indent=2, ensure_ascii=False))
+        elif found.servers:
+            _print(found)
+        if not found.servers:
+            warn(f"no session since {since} is in the journal" if reader.exists else why_nothing())
 
 
 def _write(path: Path, text: str) -> None:

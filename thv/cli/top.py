@@ -77,25 +77,28 @@ def top(
     Over stdio, HTTP and remote ones: calls, errors, calls in flight with their age, the median and 95th percentile of
     the last calls' durations, and the calls a second of the last minute. On a pipe it prints one frame.
     """
+    from contextlib import closing
+
     from thv.journal.journal_reader import JournalReader
     from thv.journal.journal_settings import journal_path
     from thv.journal.live_sessions import LiveSessions, ordered
 
-    live = LiveSessions(JournalReader(journal_path()))
-    if output == "json":
-        import json
+    with closing(JournalReader(journal_path())) as reader:
+        live = LiveSessions(reader)
+        if output == "json":
+            import json
 
-        answer(json.dumps([_object(session) for session in ordered(live.look(), sort)], indent=2))
-    elif sys.stdout is not None and sys.stdout.isatty():
-        _watch(live, sort)
-    else:
-        from rich.console import Console
+            answer(json.dumps([_object(session) for session in ordered(live.look(), sort)], indent=2))
+        elif sys.stdout is not None and sys.stdout.isatty():
+            _watch(live, sort)
+        else:
+            from rich.console import Console
 
-        sessions = ordered(live.look(), sort)
-        console = Console(width=PIPE_COLUMNS, color_system=None, force_terminal=False)
-        with console.capture() as captured:
-            console.print(_frame(sessions, sort, PIPE_COLUMNS))
-        answer("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+            sessions = ordered(live.look(), sort)
+            console = Console(width=PIPE_COLUMNS, color_system=None, force_terminal=False)
+            with console.capture() as captured:
+                console.print(_frame(sessions, sort, PIPE_COLUMNS))
+            answer("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
 
 
 def _watch(live: LiveSessions, sort: str) -> None:

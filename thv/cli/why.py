@@ -33,23 +33,25 @@ def why(
     Exit code or signal, who ended it, how long it ran, calls that were open, stray lines on stdout (how many; their
     text is not kept), and a hint where one is known.
     """
+    from contextlib import closing
+
     from thv.journal.journal_reader import JournalReader
     from thv.journal.journal_settings import journal_path
 
-    reader = JournalReader(journal_path())
-    ended = [session for session in reader.sessions(server=server) if not session.is_running]
-    running = [session for session in reader.sessions(server=server) if session.is_running]
-    shown = (ended or running)[:count]
-    if output == "json":
-        import json
+    with closing(JournalReader(journal_path())) as reader:
+        ended = [session for session in reader.sessions(server=server) if not session.is_running]
+        running = [session for session in reader.sessions(server=server) if session.is_running]
+        shown = (ended or running)[:count]
+        if output == "json":
+            import json
 
-        answer(json.dumps([_object(session) for session in shown], indent=2, ensure_ascii=False))
-    elif shown:
-        answer("\n\n".join(_text(session) for session in shown))
-    else:
-        known = sorted({session.server for session in reader.sessions()})
-        others = f"no session of {server} is in the journal; it has those of {', '.join(known)}"
-        warn(others if known else why_nothing())
+            answer(json.dumps([_object(session) for session in shown], indent=2, ensure_ascii=False))
+        elif shown:
+            answer("\n\n".join(_text(session) for session in shown))
+        else:
+            known = sorted({session.server for session in reader.sessions()})
+            others = f"no session of {server} is in the journal; it has those of {', '.join(known)}"
+            warn(others if known else why_nothing())
 
 
 def _text(session: SessionRow) -> str:
