@@ -106,6 +106,14 @@ def test_after_a_last_signal_comes_sigkill(server: Server) -> None:
     assert server.steps == [(0, "close stdin"), (1, f"signal {TERM}"), (6, "SIGKILL to the group")]
 
 
+def test_a_server_that_was_only_handed_a_signal_was_not_ended(server: Server) -> None:
+    server.ladder.close_input()
+    server.ladder.hand_on(HUP)
+    assert (server.ladder.was_signalled, server.ladder.was_ended) == (True, False)
+    server.ladder.terminate()
+    assert server.ladder.was_ended
+
+
 def test_each_signal_is_handed_on_and_starts_the_wait_anew(server: Server) -> None:
     server.ladder.hand_on(INT)
     for when, number in ((0.1, TERM), (4.0, INT), (4.0, INT)):

@@ -94,6 +94,11 @@ class ShutdownLadder:
         """Whether the server was sent any signal, a client's or ours."""
         return self._handed_on or self._stage > INPUT_CLOSED
 
+    @property
+    def was_ended(self) -> bool:
+        """Whether the ladder went on to SIGTERM or SIGKILL: a signal that was handed on is the client's."""
+        return self._stage > INPUT_CLOSED
+
     def close_input(self) -> None:
         """The client will send nothing more: the server sees that, too."""
         if self._stage < INPUT_CLOSED:

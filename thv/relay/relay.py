@@ -172,7 +172,7 @@ class Relay:
         self._deliver_last_output()
         self._traffic.close()
         is_waited_for = self._client_reads and not self._signalled and not self.ended_by_server
-        self.unanswered = is_waited_for and self._ladder.was_signalled and self._requests_are_open()
+        self.unanswered = is_waited_for and self._ladder.was_ended and self._requests_are_open()
         self.closed_output = stays and self._ladder.was_signalled
         exit_code = self._server.reap() if self._exited else 128 + 9
         if exit_code - 128 in self._passed_on and self.ended_by_server:
