@@ -146,7 +146,7 @@ def test_two_servers_in_front_of_one_process_never_use_the_same_id() -> None:
 
 
 class AttentiveClient(IndifferentClient):
-    """A client that keeps what it is told, and sends."""
+    """A client that records what it receives, and can send."""
 
     def __init__(self, server: SharedServer) -> None:
         self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""Requests that fail: each is answered with an error under its own id, and the user is told once."""
+"""Requests that fail: each gets an error reply with its own id, and the user is told once."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_the_client_names_the_proxy_by_host_and_what_is_in_front_by_its_scheme(
 def test_every_link_leads_to_the_tunnel(header: str, scheme: str) -> None:
     def answer(got: Received) -> bytes:
         own = f"http://{got.header('host')}"
-        assert got.header("x-forwarded-proto") == "http"  # the server is told what the proxy itself sees
+        assert got.header("x-forwarded-proto") == "http"  # the protocol by which the request reached the proxy
         assert got.header("forwarded") is None
         if WHERE in got.line:
             return as_json({"resource": f"{own}/mcp"})

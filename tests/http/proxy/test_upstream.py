@@ -1,4 +1,4 @@
-"""The proxy's connections to its server: when one is used again, and what a client is told if none can be opened."""
+"""The proxy's connections to its server: when they are reused, and what the client is told if none can be opened."""
 
 from __future__ import annotations
 
