@@ -36,7 +36,7 @@ PARTS: dict[str, set[str]] = {
     "operator": {"relay", "process", "ledger", "servers", "http"},
     "instrumentation": {"ledger", "analytics", "telemetry", "journal", "config"},
     "stdio_session": {"relay", "process", "servers", "instrumentation", "telemetry"},
-    "supervision": {"process", "ledger", "servers", "http", "instrumentation"},
+    "supervision": {"relay", "process", "ledger", "servers", "http", "instrumentation"},
     "cli": {
         *("analytics", "auth", "clients", "config", "doctor", "http", "instrumentation", "journal", "mcp_client"),
         *("operator", "process", "servers", "stdio_session", "supervision", "telemetry"),

@@ -2,7 +2,7 @@
 
 `thv run` and `thv mcp` are parsed by tables of their own, here and on the full command line. The commands of `FAST` are
 read here when they stand with exactly their arguments and no option; everything else is for the full command line,
-which ends in the same `thv.cli.commands`.
+which ends in the same functions.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-FAST: dict[tuple[str, ...], tuple[str, int, int]] = {
-    ("--version",): ("version", 1, 0),
-    ("-V",): ("version", 1, 0),
-    ("version",): ("version", 1, 0),
-    ("completion",): ("completion", 2, 1),
-    ("config", "path"): ("path", 2, 0),
-    ("config", "otel", "get"): ("get", 4, 1),
-    ("config", "otel", "set"): ("set_", 5, 2),
-    ("config", "otel", "unset"): ("unset", 4, 1),
-    ("config", "journal", "get"): ("get", 4, 1),
-    ("config", "journal", "set"): ("set_", 5, 2),
-    ("config", "journal", "unset"): ("unset", 4, 1),
+FAST: dict[tuple[str, ...], tuple[str, str, int, int]] = {
+    ("--version",): ("quick_commands", "version", 1, 0),
+    ("-V",): ("quick_commands", "version", 1, 0),
+    ("version",): ("quick_commands", "version", 1, 0),
+    ("completion",): ("quick_commands", "completion", 2, 1),
+    ("config", "path"): ("config", "path", 2, 0),
+    ("config", "otel", "get"): ("config", "get", 4, 1),
+    ("config", "otel", "set"): ("config", "set_", 5, 2),
+    ("config", "otel", "unset"): ("config", "unset", 4, 1),
+    ("config", "journal", "get"): ("config", "get", 4, 1),
+    ("config", "journal", "set"): ("config", "set_", 5, 2),
+    ("config", "journal", "unset"): ("config", "unset", 4, 1),
 }
-"""A fast command: its function in `thv.cli.commands`, how many words it has, how many of them it is passed."""
+"""A fast command: its module in `thv.cli`, its function, how many words it has, how many of them it is passed."""
 
 SECTIONED = 3
 """Words that begin a fast command of `thv config SECTION VERB`; its function takes the section, too."""
@@ -123,22 +123,21 @@ def mcp_command(words: Sequence[str]) -> Callable[[], int] | None:
 def fast_command(words: Sequence[str]) -> Callable[[], object] | None:
     """What these words ask for, or None if that is for the full command line to find out. Does nothing yet."""
     if list(words) == COMPLETE_CLIENT_SERVERS:
-        from thv.cli import commands
+        from thv.cli.quick_commands import client_servers
 
-        return commands.client_servers
+        return client_servers
     if not words or words[0] in ROOT_HELP:
         return _root_help(words) if len(words) <= 1 else None
     for begin in range(1, len(words) + 1):
         known = FAST.get(tuple(words[:begin]))
         if known is not None:
-            name, count, handed = known
+            module, name, count, handed = known
             # What begins with a dash may be an option; what is empty may be missing.
             if len(words) != count or any(not word or word[0] == "-" for word in words[begin:]):
                 return None
-            from thv.cli import commands
-
+            function = getattr(__import__(f"thv.cli.{module}", fromlist=[name]), name)
             section = {"section": words[1]} if begin == SECTIONED else {}
-            return lambda: getattr(commands, name)(*words[count - handed :], **section)
+            return lambda: function(*words[count - handed :], **section)
     return None
 
 

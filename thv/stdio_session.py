@@ -11,7 +11,7 @@ import time
 
 from thv.core.console import warn
 from thv.errors import ThvError
-from thv.process.events import Events, signal_name
+from thv.process.main_thread_events import Events, signal_name
 from thv.process.server_process import ServerProcess
 from thv.process.shutdown import REPLY_GRACE
 from thv.relay.relay import Relay

@@ -25,7 +25,7 @@ LIBRARIES = """
 import os, sys, threading
 import thv.core.light_msgspec, msgspec.json, re, functools
 import socket, ssl
-from thv.core.net import create_tls_context
+from thv.core.net.tls_context import create_tls_context
 create_tls_context(environment=False)
 create_tls_context(sys.argv[2], system=False, environment=False)
 print(peak())

@@ -15,7 +15,7 @@ from tests.clients.samples import written
 from thv.__main__ import main
 from thv.cli.run_options import WRAPPED_BY_CLIENT, all_options, parse
 from thv.clients.catalog import CLIENTS
-from thv.clients.client_files import Machine, find, named, owner, user_paths
+from thv.clients.client_file_locations import Machine, find, named, owner, user_paths
 from thv.clients.mark import OPTION
 from thv.errors import ThvError, UsageError
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import Command
 from thv.cli import editor
-from thv.config.service import HEADER
+from thv.config.settings_file import HEADER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.commands import Command
-from thv.config.service import HEADER
 from thv.config.settings import SECTIONS
+from thv.config.settings_file import HEADER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,8 +25,8 @@ from thv.cli.run import run
 from thv.cli.run_options import EXIT_WITH_SERVER, all_options, parse
 from thv.config.settings import KEYS, SWITCHES
 from thv.http import event_loop, process_backend
-from thv.http.app import front_service
-from thv.http.client import remote_client
+from thv.http.client import stdio_to_http
+from thv.http.front import front_lifecycle
 from thv.http.proxy import proxy_service, reverse_proxy
 from thv.instrumentation import instrumentation
 from thv.servers.server_environment import PROXY_TOKEN_VARIABLE
@@ -174,10 +174,10 @@ def ran(
 
     monkeypatch.setattr(run_module, "Session", records.of(lambda: 0))
     monkeypatch.setattr(run_supervised, "SupervisedSession", records.of(ends))
-    monkeypatch.setattr(front_service, "Service", records.of(ends))
+    monkeypatch.setattr(front_lifecycle, "Service", records.of(ends))
     monkeypatch.setattr(process_backend, "ProcessBackend", records.of(ends))
     monkeypatch.setattr(reverse_proxy, "ReverseProxy", records.of(ends))
-    monkeypatch.setattr(remote_client, "RemoteClient", records.of(ends))
+    monkeypatch.setattr(stdio_to_http, "RemoteClient", records.of(ends))
     monkeypatch.setattr(instrumentation, "Instrumentation", records.of(ends))
     monkeypatch.setattr(proxy_service, "free_port", lambda: 9)
     monkeypatch.setattr(event_loop, "run_on_the_fastest_loop", closed)

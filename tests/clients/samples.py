@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thv.clients.catalog import BY_NAME
-from thv.clients.client_files import ClientFile
+from thv.clients.client_file_locations import ClientFile
 
 WRITTEN = Path(__file__).parent / "written"
 THV = "/opt/thv/bin/thv"

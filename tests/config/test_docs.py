@@ -33,11 +33,11 @@ def test_the_page_names_every_boolean_word_and_the_limits() -> None:
 
 
 def test_every_command_on_the_page_exists() -> None:
-    from thv.cli import config
+    from thv.cli import config_group
 
-    known = {command.name for command in config.app.registered_commands}
+    known = {command.name for command in config_group.app.registered_commands}
     known |= {
-        f"{name} {command.name}" for name, group in config.GROUPS.items() for command in group.registered_commands
+        f"{name} {command.name}" for name, group in config_group.GROUPS.items() for command in group.registered_commands
     }
     found = set(re.findall(r"^thv config ((?:(?:otel|journal) )?[a-z]+)", PAGE, re.MULTILINE))
     assert found <= known

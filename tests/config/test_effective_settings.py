@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thv.config import effective_settings, service
+from thv.config import effective_settings, settings_file
 from thv.config.effective_settings import ENDPOINTS
-from thv.config.otlp_env import SIGNALS, VARIABLES, of_signal
+from thv.config.otlp_variables import SIGNALS, VARIABLES, of_signal
 from thv.config.setting_types import show, shown
 from thv.config.settings import KEYS, OTEL, USAGE_ANALYTICS_ENABLED
 from thv.errors import ConfigError, SettingError
@@ -232,7 +232,7 @@ def test_what_is_listed_is_what_a_run_does(file: Path, environ: dict[str, str], 
     values, _ = counts(file, {}, environ, text)
     for name, known in KEYS.items():
         if name != USAGE_ANALYTICS_ENABLED:
-            listed = service.get(str(file), OTEL, name, environ, refused=nobody_refuses, reveal=True)
+            listed = settings_file.get(str(file), OTEL, name, environ, refused=nobody_refuses, reveal=True)
             value = values[name]
             assert listed.effective == ("" if value is None else shown(known, value, reveal=True)), name
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from thv.config.setting_types import HIDDEN, age_seconds, from_node, parse, show, size_bytes
 from thv.config.settings import JOURNAL, KEYS
-from thv.config.yaml.document import get
+from thv.config.yaml.key_lookup import get
 from thv.config.yaml.yaml_splice import set_value
 from thv.errors import ConfigError, SettingError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thv.clients.catalog import BY_NAME
-from thv.clients.client_files import ClientFile
+from thv.clients.client_file_locations import ClientFile
 from thv.doctor import desktop
 from thv.doctor.examination import examine
 from thv.doctor.variables import UnknownValueError, fill

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.http.proxied import PATIENCE, Behind, Received, as_json
-from thv.http.client.remote_client import RemoteClient
+from thv.http.client.stdio_to_http import RemoteClient
 from thv.instrumentation.instrumentation import Instrumentation
 from thv.servers.remote_spec import resolve_remote
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.http.fronts import CHATTY, FrontRun, call, initialize
 from thv.errors import UsageError
-from thv.http.app.front_service import FrontOptions
 from thv.http.bearer_auth import BearerAuth, bearer_auth
+from thv.http.front.front_lifecycle import FrontOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.http.app.event_store import event
+from thv.http.front.event_store import event
 from thv.http.sse import Event, EventParser, EventTooLargeError
 
 

@@ -135,13 +135,13 @@ def test_the_users_telemetry_is_what_the_spec_says() -> None:
 
 @pytest.mark.parametrize("shape", SPECS)
 def test_the_config_is_one_that_thv_takes(shape: str, tmp_path: Any) -> None:
-    from thv.config import service
+    from thv.config import settings_file
 
     path = tmp_path / "config.yaml"
     path.write_text(config(server(**SPECS[shape])))
     for key in yaml.safe_load(path.read_text()).get(SECTION) or {}:
         assert key in KEYS
-        service.get(str(path), OTEL, key, {}, refused=lambda _known, _environ: None)
+        settings_file.get(str(path), OTEL, key, {}, refused=lambda _known, _environ: None)
 
 
 def test_a_text_with_quotes_and_newlines_stays_one_value() -> None:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from thv.process import shutdown
-from thv.process.events import Events
+from thv.process.main_thread_events import Events
 from thv.process.server_process import ServerProcess
 from thv.relay.relay import Relay
 

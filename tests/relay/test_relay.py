@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.harness import until
-from thv.process.events import CLIENT_EOF, Events
+from thv.process.main_thread_events import CLIENT_EOF, Events
 from thv.process.shutdown import EOF_GRACE, REPLY_GRACE, ShutdownLadder
 from thv.relay import traffic_queue
 from thv.relay.relay import Relay

@@ -14,8 +14,8 @@ import pytest
 from tests.decodes import counted_decodes
 from tests.e2e.harness import PATIENCE, scripted
 from thv.core.lines import LineSplitter
-from thv.http.client import stdio_bridge
 from thv.instrumentation.instrumentation import Instrumentation
+from thv.relay import line_streams
 from thv.servers.resolve import resolve
 from thv.supervision import restart_policy, supervised_session
 from thv.supervision.restart_policy import Policy
@@ -149,7 +149,7 @@ def test_a_call_costs_two_decodings_the_request_and_what_the_server_says(
 def test_a_line_over_the_limit_is_reported_and_nothing_else_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stdio_bridge, "LineSplitter", lambda: LineSplitter(1000))
+    monkeypatch.setattr(line_streams, "LineSplitter", lambda: LineSplitter(1000))
     seen: list[Any] = []
 
     async def story(client: Client) -> None:

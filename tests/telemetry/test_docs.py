@@ -7,7 +7,7 @@ from pathlib import Path
 
 import thv.telemetry
 from tests.prometheus_names import prometheus_name
-from thv.core import redaction
+from thv.core import payload_redaction
 from thv.telemetry import aggregates, telemetry_settings
 from thv.telemetry.agent_client import CLOSE_TIMEOUT_S
 from thv.telemetry.instruments import DURATION_BOUNDS, INSTRUMENTS, Kind
@@ -89,11 +89,12 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     assert f"{telemetry_settings.INTERVAL_S * 1000:.0f} by default" in PROSE
     assert f"in place of {telemetry_settings.PROMETHEUS_PORT}" in PROSE
     assert f"cut to {aggregates.LABEL_BYTES} bytes" in PROSE
-    cut = f"Each value is cut to {redaction.VALUE_SHOWN} characters, and at most {redaction.STRUCTURE_SHOWN} characters"
+    value, structure = payload_redaction.VALUE_SHOWN, payload_redaction.STRUCTURE_SHOWN
+    cut = f"Each value is cut to {value} characters, and at most {structure} characters"
     assert cut in PROSE
     assert CLOSE_TIMEOUT_S <= 1
     assert "delayed by at most one second" in PROSE
     for word in ("token", "password", "secret", "key", "authorization"):
-        assert redaction.is_secret(word)
+        assert payload_redaction.is_secret(word)
         assert f"`{word}`" in PROSE
-    assert f"`{redaction.REDACTED.strip(chr(34))}`" in PROSE
+    assert f"`{payload_redaction.REDACTED.strip(chr(34))}`" in PROSE

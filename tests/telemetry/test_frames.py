@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thv.core.redaction import READ
+from thv.core.payload_redaction import READ
 from thv.telemetry.frames import (
     CAPTURED_BYTES,
     AgentSettings,

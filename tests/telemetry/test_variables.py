@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thv.config.otlp_env import IGNORED, VARIABLES
+from thv.config.otlp_variables import IGNORED, VARIABLES
 from thv.config.settings import KEYS, USAGE_ANALYTICS_ENABLED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from thv.analytics.constants import TIMEOUT
 from thv.analytics.report_delivery import DeliveryStatus, ReportDelivery
-from thv.core.net import create_tls_context, is_loopback
+from thv.core.net.loopback import is_loopback
+from thv.core.net.tls_context import create_tls_context
 
 if TYPE_CHECKING:
     import ssl

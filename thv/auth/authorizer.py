@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from thv.auth.metadata import canonical_url, join_scopes, read_challenge
 from thv.auth.token_store import TokenStore, key_of
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:

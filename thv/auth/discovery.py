@@ -26,7 +26,7 @@ from thv.auth.metadata import (
     same_issuer,
     server_metadata_urls,
 )
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:

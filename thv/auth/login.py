@@ -22,7 +22,7 @@ from thv.auth.callback import CallbackListener
 from thv.auth.metadata import REGISTRATION, check_endpoint, decode, is_near, join_scopes, quoted
 from thv.auth.token_store import ClientRegistration, Login, Secrets
 from thv.auth.tokens import request_tokens, with_tokens
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from thv.core.net import DEFAULT_PORTS, is_loopback, redact_url
+from thv.core.net.loopback import is_loopback
+from thv.core.net.url_redaction import redact_url
+from thv.core.net.urls import DEFAULT_PORTS
 from thv.core.printable import one_line
 from thv.errors import LoginError
 

@@ -16,7 +16,9 @@ import httpx
 
 from thv import __version__
 from thv.auth.metadata import ERROR_REPLY, decode, origin_of, quoted
-from thv.core.net import create_tls_context, proxy_for, redact_url
+from thv.core.net.environment_proxies import proxy_for
+from thv.core.net.tls_context import create_tls_context
+from thv.core.net.url_redaction import redact_url
 from thv.core.revisions import WITH_SESSIONS
 from thv.errors import LoginError
 

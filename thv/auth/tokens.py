@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from thv.auth.metadata import TOKEN_REPLY, decode, is_scope
 from thv.auth.token_store import Secrets
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:

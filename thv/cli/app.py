@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thv.cli import analytics, auth, client, commands, config, log, mcp_commands, operator, report, top, why
+from thv.cli import analytics, auth, client, config_group, log, mcp_group, operator, quick_commands, report, top, why
 from thv.cli.help_text import Command, Group, format_usage_error, listed
 from thv.cli.output import INTERRUPTED, run_to_exit_code
 from thv.cli.proxy_options import OPTIONS as PROXY_OPTIONS
@@ -56,7 +56,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        commands.version()
+        quick_commands.version()
         raise typer.Exit
 
 
@@ -154,10 +154,10 @@ add_table_command(
     takes_server=False,
 )
 
-app.add_typer(mcp_commands.app, name="mcp", context_settings=HELP_NAMES)
+app.add_typer(mcp_group.app, name="mcp", context_settings=HELP_NAMES)
 app.add_typer(client.app, name="client", context_settings=HELP_NAMES)
 app.add_typer(auth.app, name="auth", context_settings=HELP_NAMES)
-app.add_typer(config.app, name="config", context_settings=HELP_NAMES)
+app.add_typer(config_group.app, name="config", context_settings=HELP_NAMES)
 app.add_typer(analytics.app, name="analytics", context_settings=HELP_NAMES)
 app.add_typer(operator.app, name="operator", context_settings=HELP_NAMES)
 
@@ -232,7 +232,7 @@ app.command("why", cls=Command, epilog=why.EPILOG)(why.why)
 @app.command("version", cls=Command)
 def print_version() -> None:
     """Print the version, as --version does."""
-    commands.version()
+    quick_commands.version()
 
 
 @app.command("help", cls=Command)
@@ -254,7 +254,7 @@ def print_completion(
     It is printed to stdout; thv changes no file of yours. In zsh, load it after compinit. The script runs thv only to
     complete the names of your clients' servers.
     """
-    commands.completion(shell)
+    quick_commands.completion(shell)
 
 
 def main(words: Sequence[str]) -> int:

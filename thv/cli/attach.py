@@ -57,7 +57,7 @@ def attach(
     """
     require("httptools", "attaching", *EXTRAS)
     require("aiohttp", "attaching", *EXTRAS)
-    from thv.http.app.front_service import FrontOptions
+    from thv.http.front.front_lifecycle import FrontOptions
     from thv.operator.attach.attach_target import ApiServer, AttachTarget
     from thv.operator.attach.container_backend import AttachedServer
     from thv.operator.attach.websocket_link import open_link

@@ -15,7 +15,7 @@ from thv.cli.extras import HTTP_EXTRA, require
 from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
 from thv.core.console import warn
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError, ThvError, UsageError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from thv.cli import commands
+from thv.cli import config
 from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
 from thv.core.console import warn
@@ -23,7 +23,7 @@ from thv.core.printable import printable_path
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thv.clients.client_files import ClientFile
+    from thv.clients.client_file_locations import ClientFile
     from thv.clients.client_service import FileChange, FileReport
     from thv.clients.entries import ServerEntry
 
@@ -131,7 +131,7 @@ def wrap(
         files_of(clients, project),
         own_program(),
         names=server or (),
-        analytics_off=commands.analytics_refused(os.environ) is not None,
+        analytics_off=config.analytics_refused(os.environ) is not None,
         dry_run=dry_run,
     )
     return _finish(changes, server or (), verb="wrapped", dry_run=dry_run, output=output)
@@ -168,7 +168,7 @@ def files_of(clients: Sequence[str] | None, project: str) -> list[ClientFile]:
         ThvError: the project is no folder, or a client has no file.
     """
     from thv.clients.catalog import BY_NAME
-    from thv.clients.client_files import Machine, find, named
+    from thv.clients.client_file_locations import Machine, find, named
     from thv.errors import ThvError, UsageError
 
     folder = Path(project)

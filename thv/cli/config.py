@@ -1,202 +1,134 @@
-"""`thv config`: one setting of the config file at a time, by the same commands for each section.
+"""What `thv config SECTION get|set|unset` and `thv config path` do; `thv.cli.config_group` is their full command line.
 
-Answers go to stdout and nothing else does; messages go to stderr. No logic: it is in `thv.config.service`, and in
-`thv.cli.commands` for what the fast path answers too. A new section is an entry of `thv.config.settings.SECTIONS` and
-one of `ABOUT` here.
+The fast path and the Typer app both end here, so the two cannot answer differently. Imports nothing slow: `get` is done
+as soon as the interpreter is up, `set` as soon as YAML can be edited. Also tells the settings commands what keeps usage
+analytics and the journal off besides the file.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from thv.cli import commands
-from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
-from thv.config import service as settings_file
-from thv.config.settings import JOURNAL, OTEL, SECTIONS, config_path
-from thv.core.console import warn
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-    from thv.config.settings import Section
+    from thv.config.settings import Setting
+    from thv.config.settings_file import Shown
 
-app = typer.Typer(
-    cls=Group,
-    help="Read and change the config file.",
-    epilog=listed(
-        "Examples:",
-        [
-            ("thv config otel list", ""),
-            ("thv config otel set usage-analytics-enabled false", ""),
-            ("thv config edit", ""),
-        ],
-    ),
-)
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The setting; `list` shows all.", show_default=False)]
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show secrets: header values, the user in an endpoint.")]
-
-ABOUT = {
-    OTEL.name: (
-        "Read and change its `otel` settings, usage analytics among them.",
-        {
-            "get": ["usage-analytics-enabled", "headers --reveal"],
-            "set": [
-                "usage-analytics-enabled false",
-                "endpoint https://otel.example:4318",
-                "custom-attributes team=blue,stage=test",
-                "headers --add api-key=KEY",
-            ],
-            "unset": ["usage-analytics-enabled"],
-            "list": ["", "--format json"],
-        },
-    ),
-    JOURNAL.name: (
-        "Read and change its `journal` settings.",
-        {
-            "get": ["enabled"],
-            "set": ["enabled false", "max-size 128MiB", "max-age 7d"],
-            "unset": ["max-size"],
-            "list": ["", "--format json"],
-        },
-    ),
+RUNNING_SESSIONS = {
+    "false": "sessions that are running forget what they counted and send nothing from now on",
+    "true": "sessions that start from now on report; see thv analytics status",
 }
-"""Section -> the help of its command, and examples of each verb."""
+"""What a change of usage analytics means for them."""
 
 
-class Format(StrEnum):
-    """For whom `list` writes."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-@app.command("path", cls=Command, epilog=listed("Example:", [("thv config path", "")]))
 def path() -> None:
-    """Print where the config file is, whether or not it exists."""
-    commands.path()
+    """`thv config path`: where the config file is, whether or not it exists."""
+    from thv.config.settings import config_path
+
+    answer(config_path(os.environ))
 
 
-@app.command(
-    "edit",
-    cls=Command,
-    epilog=listed("Examples:", [("thv config edit", ""), ("EDITOR='code --wait' thv config edit", "")]),
-)
-def edit() -> None:
-    """Open the config file in your editor, and check it afterwards.
+def get(key: str, *, section: str = "otel", reveal: bool = False) -> None:
+    """`thv config SECTION get`: the value of a setting, else its default, or nothing if it has none.
 
-    The editor is $VISUAL, else $EDITOR, else one that the system has. A missing file is created. Each mistake in it is
-    reported with line and column, and the exit code is then 1; the file stays as you wrote it.
+    Raises:
+        SettingError: there is no such setting.
+        ConfigError: the file cannot be read, or holds what the setting cannot be.
     """
-    from thv.cli.editor import edit as wait_for_editor
+    from thv.config import settings_file
+    from thv.config.settings import SECTIONS, config_path
 
-    where = config_path(os.environ)
-    settings_file.create(where)
-    wait_for_editor(where, os.environ)
-    problems = settings_file.problems(where)
-    for problem in problems:
-        warn(problem)
-    if problems:
-        raise typer.Exit(1)
-    warn(f"{where} is fine")
+    path = config_path(os.environ)
+    shown = settings_file.get(path, SECTIONS[section], key, os.environ, refused=refused, reveal=reveal)
+    if shown.value:
+        answer(shown.value)
+    _warn_if_overridden(shown)
 
 
-def get(ctx: typer.Context, key: Key, *, reveal: Reveal = False) -> None:
-    """Print the value of a setting. That is the file's, else its default, or nothing if it has none."""
-    commands.get(key, section=_section(ctx).name, reveal=reveal)
+def set_(key: str, value: str, *, section: str = "otel", add: bool = False) -> None:
+    """`thv config SECTION set`: writes a setting into the config file, or with `add` one more entry of it.
+
+    Raises:
+        SettingError: there is no such setting, or it cannot be `value`.
+        ConfigError: the file cannot be changed; it is untouched.
+    """
+    from thv.config import settings_file
+    from thv.config.settings import SECTIONS, USAGE_ANALYTICS_ENABLED, config_path
+
+    path = config_path(os.environ)
+    shown = settings_file.put(path, SECTIONS[section], key, value, os.environ, refused=refused, add=add)
+    _warn(f"{section}.{shown.name} is now {shown.value or 'empty'} in {path}")
+    if shown.name == USAGE_ANALYTICS_ENABLED and not shown.is_overridden:
+        _warn(RUNNING_SESSIONS[shown.value])
+    _warn_if_overridden(shown)
 
 
-def set_(
-    ctx: typer.Context,
-    key: Key,
-    value: Annotated[
-        str,
-        typer.Argument(
-            metavar="VALUE", help="true/false, a number, text, a list A,B or a map K=V,K=V.", show_default=False
-        ),
-    ],
-    *,
-    add: Annotated[
-        bool, typer.Option("--add", help="Add to a list or a map, and leave its other entries as they are.")
-    ] = False,
-) -> None:
-    """Write a setting into the config file. Every other byte of it stays as it is."""
-    commands.set_(key, value, section=_section(ctx).name, add=add)
+def unset(key: str, *, section: str = "otel") -> None:
+    """`thv config SECTION unset`: removes a setting from the config file.
+
+    Raises:
+        SettingError: there is no such setting.
+        ConfigError: the file cannot be changed; it is untouched.
+    """
+    from thv.config import settings_file
+    from thv.config.settings import SECTIONS, config_path
+
+    path = config_path(os.environ)
+    removed = settings_file.unset(path, SECTIONS[section], key)
+    default = SECTIONS[section].keys[key].default or "empty"
+    _warn(f"{section}.{key} {'is removed from' if removed else 'was not in'} {path}; its default is {default}")
 
 
-def unset(ctx: typer.Context, key: Key) -> None:
-    """Remove a setting from the config file. That brings its default back."""
-    commands.unset(key, section=_section(ctx).name)
+def refused(known: Setting, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """What keeps a refusable setting off besides its value in the file: its kind and place, and in words; else None."""
+    from thv.config.settings import USAGE_ANALYTICS_ENABLED
+
+    if known.name == USAGE_ANALYTICS_ENABLED:
+        from thv.instrumentation.usage_consent import UsageConsent
+
+        for answer_ in UsageConsent(environ).answers():
+            if answer_.kind == "environment" and not answer_.enabled:
+                return f"environment {answer_.source.split()[0]}", answer_.source
+            if answer_.kind == "remembered":
+                return answer_.kind, answer_.source
+            if answer_.kind == "file" and answer_.warning is not None:
+                return answer_.source, answer_.warning.partition(";")[0]
+        return None
+    from thv.journal.journal_settings import refusal
+
+    reason = refusal(environ)
+    return None if reason is None else (f"environment {reason.split()[0]}", reason)
 
 
-def list_(
-    ctx: typer.Context,
-    *,
-    output: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
-    reveal: Reveal = False,
-) -> None:
-    """Print every setting. Beside it stand the effective value and its source."""
-    where = config_path(os.environ)
-    found = settings_file.listing(where, _section(ctx), os.environ, refused=commands.refused, reveal=reveal)
-    rows = [(shown.name, shown.effective, _origin(shown, where)) for shown in found]
-    if output is Format.JSON:
-        found_json = [{"key": key, "value": value or None, "origin": origin} for key, value, origin in rows]
-        answer(json.dumps(found_json, indent=2))
-    elif sys.stdout is not None and sys.stdout.isatty():
-        _print_table(rows)
+def analytics_refused(environ: Mapping[str, str]) -> str | None:
+    """Which variable keeps usage analytics off, whatever the file says; None if none does."""
+    from thv.analytics.consent import decide
+    from thv.core.interfaces import BooleanReading
+
+    consent = decide(environ, lambda: BooleanReading(value=True))
+    return None if consent.enabled else consent.source
+
+
+def _warn_if_overridden(shown: Shown) -> None:
+    """One line on stderr where the environment makes a setting something else."""
+    if not shown.is_overridden:
+        return
+    from thv.config.settings import USAGE_ANALYTICS_ENABLED
+
+    if shown.reason and shown.name == USAGE_ANALYTICS_ENABLED:
+        _warn(f"usage analytics stay off all the same: {shown.reason}")
+    elif shown.reason:
+        _warn(f"{shown.section}.{shown.name} stays off all the same: {shown.reason}")
     else:
-        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        answer("\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}" for key, value, origin in rows))
+        value = shown.effective or "empty"
+        _warn(f"the environment overrides {shown.section}.{shown.name}: {shown.variable} makes it {value}")
 
 
-VERBS: dict[str, Callable[..., Any]] = {"get": get, "set": set_, "unset": unset, "list": list_}
+def _warn(text: str) -> None:
+    from thv.core.console import warn
 
-
-def _section(ctx: typer.Context) -> Section:
-    """The section that the command line names: ``thv config SECTION VERB``."""
-    assert ctx.parent is not None  # noqa: S101  a verb is always below its section
-    return SECTIONS[str(ctx.parent.info_name)]
-
-
-def _add_section(name: str) -> typer.Typer:
-    """`thv config NAME` with every verb."""
-    about, examples = ABOUT[name]
-
-    def shown(*verbs: str) -> str:
-        lines = [(f"thv config {name} {verb} {words}".rstrip(), "") for verb in verbs for words in examples[verb]]
-        return listed("Example:" if len(lines) == 1 else "Examples:", lines)
-
-    group = typer.Typer(cls=Group, help=about, epilog=shown("list", "get", "set"))
-    for verb, function in VERBS.items():
-        settings = {"ignore_unknown_options": True} if verb == "set" else None  # a value may begin with a dash
-        group.command(verb, cls=Command, context_settings=settings, epilog=shown(verb))(function)
-    app.add_typer(group, name=name)
-    return group
-
-
-GROUPS = {name: _add_section(name) for name in SECTIONS}
-
-
-def _origin(shown: settings_file.Shown, where: str) -> str:
-    if shown.origin is not None:
-        return shown.origin
-    return "default" if shown.line is None else f"{where}:{shown.line}"
-
-
-def _print_table(rows: list[tuple[str, str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    # Folded: in a narrow terminal every letter is shown, on more lines.
-    columns = [Column(title, overflow="fold") for title in ("Setting", "Value", "From")]
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
+    warn(text)

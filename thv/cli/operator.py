@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from thv.cli import commands
+from thv.cli import config
 from thv.cli.extras import require
 from thv.cli.help_text import Command, Group, listed
-from thv.core.net import is_http_url
+from thv.core.net.urls import is_http_url
 from thv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def run(
     from thv.operator.logs import log_to_stderr
     from thv.operator.pod_settings import Options
 
-    enabled = usage_analytics_enabled == "true" and commands.analytics_refused(os.environ) is None
+    enabled = usage_analytics_enabled == "true" and config.analytics_refused(os.environ) is None
     options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
     log_to_stderr(debug=debug or bool(context.find_root().params.get("debug")))
     asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
@@ -138,4 +138,4 @@ def _check(resync: float, liveness: str | None, allowed_origins: Sequence[str]) 
 
 
 def _refusal(environ: Mapping[str, str]) -> str | None:
-    return commands.analytics_refused(environ)
+    return config.analytics_refused(environ)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thv.cli.run_options import A_REMOTE_SERVER, ON_STDIO, PROXIED, REMOTE, SERVED, THE_SERVER, WAYS
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import UsageError
 
 if TYPE_CHECKING:

@@ -47,8 +47,8 @@ def resolve_telemetry(
     path = config_path(environ)
     if not effective_settings.may_ask(otel, environ, path):
         return None, []
-    from thv.config import otlp_env
-    from thv.config.otel_environment import sdk_disabled
+    from thv.config import otlp_variables
+    from thv.config.settings_from_environment import sdk_disabled
 
     if sdk_disabled(environ):
         return None, []
@@ -75,7 +75,7 @@ def resolve_telemetry(
         further.append(f"{OTEL}insecure changes nothing: it is for an endpoint without http:// or https://")
     if (lack := missing(settings.agent)) is not None:
         raise ThvError(lack)
-    return settings, warnings + further + otlp_env.ignored(environ)
+    return settings, warnings + further + otlp_variables.ignored(environ)
 
 
 def _without_effect(otel: Mapping[str, str], said: list[str], *, has_endpoint: bool) -> list[str]:

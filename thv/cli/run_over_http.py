@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from thv.cli.instrumented_run import InstrumentationOptions
     from thv.cli.run_options import RunRequest
-    from thv.http.app.backend_connection import StoppableBackend
-    from thv.http.app.front_service import FrontOptions
-    from thv.http.app.health import HealthCheck
+    from thv.http.front.backend_connection import StoppableBackend
+    from thv.http.front.front_lifecycle import FrontOptions
+    from thv.http.front.health import HealthCheck
     from thv.servers.launch_spec import LaunchSpec
 
 
@@ -31,7 +31,7 @@ def serve(request: RunRequest, spec: LaunchSpec, options: InstrumentationOptions
         ThvError: it cannot run.
     """
     require("httptools", "serving over HTTP", HTTP_EXTRA)
-    from thv.http.app.front_service import FrontOptions
+    from thv.http.front.front_lifecycle import FrontOptions
     from thv.http.process_backend import ProcessBackend
 
     front = FrontOptions(
@@ -67,8 +67,8 @@ def serve_backends(
     Raises:
         ThvError: it cannot run.
     """
-    from thv.http.app.front_service import Service
     from thv.http.event_loop import run_on_the_fastest_loop
+    from thv.http.front.front_lifecycle import Service
 
     with InstrumentedRun(options, "streamable-http") as run:
         service = Service(

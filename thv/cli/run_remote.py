@@ -12,13 +12,13 @@ from thv.cli.extras import HTTP_EXTRA, require
 from thv.cli.instrumented_run import InstrumentedRun
 from thv.cli.run_options import A_REMOTE_SERVER, OPTIONS, RunRequest
 from thv.core.console import warn
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.errors import UsageError
 from thv.servers.remote_spec import TOKEN_VARIABLE, RemoteSpec, resolve_remote, warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from thv.http.client.remote_client import RemoteClient
+    from thv.http.client.stdio_to_http import RemoteClient
     from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics
 
 HIDDEN = "********"
@@ -69,7 +69,7 @@ def run_remote(request: RunRequest, command: str, *, make_analytics: MakeAnalyti
     import asyncio
 
     require("httpx", "a remote server", HTTP_EXTRA)
-    from thv.http.client.remote_client import RemoteClient
+    from thv.http.client.stdio_to_http import RemoteClient
 
     with InstrumentedRun(options, "streamable-http") as run:
         client = RemoteClient(

@@ -1,6 +1,7 @@
 """Every MCP client thv knows: which files it keeps its servers in, under which key, and how an entry is written.
 
-Data only, one row a client. A new client is a new row; `thv.clients.client_files` says what the placeholders stand for.
+Data only, one row a client. A new client is a new row; `thv.clients.client_file_locations` says what the placeholders
+stand for.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from thv.clients.catalog import Client
-    from thv.clients.client_files import ClientFile
+    from thv.clients.client_file_locations import ClientFile
     from thv.clients.documents.nodes import ParsedDocument
 
 CANNOT = "cannot be changed without changing something else; change it by hand"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thv.clients import change, client_store
+from thv.clients import change, client_file_writer
 from thv.clients.change import Change
 from thv.clients.entries import State
 from thv.errors import ConfigError, ThvError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from thv.clients.change import Source
-    from thv.clients.client_files import ClientFile
+    from thv.clients.client_file_locations import ClientFile
     from thv.clients.entries import ServerEntry
 
 NOTHING = Change("", (), (), ())
@@ -100,7 +100,7 @@ def _survey(file: ClientFile) -> FileReport:
         found.append(FileReport(file, tuple(source.entries()) if source else (), source=source))
 
     try:
-        client_store.settled(file.path, use)
+        client_file_writer.settled(file.path, use)
     except ThvError as error:
         return FileReport(file, problem=str(error))
     return found[-1]
@@ -119,9 +119,9 @@ def _change(file: ClientFile, changed: Callable[[str, ClientFile], Change], *, d
 
     try:
         if dry_run:
-            client_store.settled(file.path, lambda data: _discard(use(data)))
+            client_file_writer.settled(file.path, lambda data: _discard(use(data)))
         else:
-            client_store.update(file.path, use, lock=file.lock)
+            client_file_writer.update(file.path, use, lock=file.lock)
     except ThvError as error:
         return FileChange(file, problem=str(error))
     return last[-1]

@@ -30,7 +30,7 @@ from thv.core.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from thv.clients.client_files import ClientFile
+    from thv.clients.client_file_locations import ClientFile
     from thv.clients.documents.nodes import ParsedDocument
 
 URL_KEYS = ("url", "httpUrl", "serverUrl", "uri")

@@ -223,9 +223,9 @@ def unknown_keys(path: str) -> list[str]:
                 keys = [(path_[1], line) for path_, _, line in found if path_[:-1] == (section.name,)]
             else:
                 from thv.config.own_sections import own_sections
-                from thv.config.yaml import document
+                from thv.config.yaml import key_lookup
 
-                keys = document.keys(own_sections(text), (section.name,), path=path)
+                keys = key_lookup.keys(own_sections(text), (section.name,), path=path)
             names += [
                 (f"{section.name}.{key}", line)
                 for key, line in keys
@@ -250,9 +250,9 @@ def _value(parsed: Parsed, known: Setting, path: str) -> tuple[bool | None, int 
         from thv.config.yaml import tree
 
         documents = tree.parse(text, path)
-    from thv.config.yaml import document
+    from thv.config.yaml import key_lookup
 
-    scalar = document.find_scalar(documents, (known.section, known.name), path=path)
+    scalar = key_lookup.find_scalar(documents, (known.section, known.name), path=path)
     return (None, None) if scalar is None else (boolean_in(scalar, known, path), scalar.line)
 
 
@@ -262,10 +262,10 @@ def boolean_in(scalar: Scalar, known: Setting, path: str) -> bool:
     Raises:
         ConfigError: it means none.
     """
-    from thv.config.yaml import document
+    from thv.config.yaml import key_lookup
 
     word = scalar.value.strip().lower()
-    if word not in BOOLEANS or not document.has_core_tag(scalar):
+    if word not in BOOLEANS or not key_lookup.has_core_tag(scalar):
         shown = "nothing" if scalar.is_empty else repr(scalar.value[:40])
         raise ConfigError(
             f"{known.section}.{known.name} is {shown}, which is not a boolean; write true or false",

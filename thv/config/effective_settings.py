@@ -75,16 +75,17 @@ def read(
 ) -> tuple[dict[str, Value | None], list[str]]:
     """Every value of the user's telemetry, None for one that has no source, and warnings about ignored variables.
 
-    Besides the keys under `otel:` these are what `thv.config.otlp_env.VARIABLES` names, `PARENT_BASED` and `SILENCED`.
+    Besides the keys under `otel:` these are what `thv.config.otlp_variables.VARIABLES` names, `PARENT_BASED` and
+    `SILENCED`.
 
     Raises:
         ConfigError: the file cannot be read, or holds what a setting cannot be.
     """
-    from thv.config import otel_environment, otlp_env, service
+    from thv.config import otlp_variables, settings_file, settings_from_environment
     from thv.config.setting_types import parse
     from thv.config.settings import CUSTOM_ATTRIBUTES, KEYS, USAGE_ANALYTICS_ENABLED
 
-    in_file = service.value_reader(reader.read_text(path) or "", path)
+    in_file = settings_file.value_reader(reader.read_text(path) or "", path)
     values: dict[str, Value | None] = {PARENT_BASED: True, SILENCED: False}
     warnings: list[str] = []
     for name, known in KEYS.items():
@@ -94,24 +95,24 @@ def read(
         if value is None and known.default:
             value = parse(known, known.default)
         if name not in flags or name == CUSTOM_ATTRIBUTES:
-            found = otel_environment.over(known, value, environ, warnings)
+            found = settings_from_environment.over(known, value, environ, warnings)
             if found is not None:
                 variable, value = found
                 _note(values, variable, value, environ)
         if name in flags:
-            value = otel_environment.merged(value, flags[name]) if name == CUSTOM_ATTRIBUTES else flags[name]
+            value = settings_from_environment.merged(value, flags[name]) if name == CUSTOM_ATTRIBUTES else flags[name]
         values[name] = value
-    for known in otlp_env.VARIABLES:
+    for known in otlp_variables.VARIABLES:
         option = known.name.partition(".")[2]
-        found = None if option in flags else otel_environment.read(known, environ, warnings)
+        found = None if option in flags else settings_from_environment.read(known, environ, warnings)
         values[known.name] = None if found is None else found[1]
     return values, warnings
 
 
 def _note(values: dict[str, Value | None], variable: str, value: Value, environ: Mapping[str, str]) -> None:
-    from thv.config import otel_environment
+    from thv.config import settings_from_environment
 
-    if variable == otel_environment.SAMPLER:
+    if variable == settings_from_environment.SAMPLER:
         values[PARENT_BASED] = environ[variable].strip().lower().startswith("parentbased_")
-    elif variable in otel_environment.EXPORTERS and value is False:
+    elif variable in settings_from_environment.EXPORTERS and value is False:
         values[SILENCED] = True

@@ -26,7 +26,8 @@ from thv.config.settings import (
     TEMPORALITY,
 )
 from thv.core.booleans import BOOLEANS
-from thv.core.net import MAX_PORT, is_header_name, parse_port, split_url
+from thv.core.net.http_headers import is_header_name
+from thv.core.net.urls import MAX_PORT, parse_port, split_url
 from thv.errors import SettingError
 
 TYPE_CHECKING = False
@@ -118,7 +119,7 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
     Raises:
         ConfigError: it means none; with its line and column.
     """
-    from thv.config.yaml.document import name, refusal
+    from thv.config.yaml.key_lookup import name, refusal
     from thv.config.yaml.tree import Mapping, Scalar, Sequence
 
     where = name((setting.section, setting.name))
@@ -149,7 +150,7 @@ def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
 
 
 def _scalar_text(node: Node, where: str, path: str) -> str:
-    from thv.config.yaml.document import refusal
+    from thv.config.yaml.key_lookup import refusal
     from thv.config.yaml.tree import Scalar
 
     if not isinstance(node, Scalar):

@@ -1,8 +1,8 @@
 """The sections of the config file and their settings: names, kinds, defaults; and where the file is.
 
-A section is data. Everything that reads, changes, lists or completes settings (`thv.config.service`, `thv config NAME`,
-the completion scripts) works on any `Section`, so a new one is an entry of `SECTIONS` and nothing else. Any part may
-import this; it imports nothing slow, because `thv run` needs it at once.
+A section is data. Everything that reads, changes, lists or completes settings (`thv.config.settings_file`, `thv config
+NAME`, the completion scripts) works on any `Section`, so a new one is an entry of `SECTIONS` and nothing else. Any part
+may import this; it imports nothing slow, because `thv run` needs it at once.
 """
 
 # ruff: noqa: PTH111, PTH118  pathlib costs milliseconds that the start of `thv run` does not have
@@ -53,8 +53,8 @@ class Setting:
     """One key of a section: its name, the kind of its value, its default as the file would write it, and its meaning.
 
     `default` is "" for a setting that has none. `secret` marks values that are never printed unasked. `env` names the
-    variables that come before the file, the strongest first; `thv.config.otel_environment` says what each one means,
-    unless the setting is `refusable`: then they, and what else the caller knows, can only turn it off.
+    variables that come before the file, the strongest first; `thv.config.settings_from_environment` says what each one
+    means, unless the setting is `refusable`: then they, and what else the caller knows, can only turn it off.
     """
 
     __slots__ = ("default", "env", "help", "kind", "name", "refusable", "secret", "section")

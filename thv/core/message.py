@@ -18,7 +18,7 @@ from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 from thv.core.json_repair import MAX_REPAIRS, JsonRepair, decode_deep, flatten
-from thv.core.loose_reader import read_loosely
+from thv.core.lenient_decoder import decode_leniently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -358,7 +358,7 @@ def _object(part: Raw) -> Message:
     try:
         return _STRICT.decode(part)
     except (ValueError, RecursionError):
-        return read_loosely(Message, part)
+        return decode_leniently(Message, part)
 
 
 def _first_byte(part: Raw) -> bytes:

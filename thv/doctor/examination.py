@@ -24,7 +24,7 @@ from thv.servers.server_environment import read_env_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from thv.clients.client_files import ClientFile
+    from thv.clients.client_file_locations import ClientFile
     from thv.clients.entries import ServerEntry
 
 AT_ONCE = 8

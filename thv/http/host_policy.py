@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thv.core.net import hostname_of, is_loopback
+from thv.core.net.loopback import is_loopback
+from thv.core.net.urls import hostname_of
 from thv.errors import UsageError
 
 if TYPE_CHECKING:

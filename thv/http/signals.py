@@ -8,7 +8,13 @@ import signal
 import sys
 
 from thv.http.process_backend import hand_on_to_servers
-from thv.process.events import ENDING_SIGNALS, FATAL_BY_DEFAULT, IGNORED_AT_START, OTHER_SIGNALS, signal_name
+from thv.process.main_thread_events import (
+    ENDING_SIGNALS,
+    FATAL_BY_DEFAULT,
+    IGNORED_AT_START,
+    OTHER_SIGNALS,
+    signal_name,
+)
 
 
 class EndRequested(asyncio.Event):

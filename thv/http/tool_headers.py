@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, decode, encode
 
 from thv.core.jsonrpc import decode_header, encode_header
-from thv.core.net import is_header_name
+from thv.core.net.http_headers import is_header_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -287,7 +287,7 @@ class Instrumentation:
             return None
         capture = None
         if self._journal_captures:
-            from thv.core.redaction import show
+            from thv.core.payload_redaction import show
 
             capture = show
         return self._journal.open_session(self._server, self._transport, redact=_redact, capture=capture)
@@ -305,7 +305,7 @@ class Instrumentation:
 
 
 def _redact(text: str) -> str:
-    from thv.core.redaction import redact_text  # not before there is an error message
+    from thv.core.payload_redaction import redact_text  # not before there is an error message
 
     return redact_text(text)
 

@@ -110,8 +110,8 @@ def _bounds(path: str, warnings: list[str]) -> tuple[int, int]:
         return MAX_BYTES, MAX_AGE_S  # `enabled` cannot be read either, and says so
     if not any(name in text for name in (JOURNAL_MAX_SIZE, JOURNAL_MAX_AGE)):
         return MAX_BYTES, MAX_AGE_S
-    from thv.config.service import value_reader
     from thv.config.setting_types import age_seconds, size_bytes
+    from thv.config.settings_file import value_reader
 
     read = value_reader(text, path)
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import kopf
 import yaml
 
-from thv.core.net import is_http_url
+from thv.core.net.urls import is_http_url
 from thv.errors import ThvError
 
 if TYPE_CHECKING:

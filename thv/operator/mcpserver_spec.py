@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from thv.errors import ThvError
-from thv.operator import pod_template
+from thv.operator import pod_template_checks
 from thv.operator.names import DEFAULT_PORT, LONGEST_NAME, METRICS_PORT, SERVER_CONTAINER, STDIO
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _complaints(server: McpServerSpec) -> list[str]:
     if server.telemetry.enabled and not server.telemetry.endpoint:
         found.append("spec.telemetry.openTelemetry.endpoint is missing; say where your collector is, or disable it")
     shape = server.shape
-    found += pod_template.complaints(
+    found += pod_template_checks.complaints(
         server.pod_template, wraps=shape is DeploymentMode.WRAP, has_token=shape is DeploymentMode.ATTACH
     )
     return found

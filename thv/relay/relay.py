@@ -14,7 +14,7 @@ import time
 
 from thv.process import shutdown
 from thv.process.client_ends import has_reader, is_regular_file
-from thv.process.events import (
+from thv.process.main_thread_events import (
     CLIENT_EOF,
     CLIENT_GONE,
     CLIENT_HUNG_UP,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thv.core.interfaces import TrafficObserver
-    from thv.process.events import Events
+    from thv.process.main_thread_events import Events
     from thv.process.server_process import ServerProcess
 
 SIGINT = 2

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 
 from thv.core.frozen import Frozen
-from thv.core.net import is_header_name, is_loopback, redact_url
+from thv.core.net.http_headers import is_header_name
+from thv.core.net.loopback import is_loopback
+from thv.core.net.url_redaction import redact_url
 from thv.errors import ThvError, UsageError
 
 TYPE_CHECKING = False

@@ -149,7 +149,7 @@ def _url(server: str, args: Sequence[str], env: Mapping[str, str], cwd: str | No
     scheme, _, package = server.partition("://")
     scheme = scheme.lower()
     if scheme in {"http", "https"}:
-        from thv.core.net import redact_url
+        from thv.core.net.url_redaction import redact_url
 
         raise ThvError(f"{redact_url(server)}: a remote server is not started; only `thv run` and `thv mcp` take a URL")
     if scheme not in RUNNERS:

@@ -26,11 +26,11 @@ from thv.core.jsonrpc import CONNECTION_CLOSED, REQUEST_TIMED_OUT, cancellation,
 from thv.core.lines import MAX_MESSAGE
 from thv.core.message import UNREADABLE, ErrorObject, Message
 from thv.errors import ThvError
-from thv.http.client.stdio_bridge import ClientGoneError, LineInput, LineOutput
 from thv.http.process_backend import ProcessBackend
 from thv.http.signals import install_signal_handlers
 from thv.process.client_ends import has_reader, is_regular_file
 from thv.process.shutdown import REPLY_GRACE
+from thv.relay.line_streams import ClientGoneError, LineInput, LineOutput
 from thv.supervision.client_line import ClientLine, as_batch, messages_of, with_newline
 from thv.supervision.restart_policy import BackOff
 from thv.supervision.server_questions import ServerQuestions

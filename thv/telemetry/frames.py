@@ -24,7 +24,7 @@ MAX_FRAME = 64 << 20
 """Bytes of a body beyond which the stream cannot be ours: the largest real ones, full snapshots, stay under 4 MiB."""
 
 CAPTURED_BYTES = 16 << 10
-"""The most bytes of arguments, or of a result, that are sent to the agent: as many as `thv.core.redaction` reads."""
+"""The most bytes of arguments, or of a result, sent to the agent: as many as `thv.core.payload_redaction` reads."""
 
 
 class Signal(Struct, array_like=True, frozen=True):

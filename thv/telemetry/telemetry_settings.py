@@ -221,7 +221,8 @@ def _signal(values: Mapping[str, Any], signal: str) -> dict[str, Any] | None:
     endpoint = value("endpoint")
     if endpoint is None:
         return None
-    from thv.core.net import DEFAULT_PORTS, basic_credentials, split_url
+    from thv.core.net.http_headers import basic_credentials
+    from thv.core.net.urls import DEFAULT_PORTS, split_url
 
     # The endpoint has been checked; what follows `#` stays with the user.
     scheme, user, host, rest = split_url(endpoint.partition("#")[0])

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thv.config import service
+from thv.config import settings_file
 from thv.config.settings import OTEL
-from thv.config.yaml.document import get_scalar
 from thv.config.yaml.excerpt import LONG, excerpt
+from thv.config.yaml.key_lookup import get_scalar
 from thv.config.yaml.tree import canonical, parse
 from thv.config.yaml.yaml_splice import set_value, unset
 from thv.errors import ConfigError
@@ -168,6 +168,6 @@ def test_a_text_whose_sections_cannot_surely_be_told_apart_is_read_whole(text: s
 
 
 def test_a_long_file_is_no_reason_to_lose_a_setting() -> None:
-    read = service.value_reader(OTHERS + OURS, "f")
+    read = settings_file.value_reader(OTHERS + OURS, "f")
     assert read(OTEL.keys["endpoint"]) == ("x:1", OTHERS.count("\n") + 2)
     assert read(OTEL.keys["insecure"])[0] is True

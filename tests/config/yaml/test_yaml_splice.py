@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tests.config.documents import Keys, Written, documents
-from thv.config.yaml.document import get
+from thv.config.yaml.key_lookup import get
 from thv.config.yaml.tree import Scalar
 from thv.config.yaml.yaml_splice import set_value, unset
 from thv.errors import ConfigError

@@ -9,7 +9,7 @@ import pytest
 
 from tests.http.proxied import LAST_CHUNK, PATIENCE, Received, as_json, call, chunk, event, reply, stream_head, until
 from tests.http.remotes import ACCEPTED, NO_STREAM, PROGRESS, handshake, methods, play, remote
-from thv.http.client import remote_client
+from thv.http.client import stdio_to_http
 from thv.http.client import streamable_http as remote_streamable
 
 pytestmark = pytest.mark.usefixtures("quick_reconnects")
@@ -141,7 +141,7 @@ def test_a_stream_that_stays_open_after_its_reply_is_closed_and_does_not_delay_t
 ) -> None:
     """The server holds the stream of the request open until the client closes it, with comments all the time or not."""
     monkeypatch.setattr(remote_streamable, "LINGER_S", 0.05)
-    monkeypatch.setattr(remote_client, "REPLY_GRACE", 100 * PATIENCE)
+    monkeypatch.setattr(stdio_to_http, "REPLY_GRACE", 100 * PATIENCE)
     streams: list[asyncio.StreamWriter] = []
     is_at_end = asyncio.Event()
 

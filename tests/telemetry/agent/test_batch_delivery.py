@@ -29,8 +29,8 @@ from tests.telemetry.agent.agents import (
 from thv.telemetry.agent import batch_delivery as module
 from thv.telemetry.agent.batch_delivery import MetricDelivery, SpanDelivery
 from thv.telemetry.agent.diagnostics import Diagnostics
-from thv.telemetry.agent.http_export import HttpAttempts
 from thv.telemetry.agent.metric_builder import MetricBuilder
+from thv.telemetry.agent.otlp_http_exporter import HttpAttempts
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:

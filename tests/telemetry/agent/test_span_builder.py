@@ -10,7 +10,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, readable, span
-from thv.core.redaction import redact_structure
+from thv.core.payload_redaction import redact_structure
 from thv.telemetry.agent.span_records import SpanLink
 from thv.telemetry.frames import AgentSettings
 

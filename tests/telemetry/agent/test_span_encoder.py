@@ -13,8 +13,8 @@ from opentelemetry.exporter.otlp.proto.common import trace_encoder
 
 from tests.collector import free_port
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, finished, readable, span
-from thv.telemetry.agent.grpc_export import GrpcAttempts
-from thv.telemetry.agent.http_export import HttpAttempts
+from thv.telemetry.agent.otlp_grpc_exporter import GrpcAttempts
+from thv.telemetry.agent.otlp_http_exporter import HttpAttempts
 from thv.telemetry.agent.span_builder import SpanBuilder
 from thv.telemetry.agent.span_encoder import encode_spans
 from thv.telemetry.agent.span_records import SpanLink, SpanRecord, SpanRecords

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, finished
-from thv.core.redaction import READ
+from thv.core.payload_redaction import READ
 from thv.telemetry.agent.span_builder import SpanBuilder
 from thv.telemetry.agent.span_records import SpanRecords
 from thv.telemetry.agent.waiting_spans import WaitingSpans

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thv.config.yaml import layout
-from thv.config.yaml.document import name, refusal
+from thv.config.yaml.key_lookup import name, refusal
 from thv.config.yaml.scalar_writer import Value, block_lines, flow_text
 from thv.config.yaml.tree import (
     Alias,

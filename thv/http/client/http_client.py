@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from thv import __version__
-from thv.core.net import create_tls_context, proxy_for, redact_url
+from thv.core.net.environment_proxies import proxy_for
+from thv.core.net.tls_context import create_tls_context
+from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError, ThvError
 from thv.servers.remote_spec import TOKEN_VARIABLE, read_token
 

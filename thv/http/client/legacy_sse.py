@@ -13,7 +13,7 @@ import httpx
 
 from thv.core.jsonrpc import addressed
 from thv.core.message import read_line
-from thv.core.net import redact_url
+from thv.core.net.url_redaction import redact_url
 from thv.http.client.client_messages import answered, answers, error_code, line_of_body
 from thv.http.client.client_state import PostExchange
 from thv.http.client.http_client import RemoteError, is_same_origin

@@ -11,7 +11,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from thv.core.net import MAX_PORT, is_loopback, parse_port
+from thv.core.net.loopback import is_loopback
+from thv.core.net.urls import MAX_PORT, parse_port
 from thv.errors import UsageError
 from thv.http.proxy.local_server import find_server
 from thv.http.proxy.proxy_target import ProxyTarget

@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from thv.core.net import DEFAULT_PORTS, create_tls_context, is_loopback
+from thv.core.net.loopback import is_loopback
+from thv.core.net.tls_context import create_tls_context
+from thv.core.net.urls import DEFAULT_PORTS
 from thv.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.json import encode
 
-from thv.core.net import bare_host
+from thv.core.net.urls import bare_host
 from thv.errors import UsageError
 from thv.http.cors import is_preflight, preflight_headers
 from thv.http.host_policy import BAD_REQUEST, HostPolicy

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from thv.core.net import create_tls_context
+from thv.core.net.tls_context import create_tls_context
 from thv.errors import ThvError
 from thv.operator.names import TOKEN_DIR
 

@@ -211,11 +211,11 @@ def _attempts(signal: Signal | None, name: str) -> Any:
         raise ValueError(f"{name} are off")
     attempts: Attempts
     if signal.protocol == "grpc":
-        from thv.telemetry.agent.grpc_export import GrpcAttempts
+        from thv.telemetry.agent.otlp_grpc_exporter import GrpcAttempts
 
         attempts = GrpcAttempts(signal, name)
     else:
-        from thv.telemetry.agent.http_export import HttpAttempts
+        from thv.telemetry.agent.otlp_http_exporter import HttpAttempts
 
         attempts = HttpAttempts(signal, name)
     return attempts

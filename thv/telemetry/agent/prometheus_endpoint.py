@@ -20,7 +20,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from thv import __version__
-from thv.core.net import bare_host, hostname_of, is_loopback, split_url
+from thv.core.net.loopback import is_loopback
+from thv.core.net.urls import bare_host, hostname_of, split_url
 from thv.telemetry.telemetry_settings import SERVICE_INSTANCE
 
 if TYPE_CHECKING:

@@ -127,7 +127,7 @@ def _describe(finished: FinishedSpan, attributes: dict[str, Any]) -> str:
 
 
 def _redacted(raw: bytes) -> Any:
-    from thv.core.redaction import redact_structure  # seldom needed, and half a MiB
+    from thv.core.payload_redaction import redact_structure  # seldom needed, and half a MiB
 
     return redact_structure(raw)
 

@@ -1,0 +1,1 @@
+"""Network rules shared by every part: loopback, URLs, proxies, TLS trust, header names. No code at import."""
