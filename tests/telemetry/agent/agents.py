@@ -162,6 +162,9 @@ WITHOUT_LIMITS = (
 )
 """The agent, which has as long for its last exports as a busy machine may need."""
 
+AS_SHIPPED = "from thv.telemetry.agent import __main__ as process\nprocess.main()"
+"""The agent with the limits that it has in a session."""
+
 WITHOUT_FIRST_LIMIT = (
     "from thv.telemetry.agent import __main__ as process, agent_service\n"
     f"agent_service.SHUTDOWN_TIMEOUT_S = {100 * PATIENCE}\n"
@@ -179,10 +182,10 @@ class AgentProcess:
         env: Mapping[str, str] | None = None,
         stderr: int = subprocess.PIPE,
         *,
-        code: str = "",
+        code: str = WITHOUT_LIMITS,
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", *(["-c", code] if code else ["-m", "thv.telemetry.agent"])],
+            [sys.executable, "-P", "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

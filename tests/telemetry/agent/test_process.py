@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tests.collector import Answer, Backend, Ports, collector, free_port
 from tests.processes import voluntary_switches
 from tests.sink import PATIENCE, Sink
-from tests.telemetry.agent.agents import WITHOUT_LIMITS, AgentProcess, calls, durations, finished, snapshot, spans, to
+from tests.telemetry.agent.agents import AS_SHIPPED, AgentProcess, calls, durations, finished, snapshot, spans, to
 from thv import __version__
 from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 
@@ -71,7 +71,7 @@ def test_a_real_collector_takes_spans_and_metrics(protocol: str, compression: st
             settings = AgentSettings(traces=one, metrics=one, resource={"service.name": "thv-demo"})
         else:
             settings = to(f"http://127.0.0.1:{ports.http}", compression=compression)
-        with AgentProcess(settings, code=WITHOUT_LIMITS) as agent:
+        with AgentProcess(settings) as agent:
             agent.send(
                 Spans([finished(1), finished(2, error_type="-32601", parent=b"parent!!", tracestate="a=1")]),
                 snapshot(calls(7), durations(0.015, 400.0)),
@@ -114,7 +114,7 @@ def test_a_flush_exports_before_the_end() -> None:
 
 
 def test_a_full_batch_travels_at_once_and_the_rest_at_the_end() -> None:
-    with Backend() as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(spans(600))
         backend.wait_for(lambda: len(backend.posts) == 1)
         assert len(backend.spans()) == 512
@@ -125,7 +125,7 @@ def test_a_full_batch_travels_at_once_and_the_rest_at_the_end() -> None:
 def test_metrics_are_exported_at_the_interval_even_when_nothing_changes() -> None:
     with (
         Backend() as backend,
-        AgentProcess(replace(to(backend.url), export_interval_s=0.05), code=WITHOUT_LIMITS) as agent,
+        AgentProcess(replace(to(backend.url), export_interval_s=0.05)) as agent,
     ):
         agent.send(snapshot(calls(1)))
         backend.wait_for(lambda: len(backend.posts) >= 3)
@@ -139,7 +139,7 @@ def test_metrics_are_exported_at_the_interval_even_when_nothing_changes() -> Non
 def test_deltas_add_up_to_the_whole() -> None:
     with Backend() as backend:
         settings = replace(to(backend.url), export_interval_s=0.05, temporality="delta")
-        with AgentProcess(settings, code=WITHOUT_LIMITS) as agent:
+        with AgentProcess(settings) as agent:
             agent.send(snapshot(calls(3), durations(0.5)))
             backend.wait_for(lambda: bool(backend.points("toolhive_mcp_tool_calls")))
             agent.send(snapshot(calls(5), durations(0.5, 0.5), after_s=2))
@@ -153,7 +153,7 @@ def test_deltas_add_up_to_the_whole() -> None:
 
 def test_a_collector_that_is_busy_gets_everything_later_and_nothing_is_said() -> None:
     busy = Answer(503, {"Retry-After": "0.1"})
-    with Backend([busy, busy, busy]) as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend([busy, busy, busy]) as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(spans(512))
         backend.wait_for(lambda: len(backend.posts) == 4)
         assert agent.end().lines == []
@@ -172,7 +172,7 @@ def test_a_cause_is_said_once_while_the_session_lasts() -> None:
 
 
 def test_the_last_metrics_get_one_try_and_no_storm() -> None:
-    with Backend([Answer(401)] * 50) as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend([Answer(401)] * 50) as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(snapshot(calls(1)))
         agent.end()
         assert len(backend.posts) == 1
@@ -181,7 +181,7 @@ def test_the_last_metrics_get_one_try_and_no_storm() -> None:
 def test_what_has_no_room_is_dropped_and_counted() -> None:
     with Sink(mode="blackhole") as sink:
         settings = AgentSettings(traces=Signal(sink.endpoint, ca_file=str(sink.ca_file)))
-        with AgentProcess(settings) as agent:
+        with AgentProcess(settings, code=AS_SHIPPED) as agent:
             for _ in range(10):
                 agent.send(spans(1000))
             sink.wait_for(1)
@@ -193,12 +193,12 @@ PARTLY = Answer(body=b"\x0a\x02\x08\x01")  # of field 1, field 1: one rejected
 
 
 def test_what_a_collector_rejects_of_either_signal_is_told() -> None:
-    with Backend([PARTLY]) as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend([PARTLY]) as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(spans(3))
         assert agent.end().lines == [
             f"thv: telemetry: {backend.url} rejected 1 of the spans that it was sent; 1 span was lost"
         ]
-    with Backend([PARTLY]) as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend([PARTLY]) as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(snapshot(calls(1), durations(0.1)))
         assert agent.end().lines == [f"thv: telemetry: {backend.url} rejected 1 of the points that it was sent"]
 
@@ -211,7 +211,7 @@ def test_a_remark_on_what_was_taken_is_told() -> None:
 
 
 def test_spans_the_recorder_dropped_are_counted_too() -> None:
-    with Backend() as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(Spans([finished()], dropped=41))
         [line] = agent.end().lines
     assert line == "thv: telemetry: 41 spans were lost"
@@ -220,7 +220,7 @@ def test_spans_the_recorder_dropped_are_counted_too() -> None:
 def test_debug_tells_of_each_export_and_never_of_a_header() -> None:
     with Backend() as backend:
         settings = replace(to(backend.url, headers={"authorization": "Bearer hunter2"}), debug=True)
-        with AgentProcess(settings, code=WITHOUT_LIMITS) as agent:
+        with AgentProcess(settings) as agent:
             agent.send(spans(2), snapshot(calls(1)))
             lines = agent.end().lines
         assert backend.posts[0].headers["authorization"] == "Bearer hunter2"
@@ -242,7 +242,7 @@ def test_a_header_that_cannot_be_sent_is_not_quoted(protocol: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_signals_to_the_terminal_do_not_end_it() -> None:
-    with Backend() as backend, AgentProcess(to(backend.url), code=WITHOUT_LIMITS) as agent:
+    with Backend() as backend, AgentProcess(to(backend.url)) as agent:
         agent.send(spans(512))
         backend.wait_for(lambda: bool(backend.posts))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -297,7 +297,7 @@ def test_a_netrc_does_not_replace_the_users_header(home: Path) -> None:
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)
     with Backend() as backend:
-        with AgentProcess(to(backend.url, headers={"Authorization": "Bearer mine"}), code=WITHOUT_LIMITS) as agent:
+        with AgentProcess(to(backend.url, headers={"Authorization": "Bearer mine"})) as agent:
             agent.send(spans(1))
             agent.end()
         assert backend.posts[0].headers["authorization"] == "Bearer mine"
@@ -316,7 +316,7 @@ def test_the_environment_changes_nothing() -> None:
         "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "bogus",
     }
     with Backend() as backend:
-        with AgentProcess(to(backend.url), env=hostile, code=WITHOUT_LIMITS) as agent:
+        with AgentProcess(to(backend.url), env=hostile) as agent:
             agent.send(spans(1), snapshot(calls(1)))
             assert agent.end().lines == []
         assert len(backend.spans()) == 1
