@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it is about POSIX's signals")
 
 SERVER = """\
-import json, os, signal, sys, time
+import json, os, select, signal, sys, time
 log, mode = open(sys.argv[1], "a", buffering=1), sys.argv[2]
 def end(number, _):
     log.write(f"{signal.Signals(number).name}\\n")
@@ -29,7 +29,13 @@ def end(number, _):
         sys.exit(0)
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(each, end)
-for line in sys.stdin:
+def lines():
+    while True:
+        if select.select([0], [], [], 0.05)[0]:
+            if not (line := sys.stdin.buffer.raw.readline()):
+                return
+            yield line
+for line in lines():
     message = json.loads(line)
     reply = {"error": {"code": -32601, "message": "x"}}
     if message["method"] == "initialize":

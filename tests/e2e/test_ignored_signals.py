@@ -23,13 +23,13 @@ IGNORING = (
 """As nohup, or a script that starts a program in the background."""
 
 HANDLES = (
-    "import os, signal, sys\n"
+    "import os, select, signal, sys\n"
     "def end(*_):\n"
     "    os.write(1, b'cleaned up\\n')\n"
     "    os._exit(7)\n"
     "signal.signal(int(sys.argv[1]), end)\n"
     "os.write(1, b'ready\\n')\n"
-    "for line in sys.stdin: print(line, end='', flush=True)"
+    "while not (select.select([0], [], [], 0.05)[0] and os.read(0, 1) == b''): pass"
 )
 
 TELLS = (
