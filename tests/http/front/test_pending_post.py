@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 
+from tests.garbage import collect_all
 from thv.http.front.event_store import EventStream
 from thv.http.front.pending_post import JsonDeadlines, PendingPost
 
 
 def alive() -> int:
     """How many there are in this process; those that other tests left behind are cleared away."""
-    gc.collect()
+    collect_all()
     return sum(isinstance(each, PendingPost) for each in gc.get_objects())
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.garbage import collect_all
 from tests.http.proxied import (
     EMPTY,
     LAST_CHUNK,
@@ -116,12 +117,12 @@ def test_a_taken_port_and_a_circle_are_said_clearly() -> None:
 @contextmanager
 def nothing_left_to_the_collector() -> Iterator[None]:
     """Of thv's own objects, all that is used meanwhile and is used no more is freed at once."""
-    gc.collect()
     gc.disable()
+    collect_all()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         yield
-        gc.collect()
+        collect_all()
         left = [type(each) for each in gc.garbage if type(each).__module__.startswith("thv.")]
     finally:
         gc.set_debug(0)
