@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.harness import until
 from tests.journal.journals import MIB, Journal, end
 from thv.core.file_lock import try_lock
+from thv.journal import journal_store
 from thv.journal.journal_store import CREATION_LOCK, NEW_SUFFIX, is_locked, open_for_writing
 
 PROCESSES = 12
@@ -88,6 +89,20 @@ def test_what_a_process_that_was_killed_while_it_created_the_store_left_is_repla
     journal.close()
     assert journal.warnings == []
     assert not (journal.path.parent / f"journal.db{NEW_SUFFIX}").exists()
+
+
+@pytest.mark.parametrize("uses_wal", [True, False])
+def test_writes_are_synced_so_that_a_crash_of_the_machine_costs_the_last_commits_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, uses_wal: bool
+) -> None:
+    """`synchronous` 1 is NORMAL. With 0, OFF, nothing is synced, and such a crash may damage the file."""
+    monkeypatch.setattr(journal_store, "allows_wal", lambda _directory: uses_wal)
+    for _ in ("one that creates the store", "one that finds it"):
+        journal = Journal(tmp_path)
+        connection = journal.writer._connect()
+        found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")]
+        journal.writer._disconnect()
+        assert found == [1, "wal" if uses_wal else "truncate"]
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ import pytest
 
 from tests.e2e.harness import until
 from tests.journal.journals import MIB, Journal, call, end
+from thv.core.file_lock import try_lock
 from thv.journal.journal_reader import CallFilter
-from thv.journal.journal_store import DAMAGED, file_system_type
-from thv.journal.retention import file_bytes
+from thv.journal.journal_store import CREATION_LOCK, DAMAGED, file_system_type
 from thv.journal.session_journal import MANY_REQUESTS, WRITE_AT, SessionJournal
 from thv.journal.writer import ROWS, JournalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from thv.core.interfaces import LoggedRequest
 
@@ -135,63 +135,6 @@ def test_traffic_is_encoded_where_it_passes_and_written_when_it_is_time(tmp_path
     assert WRITE_AT <= sum(len(batch.records) for batch in session.batches()) < WRITE_AT + 100 * MANY_REQUESTS
 
 
-def test_the_store_keeps_its_bound_and_loses_the_oldest_first(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, max_bytes=MIB)
-    session = journal.session()
-    largest = 0
-    for number in range(300):
-        end(session, *[f"tool-{number:03}"] * 500)
-        if number % 20 == 0:
-            until(lambda: not session.has_news, "the write")
-            largest = max(largest, journal.size())
-    session.closed("client")
-    journal.close()
-    names = [found.record.name for found in journal.calls()]
-    assert max(largest, journal.size()) <= MIB
-    assert 10_000 < len(names) < 150_000
-    assert names[-1] == "tool-299"
-    assert names == sorted(names, key=str)
-    assert journal.reader().sessions()[0].calls == 150_000
-
-
-def test_a_lower_bound_shrinks_a_store_that_is_too_large(tmp_path: Path) -> None:
-    first = Journal(tmp_path, max_bytes=8 * MIB)
-    session = first.session()
-    for _ in range(300):
-        end(session, *["a-tool-with-a-name"] * 500)
-    session.closed("client")
-    first.close()
-    assert first.size() > 2 * MIB
-    second = Journal(tmp_path, max_bytes=MIB)
-    later = second.session()
-    for _ in range(3):
-        end(later, *["new"] * 5000)
-        until(lambda: not later.has_news, "the write")
-    later.closed("client")
-    second.close()
-    third = Journal(tmp_path, max_bytes=MIB)
-    end(third.session(), "last")
-    third.until_stored(1)
-    third.close()
-    assert third.path.stat().st_size <= file_bytes(MIB) + 64 * 1024
-    assert third.calls()[-1].record.name == "last"
-
-
-def test_what_is_too_old_goes(tmp_path: Path) -> None:
-    first = Journal(tmp_path)
-    old = first.session("old")
-    end(old, "t")
-    old.closed("client")
-    first.close()
-    time.sleep(0.01)
-    second = Journal(tmp_path, max_age_s=0.005)
-    end(second.session("new"), "t")
-    second.until_stored(1)
-    second.close()
-    assert {found.server for found in second.calls()} == {"new"}
-    assert {row.server for row in second.reader().sessions()} == {"new"}
-
-
 def test_the_store_is_one_file_again_when_its_last_writer_has_ended(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     session = journal.session()
@@ -225,7 +168,7 @@ def test_a_locked_store_is_reported_once_and_written_when_it_is_free(tmp_path: P
     assert len(journal.warnings) == 1
 
 
-def test_calls_that_a_locked_store_cannot_take_are_counted_as_lost_and_memory_stays_flat(tmp_path: Path) -> None:
+def test_the_oldest_calls_that_a_locked_store_cannot_take_are_dropped_and_counted_as_lost(tmp_path: Path) -> None:
     first = Journal(tmp_path)
     first.session().closed("client")
     first.close()
@@ -233,16 +176,19 @@ def test_calls_that_a_locked_store_cannot_take_are_counted_as_lost_and_memory_st
     holder.execute("BEGIN EXCLUSIVE")
     journal = Journal(tmp_path)
     session = journal.session()
-    for _ in range(400):
-        end(session, *["echo"] * 500)
+    for number in range(400):
+        end(session, *[f"tool-{number:03}"] * 500)
     assert session.lost > 0
     holder.execute("ROLLBACK")
     holder.close()
     session.closed("client")
     journal.close()
     (row,) = (row for row in journal.reader().sessions() if row.calls)
+    names = [found.record.name for found in journal.calls()]
+    kept = sorted(set(names), key=str)
     assert row.calls == 200_000
-    assert row.calls - row.lost == len(journal.calls())
+    assert row.calls - row.lost == len(names)
+    assert kept == [f"tool-{number:03}" for number in range(400 - len(kept), 400)]
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 1000, b"SQLite format 3\0" + b"\xff" * 8000])
@@ -312,6 +258,83 @@ def test_a_store_that_is_removed_meanwhile_is_begun_anew(tmp_path: Path) -> None
     assert [found.record.name for found in journal.calls()] == ["after"]
     assert journal.reader().sessions()[0].server == "s"
     journal.close()
+
+
+class Clock:
+    """Stands for the module `time`: it goes on only where the writer sleeps or waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert self.now < 60, "it never gives up"
+        self.now += seconds
+
+
+class NotedWaits(threading.Event):
+    """An event that never comes; how long it is waited for is noted, and the clock goes on by that."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert len(self.waits) < 100, "it waits over and over"
+        self.waits.append(timeout)
+        self.clock.now += timeout or 0
+        return False
+
+
+@pytest.mark.parametrize(
+    ("traffic", "waits"),
+    [([0, 0], [0.25]), ([0, 1, 1, 1], [0.25, 0.25]), (range(100), [0.25, 0.25, 0.25])],
+    ids=["none", "at first", "all the time"],
+)
+def test_sqlite_is_loaded_after_a_quarter_of_a_second_without_traffic_or_after_three_quarters_at_last(
+    tmp_path: Path, traffic: Iterable[int], waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("thv.journal.writer.time", clock)
+    seen = iter(traffic)
+    writer = JournalWriter(
+        str(tmp_path / "journal.db"), max_bytes=MIB, max_age_s=1e6, activity=lambda: next(seen), warn=print
+    )
+    noted = NotedWaits(clock)
+    writer._hurried = noted
+    writer._await_quiet()
+    assert noted.waits == waits
+
+
+def test_the_end_of_a_session_waits_nine_tenths_of_a_second_for_the_last_write_and_says_if_that_was_too_short(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path)
+    noted = NotedWaits(Clock())
+    journal.writer._finished = noted
+    journal.path.parent.mkdir()
+    with (journal.path.parent / CREATION_LOCK).open("w") as held:
+        assert try_lock(held.fileno())  # nothing can be written
+        end(journal.session(), "t")
+        journal.writer.close()
+        assert noted.waits == [0.9]
+        assert [warning for warning in journal.warnings if "was not written within 0.9 s" in warning] != []
+
+
+def test_the_last_write_is_tried_for_nine_tenths_of_a_second_while_the_store_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("thv.journal.writer.time", clock)
+    journal = Journal(tmp_path)
+    monkeypatch.setattr(journal.writer, "_flush", lambda: False)
+    journal.writer.end()
+    journal.writer._run()
+    assert 0.9 <= clock.now < 0.95
+    assert journal.writer._finished.is_set()
 
 
 KILLED = """
