@@ -10,6 +10,7 @@ import pytest
 
 from tests.telemetry.test_recorder import INITIALIZE, INITIALIZED, OK, PARENT, Run, call, last_metrics, records
 from thv.core.current_request import CURRENT_REQUEST
+from thv.telemetry import recorder
 from thv.telemetry.frames import HistogramPoint
 
 if TYPE_CHECKING:
@@ -152,6 +153,20 @@ def test_what_a_server_asks_of_its_client_is_a_span_of_kind_client(
     assert (point.count, point.attributes["mcp.method.name"]) == (1, "sampling/createMessage")
     assert point.attributes.get("error.type") == error_type
     assert run.outcomes == ["success"]
+
+
+def test_of_more_open_requests_of_a_server_than_are_kept_the_oldest_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_SERVER_REQUESTS", 2)
+    run = Run(tmp_path)
+    run.tell(*(f'<{{"id":{id_},"method":"sampling/createMessage","params":{{}}}}' for id_ in (1, 2, 3)))
+    run.tell(*(f'>{{"id":{id_},"result":{{}}}}' for id_ in (1, 2, 3)))
+    frames = run.end()
+    assert [span.attributes["jsonrpc.request.id"] for span in records(frames)] == ["2", "3"]
+    [point] = [one for one in last_metrics(frames).points if one.name == "mcp.client.operation.duration"]
+    assert isinstance(point, HistogramPoint)
+    assert point.count == 2
 
 
 def test_notifications_are_neither_spans_nor_counted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from thv.core.message import read_line
 from thv.instrumentation.inspector import TrafficInspector
 from thv.ledger.ledger import ToolCallLedger
-from thv.telemetry import agent_client
+from thv.telemetry import agent_client, recorder
 from thv.telemetry.agent.span_records import SpanRecord, SpanRecords
 from thv.telemetry.agent_client import MAX_QUEUED
 from thv.telemetry.frames import (
@@ -400,6 +400,14 @@ def test_contexts_to_pass_on_are_those_of_the_spans(tmp_path: Path) -> None:
     run.tell(OK)
     ended = next(span for span in run.spans() if span.error_type is None)
     assert sampled == f"00-{ended.trace_id.hex()}-{ended.span_id.hex()}-01"
+
+
+def test_of_more_contexts_than_are_kept_the_oldest_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MAX_CONTEXTS", 2)
+    run = Run(tmp_path, propagate=True)
+    run.tell(*(call(id_=str(number)) for number in (1, 2, 3)))
+    assert [id_ for id_, _ in run.recorder.take_contexts()] == [2, 3]
+    run.end()
 
 
 def test_what_is_told_late_lasts_as_long_as_it_did(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 import pytest
 
 from tests.http.proxied import LAST_CHUNK, PATIENCE, Received, as_json, call, chunk, event, reply, stream_head, until
 from tests.http.remotes import ACCEPTED, NO_STREAM, PROGRESS, handshake, methods, play, remote
-from thv.http.client import stdio_to_http
+from thv.http.client import server_stream, stdio_to_http
 from thv.http.client import streamable_http as remote_streamable
+from thv.http.client.client_messages import read_client
+from thv.http.client.client_state import PostExchange
 
 pytestmark = pytest.mark.usefixtures("quick_reconnects")
 
@@ -132,6 +135,17 @@ def test_a_reply_that_comes_after_its_error_is_not_a_second_one(monkeypatch: pyt
             assert await session.message() == PROGRESS
 
     play(scenario)
+
+
+def test_of_more_requests_that_were_given_up_than_are_kept_the_oldest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_stream, "MAX_GIVEN_UP", 2)
+    unused: Any = None
+    stream = server_stream.ServerStream(unused, unused, is_current=unused, renew=unused, debug=unused)
+    for id_ in (1, 2, 3):
+        stream.give_up(PostExchange(read_client(b'{"id":%d,"method":"tools/call"}' % id_)))
+    assert [stream.is_late([id_]) for id_ in (1, 2, 3)] == [False, True, True]
 
 
 @pytest.mark.parametrize("comments", [0, 3], ids=["silent", "kept alive"])
