@@ -79,32 +79,6 @@ def test_what_could_not_be_read_again_is_not_written(config: Path) -> None:
     assert config.read_text() == "a: 1\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="only POSIX can flush a directory")
-def test_the_new_text_is_on_the_disk_before_it_takes_the_name_and_the_name_before_the_command_ends(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a power cut there is the old file or the new one, and never an empty one: the order of these steps."""
-    steps: list[tuple[str, str]] = []
-    flush, rename = os.fsync, Path.replace
-
-    def fsync(descriptor: int) -> None:
-        flush(descriptor)
-        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        steps.append(("flush", "directory" if is_directory else os.pread(descriptor_of(descriptor), 99, 0).decode()))
-
-    def descriptor_of(descriptor: int) -> int:
-        return os.open(f"/dev/fd/{descriptor}", os.O_RDONLY)
-
-    def replace(self: Path, target: Path) -> Path:
-        steps.append(("rename", self.read_text()))
-        return rename(self, target)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(Path, "replace", replace)
-    update(str(config), lambda _: "b: 2\n")
-    assert steps == [("flush", "b: 2\n"), ("rename", "b: 2\n"), ("flush", "directory")]
-
-
 def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
