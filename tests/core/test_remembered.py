@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -81,11 +82,19 @@ def test_where_it_cannot_be_kept_nothing_is_raised_and_nothing_remembered(tmp_pa
     homeless.forget()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may look anywhere")
-def test_a_directory_that_may_not_be_looked_into_counts_as_a_no(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(0o000)
-    assert RememberedNo(NAME, lambda: str(closed)).holds()
+def test_a_directory_that_may_not_be_looked_into_counts_as_a_no(
+    mark: RememberedNo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a system answers of such a directory to a user who is not root, who may look anywhere."""
+
+    def refuse(path: str) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", refuse)
+        assert mark.holds()
+        assert mark.settle(refused=None, in_file=None)
+    assert not mark.holds()
 
 
 @pytest.mark.parametrize(
