@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import accumulate
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thv.core.lines import LineSplitter
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 CHUNKS = st.lists(
     st.lists(st.sampled_from([b"\n", b"\r", b"a", b"", b"bcd", b"\xff"]), max_size=6).map(b"".join), max_size=12
@@ -47,6 +51,17 @@ def test_a_line_that_is_too_long_is_known_before_it_ends() -> None:
     assert not splitter.is_too_long
     assert splitter.feed(b"d") == []
     assert (splitter.is_too_long, splitter.pending) == (True, 0)
+
+
+def test_a_message_may_have_the_256_mib_that_the_pages_name() -> None:
+    assert LineSplitter().limit == 256 * 1024 * 1024
+    promises = [
+        ("http.md", r"\| line of the server \| (\d+) MiB, then its session ends \|"),
+        ("http.md", r"A message may have (\d+) MiB\."),
+        ("journal.md", r"A line of more than (\d+) MiB is not\s+passed"),
+    ]
+    for page, promise in promises:
+        assert re.findall(promise, (DOCS / page).read_text("utf-8")) == ["256"], (page, promise)
 
 
 @pytest.mark.parametrize("module", ["thv.core.lines", "thv.core.net.loopback", "thv.core.net.urls"])
