@@ -125,8 +125,19 @@ def test_nor_where_the_users_server_writes_it_first_or_last(line: bytes) -> None
     assert json.loads(changed) == json.loads(line) | {"id": 8}
 
 
-def test_a_client_cannot_hide_another_id_behind_its_own() -> None:
-    line = b'{"id":7,"method":"m","params":{},"id":7}'
-    message = read_message(ID.replaced(line, b"8", read_message(line)))
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id":7,"method":"m","params":{},"id":7}',
+        b'{"id":7,"method":"m","\\u0069d":7}',
+        b'{"id":7,"method":"m","i\\u0064":7}',
+        b'{"id":7,"\\u0069\\u0064":7,"method":"m"}',
+    ],
+)
+def test_a_client_cannot_hide_another_id_behind_its_own(line: bytes) -> None:
+    """Of members with one name decoders take the last, however its letters are written."""
+    changed = ID.replaced(line, b"8", read_message(line))
+    message = read_message(changed)
     assert message is not None
     assert message.id == 8
+    assert json.loads(changed)["id"] == 8
