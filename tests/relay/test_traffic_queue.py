@@ -144,6 +144,47 @@ def test_the_relay_waits_once_as_much_as_may_wait_is_waiting(size: int, limit: i
     assert seen == [("client", chunk)] * 2 * limit
 
 
+class WaitsError(Exception):
+    """A thread would wait for the lock."""
+
+
+class HeldLock:
+    """A lock that another thread holds all the time; waiting for it raises `WaitsError` instead."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        if blocking:
+            raise WaitsError
+        return False
+
+    def __enter__(self) -> None:
+        raise WaitsError
+
+    def __exit__(self, *_: object) -> None:
+        raise AssertionError("never held")
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("chunk", [bytes(64 * 1024), bytes(4096), bytes(1000)], ids=len)
+def test_the_relay_waits_once_4_mib_have_not_been_looked_at(
+    side: str, chunk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promise is 4 MiB and the chunk that goes beyond; small chunks are counted with every 64th."""
+    queue = TrafficQueue()
+    monkeypatch.setattr(queue, "_looking", HeldLock())
+    take = queue.on_client_data if side == "client" else queue.on_server_data
+    taken: list[int] = []
+
+    def write() -> None:
+        while sum(taken) <= 12 * 1024 * 1024:
+            take(chunk)
+            taken.append(len(chunk))
+
+    with pytest.raises(WaitsError):
+        write()
+    slack = 0 if len(chunk) >= 4096 else 64 * len(chunk)
+    assert 4 * 1024 * 1024 - len(chunk) < sum(taken) <= 4 * 1024 * 1024 + slack
+
+
 def test_it_waits_likewise_while_a_look_takes_long() -> None:
     queue, seen = TrafficQueue(), Seen()
     go_on = threading.Event()
