@@ -162,15 +162,17 @@ WITHOUT_LIMITS = (
 )
 """The agent, which has as long for its last exports as a busy machine may need."""
 
-AS_SHIPPED = "from thv.telemetry.agent import __main__ as process\nprocess.main()"
-"""The agent with the limits that it has in a session."""
-
 WITHOUT_FIRST_LIMIT = (
     "from thv.telemetry.agent import __main__ as process, agent_service\n"
     f"agent_service.SHUTDOWN_TIMEOUT_S = {100 * PATIENCE}\n"
     "process.main()"
 )
 """The agent, which only `HARD_EXIT_S` ends."""
+
+WITHOUT_HARD_EXIT = (
+    f"from thv.telemetry.agent import __main__ as process\nprocess.HARD_EXIT_S = {100 * PATIENCE}\nprocess.main()"
+)
+"""The agent, which only `SHUTDOWN_TIMEOUT_S` ends, so that it has the time to say so on a busy machine."""
 
 
 class AgentProcess:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from tests.collector import Answer, Backend, free_port
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import (
-    AS_SHIPPED,
     WITHOUT_FIRST_LIMIT,
+    WITHOUT_HARD_EXIT,
     WITHOUT_TIME,
     AgentProcess,
     calls,
@@ -58,7 +58,7 @@ def test_a_collector_that_is_down_costs_one_line_and_is_not_waited_for(which: in
 def test_a_collector_that_never_finishes_does_not_hold_the_end_up(mode: Mode) -> None:
     with Sink(mode=mode) as sink:
         one = Signal(sink.endpoint, ca_file=str(sink.ca_file), timeout_s=FOREVER_S)
-        with AgentProcess(AgentSettings(traces=one), code=AS_SHIPPED) as agent:
+        with AgentProcess(AgentSettings(traces=one), code=WITHOUT_HARD_EXIT) as agent:
             agent.send(spans(2), Flush())
             sink.wait_for_connections(1)
             ended = agent.end()  # which its own time limit alone brings about

@@ -17,7 +17,16 @@ from msgspec.structs import replace
 from tests.collector import Answer, Backend, Ports, collector, free_port
 from tests.processes import voluntary_switches
 from tests.sink import PATIENCE, Sink
-from tests.telemetry.agent.agents import AS_SHIPPED, AgentProcess, calls, durations, finished, snapshot, spans, to
+from tests.telemetry.agent.agents import (
+    WITHOUT_HARD_EXIT,
+    AgentProcess,
+    calls,
+    durations,
+    finished,
+    snapshot,
+    spans,
+    to,
+)
 from thv import __version__
 from thv.telemetry.frames import AgentSettings, Flush, Signal, Spans
 
@@ -181,7 +190,7 @@ def test_the_last_metrics_get_one_try_and_no_storm() -> None:
 def test_what_has_no_room_is_dropped_and_counted() -> None:
     with Sink(mode="blackhole") as sink:
         settings = AgentSettings(traces=Signal(sink.endpoint, ca_file=str(sink.ca_file)))
-        with AgentProcess(settings, code=AS_SHIPPED) as agent:
+        with AgentProcess(settings, code=WITHOUT_HARD_EXIT) as agent:
             for _ in range(10):
                 agent.send(spans(1000))
             sink.wait_for(1)
