@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.clocks import play_jumping
 from tests.e2e.harness import until
 from tests.processes import is_gone
 from thv.errors import CommandNotFoundError
@@ -133,6 +134,22 @@ class Recorded:
         self._process.kill()
 
 
+def record(backend: ProcessBackend) -> Recorded:
+    """From now on the end of its server is written down."""
+    assert backend._process is not None
+    recorded = Recorded(backend._process)
+    backend._ladder = ShutdownLadder(recorded, lambda: recorded.now)
+
+    async def pass_time(seconds: float) -> None:
+        if recorded.steps[-1][1].startswith("SIGKILL"):
+            await backend.exited()
+        else:
+            recorded.now += seconds
+
+    backend._await_exit = pass_time  # type: ignore[method-assign]  # its clock
+    return recorded
+
+
 @pytest.mark.parametrize(
     ("way", "steps"),
     [
@@ -148,21 +165,31 @@ def test_a_server_that_ignores_everything_has_each_grace(
         backend = ProcessBackend(python(DEAF))
         await backend.start()
         assert await backend.receive() == b"here\n"
-        assert backend._process is not None
-        recorded = Recorded(backend._process)
-        backend._ladder = ShutdownLadder(recorded, lambda: recorded.now)
-
-        async def pass_time(seconds: float) -> None:
-            if recorded.steps[-1][1].startswith("SIGKILL"):
-                await backend.exited()
-            else:
-                recorded.now += seconds
-
-        backend._await_exit = pass_time  # type: ignore[method-assign]  # its clock
+        recorded = record(backend)
         assert await way(backend) == 128 + 9
         await asyncio.wait([backend._closing] if backend._closing else [])
         graces = [0, EOF_GRACE, TERM_GRACE] if way is ProcessBackend.close else [0, SIGNAL_GRACE, EOF_GRACE, TERM_GRACE]
         assert recorded.steps == list(zip(accumulate(graces), steps, strict=True))
+
+    play(scenario())
+
+
+def test_every_signal_reaches_the_server_and_starts_the_wait_anew() -> None:
+    async def scenario() -> None:
+        backend = ProcessBackend(python(f"import signal\nsignal.signal(2, signal.SIG_IGN)\n{DEAF}"))
+        await backend.start()
+        assert await backend.receive() == b"here\n"
+        recorded = record(backend)
+        hand_on_to_servers(2)
+        recorded.now = 4.0
+        hand_on_to_servers(15)
+        assert recorded.steps == [(0.0, "signal 2"), (4.0, "signal 15")]
+        assert await backend.close() == 128 + 9
+        assert recorded.steps[2:] == [
+            (4.0 + 5.0, "close stdin"),
+            (9.0 + 5.0, "SIGTERM to the group"),
+            (14.0 + 5.0, "SIGKILL to the group"),
+        ]
 
     play(scenario())
 
@@ -253,6 +280,33 @@ def test_an_exit_is_noticed_though_a_child_holds_the_pipe() -> None:
         assert await backend.close() == 3
 
     play(scenario())
+
+
+@pytest.mark.parametrize("is_client_there", [True, False], ids=["the client is there", "the client has left"])
+def test_what_holds_the_pipe_of_a_server_that_has_exited_is_waited_for_less_than_two_seconds(
+    is_client_there: bool,
+) -> None:
+    """Clients send a signal after 2 s."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        calls_are_open = None if is_client_there else lambda: False
+        backend = ProcessBackend(spec("/bin/sh", "-c", "sleep 1000 & echo $!; read -r _; exit 3"), calls_are_open)
+        await backend.start()
+        child = int(await backend.receive())
+        await backend.send(b"\n")
+        await backend.exited()
+        begun = loop.time()
+        if is_client_there:
+            assert await backend.receive() == b""
+        else:
+            assert await backend.close() == 3
+        waited = loop.time() - begun
+        os.kill(child, 9)
+        assert 1.5 <= waited < 2
+        assert await backend.close() == 3
+
+    play_jumping(scenario())
 
 
 def test_a_command_that_is_not_there_is_an_error() -> None:

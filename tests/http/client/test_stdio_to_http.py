@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from tests.clocks import play_jumping
 from tests.http.proxied import LAST_CHUNK, Received, as_json, call, chunk, event, reply, stream_head, until
 from tests.http.remotes import (
     ACCEPTED,
@@ -18,9 +19,11 @@ from tests.http.remotes import (
     methods,
     play,
     remote,
+    running,
     serving,
 )
 from thv.http.client import stdio_to_http as module
+from thv.http.client.streamable_http import StreamableHttp
 
 CANCELLED = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
 
@@ -299,3 +302,23 @@ def test_lines_that_are_no_message_harm_nobody() -> None:
             assert methods(behind)[-1] == "POST tools/call"
 
     play(scenario)
+
+
+def test_a_server_has_a_second_to_take_note_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[float] = []
+
+    async def take_for_ever(_server: object) -> None:
+        loop = asyncio.get_running_loop()
+        begun.append(loop.time())
+        await loop.create_future()
+
+    monkeypatch.setattr(StreamableHttp, "close", take_for_ever)
+
+    async def scenario() -> None:
+        async with running("http://127.0.0.1:1/mcp") as session:
+            os.close(session.stdin)
+            session.stdin = -1
+            assert await session.task == 0  # without a timer: a thread may read the end
+            assert [asyncio.get_running_loop().time() - each for each in begun] == [1.0]
+
+    play_jumping(scenario())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from tests.clocks import play_jumping
 from thv.errors import UsageError
+from thv.http.front import front_lifecycle
 from thv.http.front.front_lifecycle import FrontOptions
 
 
@@ -45,6 +50,35 @@ def test_an_address_of_ipv6_may_be_written_as_in_a_url(given: str, listened_on: 
             FrontOptions("0", host=given)
     else:
         assert FrontOptions("0", host=given).host == listened_on
+
+
+class Busy:
+    """A listener with a request that never ends, and the sessions that it belongs to."""
+
+    has_open_post = True
+    drain_state = ""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def end_all(self, _reason: str) -> None:
+        self.ended.set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGUSR1")
+def test_a_front_that_drains_waits_five_seconds_for_what_is_open() -> None:
+    async def scenario() -> None:
+        front: Any = Busy()
+        undo = front_lifecycle._drain_when_asked(front, front, front)
+        assert undo is not None
+        begun = asyncio.get_running_loop().time()
+        signal.raise_signal(signal.SIGUSR1)
+        await front.ended.wait()
+        assert asyncio.get_running_loop().time() - begun == 5.0
+        assert front.drain_state == "drained"
+        undo()
+
+    play_jumping(scenario())
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
