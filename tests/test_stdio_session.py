@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from thv import stdio_session
 from thv.servers.launch_spec import LaunchSpec
 from thv.stdio_session import Session
 from thv.telemetry.telemetry_settings import TelemetrySettings
@@ -43,3 +45,41 @@ def test_only_telemetry_has_traffic_looked_at_seldom(telemetry: TelemetrySetting
     assert relay.is_costly is (telemetry is not None)
     assert session._instrumentation is not None
     session._instrumentation.close()
+
+
+class Ended:
+    """A relay whose session is over at once."""
+
+    ended_by_server = False
+    lost_output = None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    install_signal_handlers = start = __init__
+
+    def run(self) -> int:
+        return 3
+
+
+class StillLoading:
+    """The lock of a decoder that takes too long to load."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+
+    def acquire(self, *, timeout: float) -> bool:
+        self.waited.append(timeout)
+        return False
+
+
+def test_a_session_that_is_over_waits_five_seconds_for_its_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdio_session, "Events", Ended)
+    monkeypatch.setattr(stdio_session, "Relay", Ended)
+    monkeypatch.setattr(stdio_session, "ServerProcess", SimpleNamespace(spawn=lambda *_: None))
+    session = Session(LaunchSpec("demo", "demo", ("demo",), {}), usage_analytics=False)
+    monkeypatch.setattr(session, "_load", lambda _relay: None)
+    loaded: Any = StillLoading()
+    session._loaded = loaded
+    assert session.run() == 3
+    assert loaded.waited == [5.0]

@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.harness import until
 from thv.process.main_thread_events import CLIENT_EOF, Events
 from thv.process.shutdown import EOF_GRACE, REPLY_GRACE, ShutdownLadder
+from thv.relay import relay as relay_module
 from thv.relay import traffic_queue
 from thv.relay.relay import Relay
 from thv.relay.traffic_queue import LARGE
@@ -123,6 +124,12 @@ class SignalledServer:
     def close_stdin(self) -> None:
         self.is_closed = True
 
+    def reap(self) -> int:
+        return 0
+
+    def has_live_descendants(self) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("number", [0, signal.SIGTERM], ids=["end of input", "signal"])
 @pytest.mark.parametrize("is_busy", [False, True], ids=["quick", "a look takes long"])
@@ -190,6 +197,56 @@ def test_after_the_end_of_input_any_signal_starts_the_wait_anew() -> None:
     relay._hand_on(signal.SIGUSR2)
     assert server.signals == [signal.SIGUSR1, signal.SIGUSR2]
     assert ladder.advance() == EOF_GRACE
+
+
+class PassingTime:
+    """A relay's clock and its events: nothing ever happens, and each wait takes all the time that it may."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def get(self, timeout: float) -> None:
+        self.now += timeout
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> PassingTime:
+    passing = PassingTime()
+    monkeypatch.setattr(relay_module, "time", passing)
+    for look in ("has_reader", "is_idle"):
+        monkeypatch.setattr(relay_module, look, lambda _fd: True)
+    return passing
+
+
+def waiting(time: PassingTime) -> Relay:
+    """A relay on that clock, whose server has exited."""
+    server: Any = SignalledServer()
+    events: Any = time
+    relay = Relay(server, events, requests_are_open=lambda: False, client_disconnected=lambda: None)
+    relay._exited = True
+    return relay
+
+
+def test_what_holds_the_pipe_of_a_server_that_has_exited_is_waited_for_longer_while_the_client_is_there(
+    time: PassingTime,
+) -> None:
+    relay = waiting(time)
+    relay._deliver_last_output()
+    assert 5.0 <= time.now < 5.2
+    time.now = 0.0
+    relay._note_client_left()
+    relay._deliver_last_output()
+    assert 1.5 <= time.now < 2.0, "clients send a signal after 2 s"
+
+
+def test_a_server_that_has_closed_its_output_has_a_second_to_exit(time: PassingTime) -> None:
+    relay = waiting(time)
+    relay._exited = False
+    assert relay._stays()
+    assert time.now == 1.0
 
 
 def test_a_server_that_dies_of_such_a_signal_was_ended_by_it() -> None:
