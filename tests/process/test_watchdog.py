@@ -171,6 +171,19 @@ def test_a_container_that_ignores_everything_has_both_graces_and_is_killed_then(
     assert process.reap() == 128 + 9
 
 
+def test_a_container_whose_thv_was_killed_is_ended_at_once_and_its_tool_a_second_later(tmp_path: Path) -> None:
+    """The runtime does nothing here, so the tool stays."""
+    process = started(tmp_path, STUBBORN)
+    watchdog = process._watchdog.pid
+    process._watchdog._let_go()  # as the system does when thv is killed: no word came before
+    until(lambda: has_ended(watchdog), "the end of the watchdog")
+    killed = ["kill ID", "rm -f ID"]
+    assert (tmp_path / "log").read_text().splitlines()[1:] == [*killed, *10 * ["0.1 s"], *killed]
+    process.wait()
+    assert process.reap() == 128 + 9
+    process.release()
+
+
 def test_a_container_that_was_sent_sigterm_has_the_rest_of_its_grace(tmp_path: Path) -> None:
     process = started(tmp_path, STUBBORN)
     process.terminate()
