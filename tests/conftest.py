@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,13 @@ SWITCHES = (
 )
 """The variables that can turn usage analytics off."""
 
+ENDING_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+"""What tests send, and what a program may have been started to ignore."""
+
 
 def _is_loopback(address: Any) -> bool:
     if not isinstance(address, tuple):
@@ -49,8 +57,12 @@ sys.addaudithook(_refuse_other_hosts)
 def _same_environment_everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The variables of this machine change no result, nor what a fixture of a whole module starts.
 
-    Usage analytics are off by one variable alone, DO_NOT_TRACK, so that nothing a test forgot can send a report.
+    Usage analytics are off by one variable alone, DO_NOT_TRACK, so that nothing a test forgot can send a report. No
+    signal is ignored: what runs in the background of a script ignores Ctrl-C, and so would all that it starts.
     """
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("CI"):
             patch.setenv("BUILD_NUMBER", "1")  # the other variable by which pytest shows differences in full

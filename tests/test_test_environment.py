@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SWITCHES
+from tests.conftest import ENDING_SIGNALS, SWITCHES
 
 HOSTILE = {
     "CI": "true",
@@ -21,6 +22,14 @@ HOSTILE = {
     "TOOLHIVE_CONFIG": "/no/such/file",
     "XDG_CONFIG_HOME": "/no/such/folder",
 }
+
+IGNORING = """\
+import os, signal, sys
+for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program as a script does that lets it run in the background, or nohup."""
 
 
 def found() -> dict[str, str]:
@@ -44,16 +53,21 @@ def test_analytics_are_off_by_one_variable_and_nothing_else_is_set(
     assert os.environ["HOME"] == str(home) != of_a_module[1]
 
 
+def test_no_signal_that_tests_send_is_set_to_be_ignored() -> None:
+    assert [number for number in ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_IGN] == []
+
+
 def test_with_analytics_on_no_switch_is_set(analytics_on: None) -> None:
     assert found() == {}
 
 
-@pytest.mark.parametrize("environ", [HOSTILE, {}], ids=["every variable", "none"])
+@pytest.mark.parametrize("environ", [HOSTILE, {}], ids=["everything", "nothing"])
 def test_it_is_so_whatever_is_set_outside(environ: dict[str, str]) -> None:
     others = {name: value for name, value in os.environ.items() if name not in HOSTILE}
     done = subprocess.run(
         [
             sys.executable,
+            *(["-c", IGNORING, sys.executable] if environ and sys.platform != "win32" else []),
             "-m",
             "pytest",
             "-n0",
@@ -72,4 +86,4 @@ def test_it_is_so_whatever_is_set_outside(environ: dict[str, str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout

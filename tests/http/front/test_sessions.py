@@ -78,7 +78,7 @@ def test_sessions_are_bounded_in_number_and_age(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_soon_and_tells_whoever_waits(number: signal.Signals, tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path) as front, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, FrontRun(CHATTY, tmp_path) as front:
         session = front.begin()
         listening = front.open("GET", Mcp_Session_Id=session)
         waiting = pool.submit(front.post, call(1, "silent", {}), Mcp_Session_Id=session)

@@ -91,7 +91,7 @@ def test_an_error_of_any_code_has_a_status(code: str, status: int) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--shared",)])
 def test_a_signal_ends_every_open_request_with_an_error(options: tuple[str, ...], tmp_path: Path) -> None:
-    with FrontRun(CHATTY, tmp_path, *options) as front, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, FrontRun(CHATTY, tmp_path, *options) as front:
         message, headers = stateless(call("in a stream", "silent", {}))
         stream = front.open("POST", message, **headers, Accept="text/event-stream")
         message, headers = stateless(call("in one piece", "silent", {}))
@@ -153,7 +153,7 @@ def test_a_request_that_waits_for_its_server_at_the_end_gets_an_error_and_no_oth
 ) -> None:
     started, was_asked = tmp_path / "started", tmp_path / "asked"
     server = ["--", sys.executable, "-ISc", STUBBORN, str(started), str(was_asked)]
-    with FrontRun(server, tmp_path) as front, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, FrontRun(server, tmp_path) as front:
         other = front.connection()
         other.connect()
         message, headers = stateless(call(1, "anything", {}))
