@@ -38,8 +38,11 @@ class Journal:
         return self.writer.open_session(server, "stdio")
 
     def close(self) -> None:
-        """Write everything."""
+        """Write everything, and wait until the store is closed, which a session does not."""
         self.writer.close(60)
+        if (thread := self.writer._thread) is not None:
+            thread.join(60)
+            assert not thread.is_alive()
 
     def reader(self) -> JournalReader:
         """The store, opened as the commands open it; closed when the test has ended."""
