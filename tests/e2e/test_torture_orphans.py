@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import SERVERS, Run, behind_thv, python, receive, scripted, until
+from tests.processes import open_files
 
 pytest.importorskip("fcntl", reason="process groups are POSIX ones")
 assert sys.platform != "win32"  # tells the type checker
@@ -161,7 +162,7 @@ def test_the_watchdog_holds_nothing_that_thv_inherited(tmp_path: Path) -> None:
 
         until(lambda: len(watchdogs()) == 1, "the watchdog")
         if sys.platform == "linux":
-            targets = [str(path.readlink()) for path in Path(f"/proc/{watchdogs()[0]}/fd").iterdir()]
+            targets = [str(path) for path in open_files(int(watchdogs()[0]))]
             assert len([target for target in targets if target.startswith("pipe:")]) == 2  # of thv and the server
         run.close_stdin()
         assert run.wait() == 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import open_files
 from thv.telemetry import agent_process
 from thv.telemetry.agent_process import SESSION_NICENESS, agent_environment, catch_up, start_agent, step_back
 from thv.telemetry.frames import AgentSettings, Configure, encode
@@ -50,8 +51,7 @@ def test_it_leads_a_session_of_its_own_and_holds_nothing_of_ours(tmp_path: Path)
     try:
         _, _, _, session, *_ = Path(f"/proc/{agent.pid}/stat").read_text().rpartition(") ")[2].split()
         assert int(session) == agent.pid
-        held = {entry.readlink().name for entry in Path(f"/proc/{agent.pid}/fd").iterdir()}
-        assert "held" not in held
+        assert "held" not in {path.name for path in open_files(agent.pid)}
     finally:
         os.close(inherited)
         agent.kill()
