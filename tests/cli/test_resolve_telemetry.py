@@ -200,13 +200,15 @@ def test_an_extra_that_is_missing_is_named_before_a_server_starts(
 
 
 def test_what_a_person_is_told_to_type_shows_no_secret() -> None:
-    words = ["--otel-headers=api-key=hunter2", "--otel-endpoint=https://me:hunter2@h", "--otel-insecure", "demo"]
-    request = parse(words)
+    words = ["--otel-headers=api-key=hunter2", "--otel-endpoint=https://me:hunter2@h", "--otel-insecure"]
+    request = parse([*words, "--env=API_KEY=hunter2", "--env=TEAM=blue", "--env=TOKEN", "demo"])
     spec = resolve("demo", (), environ=dict(os.environ), env=[], env_file=[], name=None, cwd=None)
     said = _introduction(spec, request)
     assert "hunter2" not in said
     assert "--otel-headers=api-key=********" in said
     assert "--otel-endpoint=https://********@h" in said
     assert "--otel-insecure=true" in said
+    for variable in ("API_KEY=********", "TEAM=blue", "TOKEN"):
+        assert said.count(f'"--env={variable}"') == 1
     assert "--otel" not in said.splitlines()[-1]  # the command to try it by hand knows no such option
     assert request.otel["headers"] == "api-key=hunter2"

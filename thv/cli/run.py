@@ -149,9 +149,10 @@ def _introduction(spec: LaunchSpec, request: RunRequest) -> str:
     import shlex
 
     from thv.cli.mcp_options import SHARED_OPTIONS
+    from thv.cli.shown_request import without_secrets
 
     command = _own_command()
-    anywhere = _with_absolute_path(request, spec).without_secrets()
+    anywhere = without_secrets(_with_absolute_path(request, spec))
     config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *anywhere.to_argv()]}}}
     by_hand = anywhere.replace(otel={})
     if by_hand.server is None:  # `thv mcp` takes a file, and no command after --

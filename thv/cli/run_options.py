@@ -330,16 +330,6 @@ class RunRequest(Frozen):
             make_analytics=make_analytics,
         )
 
-    def without_secrets(self) -> RunRequest:
-        """The request as it may be shown: what is secret in its options of telemetry is hidden."""
-        from thv.config import effective_settings
-        from thv.config.setting_types import shown
-
-        values = effective_settings.parse_flags(self.otel)
-        return self.replace(
-            otel={name: shown(effective_settings.known_flag(name), text, reveal=False) for name, text in values.items()}
-        )
-
     def to_argv(self, options: Sequence[Option] = OPTIONS) -> list[str]:
         """The words that `parse` makes this request of; without ``run``.
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from thv.http.client.stdio_to_http import RemoteClient
     from thv.instrumentation.instrumentation import Instrumentation, MakeAnalytics
 
-HIDDEN = "********"
-
 
 def resolve_remote_request(request: RunRequest) -> RemoteSpec:
     """The remote server that the request names.
@@ -109,8 +107,9 @@ def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
     import json
     import shlex
 
-    hidden = [f"{name}={HIDDEN}" for name in map(_header_name, request.header)]
-    showable = request.without_secrets().replace(header=hidden)
+    from thv.cli.shown_request import without_secrets
+
+    showable = without_secrets(request)
     config = {"mcpServers": {spec.name: {"command": command, "args": ["run", *showable.to_argv()]}}}
     text = (
         f"{spec.name} waits for an MCP client's messages on stdin; Ctrl-C or Ctrl-D ends it.\n"
@@ -118,8 +117,4 @@ def _introduction(spec: RemoteSpec, request: RunRequest, command: str) -> str:
     )
     if any(request.gives(option) for option in OPTIONS if option.heading == A_REMOTE_SERVER):
         return f"{text}\nA token can also be set in {TOKEN_VARIABLE}."
-    return f"{text}\nTo try it by hand: {shlex.join([command, 'mcp', 'list', str(request.server)])}"
-
-
-def _header_name(text: str) -> str:
-    return text[: min((text + ":").find(":"), (text + "=").find("="))].strip()
+    return f"{text}\nTo try it by hand: {shlex.join([command, 'mcp', 'list', str(showable.server)])}"

@@ -1,4 +1,4 @@
-"""Requests that fail: each gets an error reply with its own id, and the user is told once."""
+"""Each failed request gets an error reply with its own id, and the user is told once."""
 
 from __future__ import annotations
 

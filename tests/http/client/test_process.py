@@ -215,11 +215,12 @@ def test_a_person_at_a_terminal_is_told_how_to_use_it_and_no_secret(tmp_path: Pa
     assert sys.platform != "win32"
     import pty
 
+    url = "http://SECRET:SECRET@127.0.0.1:9/mcp?team=blue&api%5Fkey=SECRET&flag#SECRET"
     master, terminal = pty.openpty()
     try:
         os.write(master, b"\x04")
         done = subprocess.run(
-            [*THV, "run", "--name", "mine", "--header", "X-Key: SECRET", "http://127.0.0.1:9/mcp"],
+            [*THV, "run", "--name", "mine", "--header", "X-Key: SECRET", url],
             stdin=terminal,
             capture_output=True,
             text=True,
@@ -231,8 +232,9 @@ def test_a_person_at_a_terminal_is_told_how_to_use_it_and_no_secret(tmp_path: Pa
         os.close(master)
         os.close(terminal)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    shown = "http://********@127.0.0.1:9/mcp?team=blue&api%5Fkey=********&flag"
     told = json.loads(done.stderr[done.stderr.index("{") : done.stderr.rindex("}") + 1])["mcpServers"]["mine"]
-    assert told["args"] == ["run", "--name=mine", "--header=X-Key=********", "http://127.0.0.1:9/mcp"]
+    assert told["args"] == ["run", "--name=mine", "--header=X-Key=********", shown]
     assert "SECRET" not in done.stderr
 
 

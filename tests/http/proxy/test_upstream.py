@@ -1,4 +1,4 @@
-"""The proxy's connections to its server: when they are reused, and what the client is told if none can be opened."""
+"""When the proxy reuses its connections to the server, and what it tells the client if it cannot open one."""
 
 from __future__ import annotations
 
