@@ -60,6 +60,8 @@ def test_a_command_of_the_shell_alone_is_not_there_for_a_desktop_client(tmp_path
     assert of(tmp_path, command=whole) == []
     assert of(tmp_path, command="uvx", env={"PATH": str(shell)}) == []
     assert of(tmp_path, command="uvx", env={"PATH": f"{shell}:${{env:PATH}}"}) == []
+    inside = {"context_servers": {"a": {"command": {"path": "uvx", "env": {"PATH": str(shell)}}}}}
+    assert problems(tmp_path, "zed", inside) == []
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,40 @@ def test_one_server_that_is_started_twice(tmp_path: Path, shell: Path) -> None:
     assert problems(tmp_path, "cursor", text) == [
         (f"it is the same server as a, line 1 of {tmp_path / 'file'}", "remove one of the two")
     ]
+
+
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize(
+    ("client", "servers", "entry", "others"),
+    [
+        ("cursor", "mcpServers", {"command": "CMD"}, {"env": {"ACCOUNT": "2"}}),
+        ("vscode", "servers", {"command": "CMD", "envFile": "1.env"}, {"envFile": "2.env"}),
+        ("opencode", "mcp", {"command": ["CMD"], "environment": {"ACCOUNT": "1"}}, {"environment": {"ACCOUNT": "2"}}),
+        (
+            "zed",
+            "context_servers",
+            {"command": {"path": "CMD", "env": {"ACCOUNT": "1"}}},
+            {"command": {"path": "CMD", "env": {"ACCOUNT": "2"}}},
+        ),
+    ],
+)
+def test_one_program_with_other_variables_is_another_server(
+    tmp_path: Path, client: str, servers: str, entry: dict[str, Any], others: dict[str, Any]
+) -> None:
+    command = program(tmp_path / "server")
+    two = json.dumps({servers: {"a": entry, "b": {**entry, **others}}}).replace("CMD", command)
+    assert problems(tmp_path, client, two) == []
+    same = json.dumps({servers: {"a": entry, "b": entry}}).replace("CMD", command)
+    assert [remedy for _, remedy in problems(tmp_path, client, same)] == ["remove one of the two"]
+
+
+def test_goose_has_its_variables_under_envs(tmp_path: Path, shell: Path) -> None:
+    entries = "".join(
+        f"  {name}:\n    cmd: frob\n    envs: {{PATH: {tmp_path}, ACCOUNT: {name}}}\n" for name in ("work", "home")
+    )
+    assert {problem for problem, _ in problems(tmp_path, "goose", f"extensions:\n{entries}")} == {"frob is not found"}
+    program(tmp_path / "frob")
+    assert problems(tmp_path, "goose", f"extensions:\n{entries}") == []
 
 
 def test_what_its_client_cannot_start_is_wrong_and_what_thv_leaves_alone_is_not(tmp_path: Path) -> None:

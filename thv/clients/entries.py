@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 URL_KEYS = ("url", "httpUrl", "serverUrl", "uri")
 """Keys that say where a remote server is; their spelling differs from client to client."""
 
+VARIABLES_KEYS = ("env", "envs", "environment")
+"""Keys under which clients keep a server's variables: Goose has `envs`, OpenCode `environment`."""
+
 REMOTE_TYPES = {"http", "sse", "remote", "streamable-http", "streamable_http", "streamablehttp", "streamableHttp", "ws"}
 
 BUILT_IN = ({"type": "builtin"}, {"type": "platform"}, {"type": "frontend"}, {"source": "extension"})
@@ -85,6 +88,17 @@ class ServerEntry:
     args: tuple[str, ...] | None
     place: Place | None
     keys: Keys
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables that its client sets for the server, decoded; where the command is an object, those in it."""
+        command = self.fields.get("command")
+        found: dict[str, Any] = {}
+        for holder in (command if isinstance(command, dict) else {}, self.fields):
+            for key in VARIABLES_KEYS:
+                given = holder.get(key)
+                found.update(given if isinstance(given, dict) else {})
+        return found
 
     @property
     def label(self) -> str:

@@ -166,10 +166,7 @@ def _launch(file: ClientFile, entry: ServerEntry) -> Launch:
     env = dict(environ)
     if isinstance(entry.fields.get("envFile"), str):
         env.update(read_env_file(filled(entry.fields["envFile"])))
-    for key in ("env", "envs", "environment"):
-        own = entry.fields.get(key)
-        if isinstance(own, dict):
-            env.update({name: filled(_plain(value)) for name, value in own.items() if value is not None})
+    env.update({name: filled(_plain(value)) for name, value in entry.variables.items() if value is not None})
     cwd = filled(entry.fields["cwd"]) if isinstance(entry.fields.get("cwd"), str) else folder
     cwd = str(Path(cwd).expanduser())
     if not Path(cwd).is_dir():

@@ -91,10 +91,10 @@ def check_entry(
         return _of_reason(entry, file)
     if entry.state in {State.REMOTE, State.DISABLED} or not entry.command:
         return []
-    own_path = entry.fields.get("env")
-    if isinstance(own_path, dict) and isinstance(own_path.get("PATH"), str):
+    own_path = entry.variables.get("PATH")
+    if isinstance(own_path, str):
         with contextlib.suppress(UnknownValueError):
-            environ = {**environ, "PATH": fill(own_path["PATH"], environ=environ, folder=str(file.path.parent))}
+            environ = {**environ, "PATH": fill(own_path, environ=environ, folder=str(file.path.parent))}
     commands = [(entry.command, "")]
     if entry.state is State.WRAPPED:
         commands.append((own_command(entry)[0], ", behind the --"))
@@ -110,7 +110,8 @@ def doubles(entries: Sequence[tuple[ClientFile, ServerEntry]]) -> dict[tuple[str
     seen: dict[tuple[Any, ...], list[tuple[ClientFile, ServerEntry]]] = defaultdict(list)
     for file, entry in entries:
         if file.client is not None and entry.state in {State.DIRECT, State.WRAPPED, State.BY_HAND}:
-            same = json.dumps([own_command(entry), entry.fields.get("env"), entry.fields.get("cwd")], default=str)
+            places = [entry.fields.get(key) for key in ("cwd", "envFile")]
+            same = json.dumps([own_command(entry), entry.variables, *places], default=str)
             seen[file.client.id, entry.scope, same].append((file, entry))
     return {
         (str(file.path), entry.keys): Finding(
