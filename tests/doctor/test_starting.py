@@ -108,6 +108,40 @@ def test_a_server_that_ends_tells_its_exit_code_and_its_last_words(doctor: Docto
     assert report["findings"][0]["problem"] == "it ended before it answered (exit code 3)"
 
 
+NODE_SAYS = """\
+node:internal/modules/cjs/loader:1207
+  throw err;
+  ^
+
+Error: Cannot find module '/away/server.js'
+    at Module._resolveFilename (node:internal/modules/cjs/loader:1204:15)
+    at Module._load (node:internal/modules/cjs/loader:1038:27)
+    at Function.executeUserEntryPoint [as runMain] (node:internal/modules/run_main:164:12)
+    at node:internal/main/run_main_module:28:49 {
+  code: 'MODULE_NOT_FOUND',
+  requireStack: []
+}
+
+Node.js v20.20.2
+"""
+
+
+def test_a_stack_trace_of_node_does_not_push_its_error_out_of_the_last_words(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "says").write_text(NODE_SAYS)
+    report = doctor(a={"command": "sh", "args": ["-c", f"cat {tmp_path / 'says'} >&2; exit 1"]})
+    assert report["start"]["stderr"] == [
+        "node:internal/modules/cjs/loader:1207",
+        "throw err;",
+        "^",
+        "Error: Cannot find module '/away/server.js'",
+        "code: 'MODULE_NOT_FOUND',",
+        "requireStack: []",
+        "}",
+        "Node.js v20.20.2",
+    ]
+    assert report["findings"][0]["remedy"] == "install the module it misses"
+
+
 def test_a_server_that_dies_of_a_signal(doctor: Doctor) -> None:
     report = doctor(a={"command": "sh", "args": ["-c", "kill -9 $$"]})
     assert report["findings"][0]["problem"] == "it ended before it answered (signal 9)"
@@ -195,6 +229,21 @@ def test_it_starts_with_the_clients_environment_and_folder(
     assert (environ["OWN"], environ["FROM_FILE"], cwd) == ("o", "f", os.path.realpath(tmp_path))
     assert "ONLY_IN_THE_SHELL" not in environ
     assert environ["HOME"] == os.environ["HOME"]
+
+
+def test_variables_inside_the_command_are_the_servers_too(
+    doctor: Doctor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Zed has had an object with `path`, `args` and `env` as an entry's command."""
+    seen = tmp_path / "seen"
+    entry = server(f"open({str(seen)!r}, 'w').write(os.environ.get('OWN', 'nothing'))")
+    path = tmp_path / ".zed" / "settings.json"
+    path.parent.mkdir()
+    inner = {"path": entry["command"], "args": entry["args"], "env": {"OWN": "o"}}
+    path.write_text(json.dumps({"context_servers": {"a": {"command": inner}}}))
+    assert main(["doctor", str(path), "--start", "--format", "json"]) == 0
+    assert json.loads(capfd.readouterr()[0])["problems"] == 0
+    assert seen.read_text() == "o"
 
 
 def test_what_only_the_client_knows_is_not_started(doctor: Doctor) -> None:

@@ -6,6 +6,7 @@ Promises: never waits longer than it is given, leaves no process behind, keeps t
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 STDERR_LINES: Final = 8
 """How much of the server's last words is shown: a traceback ends with what matters."""
+
+_STACK_FRAME: Final = re.compile(rb"\s+at .*(?:\)|:\d+)(?: \{)?\s*$")
+"""A line of a stack trace as Node.js writes it: below its error, which it would push out of the last words."""
 
 SHOWN: Final = 160
 """Characters of one line of a server that are shown."""
@@ -240,7 +244,7 @@ class _Server:
     def _read_stderr(self, descriptor: int) -> None:
         with open(descriptor, "rb") as stream:
             while line := _line(stream):
-                if line.strip() and not self._is_over.is_set():
+                if line.strip() and not _STACK_FRAME.match(line) and not self._is_over.is_set():
                     self.last_words.append(_shown(line))
 
 
