@@ -137,7 +137,10 @@ class Session:
         if relay.closed_output:
             warn(f"{name} closed its stdout and did not exit, so thv ended it")
         elif exit_code and self._session is not None and self._session.is_unanswered:
-            warn(f"{name} ended with exit code {exit_code} before it answered anything: thv why {name}")
+            from thv.core.shell_words import shell_argument
+
+            why = f"thv why {shell_argument(name)}"
+            warn(f"{name} ended with exit code {exit_code} before it answered anything: {why}")
 
     def _requests_are_open(self) -> bool:
         if self._loaded.locked():

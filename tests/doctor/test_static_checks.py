@@ -103,8 +103,11 @@ def test_paths_that_are_not_there(tmp_path: Path, shell: Path) -> None:
     python = program(tmp_path / "python3.12")
     plain = tmp_path / "plain"
     plain.write_text("")
+    blank = tmp_path / "in two"
+    blank.write_text("")
     assert of(tmp_path, command=python, args=["-u", "/away/server.py"])[0][0] == "/away/server.py does not exist"
     assert of(tmp_path, command=str(plain)) == [(f"{plain} is not executable", f"chmod +x {plain}")]
+    assert of(tmp_path, command=str(blank)) == [(f"{blank} is not executable", f"chmod +x '{blank}'")]
     assert of(tmp_path, command=python, cwd="/away", envFile="/away/.env") == [
         ("its cwd /away does not exist", "make the folder, or correct the path"),
         ("its envFile /away/.env does not exist", "make the file, or correct the path"),

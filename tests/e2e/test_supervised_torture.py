@@ -352,6 +352,16 @@ def test_a_server_that_ends_before_it_answered_is_named_with_thv_why(tmp_path: P
             assert b"thv why brief" in receive(run.stderr)
 
 
+@pytest.mark.parametrize("options", [("--debug",), ("--call-timeout=60",), ("--restart=1",)])
+@pytest.mark.parametrize(("name", "typed"), [("it's mine", "'it'\"'\"'s mine'"), ("-n", "-- -n")])
+def test_what_it_says_to_type_names_the_server_whatever_it_is_called(
+    tmp_path: Path, options: tuple[str, ...], name: str, typed: str
+) -> None:
+    with Run(behind_thv(["sh", "-c", "exit 3"], *options, f"--name={name}"), tmp_path) as run:
+        assert run.wait() == 3
+        assert f": thv why {typed}\n" in receive(run.stderr).decode()
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_stdout_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     for option in ("--debug", "--restart"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.core.shell_words import shell_word
 from thv.errors import ThvError
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ def install_command(*extras: str) -> str:
         return f"pipx runpip thv install {requirement}"
     from importlib.util import find_spec
 
-    python = _quoted(sys.executable)
+    python = shell_word(sys.executable)
     if find_spec("pip") is None:  # as in environments that `uv venv` makes
         return f"uv pip install --python {python} {requirement}"
     return f"{python} -m pip install {requirement}"
@@ -66,7 +67,7 @@ def _requirement(extras: set[str]) -> str:
     except PackageNotFoundError:  # run from a checkout
         origin = None
     if origin is None:
-        return _quoted(wanted)
+        return shell_word(wanted)
     import json
 
     details = json.loads(origin)
@@ -74,14 +75,6 @@ def _requirement(extras: set[str]) -> str:
     if details.get("dir_info", {}).get("editable"):
         from urllib.parse import unquote, urlsplit
 
-        return f"-e {_quoted(unquote(urlsplit(url).path) + wanted.removeprefix('thv'))}"
+        return f"-e {shell_word(unquote(urlsplit(url).path) + wanted.removeprefix('thv'))}"
     vcs = details.get("vcs_info", {}).get("vcs")
-    return _quoted(f"{wanted} @ {f'{vcs}+' if vcs else ''}{url}")
-
-
-def _quoted(text: str) -> str:
-    if os.name != "nt":
-        import shlex
-
-        return shlex.quote(text)
-    return f'"{text}"' if any(character in text for character in " []@") else text
+    return shell_word(f"{wanted} @ {f'{vcs}+' if vcs else ''}{url}")

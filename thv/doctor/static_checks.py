@@ -14,6 +14,7 @@ from thv.clients.catalog import FOREIGN_KEYS
 from thv.clients.command_line import own_command
 from thv.clients.documents.nodes import OBJECT, line_and_column
 from thv.clients.entries import BRINGS_ALONG, URL_KEYS, State
+from thv.core.shell_words import shell_word
 from thv.doctor.findings import Finding
 from thv.doctor.variables import UnknownValueError, fill
 from thv.servers.executable_lookup import find
@@ -146,7 +147,9 @@ def _check_command(
             exists = Path(command).expanduser().exists()
             yield Finding(
                 f"{command} {'is not executable' if exists else 'does not exist'}",
-                f"chmod +x {command}" if exists else "correct the path, or install it there again",
+                f"chmod +x {shell_word(str(Path(command).expanduser()))}"
+                if exists
+                else "correct the path, or install it there again",
             )
         elif in_shell is not None:
             yield Finding(

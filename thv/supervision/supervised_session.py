@@ -25,6 +25,7 @@ from thv.core.console import warn
 from thv.core.jsonrpc import CONNECTION_CLOSED, REQUEST_TIMED_OUT, cancellation, error_reply
 from thv.core.lines import MAX_MESSAGE
 from thv.core.message import UNREADABLE, ErrorObject, Message
+from thv.core.shell_words import shell_argument
 from thv.errors import ThvError
 from thv.http.process_backend import ProcessBackend
 from thv.http.signals import install_signal_handlers
@@ -147,8 +148,8 @@ class SupervisedSession:
         )
         session.set_end(ended_by, exit_code, asked.signal_name if ended_by == "signal" else None)
         if exit_code and ended_by == "server" and self._policy.restarts is None and session.is_unanswered:
-            name = self._spec.name
-            warn(f"{name} ended with exit code {exit_code} before it answered anything: thv why {name}")
+            why = f"thv why {shell_argument(self._spec.name)}"
+            warn(f"{self._spec.name} ended with exit code {exit_code} before it answered anything: {why}")
         if has_left:
             session.close()
         else:
@@ -194,7 +195,8 @@ class SupervisedSession:
             else:
                 return True
         await self._refuse_open_requests(f"the server ended with exit code {exit_code} and is not started again")
-        warn(f"{ended}; given up after {self._policy.restarts} restarts in a minute: thv why {self._spec.name}")
+        why = f"thv why {shell_argument(self._spec.name)}"
+        warn(f"{ended}; given up after {self._policy.restarts} restarts in a minute: {why}")
         return False
 
     async def _end_sent_requests(self, reason: str) -> None:
