@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
@@ -20,11 +21,12 @@ import trustme
 from tests.e2e.harness import Run, scripted, until
 from tests.e2e.test_analytics_http import CLIENT, LAUNCH, served
 from tests.operator.fake_attach import Container, credentials, fake_attach
+from tests.operator.servers import OPTIONS, server
 from tests.sink import PATIENCE, Sink
+from thv.operator import names, pod, pod_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     Verb = Callable[["Case"], None]
 
@@ -175,8 +177,24 @@ def operator_pod(case: Case) -> None:
         call(served(run))
 
 
-VERBS: list[Verb] = [run_stdio, run_proxy_port, run_transport, run_url, proxy, mcp_call, operator_pod]
-STARTS_THE_SERVER: list[Verb] = [run_stdio, run_proxy_port, run_transport, mcp_call]
+def operator_wrap(case: Case) -> None:
+    """What the operator runs around a server's command, with the variables and the file of its pod."""
+    spec = server(command=case.server)
+    (container,) = pod.template(spec, OPTIONS, {})["spec"]["containers"]
+    here = {names.EVERYWHERE: "127.0.0.1", str(names.DEFAULT_PORT): "0"}
+    command = [here.get(word, word) for word in container["args"]]
+    split = command.index("--")
+    file = Path(os.environ["HOME"], ".toolhive", names.CONFIG_FILE)
+    if not file.parent.exists():
+        file.parent.mkdir()
+        file.write_text(pod_settings.config(spec))
+    env = {entry["name"]: entry["value"] for entry in container["env"]} | {names.CONFIG_VARIABLE: str(file), **case.env}
+    with case.running(*command[:split], *case.words, *command[split:], env=env) as run:
+        call(served(run))
+
+
+VERBS: list[Verb] = [run_stdio, run_proxy_port, run_transport, run_url, proxy, mcp_call, operator_pod, operator_wrap]
+STARTS_THE_SERVER: list[Verb] = [run_stdio, run_proxy_port, run_transport, mcp_call, operator_wrap]
 each_verb = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 
 
