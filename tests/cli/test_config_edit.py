@@ -65,6 +65,23 @@ def test_a_missing_file_is_made_private_and_explains_itself(
             "otel:\n  usage-analytics-enabeld: false\n",
             [":2:3: there is no setting 'usage-analytics-enabeld'; did you mean usage-analytics-enabled"],
         ),
+        (
+            "usage-analytics-enabled: false\n",
+            [
+                ":1:1: usage-analytics-enabled is a no in the wrong place; write usage-analytics-enabled: false under otel:"
+            ],
+        ),
+        (
+            "otel:\n  insecure: maybe\n---\notel:\n  usage_analytics_enabled: no\n",
+            [
+                ":2:13: otel.insecure is 'maybe', which is not a boolean; write true or false",
+                ":5:3: otel.usage_analytics_enabled is a no in the wrong place; write usage-analytics-enabled: false",
+            ],
+        ),
+        (
+            "otel:\n  usage_analytics_enabled: no\n",
+            [":2:3: there is no setting 'usage_analytics_enabled'; did you mean usage-analytics-enabled"],
+        ),
         ("otel: &a {insecure: true}\nb: {otel: *a}\n", []),
         ("other: {anything: [1, 2]}\n", []),
         ("", []),

@@ -59,14 +59,16 @@ def read_consent(path: str, *, is_named: bool) -> BooleanReading:
             return _as_reading(*_value(whole, known, path), path)
     except ConfigError as error:
         return _as_problem(error, path)
-    number, keys, line, column = stray[0]
+    return _as_problem(out_of_place(stray[0], path), path)
+
+
+def out_of_place(found: Found, path: str) -> ConfigError:
+    """What is wrong with a no that `misplaced` found, and where it belongs."""
+    known = KEYS[USAGE_ANALYTICS_ENABLED]
+    number, keys, line, column = found
     section = f"{known.section}:{' in the first document' if number else ''}"
-    place = f"{path}:{line}"
-    return BooleanReading(
-        None,
-        place,
-        f"{place}:{column}: {'.'.join(keys)} is a no in the wrong place; write {known.name}: false under {section}",
-    )
+    reason = f"{'.'.join(keys)} is a no in the wrong place; write {known.name}: false under {section}"
+    return ConfigError(reason, path=path, line=line, column=column)
 
 
 def _missing(path: str, *, is_named: bool) -> str | None:

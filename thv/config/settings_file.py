@@ -180,10 +180,13 @@ def create(path: str) -> None:
 def problems(path: str) -> list[str]:
     """What is wrong with the file, each in one line that begins with its place and says what to do; none if it is fine.
 
-    A key that thv does not know is one of them, because it is probably one that was just typed.
+    A key that thv does not know is one of them, because it is probably one that was just typed, and so is a no to usage
+    analytics in the wrong place.
     """
+    from thv.config import boolean_reading
     from thv.config.yaml import key_lookup, tree
 
+    unknown: set[tuple[int, int]] = set()  # the places of such keys
     found: dict[str, None] = {}  # a section that is none is wrong for each of its settings in the same words
     try:
         text = reader.read_text(path) or ""
@@ -208,8 +211,11 @@ def problems(path: str) -> list[str]:
             try:
                 section.setting(entry.key.value)
             except SettingError as error:
-                found[f"{path}:{entry.key.line}:{entry.key.column}: {error}"] = None
-    return list(found)
+                place = entry.key.line, entry.key.column
+                unknown.add(place)
+                found[f"{path}:{place[0]}:{place[1]}: {error}"] = None
+    noes = [stray for stray in boolean_reading.misplaced(text, path) if stray[2:] not in unknown]
+    return [*found, *(str(boolean_reading.out_of_place(stray, path)) for stray in noes)]
 
 
 def value_reader(text: str, path: str) -> Callable[[Setting], Read]:
