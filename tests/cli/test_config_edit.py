@@ -67,9 +67,7 @@ def test_a_missing_file_is_made_private_and_explains_itself(
         ),
         (
             "usage-analytics-enabled: false\n",
-            [
-                ":1:1: usage-analytics-enabled is a no in the wrong place; write usage-analytics-enabled: false under otel:"
-            ],
+            [":1:1: usage-analytics-enabled is a no in the wrong place; write usage-analytics-enabled: false"],
         ),
         (
             "otel:\n  insecure: maybe\n---\notel:\n  usage_analytics_enabled: no\n",

@@ -16,6 +16,8 @@ from thv.core.console import warn
 from thv.errors import ThvError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
     from rich.text import Text
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 PIPE_COLUMNS = 140
 """Columns of the tables on a pipe."""
+
+NAME_WIDTH = 12
+"""Columns that the names of tools have at least; longer ones go on in the next line."""
+
+DROPPED_FIRST = ("definition", "largest result", "p50", "p95", "failed")
+"""What a narrow terminal goes without, so that no name and no figure is cut."""
 
 EPILOG = listed(
     "Examples:",
@@ -94,7 +102,7 @@ def _print(found: Report) -> None:
     console = Console(no_color=not has_colour()) if terminal else Console(width=PIPE_COLUMNS, color_system=None)
     with console.capture() as captured:
         for use in found.servers:
-            console.print(_table(use))
+            console.print(_table(use, console.width))
             for line in _below(use):
                 console.print(line, markup=False, highlight=False)
             console.print()
@@ -104,12 +112,18 @@ def _print(found: Report) -> None:
     answer(text if terminal else "\n".join(line.rstrip() for line in text.split("\n")))
 
 
-def _table(use: ServerUse) -> Table:
+def _table(use: ServerUse, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     from thv.core.printable import one_line
 
+    rows = [_row(tool, tool.name) for tool in use.used_tools]
+    has_sum = len(rows) != 1
+    if has_sum:
+        total = use.total
+        total.definition_bytes = use.definitions_bytes or None
+        rows.append(_row(total, "all tools"))
     sessions = "1 session" if use.sessions == 1 else f"{use.sessions} sessions"
     table = Table(
         title=Text(f"{one_line(use.name)}: {sessions}", style="bold"),
@@ -118,34 +132,48 @@ def _table(use: ServerUse) -> Table:
         pad_edge=False,
         header_style="dim",
     )
-    table.add_column("tool", overflow="fold", min_width=12)
-    for title in ("calls", "failed", "p50", "p95", "largest result", "definition"):
+    table.add_column("tool", overflow="fold", min_width=NAME_WIDTH)
+    needed = {title: max(len(title), *(row[title].cell_len for row in rows)) for title in rows[0]}
+    shown = columns_for(width, needed)
+    for title in shown[1:]:
         table.add_column(title, justify="right", no_wrap=True)
-    for tool in use.used_tools:
-        table.add_row(*_row(tool, tool.name))
-    if len(use.used_tools) != 1:
-        table.add_section()
-        total = use.total
-        total.definition_bytes = use.definitions_bytes or None
-        table.add_row(*_row(total, "all tools"), style="bold")
+    for row in rows:
+        is_sum = has_sum and row is rows[-1]
+        table.add_row(*(row[title] for title in shown), style="bold" if is_sum else None)
     return table
 
 
-def _row(tool: ToolUse, name: str) -> list[Text | str]:
+def columns_for(width: int, needed: Mapping[str, int]) -> list[str]:
+    """The columns that a terminal has room for, in the order in which they stand.
+
+    Args:
+        width: columns of the terminal.
+        needed: what each needs, the names of the tools first, which may be folded.
+    """
+    shown = list(needed)
+    for title in DROPPED_FIRST:
+        if NAME_WIDTH + sum(2 + needed[each] for each in shown[1:]) <= width:
+            break
+        shown.remove(title)
+    return shown
+
+
+def _row(tool: ToolUse, name: str) -> dict[str, Text]:
+    """What stands in each column."""
     from rich.text import Text
 
     from thv.core.printable import one_line
     from thv.journal.call_format import duration_text, size_text
 
-    return [
-        Text(one_line(name)),
-        f"{tool.calls}",
-        Text(percent(tool.share_failed) if tool.calls else "-", style="red" if tool.failed else ""),
-        "-" if tool.p50_us is None else duration_text(tool.p50_us),
-        "-" if tool.p95_us is None else duration_text(tool.p95_us),
-        size_text(tool.largest_result) if tool.largest_result else "-",
-        "-" if tool.definition_bytes is None else size_text(tool.definition_bytes),
-    ]
+    return {
+        "tool": Text(one_line(name)),
+        "calls": Text(f"{tool.calls}"),
+        "failed": Text(percent(tool.share_failed) if tool.calls else "-", style="red" if tool.failed else ""),
+        "p50": Text("-" if tool.p50_us is None else duration_text(tool.p50_us)),
+        "p95": Text("-" if tool.p95_us is None else duration_text(tool.p95_us)),
+        "largest result": Text(size_text(tool.largest_result) if tool.largest_result else "-"),
+        "definition": Text("-" if tool.definition_bytes is None else size_text(tool.definition_bytes)),
+    }
 
 
 def _below(use: ServerUse) -> list[str]:

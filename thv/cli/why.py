@@ -49,8 +49,10 @@ def why(
         elif shown:
             answer("\n\n".join(_text(session) for session in shown))
         else:
-            known = sorted({session.server for session in reader.sessions()})
-            others = f"no session of {server} is in the journal; it has those of {', '.join(known)}"
+            from thv.core.printable import one_line
+
+            known = sorted({one_line(session.server) for session in reader.sessions()})
+            others = f"no session of {one_line(server or '')} is in the journal; it has those of {', '.join(known)}"
             warn(others if known else why_nothing())
 
 
