@@ -163,6 +163,16 @@ def test_pipelined_requests_are_answered_in_order_one_after_the_other() -> None:
     play(story)
 
 
+@pytest.mark.parametrize(("size", "status"), [(60 << 10, 200), (64 << 10, 400)])
+def test_trailers_that_come_in_one_read_with_their_body_are_bounded_too(size: int, status: int) -> None:
+    async def story(served: Served) -> None:
+        body = chunked(b"{}").removesuffix(b"\r\n")
+        answer = await served.exchange(body + b"X: " + bytes(size).replace(b"\0", b"x") + b"\r\n\r\n", answers=1)
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+    play(story)
+
+
 def test_what_follows_a_request_that_ends_the_connection_is_not_answered() -> None:
     async def story(served: Served) -> None:
         answer = await served.exchange(post(b"0", b"Connection: close\r\n") + post(b"1"))

@@ -82,6 +82,7 @@ class HttpConnection(asyncio.Protocol):
         self._refusal: tuple[int, str] | None = None
         self._is_paused = False
         self._drained: asyncio.Future[None] | None = None
+        self._is_next_due = False  # the next request waits until the client has taken the answers to those before it
         self.deadline = FAR_FUTURE
         self.peer = "unknown"
         self.peer_port: int | None = None
@@ -180,6 +181,9 @@ class HttpConnection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
         self._tell_writable(True)
+        if self._is_next_due:
+            self._is_next_due = False
+            self._next()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
@@ -322,6 +326,10 @@ class HttpConnection(asyncio.Protocol):
         request, self._parsed = self._parsed, None
         if request is None or self._refusal is not None:
             return
+        if self._fields and _size_of(self._fields) > MAX_HEAD:  # in one read with the end of the body
+            self._parsed = request
+            self._refuse(BAD_REQUEST, "the trailers of the request are too large")
+            return
         request.trailers = self._fields
         request.complete()
         if request.is_answered:
@@ -330,8 +338,12 @@ class HttpConnection(asyncio.Protocol):
     # Inside.
 
     def _next(self) -> None:
-        """Turn to the next request."""
-        if self._waiting:
+        """Turn to the next request, once the client has taken most of the answers so far: others would pile up here."""
+        if self._drained is not None:
+            self._is_next_due = True
+            self.deadline = FAR_FUTURE  # a client that reads slowly is not idle
+            self._pause_reading()
+        elif self._waiting:
             self._current = self._waiting.popleft()
             self.deadline = FAR_FUTURE
             self._owner.runner.run_later(self._current)
@@ -390,12 +402,17 @@ class HttpConnection(asyncio.Protocol):
     def _leave(self) -> None:
         request, self._current = self._current, None
         self._waiting = None
+        self._is_next_due = False
         self.resume_writing()
         if request is not None:
             request.disconnect()
 
     def _size_of_head(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self._fields)
+        return len(self._url) + _size_of(self._fields)
+
+
+def _size_of(fields: list[Header]) -> int:
+    return sum(len(name) + len(value) + len(b": \r\n") for name, value in fields)
 
 
 def keep_alive(transport: asyncio.BaseTransport) -> None:
