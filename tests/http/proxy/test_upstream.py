@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.http.proxied import EMPTY, Received, Setup, answering, as_json, call, parse, proxied, reply, run, until
+from tests.http.proxied import (
+    EMPTY,
+    Received,
+    Setup,
+    answering,
+    as_json,
+    as_stream,
+    call,
+    parse,
+    proxied,
+    reply,
+    run,
+    until,
+)
 from thv.http.proxy import upstream as proxy_upstream
 from thv.http.proxy.proxy_target import parse_target
 from thv.http.proxy.reverse_proxy import ReverseProxy
@@ -54,6 +67,43 @@ def test_a_connection_is_used_again_only_as_long_as_the_server_promises(promise:
             for _ in range(2):
                 assert (await setup.ask("GET", "/mcp")).status == 200
             assert setup.behind.opened == again
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [as_json(reply(1)), as_stream(reply(1)), b"HTTP/1.1 204 No Content\r\n\r\n"],
+    ids=["length", "chunks", "none"],
+)
+@pytest.mark.parametrize(
+    "surplus",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["upgrade", "text", "response"],
+)
+def test_what_follows_a_whole_response_does_not_take_it_away(answer: bytes, surplus: bytes) -> None:
+    """As a body does that is longer than its length says, or has a status without one."""
+
+    async def scenario() -> None:
+        async with proxied(answering(lambda _: answer + surplus)) as setup:
+            for _ in range(2):
+                body = json.dumps(call(1)).encode()
+                reader, writer = await setup.connect()
+                writer.write(
+                    b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+                )
+                writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                got = await reader.read()
+                assert got.startswith(answer[:20])
+                assert got.count(b"HTTP/1.1 ") == 2
+                writer.close()
+            await until(lambda: not setup.proxy.pool.connections)
+            assert setup.behind.opened >= 2
+            assert setup.counted == ((2, 0) if b"result" in answer else (0, 2))
 
     run(scenario())
 

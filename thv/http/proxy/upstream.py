@@ -196,12 +196,12 @@ class ServerConnection(asyncio.Protocol):
             self._problem = self._problem or "the head of its response is too large"
         if self._exchange is not exchange:
             return  # the exchange has dropped it meanwhile
-        if self._problem:
+        if self._is_whole:
+            self._is_surplus = self._is_surplus or bool(self._problem)  # what cannot be read came after it
+            self._end(exchange)
+        elif self._problem:
             self._break(self._problem)
             self._transport.abort()
-            return
-        if self._is_whole:
-            self._end(exchange)
         else:
             exchange.on_read()
 
