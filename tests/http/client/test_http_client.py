@@ -119,6 +119,24 @@ def test_a_redirect_within_the_origin_is_followed_with_body_and_credentials() ->
     play(scenario)
 
 
+@pytest.mark.parametrize("server_user", ["", "another:one@"])
+def test_the_users_own_credentials_stay_where_a_redirect_names_the_whole_url(server_user: str) -> None:
+    async def handler(got: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if got.line.split(" ")[1] == "/mcp":
+            to = f"http://{server_user}{got.header('host')}/mcp/"  # as frameworks redirect to the path with a slash
+            writer.write(f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode())
+        else:
+            await REPLY(got, reader, writer)
+
+    async def scenario() -> None:
+        async with server(handler) as behind, running(f"http://us%40er:p%3Aw@127.0.0.1:{behind.port}/mcp") as session:
+            await session.begin()
+            assert await session.ask(call(1)) == reply(1)
+            assert {got.header("authorization") for got in behind.got} == {"Basic dXNAZXI6cDp3"}
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_another_origin_never_hears_of_us(status: int) -> None:
     async def scenario() -> None:

@@ -17,7 +17,7 @@ import httpx
 
 from thv import __version__
 from thv.core.net.environment_proxies import proxy_for
-from thv.core.net.tls_context import create_tls_context
+from thv.core.net.tls_context import create_tls_context, explain_tls_error
 from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError, ThvError
 from thv.servers.remote_spec import TOKEN_VARIABLE, read_token
@@ -186,6 +186,8 @@ class HttpClient:
                 on_sent()
 
         try:
+            if url is not self.url:  # the server named it: the user's credentials stay, and it can give none
+                url = url.copy_with(userinfo=self.url.userinfo)
             request = self._client.build_request(
                 method, url, headers=dict(headers), content=content, extensions={"trace": trace}
             )
@@ -315,7 +317,7 @@ def _reason(cause: BaseException) -> str | None:
             "if an authority of your own signed it, name that with --ca-file"
         )
     if isinstance(cause, ssl.SSLError):
-        return f"TLS fails ({cause.reason or 'the connection was closed'}); is it an https server?"
+        return explain_tls_error(cause)
     if isinstance(cause, socket.gaierror):
         return "the name of its host is not known"
     if isinstance(cause, httpx.ConnectTimeout):
