@@ -380,3 +380,17 @@ def test_a_server_that_says_nowhere_how_to_log_in_has_no_login() -> None:
             assert await discover(OAuthHttp({}), at.url, Challenge()) is None
 
     asyncio.run(scenario())
+
+
+def test_a_server_without_tls_is_said_to_be_one() -> None:
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as plain:
+            url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/token"
+            with pytest.raises(LoginError, match=r"cannot be reached: TLS fails \(\w+\); is it an https server\?"):
+                await OAuthHttp({}).get(url)
+
+    asyncio.run(scenario())

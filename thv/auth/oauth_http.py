@@ -17,7 +17,7 @@ import httpx
 from thv import __version__
 from thv.auth.metadata import ERROR_REPLY, decode, origin_of, quoted
 from thv.core.net.environment_proxies import proxy_for
-from thv.core.net.tls_context import create_tls_context
+from thv.core.net.tls_context import create_tls_context, explain_tls_error
 from thv.core.net.url_redaction import redact_url
 from thv.core.revisions import WITH_SESSIONS
 from thv.errors import LoginError
@@ -209,7 +209,9 @@ def _reason(error: BaseException) -> str:
             return f"its certificate is not trusted ({cause.verify_message})"
         if isinstance(cause, socket.gaierror):
             return "the name of its host is not known"
-        if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError):
+            return explain_tls_error(cause)
+        if isinstance(cause, OSError) and cause.errno is not None:
             return os.strerror(cause.errno)
         if cause is None:
             break

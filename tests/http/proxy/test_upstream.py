@@ -170,6 +170,24 @@ def test_a_name_that_no_host_can_have_is_a_bad_gateway(host: str) -> None:
     run(scenario())
 
 
+def test_a_server_without_tls_where_https_is_meant_is_said_to_be_one() -> None:
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> None:
+        plain = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        async with plain, proxied(answering(lambda _: EMPTY)) as setup:
+            setup.proxy.pool.target = parse_target(f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/mcp")
+            got = await setup.post(call(1))
+            assert got.status == 502
+            message = json.loads(got.body)["error"]["message"]
+            assert "cannot be reached: TLS fails (" in message
+            assert message.endswith("; is it an https server?")
+
+    run(scenario())
+
+
 def test_health_is_the_servers_whatever_it_answers() -> None:
     async def scenario() -> None:
         async with proxied(answering(lambda _: b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n")) as setup:

@@ -46,6 +46,15 @@ def create_tls_context(ca_file: str | None = None, *, system: bool = True, envir
     return context
 
 
+def explain_tls_error(error: ssl.SSLError) -> str:
+    """Why there is no TLS with a server, for the end of a sentence about it. Not for certificates of its own."""
+    reason = error.reason or "the connection was closed"
+    if "CERTIFICATE_REQUIRED" in reason:
+        return "it asks for a client certificate, and thv has none"
+    is_answer = "_ALERT_" in reason  # an alert is TLS: the server speaks it
+    return f"TLS fails ({reason}){'' if is_answer else '; is it an https server?'}"
+
+
 _CA_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that name other authorities than the system's (OpenSSL)."""
 

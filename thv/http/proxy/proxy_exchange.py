@@ -12,6 +12,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVarTuple
 
+from thv.core.net.tls_context import explain_tls_error
 from thv.http.cors import cors_headers
 from thv.http.proxy import forwarded_headers
 from thv.http.proxy.body_reader import EVENT_STREAM, media_type
@@ -347,6 +348,8 @@ def _lines(fields: Fields) -> bytes:
 def _in_words(error: OSError | ssl.CertificateError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return explain_tls_error(error)  # its number is none of the system's
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)  # asyncio's own words repeat the address
     return error.strerror or str(error)

@@ -7,17 +7,17 @@ can be handed on; a response that ends too early is not taken for whole.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from thv.core.net.tls_context import explain_tls_error
 from thv.http.server.http_connection import MAX_HEAD, keep_alive
 from thv.http.server.request_framing import by_name
 
 if TYPE_CHECKING:
-    import ssl
-
     from thv.http.proxy.proxy_target import ProxyTarget
 
     Fields = list[tuple[bytes, bytes]]
@@ -217,7 +217,8 @@ class ServerConnection(asyncio.Protocol):
             self._exchange = None
             exchange.on_end([])
         else:
-            self._break("it closed the connection" if exc is None else f"the connection broke: {exc}")
+            words = explain_tls_error(exc) if isinstance(exc, ssl.SSLError) else exc
+            self._break("it closed the connection" if exc is None else f"the connection broke: {words}")
 
     # For httptools.
 
