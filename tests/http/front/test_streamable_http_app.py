@@ -101,6 +101,13 @@ def test_a_body_may_have_lines(front: FrontRun, session: str) -> None:
     assert front.post(json.dumps(PING, indent=2).encode(), Mcp_Session_Id=session).status == 200
 
 
+@pytest.mark.parametrize("body", [json.dumps(PING).encode(), json.dumps([PING]).encode()], ids=["message", "batch"])
+def test_the_mark_before_a_body_is_not_handed_on(body: bytes, front: FrontRun, session: str) -> None:
+    """Editors of Windows write it; a server that reads lines takes it for a part of the message."""
+    reply = front.post(b"\xef\xbb\xbf" + body, Mcp_Session_Id=session)
+    assert b'"result": {"method": "ping"}' in reply.body
+
+
 def test_a_batch_is_answered_as_one(front: FrontRun, session: str) -> None:
     batch = [PING | {"id": "a"}, NOTE, PING | {"id": "b"}]
     for accept in ("application/json", "text/event-stream"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from codecs import BOM_UTF8
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -280,6 +281,7 @@ def read_messages(body: bytes, version: str | None) -> tuple[list[tuple[bytes, M
             body.decode()
         except UnicodeDecodeError:
             raise RefusalError(400, "the body is not UTF-8", code=PARSE_ERROR) from None
+    body = body.removeprefix(BOM_UTF8)  # says how a body is encoded: within a stream of lines it would be rubbish
     line = one_line(body)
     message = read_message(line)
     if message is not None:
