@@ -22,9 +22,20 @@ EXACT = b'{"jsonrpc": "2.0",\t"id" :  1, "result":{"x":1.0,"y":"\\u00e9 \xc3\xa9
         lambda _: as_json(EXACT),
         lambda _: as_stream(EXACT),
         lambda _: as_json(b"\xef\xbb\xbf\r\n" + EXACT + b"\n\n"),
+        lambda _: as_json(EXACT, "Content-Type: application/json"),
+        lambda _: as_json(EXACT).replace(b"/json", b"/json-rpc"),
+        lambda _: as_stream(EXACT).replace(b"/event-stream", b"/event-stream\r\nContent-Type: text/event-stream"),
         lambda _: stream_head() + chunk(b"data: " + EXACT + b"\r\n\r\n") + LAST_CHUNK,
     ],
-    ids=["json", "events", "json with a mark and line ends", "events with CRLF"],
+    ids=[
+        "json",
+        "events",
+        "json with a mark and line ends",
+        "json twice",
+        "json by another name",
+        "events twice",
+        "events with CRLF",
+    ],
 )
 def test_a_reply_reaches_the_client_in_the_bytes_it_came_in(answer: Callable[[Received], bytes]) -> None:
     async def scenario() -> None:

@@ -8,6 +8,7 @@ import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,8 +18,6 @@ from thv.http.proxy.body_reader import Body, ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pytest
 
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -83,6 +82,18 @@ def test_a_body_that_stands_for_too_much_is_given_up(monkeypatch: pytest.MonkeyP
     body.feed(gzip.compress(b"[" + b" " * (4 << 20) + b"]"))
     assert not body.is_readable
     assert body.line() is None
+
+
+@pytest.mark.parametrize(
+    "kind", [b"application/json-rpc", b"application/json, application/json", b"Application/JSON;q=1"]
+)
+def test_json_is_known_under_the_names_that_official_clients_take(kind: bytes) -> None:
+    shown: list[bytes] = []
+    reader = ReplyReader.to({b"content-type": kind}, shown.append)
+    assert reader is not None
+    reader.feed(b"{}")
+    reader.end()
+    assert shown == [b"{}\n"]
 
 
 def test_other_types_hold_no_messages() -> None:

@@ -168,8 +168,9 @@ def is_expired(status: int, session: McpSession, body: bytes, asks: Sequence[Pen
 
 
 def media_type(response: httpx.Response) -> str:
-    """The media type of a body, without its parameters."""
-    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+    """The media type of a body, the first if there are several, without its parameters."""
+    first = str(response.headers.get("Content-Type", "")).partition(",")[0]
+    return first.partition(";")[0].strip().lower()
 
 
 def stream_headers(session: McpSession, cursor: ResumptionState) -> dict[str, str]:

@@ -235,7 +235,7 @@ class StreamableHttp:
         self, exchange: PostExchange, response: httpx.Response, kind: str, session: McpSession | None
     ) -> None:
         place = self._http.place
-        if kind != "application/json":
+        if not kind.startswith("application/json"):  # official clients take application/json-rpc as well
             raise RemoteError(f"{place} answers with {kind or 'no media type'}, where MCP wants JSON or events")
         line = line_of_body(await self._http.body(response))
         if not line:

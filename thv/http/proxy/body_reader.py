@@ -155,7 +155,7 @@ class ReplyReader:
     ) -> ReplyReader | None:
         """What reads a response with these headers, or None if it holds no messages."""
         kind = media_type(headers)
-        if kind not in {EVENT_STREAM, JSON}:
+        if kind != EVENT_STREAM and not kind.startswith(JSON):  # official clients take application/json-rpc as well
             return None
         coding = headers.get(b"content-encoding", b"").lower()
         return cls(coding, is_stream=kind == EVENT_STREAM, show=show, endpoint=endpoint)
