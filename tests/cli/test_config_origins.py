@@ -67,6 +67,23 @@ def test_list_says_of_each_value_whether_it_is_the_defaults_the_files_or_the_env
     assert found["env-vars"] == (None, "default")
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_list_names_the_variables_that_are_in_force_and_have_no_key(
+    thv: Command, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/v1/traces")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2000")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "")
+    code, out, err = thv("otel", "list", "--format", form)
+    assert (code, "127.0.0.1" in out) == (0, False)
+    names = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_TIMEOUT"
+    assert err == f"thv: in force besides these settings: {names} (docs/telemetry.md)\n"
+    assert thv("journal", "list", "--format", form)[2] == ""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert thv("otel", "list", "--format", form)[2] == ""
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("DO_NOT_TRACK", "1"), ("CI", "x"), ("TOOLHIVE_USAGE_ANALYTICS_ENABLED", "no"), ("OTEL_SDK_DISABLED", "true")],

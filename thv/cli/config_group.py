@@ -18,7 +18,7 @@ import typer
 from thv.cli import config
 from thv.cli.help_text import Command, Group, listed
 from thv.cli.output import answer
-from thv.config import settings_file
+from thv.config import settings_file, settings_from_environment
 from thv.config.settings import JOURNAL, OTEL, SECTIONS, config_path
 from thv.core.console import warn
 
@@ -153,6 +153,9 @@ def list_(
     else:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         answer("\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {origin}" for key, value, origin in rows))
+    others = settings_from_environment.without_a_key(os.environ) if _section(ctx) is OTEL else []
+    if others:
+        warn(f"in force besides these settings: {', '.join(others)} (docs/telemetry.md)")
 
 
 VERBS: dict[str, Callable[..., Any]] = {"get": get, "set": set_, "unset": unset, "list": list_}

@@ -68,6 +68,16 @@ def over(
     return found
 
 
+def without_a_key(environ: Mapping[str, str]) -> list[str]:
+    """The variables that are in force and belong to no key of the file."""
+    from thv.config.otlp_variables import VARIABLES
+
+    if sdk_disabled(environ):
+        return []
+    found = [read(known, environ) for known in VARIABLES]
+    return list(dict.fromkeys(each[0] for each in found if each is not None))
+
+
 def merged(below: Value | None, above: Value) -> Value:
     """Two maps as one, `above` before `below` for each key."""
     return {**below, **above} if isinstance(below, dict) and isinstance(above, dict) else above
