@@ -16,7 +16,7 @@ from thv.analytics.consent import decide
 from thv.config.settings import KEYS, OTEL, SECTION
 from thv.core.interfaces import BooleanReading
 from thv.operator import names
-from thv.operator.pod_settings import JOURNAL, Options, config, usage_analytics, variables
+from thv.operator.pod_settings import JOURNAL, Options, config, exports_by_grpc, usage_analytics, variables
 from thv.operator.resources import manifests
 from thv.operator.status import Observed, status
 
@@ -199,3 +199,67 @@ def test_any_header_value_survives(value: str) -> None:
     environ = expanded(variables(asked, OPTIONS), {})
     pairs = [pair.split("=", 1) for pair in environ[names.HEADERS_VARIABLE].split(",")]
     assert [(name, unquote(value)) for name, value in pairs] == [("h", value), ("i", "end")]
+
+
+def otlp(name: str, value: str) -> dict[str, Any]:
+    """A variable of the exporters for the server's container."""
+    return {"env": [{"name": f"OTEL_EXPORTER_OTLP_{name}", "value": value}]}
+
+
+def in_template(**container: Any) -> dict[str, Any]:
+    return {"podTemplateSpec": {"spec": {"containers": [{"name": "mcp", **container}]}}}
+
+
+FROM_SECRET = {"valueFrom": {"secretKeyRef": {"name": "otel", "key": "k"}}}
+
+
+def secret_as(name: str) -> dict[str, Any]:
+    return {"secrets": [{"name": "otel", "key": "k", "targetEnvName": f"OTEL_EXPORTER_OTLP_{name}"}]}
+
+
+def telemetry(**otel: Any) -> dict[str, Any]:
+    return {"telemetry": {"openTelemetry": {"enabled": True, **otel}}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        telemetry(endpoint="otel:4317"),
+        telemetry(endpoint="http://otel:4317/"),
+        telemetry(endpoint="http://otel:4317?tenant=a"),
+        telemetry(endpoint="otel:4317 "),
+        telemetry(endpoint="otel:4318", protocol="grpc"),
+        otlp("ENDPOINT", " otel:4317 "),
+        otlp("TRACES_ENDPOINT", "http://$(HOST):$(PORT)"),
+        otlp("PROTOCOL", "GRPC"),
+        otlp("METRICS_PROTOCOL", " grpc"),
+        secret_as("ENDPOINT"),
+        secret_as("PROTOCOL"),
+        in_template(env=[{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", **FROM_SECRET}]),
+        in_template(envFrom=[{"configMapRef": {"name": "otel"}}]),
+    ],
+)
+def test_a_wrapped_server_brings_grpc_wherever_thv_might_ask_for_it(spec: dict[str, Any]) -> None:
+    assert exports_by_grpc(server(command=["/server"], **spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        telemetry(endpoint="otel:4318"),
+        telemetry(endpoint="otel:43170"),
+        {"telemetry": {"openTelemetry": {"enabled": False, "endpoint": "otel:4317"}}},
+        otlp("ENDPOINT", "http://otel:4318"),
+        otlp("HEADERS", "a=$(KEY)"),
+        secret_as("HEADERS"),
+        {"env": [{"name": "URL", "value": "http://db:4317"}]},
+        {
+            "podTemplateSpec": {
+                "spec": {"containers": [{"name": "other", "envFrom": [{"configMapRef": {"name": "o"}}]}]}
+            }
+        },
+    ],
+)
+def test_a_wrapped_server_goes_without_grpc_where_nothing_can_ask_for_it(spec: dict[str, Any]) -> None:
+    assert not exports_by_grpc(server(command=["/server"], **spec))

@@ -21,6 +21,7 @@ from thv.operator.names import (
     HEADERS_VARIABLE,
     KIND,
     PROMETHEUS_HOST,
+    SERVER_CONTAINER,
     USAGE_ANALYTICS,
 )
 
@@ -38,7 +39,13 @@ Without ``=``, which separates, and without ``$``, which Kubernetes would expand
 
 OTLP_VARIABLES = "OTEL_EXPORTER_OTLP_"
 GRPC = "grpc"
-GRPC_ENDPOINT = re.compile(r":4317(/|$)")
+DECIDING = ("ENDPOINT", "PROTOCOL")
+"""Ends of those that say how telemetry leaves, for all signals or for one."""
+
+UNREAD = "$("
+"""How Kubernetes writes a value that stands elsewhere; also for one that comes from a Secret or a ConfigMap."""
+
+GRPC_ENDPOINT = re.compile(r":4317(?![0-9])")
 """4317 means gRPC where nothing else says which protocol ("OTLP Specification")."""
 
 JOURNAL = "TOOLHIVE_JOURNAL"
@@ -97,12 +104,21 @@ def config(server: McpServerSpec) -> str:
 
 
 def exports_by_grpc(server: McpServerSpec) -> bool:
-    """Whether this server's telemetry leaves by gRPC: said in the spec, by the port, or by a standard variable."""
+    """Whether this server's telemetry may leave by gRPC: said in the spec, by the port, or by a standard variable.
+
+    What is not read here, from a Secret or a ConfigMap, may say so: without gRPC's packages thv would not start.
+    """
     telemetry = server.telemetry
     said = [telemetry.protocol, telemetry.endpoint] if telemetry.enabled else []
-    seen = {entry["name"]: entry.get("value", "") for entry in server.template_variables} | dict(server.env)
-    said += [value for name, value in seen.items() if name.startswith(OTLP_VARIABLES)]
-    return any(value == GRPC or GRPC_ENDPOINT.search(value) for value in said)
+    containers = (server.pod_template.get("spec") or {}).get("containers") or ()
+    if any(each.get("envFrom") for each in containers if each.get("name") == SERVER_CONTAINER):
+        return True
+    seen = {
+        entry["name"]: UNREAD if "valueFrom" in entry else entry.get("value", "") for entry in server.template_variables
+    }
+    seen |= dict(server.env) | dict.fromkeys((secret.variable for secret in server.secrets), UNREAD)
+    said += [value for name, value in seen.items() if name.startswith(OTLP_VARIABLES) and name.endswith(DECIDING)]
+    return any(value.strip().lower() == GRPC or GRPC_ENDPOINT.search(value) or UNREAD in value for value in said)
 
 
 def variables(server: McpServerSpec, options: Options) -> list[dict[str, Any]]:
