@@ -176,3 +176,22 @@ def test_a_runtime_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None
         assert (code, out) == (127, b"")
         assert reason in err
         assert err.count(b"\n") == 1
+
+
+def test_a_docker_that_is_a_snap_starts_its_server(tmp_path: Path) -> None:
+    """A snap can make files beneath its own folder of the home directory, and not in the /tmp of others."""
+    snap, docker = tmp_path / "snap", tmp_path / "docker"
+    snap.write_text(
+        '#!/bin/sh\ncase $3 in\n"$HOME"/snap/docker/common/*) echo 0 >"$3" && exec cat ;;\nesac\n'
+        'echo "failed to create the container ID file" >&2\nexit 125\n'
+    )
+    snap.chmod(0o755)
+    docker.symlink_to(snap)
+    home = tmp_path / "me"
+    home.mkdir()
+    with Run(behind_thv([str(docker), "run", "-i", "image"]), tmp_path, env={"HOME": str(home)}) as run:
+        run.send(b"hello\n")
+        assert receive(run.stdout, line=True) == b"hello\n"
+        run.close_stdin()
+        assert run.wait() == 0
+    until(lambda: not list((home / "snap" / "docker" / "common").iterdir()), "the removal of the id")

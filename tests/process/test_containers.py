@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,24 @@ def test_the_word_after_a_switch_is_no_value_of_it() -> None:
 def test_the_word_after_any_other_option_is_its_value() -> None:
     assert misread([f"{dashed(option)} value" for option in WITH_A_VALUE]) == []
     assert misread([f"-i{letter} value" for letter in WITH_A_VALUE if len(letter) == 1]) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="snaps are Linux's")
+def test_a_tool_of_a_snap_writes_the_id_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snap has a /tmp of its own, and sees nothing hidden of the home directory."""
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    snap, docker = tmp_path / "usr" / "snap", tmp_path / "bin" / "docker"
+    for folder in (snap.parent, docker.parent):
+        folder.mkdir()
+    snap.touch()
+    docker.symlink_to(snap)
+    found = recognise(str(docker), ["docker", "run", "-i", "image"])
+    assert found is not None
+    directory = Path(found.cidfile).parent
+    assert directory.parent == tmp_path / "me" / "snap" / "docker" / "common"
+    assert str(directory) == found.made_directory
+    found.forget()
+    assert list(directory.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("option", ["--cidfile mine", "--cidfile=mine", "-h box --cidfile mine"])

@@ -38,6 +38,9 @@ RUN_SWITCHES: Final = ANYWHERE_SWITCHES | _names(
 )
 """Options of `run` that take no value. `-h` takes one: it is `--hostname`."""
 
+SNAP: Final = "snap"
+"""The program that the commands of snaps are links to, and the folder of the home directory in which each has one."""
+
 TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 """What the tools take for true after `=` (Go, `strconv.ParseBool`)."""
 
@@ -66,7 +69,9 @@ class ContainerRun:
         self.cidfile = os.path.abspath(options.get("cidfile") or "")
         if not self.is_detached and "cidfile" not in options:
             # In a directory of its own: the tools refuse a file that is there already.
-            self.made_directory = os.path.join(_temporary_directory(), f"thv-{os.getpid()}-{os.urandom(8).hex()}")
+            self.made_directory = os.path.join(
+                _temporary_directory(executable), f"thv-{os.getpid()}-{os.urandom(8).hex()}"
+            )
             os.mkdir(self.made_directory, 0o700)
             self.cidfile = os.path.join(self.made_directory, "cid")
             self.argv = (*argv[: run_at + 1], "--cidfile", self.cidfile, *argv[run_at + 1 :])
@@ -140,8 +145,15 @@ def _is_on(options: dict[str, str], *names: str) -> bool:
     return any(options.get(name) in TRUE for name in names)
 
 
-def _temporary_directory() -> str:
-    """Where temporary files go: `tempfile` knows, and costs 8 ms before the spawn."""
+def _temporary_directory(executable: str) -> str:
+    """Where temporary files go that this tool is to write: `tempfile` knows, and costs 8 ms before the spawn.
+
+    A snap has a /tmp of its own, and may not write what is hidden in the home directory; its own folder there it may.
+    """
+    if os.path.basename(os.path.realpath(executable)) == SNAP:
+        folder = os.path.join(os.path.expanduser("~"), SNAP, os.path.basename(executable), "common")
+        os.makedirs(folder, exist_ok=True)
+        return folder
     variables = ("TEMP", "TMP") if sys.platform == "win32" else ("TMPDIR",)
     default = os.curdir if sys.platform == "win32" else "/tmp"  # noqa: S108  we make a directory of mode 0700 in it
     return next((value for value in map(os.environ.get, variables) if value), default)
