@@ -138,6 +138,19 @@ def test_the_word_after_any_other_option_is_its_value() -> None:
     assert misread([f"-i{letter} value" for letter in WITH_A_VALUE if len(letter) == 1]) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="TMPDIR is POSIX's")
+def test_a_tmpdir_that_is_gone_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some shells make one of their own, and remove it when they end."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    found = recognised("docker run image")
+    assert found is not None
+    assert Path(found.cidfile).parents[1] == tmp_path
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    found = recognised("docker run image")
+    assert found is not None
+    assert Path(found.cidfile).parents[1] == Path("/tmp")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="snaps are Linux's")
 def test_a_tool_of_a_snap_writes_the_id_where_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A snap has a /tmp of its own, and sees nothing hidden of the home directory."""

@@ -156,4 +156,4 @@ def _temporary_directory(executable: str) -> str:
         return folder
     variables = ("TEMP", "TMP") if sys.platform == "win32" else ("TMPDIR",)
     default = os.curdir if sys.platform == "win32" else "/tmp"  # noqa: S108  we make a directory of mode 0700 in it
-    return next((value for value in map(os.environ.get, variables) if value), default)
+    return next((value for value in map(os.environ.get, variables) if value and os.path.isdir(value)), default)
