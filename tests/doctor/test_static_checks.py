@@ -116,6 +116,30 @@ def test_paths_that_are_not_there(tmp_path: Path, shell: Path) -> None:
     assert of(tmp_path, command="${workspaceFolder}/x") == []
 
 
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize(
+    ("name", "args", "missing"),
+    [
+        ("sh", ["-c", "/usr/bin/env python3 server.py"], None),
+        ("bash", ["-lc", "/away/server --stdio"], None),
+        ("node", ["-e", "/away/.test('x')"], None),
+        ("node", ["--eval", "/away/.test('x')"], None),
+        ("java", ["-cp", "/away/a.jar:/away/b.jar", "Main"], None),
+        ("java", ["-jar", "/away/server.jar"], "/away/server.jar"),
+        ("node", ["--no-warnings", "/away/server.js"], "/away/server.js"),
+        ("node", ["--max-old-space-size=64", "/away/server.js", "/away/notes"], "/away/server.js"),
+        ("python3", ["/away/server.py"], "/away/server.py"),
+        ("python3", ["-m", "server", "/away/notes"], None),
+    ],
+)
+def test_only_what_an_interpreter_takes_for_its_program_has_to_be_there(
+    tmp_path: Path, name: str, args: list[str], missing: str | None
+) -> None:
+    command = program(tmp_path / name)
+    found = [problem for problem, _ in of(tmp_path, command=command, args=args)]
+    assert found == ([] if missing is None else [f"{missing} does not exist"])
+
+
 @pytest.mark.parametrize(
     ("client", "text", "problem", "remedy"),
     [

@@ -44,6 +44,13 @@ INSTALL = {
 INTERPRETERS = {"node", "python", "python3", "ruby", "bash", "sh", "deno", "bun", "java"}
 """Commands whose first argument that is a path is the program."""
 
+SWITCHES = {"-B", "-E", "-I", "-O", "-OO", "-P", "-S", "-jar", "-q", "-s", "-u"} | {
+    "--enable-source-maps",
+    "--experimental-strip-types",
+    "--no-warnings",
+}
+"""Options of theirs behind which the program stands. Behind any other one may stand its value: a script for ``-c``."""
+
 NOT_WRONG = (
     BRINGS_ALONG,
     "asks for an input",
@@ -168,7 +175,7 @@ def _check_paths(entry: ServerEntry) -> Iterator[Finding]:
     words = own_command(entry)
     name = re.split(r"[/\\]", words[0])[-1].lower().removesuffix(".exe")
     if re.sub(r"[\d.]+$", "", name) in INTERPRETERS:
-        script = next((word for word in words[1:] if not word.startswith("-")), "")
+        script = next((word for word in words[1:] if word not in SWITCHES and not re.match("--.+=", word)), "")
         if Path(script).is_absolute() and not Path(script).exists():
             yield Finding(f"{script} does not exist", "correct the path, or remove the server")
     for key, kind in (("cwd", "folder"), ("envFile", "file")):
