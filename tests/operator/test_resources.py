@@ -284,10 +284,23 @@ def test_an_attached_pod_drains_and_ends_in_six_seconds_unless_its_template_says
     assert workload(longer, OPTIONS)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60
 
 
+TOKEN_FROM = {"name": PROXY_TOKEN_VARIABLE, "valueFrom": {"secretKeyRef": {"name": "token", "key": "value"}}}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        {"secrets": [{"name": "token", "key": "value", "targetEnvName": PROXY_TOKEN_VARIABLE}]},
+        {"env": [{"name": PROXY_TOKEN_VARIABLE, "value": "t"}]},
+        {"podTemplateSpec": {"spec": {"containers": [{"name": "mcp", "env": [TOKEN_FROM]}]}}},
+    ],
+    ids=lambda token: next(iter(token)),
+)
 @pytest.mark.parametrize("shape", ["attach", "wrap"])
-def test_clients_need_a_token_where_the_user_gives_thv_one_and_the_server_does_not_see_it(shape: str) -> None:
-    token = [{"name": "token", "key": "value", "targetEnvName": PROXY_TOKEN_VARIABLE}]
-    pod = workload(server(**{**SPECS[shape], "secrets": token}), OPTIONS)["spec"]["template"]["spec"]
+def test_clients_need_a_token_where_the_user_gives_thv_one_and_the_server_does_not_see_it(
+    shape: str, token: dict[str, Any]
+) -> None:
+    pod = workload(server(**{**SPECS[shape], **token}), OPTIONS)["spec"]["template"]["spec"]
     containers = {each["name"]: each for each in (*pod["initContainers"], *pod["containers"])}
     names_in = {name: [entry["name"] for entry in each.get("env", [])] for name, each in containers.items()}
     if shape == "attach":

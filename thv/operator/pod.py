@@ -200,7 +200,7 @@ def _wrapped(container: Manifest, server: McpServerSpec, options: Options) -> Ma
     theirs = [entry for entry in container["env"] if _is_of_programs(entry)]
     given = [word for entry in theirs for word in ("-e", f"{entry['name']}={entry.get('value', '')}")]
     words = ["run", "--name", server.name, "--proxy-port", str(server.port), "--exit-with-server"]
-    words += [] if _has_token(server) else ["--no-auth"]  # who may reach a pod is the cluster's affair
+    words += [] if _has_token(container) else ["--no-auth"]  # who may reach a pod is the cluster's affair
     words += [*_listening(options), *hidden, *given]
     # Ours last, and once: Kubernetes expands in a value only what stands before it, such as a header's secret.
     taken = {entry["name"] for entry in (*ours, *theirs)}
@@ -241,9 +241,9 @@ def _served(server: McpServerSpec) -> Manifest:
     }
 
 
-def _has_token(server: McpServerSpec) -> bool:
-    """Whether clients have to present a token: the user gave thv one, by a Secret or a variable."""
-    return PROXY_TOKEN_VARIABLE in {*dict(server.env), *(secret.variable for secret in server.secrets)}
+def _has_token(container: Manifest) -> bool:
+    """Whether clients have to present a token: the user gave thv one, by a Secret, a variable or the template."""
+    return any(entry["name"] == PROXY_TOKEN_VARIABLE for entry in container["env"])
 
 
 def _listening(options: Options) -> list[str]:
