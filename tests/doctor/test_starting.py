@@ -246,6 +246,23 @@ def test_variables_inside_the_command_are_the_servers_too(
     assert seen.read_text() == "o"
 
 
+@pytest.mark.parametrize(
+    ("odd", "says"),
+    [
+        ({"env": {"A=B": "c"}}, "illegal environment variable name"),
+        ({"env": {"": "c"}}, "illegal environment variable name"),
+        ({"env": {"A": "c\0d"}}, "embedded null byte"),
+        ({"args": ["\ud800"]}, "surrogates not allowed"),
+        ({"envFile": "away\0"}, "embedded null byte"),
+    ],
+)
+def test_what_no_system_can_start_is_said_of_that_server_alone(doctor: Doctor, odd: dict[str, Any], says: str) -> None:
+    servers = doctor(whole=True, odd={**DEMO, **odd}, demo=DEMO)["files"][0]["servers"]
+    assert says in servers[0]["start"]["problem"]
+    assert says in servers[0]["findings"][0]["problem"]
+    assert (servers[1]["start"]["ok"], servers[1]["findings"]) == (True, [])
+
+
 def test_what_only_the_client_knows_is_not_started(doctor: Doctor) -> None:
     report = doctor(a={"command": sys.executable, "args": ["${input:key}"]})
     assert report["start"] is None

@@ -130,7 +130,7 @@ def _prepared(file: ClientFile, report: ServerReport) -> tuple[ServerReport, Lau
         return report, _launch(file, report.entry)
     except UnknownValueError as error:
         return dataclasses.replace(report, not_started=str(error)), None
-    except ThvError as error:
+    except (ThvError, ValueError) as error:  # the latter: a NUL in a path, or half a surrogate pair
         failed = StartResult(is_ready=False, seconds=0.0, problem=str(error))
         findings = report.findings or (Finding(str(error), "correct it, or install what is missing"),)
         return dataclasses.replace(report, start=failed, findings=findings), None

@@ -82,7 +82,7 @@ def probe(launch: Launch, timeout: float, stop: threading.Event) -> StartResult:
     started = time.monotonic()
     try:
         server = _Server(launch, started + timeout, stop)
-    except ThvError as error:
+    except (ThvError, ValueError) as error:  # the latter: a word or a variable that no system can pass on
         return StartResult(is_ready=False, seconds=0.0, problem=f"it cannot be started: {error}")
     tools: int | None = None
     exit_code: int | None = None
