@@ -164,6 +164,18 @@ def test_a_refresh_token_that_was_rotated_away_leads_to_one_login(user: User) ->
     play(scenario)
 
 
+def test_a_refusal_with_a_status_of_success_is_one(user: User) -> None:
+    async def scenario(at: Site) -> None:
+        await user.log_in(at, (200, {"error": "invalid_grant"}), (200, token("new", "refresh-9")))
+        authorizer = user.authorizer(at)
+        assert await authorizer.authorization() == "Bearer first"
+        assert await authorizer.renew(401, BEARER, "Bearer first", attempt=0, may_log_in=True)
+        assert await authorizer.authorization() == "Bearer new"
+        assert len(user.browser.addresses) == 1
+
+    play(scenario)
+
+
 def test_a_server_that_forgot_the_client_leads_to_a_login_with_a_new_registration(user: User) -> None:
     async def scenario(at: Site) -> None:
         await user.log_in(at, (401, {"error": "invalid_client"}), (200, token("new", "refresh-9")))

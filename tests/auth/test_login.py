@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from tests.auth.scripted_site import Answer
     from tests.http.proxied import Received
 
 TOKENS = (200, {"access_token": "first", "token_type": "Bearer"})
@@ -112,5 +113,25 @@ def test_an_id_that_the_user_gave_stays(tmp_path: Path, server: Callable[[Site, 
         await log_in(at, tmp_path, browser)
         assert browser.asked["client_id"] == "mine"
         assert "POST /register" not in at.requests
+
+    play(scenario)
+
+
+def test_an_issuer_that_answers_with_json_only_if_asked_to_is_asked_to(tmp_path: Path) -> None:
+    """As GitHub's: its tokens come as a form otherwise."""
+
+    def negotiating(status: int, document: dict[str, str]) -> Answer:
+        async def answer(received: Received, writer: asyncio.StreamWriter) -> None:
+            write(writer, status, document if received.header("accept") == "application/json" else "as=a&form=")
+
+        return answer
+
+    async def scenario(at: Site) -> None:
+        at.answers["/register"] = negotiating(201, {"client_id": "public"})
+        at.answers["/token"] = negotiating(*TOKENS)
+        login = await log_in(at, tmp_path, Browser())
+        assert login.secrets is not None
+        assert login.secrets.access_token == "first"
+        assert login.client.id == "public"
 
     play(scenario)

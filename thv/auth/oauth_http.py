@@ -33,6 +33,9 @@ MAX_BODY: Final = 256 << 10
 
 MAX_REDIRECTS: Final = 3
 
+ANSWER_TYPE: Final = "application/json"
+"""What is asked for. Some issuers answer with a form otherwise, as GitHub's."""
+
 INITIALIZE: Final = (
     b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"%b","capabilities":{},'
     b'"clientInfo":{"name":"thv","version":"%b"}}}' % (WITH_SESSIONS[-1].encode(), __version__.encode())
@@ -88,7 +91,7 @@ class OAuthHttp:
         """
         origin = origin_of(url)
         for _ in range(MAX_REDIRECTS + 1):
-            reply = await self._send("GET", url, {"Accept": "application/json"}, None)
+            reply = await self._send("GET", url, {"Accept": ANSWER_TYPE}, None)
             location = reply.headers.get("Location")
             if not httpx.codes.is_redirect(reply.status) or location is None:
                 return reply
@@ -109,7 +112,7 @@ class OAuthHttp:
         """
         from urllib.parse import quote, urlencode
 
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        headers = {"Accept": ANSWER_TYPE, "Content-Type": "application/x-www-form-urlencoded"}
         if basic is not None:
             from binascii import b2a_base64
 
@@ -125,7 +128,8 @@ class OAuthHttp:
             OAuthError: the server refused.
             LoginError: there is no whole reply in time, or one that is too large.
         """
-        return self._checked(url, await self._send("POST", url, {"Content-Type": "application/json"}, body))
+        headers = {"Accept": ANSWER_TYPE, "Content-Type": "application/json"}
+        return self._checked(url, await self._send("POST", url, headers, body))
 
     async def probe(self, url: str) -> HttpReply:
         """The status and the headers that an MCP server answers a first message with; the body is not read.
@@ -137,10 +141,10 @@ class OAuthHttp:
         return await self._send("POST", url, accept, INITIALIZE, wants_body=False)
 
     def _checked(self, url: str, reply: HttpReply) -> HttpReply:
-        if reply.is_success:
+        error = decode(ERROR_REPLY, reply.body)
+        if reply.is_success and (error is None or not error.error):  # some servers refuse with 200, as GitHub's
             return reply
         place = redact_url(url)
-        error = decode(ERROR_REPLY, reply.body)
         if error is None:
             raise OAuthError(f"{place} answers with status {reply.status}", status=reply.status)
         words = f"{error.error}: {error.error_description}" if error.error_description else error.error
