@@ -172,6 +172,7 @@ def test_a_file_without_servers_is_named(thv: Run, tmp_path: Path) -> None:
         ("cursr", 2, "did you mean cursor"),
         ("nonsense", 2, "the clients are claude-desktop, "),
         ("./away.json", 1, "./away.json: no such file"),
+        ("~no-such-user/away.json", 1, "~no-such-user/away.json: no such file"),
         ("cursor", 1, "Cursor has no configuration here; looked for "),
     ],
 )

@@ -249,6 +249,7 @@ def test_variables_inside_the_command_are_the_servers_too(
 @pytest.mark.parametrize(
     ("odd", "says"),
     [
+        ({"cwd": "~no-such-user/x"}, "its cwd ~no-such-user/x is no folder"),
         ({"env": {"A=B": "c"}}, "illegal environment variable name"),
         ({"env": {"": "c"}}, "illegal environment variable name"),
         ({"env": {"A": "c\0d"}}, "embedded null byte"),

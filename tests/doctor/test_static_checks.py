@@ -170,6 +170,29 @@ def test_comments_where_the_client_allows_none(tmp_path: Path) -> None:
     assert problems(tmp_path, "vscode", text.replace("mcpServers", "servers")) == []
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"command": "\ud800"},
+        {"command": "/away/\ud800"},
+        {"command": "~\ud800/x"},
+        {"command": "x", "env": {"PATH": "/a\0b"}},
+        {"command": "x", "env": {"PATH": "/\ud800"}},
+    ],
+)
+def test_a_path_that_no_system_has_is_a_finding_of_its_server(tmp_path: Path, shell: Path, odd: dict[str, Any]) -> None:
+    found = problems(tmp_path, "cursor", {"mcpServers": {"odd": odd, "other": {"command": "frob"}}})
+    assert [problem for problem, _ in found] == [
+        "it has a path that no system can have, with a NUL or half of a surrogate pair",
+        "frob is not found",
+    ]
+
+
+def test_a_home_of_nobody_is_a_path_like_any_other(tmp_path: Path, shell: Path) -> None:
+    assert [problem for problem, _ in of(tmp_path, command="~no-such-user/x")] == []
+    assert [problem for problem, _ in of(tmp_path, command="~/no-such-program")] == ["~/no-such-program does not exist"]
+
+
 def test_a_file_that_is_broken_is_a_finding_with_its_position(tmp_path: Path) -> None:
     [(problem, remedy)] = problems(tmp_path, "cursor", '{"mcpServers": {"a": {"command": "x"},}')
     assert problem.startswith(f"{tmp_path / 'file'}:1:40: is not valid JSON")

@@ -139,6 +139,11 @@ def named(words: Sequence[str], machine: Machine, project: Path | None) -> list[
     return list(found.values())
 
 
+def from_home(path: str) -> Path:
+    """The path with its home directory filled in, as shells do it: ``~`` of a user who is not there stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib raises for such a user
+
+
 def owner(path: Path, machine: Machine) -> Client | None:
     """The client that reads a file of this path: by its place, else by how its name ends."""
     real = os.path.realpath(path)
@@ -161,7 +166,7 @@ def owner(path: Path, machine: Machine) -> Client | None:
 
 def _named(word: str, machine: Machine, project: Path | None) -> list[ClientFile]:
     client = BY_NAME.get(word.lower())
-    path = Path(word).expanduser()
+    path = from_home(word)
     if client is None and (_is_there(path) or path.suffix.lower() in SYNTAX_BY_SUFFIX or os.sep in word):
         if not _is_there(path):
             raise ThvError(f"{word}: no such file")

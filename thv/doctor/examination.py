@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thv.clients import client_service
+from thv.clients.client_file_locations import from_home
 from thv.clients.command_line import own_command, summary
 from thv.clients.entries import State
 from thv.doctor import desktop
@@ -102,9 +103,13 @@ def start_all(
 def _of_entry(
     file: ClientFile, entry: ServerEntry, twice: Mapping[tuple[str, tuple[Any, ...]], Finding]
 ) -> list[Finding]:
-    shell = os.environ
     double = twice.get((str(file.path), entry.keys))
-    return [*check_entry(entry, file, _environment(file), shell), *([double] if double else [])]
+    try:
+        found = check_entry(entry, file, _environment(file), os.environ)
+    except ValueError:
+        problem = "it has a path that no system can have, with a NUL or half of a surrogate pair"
+        found = [Finding(problem, f"write it anew, in {file.path}, line {entry.line}")]
+    return [*found, *([double] if double else [])]
 
 
 def _why_not(entry: ServerEntry) -> str:
@@ -168,11 +173,11 @@ def _launch(file: ClientFile, entry: ServerEntry) -> Launch:
         env.update(read_env_file(filled(entry.fields["envFile"])))
     env.update({name: filled(_plain(value)) for name, value in entry.variables.items() if value is not None})
     cwd = filled(entry.fields["cwd"]) if isinstance(entry.fields.get("cwd"), str) else folder
-    cwd = str(Path(cwd).expanduser())
+    cwd = str(from_home(cwd))
     if not Path(cwd).is_dir():
         raise ThvError(f"its cwd {cwd} is no folder")
     words = [filled(word) for word in (entry.command, *(entry.args or ()))]
-    words[0] = str(Path(words[0]).expanduser()) if words[0].startswith("~") else words[0]
+    words[0] = str(from_home(words[0])) if words[0].startswith("~") else words[0]
     is_relative = not Path(words[0]).is_absolute() and len(Path(words[0]).parts) > 1
     command = str(Path(cwd) / words[0]) if is_relative else words[0]
     return Launch(tuple(words), require(command, env), env, cwd)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thv.clients.catalog import FOREIGN_KEYS
+from thv.clients.client_file_locations import from_home
 from thv.clients.command_line import own_command
 from thv.clients.documents.nodes import OBJECT, line_and_column
 from thv.clients.entries import BRINGS_ALONG, URL_KEYS, State
@@ -144,17 +145,17 @@ def _check_command(
     if "${" in command or "{env:" in command:  # only its client knows
         return
     name = re.sub(r"\.(?:exe|cmd|bat)$", "", re.split(r"[/\\]", command)[-1].lower())
-    found = find(str(Path(command).expanduser()) if command.startswith("~") else command, environ)
+    found = find(str(from_home(command)) if command.startswith("~") else command, environ)
     if found is None:
         in_shell = find(command, shell)
         is_path = "/" in command or "\\" in command
-        if is_path and not Path(command).expanduser().is_absolute():
+        if is_path and not from_home(command).is_absolute():
             return  # relative to a folder that its client chooses
         if is_path:
-            exists = Path(command).expanduser().exists()
+            exists = from_home(command).exists()
             yield Finding(
                 f"{command} {'is not executable' if exists else 'does not exist'}",
-                f"chmod +x {shell_word(str(Path(command).expanduser()))}"
+                f"chmod +x {shell_word(str(from_home(command)))}"
                 if exists
                 else "correct the path, or install it there again",
             )
