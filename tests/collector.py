@@ -10,12 +10,13 @@ import importlib.util
 import socket
 import subprocess
 import threading
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.ports import free_port
 from tests.sink import PATIENCE
 
 if TYPE_CHECKING:
@@ -147,13 +148,6 @@ class _BackendHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def free_port() -> int:
-    """A port without a listener."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @dataclass(frozen=True)
 class Ports:
     """Where a collector listens."""
@@ -173,6 +167,8 @@ def collector(backend: Backend, directory: Path, *options: str, ports: Ports | N
     command += ["--otlp-http-endpoint", f"127.0.0.1:{ports.http}", "--otlp-grpc-endpoint", f"127.0.0.1:{ports.grpc}"]
     command += ["--exporter", "otlp", "--otlp-exporter-protocol", "http", "--otlp-exporter-compression", "none"]
     command += ["--otlp-exporter-endpoint", backend.url, "--otlp-exporter-batch-timeout", "50ms"]
+    # It sends again what was not answered in time, and a busy machine may take longer than its 5 seconds.
+    command += ["--otlp-exporter-request-timeout", f"{PATIENCE:.0f}s"]
     command += ["--pid-file", str(directory / "collector.pid")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -212,3 +212,49 @@ def test_no_server_of_a_test_may_sleep_through_a_signal(module: str) -> None:
 )
 def test_what_may_sleep_through_a_signal_is_found(program: str, sleeps: bool) -> None:
     assert sleeps_through_signals(program) is sleeps
+
+
+def ports_that_are_let_go(module: ast.Module) -> Iterator[str]:
+    """Names of ports that the system gave to a socket which is closed before the port is used."""
+    for function in ast.walk(module):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for held in ast.walk(function):
+            if not isinstance(held, ast.With) or not re.search(r"socket\(|create_server\(", ast.unparse(held.items[0])):
+                continue
+            names = {
+                ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
+                for node in ast.walk(held)
+                if isinstance(node, ast.Assign | ast.AnnAssign) and "getsockname" in ast.unparse(node)
+            }
+            asserted = {node for one in ast.walk(function) if isinstance(one, ast.Assert) for node in ast.walk(one)}
+            for node in set(ast.walk(function)) - asserted:
+                is_later = isinstance(node, ast.Name) and node.id in names and node.lineno > (held.end_lineno or 0)
+                if is_later or (isinstance(node, ast.Return) and node in ast.walk(held) and returns_port(node, names)):
+                    yield ast.unparse(node)
+
+
+def returns_port(statement: ast.Return, names: set[str]) -> bool:
+    words = ast.unparse(statement)
+    return "getsockname" in words or bool(names & set(re.findall(r"\w+", words)))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_test_names_a_port_that_the_system_may_give_to_another(module: str) -> None:
+    """`tests.ports` gives ports that stay free."""
+    assert not list(ports_that_are_let_go(MODULES[module]))
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("with socket.socket() as s:\n  s.bind(A)\n  return int(s.getsockname()[1])", True),
+        ("with closing(socket.create_server(A)) as s:\n  port: int = s.getsockname()[1]\n  return port", True),
+        ("with socket.create_server(A) as s:\n  port = s.getsockname()[1]\nuse(port)", True),
+        ("with socket.create_server(A) as s:\n  port = s.getsockname()[1]\n  use(port)", False),
+        ("with socket.create_server(A) as s:\n  port = s.getsockname()[1]\n  use(port)\nassert port", False),
+    ],
+)
+def test_a_port_that_is_let_go_is_found(body: str, found: bool) -> None:
+    lines = "".join(f"    {line}\n" for line in body.split("\n"))
+    assert bool(list(ports_that_are_let_go(ast.parse(f"def f():\n{lines}")))) is found

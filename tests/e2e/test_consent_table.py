@@ -22,6 +22,7 @@ from tests.e2e.harness import Run, scripted, until
 from tests.e2e.test_analytics_http import CLIENT, LAUNCH, served
 from tests.operator.fake_attach import Container, credentials, fake_attach
 from tests.operator.servers import OPTIONS, server
+from tests.ports import free_port
 from tests.sink import PATIENCE, Sink
 from thv.operator import names, pod, pod_settings
 
@@ -316,8 +317,7 @@ def test_where_the_notice_cannot_be_read_nothing_is_sent_and_it_stays_due(
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/null"])
 def test_a_server_for_http_clients_without_a_stderr_serves_and_sends_nothing(redirection: str, case: Case) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     case.shell = f'exec "$@" {redirection}'
     with case.running("run", "--proxy-port", str(port), "--", *case.server):
         until(lambda: answers(port), "the server")

@@ -21,9 +21,10 @@ from urllib.error import URLError
 
 import pytest
 
-from tests.collector import Backend, collector, free_port, plain, wait_for_listener
+from tests.collector import Backend, collector, plain, wait_for_listener
 from tests.e2e.harness import PATIENCE, Run, receive, until
 from tests.e2e.test_telemetry import INITIALIZE, INITIALIZED, agents_of, call, needs_rotel, wait_for_agent
+from tests.ports import free_port
 from tests.prometheus_names import prometheus_name
 from thv.telemetry.instruments import INSTRUMENTS, Kind
 

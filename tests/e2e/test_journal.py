@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import pytest
 
 from tests.e2e.harness import PATIENCE, behind_thv, scripted, until
 from tests.http.fronts import FrontRun
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,13 +244,6 @@ def test_the_page_needs_nothing_from_anywhere_and_escapes_names(tmp_path: Path) 
     assert "<b>s</b>" not in text
     assert not [word for word in ("http://", "https://", "src=", "@import", "url(") if word in text]
     assert "prefers-color-scheme: dark" in text
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("options", [[], ["--shared"]])

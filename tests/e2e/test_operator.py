@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.request
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ import pytest
 
 from tests.operator.clusters import REAL, cluster, operator
 from tests.operator.servers import body, refusal
+from tests.ports import free_port
 from thv.analytics.constants import ENDPOINT
 from thv.operator.pod_settings import Options
 
@@ -60,8 +60,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 @contextmanager
 def forwarded(namespace: str, service: str) -> Iterator[str]:
     """The URL by which this machine reaches a Service's port."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     words = ["kubectl", "--kubeconfig", REAL, "-n", namespace, "port-forward", f"service/{service}", f"{port}:8080"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -20,9 +20,10 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.collector import Backend, collector, free_port, plain, wait_for_listener
+from tests.collector import Backend, collector, plain, wait_for_listener
 from tests.e2e.harness import PATIENCE, Run, behind_thv, until
 from tests.e2e.test_analytics import HOSTILE
+from tests.ports import free_port
 from tests.sink import Sink
 
 if TYPE_CHECKING:

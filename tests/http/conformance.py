@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests import packages
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,12 +114,6 @@ def run_suite(url: str, revision: str, directory: Path) -> Report:
                 details.append(f"{scenario}: {check['name']}: {check.get('errorMessage')}")
     assert passed, f"the suite did not run for {revision}"
     return Report(frozenset(passed - failures), frozenset(failures), "\n".join(details))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

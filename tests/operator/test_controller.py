@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from tests.collector import free_port
 from tests.operator.clusters import User, fake, operator, to_the_fake
 from tests.operator.servers import body
+from tests.ports import free_port
 from thv.operator import names
 from thv.operator.controller import PREFIX
 

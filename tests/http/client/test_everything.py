@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 
 from tests import packages
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +41,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if packages.IN_CI:
             pytest.fail("npx is missing: this promise may not go unproved in CI")
         pytest.skip("npx is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Everything:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ports import free_port
 from thv.http.proxy.local_server import find_server
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ async def server(
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         writer.close()
 
-    listening = await asyncio.start_server(serve, address, 0)
-    port = listening.sockets[0].getsockname()[1]
-    async with listening:
+    port = free_port()  # at the other address, too: a server of another test would be found there
+    async with await asyncio.start_server(serve, address, port):
         yield port
 
 
@@ -77,9 +77,7 @@ def test_a_server_that_refuses_every_name_is_found_with_its_refusal(refusal: int
 
 
 def test_where_nothing_listens_nothing_is_found() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    assert asyncio.run(find_server(port, "/mcp", is_legacy=False)) is None
+    assert asyncio.run(find_server(free_port(), "/mcp", is_legacy=False)) is None
 
 
 def test_what_speaks_no_http_is_not_taken_for_a_server() -> None:
@@ -88,9 +86,8 @@ def test_what_speaks_no_http_is_not_taken_for_a_server() -> None:
             writer.write(b"220 mail.example ESMTP\r\n")
             writer.close()
 
-        listening = await asyncio.start_server(greet, "127.0.0.1", 0)
-        async with listening:
-            port = listening.sockets[0].getsockname()[1]
+        port = free_port()
+        async with await asyncio.start_server(greet, "127.0.0.1", port):
             assert await find_server(port, "/mcp", is_legacy=False) is None
 
     asyncio.run(scenario())

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from tests.collector import Answer, Backend, free_port
+from tests.collector import Answer, Backend
+from tests.ports import free_port
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import (
     WITHOUT_FIRST_LIMIT,

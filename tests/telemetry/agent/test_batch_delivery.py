@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from tests.collector import Answer, Backend, free_port
+from tests.collector import Answer, Backend
+from tests.ports import free_port
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import (
     INSTRUMENTATION_SCOPE,

@@ -14,7 +14,8 @@ import trustme
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it has no stubs
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis has no stubs
 
-from tests.collector import Backend, free_port
+from tests.collector import Backend
+from tests.ports import free_port
 from tests.telemetry.agent.agents import calls, collected, readable
 from thv.telemetry.agent.export_errors import NO_CLIENT_CERTIFICATE, UNAVAILABLE, of_rpc
 from thv.telemetry.agent.otlp_grpc_exporter import GrpcAttempts, target_of

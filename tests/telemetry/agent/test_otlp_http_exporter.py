@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from tests.collector import Answer, Backend, free_port
+from tests.collector import Answer, Backend
+from tests.ports import free_port
 from tests.sink import Sink
 from tests.telemetry.agent.agents import calls, collected, readable
 from thv import __version__

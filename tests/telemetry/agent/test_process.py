@@ -14,7 +14,8 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from tests.collector import Answer, Backend, Ports, collector, free_port
+from tests.collector import Answer, Backend, Ports, collector
+from tests.ports import free_port
 from tests.processes import voluntary_switches
 from tests.sink import PATIENCE, Sink
 from tests.telemetry.agent.agents import (

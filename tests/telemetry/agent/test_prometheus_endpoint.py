@@ -19,7 +19,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.collector import free_port, wait_for_listener
+from tests.collector import wait_for_listener
+from tests.ports import free_port
 from tests.prometheus_names import prometheus_name
 from tests.sink import PATIENCE
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, AgentProcess, calls, durations, snapshot

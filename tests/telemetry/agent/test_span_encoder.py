@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common import trace_encoder
 
-from tests.collector import free_port
+from tests.ports import free_port
 from tests.telemetry.agent.agents import INSTRUMENTATION_SCOPE, RESOURCE, finished, readable, span
 from thv.telemetry.agent.otlp_grpc_exporter import GrpcAttempts
 from thv.telemetry.agent.otlp_http_exporter import HttpAttempts
