@@ -134,6 +134,7 @@ VERBS = {
     "proxy": "`thv proxy`",
     "mcp_call": "`thv mcp call`",
     "operator_pod": "the pods of the Kubernetes operator",
+    "operator_wrap": "also where it wraps a server",
 }
 """A verb of tests/e2e/test_consent_table.py, and how the page calls it."""
 

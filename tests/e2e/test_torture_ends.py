@@ -115,13 +115,13 @@ def test_a_signal_to_thv_reaches_the_server_as_it_came_and_nobody_else(tmp_path:
         "def report(who, parent):\n"
         "    for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):\n"
         "        signal.signal(n, lambda n, _: (os.write(1, b'%s got %d\\n' % (who, n)), parent and os._exit(5)))\n"
+        "report(b'parent', True)\n"
         "if not os.fork():\n"
         "    report(b'child', False)\n"
         "    os.close(ended[1])\n"
         "    os.write(1, b'ready\\n')\n"
         "    os.read(ended[0], 1)\n"
         "    os._exit(0)\n"
-        "report(b'parent', True)\n"
         "while True: time.sleep(0.05)\n"
     )
     number = getattr(signal, name)
