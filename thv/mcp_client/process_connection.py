@@ -11,6 +11,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from thv.core.lines import LineSplitter
@@ -91,6 +92,7 @@ class ProcessConnection:
         self._splitter = LineSplitter()
         self._at_end = False
         self._waiter: threading.Thread | None = None
+        self._has_exited = threading.Event()
         self._exit_code: int | None = None
         self._written = 0  # bytes, all of them before the process ended
         self._has_read = False
@@ -126,15 +128,15 @@ class ProcessConnection:
             ladder.close_input()
             if at_once:
                 ladder.terminate()
-            waiter = self._waiting()
-            while waiter.is_alive():
+            self._watch_for_exit()
+            while not self._has_exited.is_set():
                 if hurry is not None and hurry.is_set():
                     ladder.terminate()
                 wait = ladder.advance(calls_are_open=True)  # it may be a relay, which has a server to wait for
                 if wait is None:
                     return None  # not even SIGKILL ended it
                 if self._drain(wait):
-                    waiter.join(wait)
+                    self._has_exited.wait(wait)
             self._exit_code = self._process.close()
             self._release()
         return self._exit_code
@@ -148,19 +150,22 @@ class ProcessConnection:
         if not any(thread.is_alive() for thread in threads):  # else something still holds its pipe
             self._process.release()
 
-    def _waiting(self) -> threading.Thread:
-        """The thread that ends when the process does. There is one: another would find it reaped."""
-        if self._waiter is None:
-            self._waiter = threading.Thread(target=self._process.wait, daemon=True)
+    def _watch_for_exit(self) -> None:
+        """Have a thread set `_has_exited`. Where a signal came as the first was started, it may never have begun."""
+        if not self._has_exited.is_set() and (self._waiter is None or not self._waiter.is_alive()):
+            self._waiter = threading.Thread(target=self._wait, daemon=True)
             self._waiter.start()
-        return self._waiter
+
+    def _wait(self) -> None:
+        with suppress(ChildProcessError):  # of two such threads, the second may find it reaped
+            self._process.wait()
+        self._has_exited.set()
 
     def _server_ended(self) -> ServerEndedError:
         """What the end of its output means. Nearly every process exits with it, so that is waited for."""
         if self._exit_code is None:
-            waiter = self._waiting()
-            waiter.join(EXIT_GRACE_S)
-            if waiter.is_alive():
+            self._watch_for_exit()
+            if not self._has_exited.wait(EXIT_GRACE_S):
                 return ServerEndedError(CLOSED_ITS_OUTPUT, stays=True)
             self._has_read = self._written > 0 and not self._process.unread_input()
         return ServerEndedError(
