@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 
+from tests.clocks import play_jumping
 from tests.operator.clusters import User, fake, operator, to_the_fake
 from tests.operator.servers import body
 from tests.ports import free_port
-from thv.operator import names
+from thv.operator import controller, names
 from thv.operator.controller import PREFIX
 
 if TYPE_CHECKING:
@@ -145,3 +147,31 @@ def test_the_liveness_probe_is_answered() -> None:
                         await asyncio.sleep(0.02)
 
     run(story)
+
+
+def test_what_kopf_leaves_open_behind_its_cleanup_is_waited_for_a_second() -> None:
+    async def story() -> None:
+        clock, stopped = asyncio.get_running_loop().time, asyncio.Event()
+        running = asyncio.create_task(asyncio.sleep(3600))
+        leaving = asyncio.create_task(controller._until_it_ends(running, stopped))
+        await asyncio.sleep(50)
+        assert not leaving.done()
+        stopped.set()
+        cleaned_up = clock()
+        await leaving
+        assert clock() - cleaned_up == pytest.approx(1)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    play_jumping(story())
+
+
+def test_what_ends_kopf_ends_the_operator_with_its_reason() -> None:
+    async def fail() -> None:
+        raise LookupError("no cluster")
+
+    async def story() -> None:
+        with pytest.raises(LookupError, match="no cluster"):
+            await controller._until_it_ends(asyncio.create_task(fail()), asyncio.Event())
+
+    play_jumping(story())

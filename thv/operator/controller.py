@@ -41,6 +41,11 @@ RETRY_SECONDS = 15.0
 """After a refusal that may be temporary or can be lifted, such as a missing permission."""
 
 EXIT_SECONDS = 5.0
+"""From the signal on, after which kopf kills the process."""
+
+LEAVE_SECONDS = 1.0
+"""From the cleanup on, which is the last that kopf does. Told to end as it logs in or first looks around, it asks for a
+login for ever that nobody makes any more."""
 
 WATCHED = (
     ("apps", "v1", "statefulsets"),
@@ -93,17 +98,33 @@ async def operate(
         ThvError: there is no cluster to talk to.
     """
     async with Cluster(connect) as cluster:
-        registry = _registry(_Handlers(Reconciler(cluster, run.options), run), connect)
-        await kopf.operator(
-            registry=registry,
-            settings=_settings(run),
-            standalone=True,
-            clusterwide=not run.namespaces,
-            namespaces=run.namespaces,
-            liveness_endpoint=run.liveness or None,
-            stop_flag=stop,
-            ready_flag=ready,
+        handlers = _Handlers(Reconciler(cluster, run.options), run)
+        running = asyncio.create_task(
+            kopf.operator(
+                registry=_registry(handlers, connect),
+                settings=_settings(run),
+                standalone=True,
+                clusterwide=not run.namespaces,
+                namespaces=run.namespaces,
+                liveness_endpoint=run.liveness or None,
+                stop_flag=stop,
+                ready_flag=ready,
+            )
         )
+        await _until_it_ends(running, handlers.stopped)
+
+
+async def _until_it_ends(running: asyncio.Task[None], stopped: asyncio.Event) -> None:
+    """Wait for kopf, but not for what it leaves open behind its cleanup."""
+    cleanup = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({running, cleanup}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running}, timeout=LEAVE_SECONDS)
+        if running.done():
+            await running
+    finally:
+        cleanup.cancel()
+        running.cancel()
 
 
 def _settings(run: Run) -> kopf.OperatorSettings:
@@ -142,6 +163,7 @@ class _Handlers:
         self._reconciler = reconciler
         self._run = run
         self._rounds: asyncio.Task[None] | None = None
+        self.stopped = asyncio.Event()
 
     async def start(self, **_: Any) -> None:
         self._rounds = asyncio.create_task(self._resync())
@@ -150,6 +172,7 @@ class _Handlers:
         if self._rounds is not None:
             self._rounds.cancel()
             await asyncio.gather(self._rounds, return_exceptions=True)
+        self.stopped.set()
 
     async def server_changed(self, *, namespace: str | None, name: str, **_: Any) -> None:
         try:
