@@ -8,16 +8,16 @@ import socket
 
 LOWEST = 15_000
 ABOVE = 32_768
-"""Linux gives ports from here on to whoever asks for any, and other systems from 49152 on (RFC 6335, section 6)."""
+"""Ephemeral ports begin here on Linux, and at 49152 elsewhere (RFC 6335, section 6)."""
 
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody holds at a loopback address, of either family, and that no other test gets by chance.
+    """A port that is free on both loopback addresses, IPv4 and IPv6, and stays free until this test uses it.
 
-    What the system would give for port 0 is free only for the moment: it is the next to be given to a test beside this
-    one, or to the near end of a connection.
+    A port that the system chose (port 0) is free only for a moment: a test that runs at the same time may be given it
+    next, or an outgoing connection.
     """
     while True:
         port = LOWEST + secrets.randbelow(ABOVE - LOWEST)  # random's own numbers are the same in every worker's test

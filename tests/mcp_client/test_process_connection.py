@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
 from thv.mcp_client.process_connection import ProcessConnection
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LISTENS = "import sys; sys.stdin.read(); sys.exit(3)"
 
 
-def test_a_signal_that_comes_as_the_wait_for_the_exit_begins_leaves_the_end_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_signal_during_the_start_of_the_thread_that_waits_for_the_exit_changes_nothing(
+    begins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = threading.Thread.start
-    for begins in (False, True):
-        connection = ProcessConnection(sys.executable, [sys.executable, "-c", LISTENS])
-
-        def interrupted(thread: threading.Thread, begins: bool = begins) -> None:
-            if begins:
-                start(thread)
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                connection.close()
-        assert connection.close() == 3
-
-
-def test_a_second_wait_for_the_exit_finds_the_server_reaped_without_a_word() -> None:
+    """The interrupted thread never begins, or so late that the server has been reaped."""
     connection = ProcessConnection(sys.executable, [sys.executable, "-c", LISTENS])
+    late: list[Callable[[], None]] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        late.append(thread.run)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            connection.close()
     assert connection.close() == 3
-    connection._wait()
-    assert connection._has_exited.is_set()
+    for run in late if begins else ():
+        run()
+    assert len(late) == 1

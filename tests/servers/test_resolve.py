@@ -152,6 +152,17 @@ def test_an_unknown_name_that_is_a_command_is_told_how_to_run_it(environ: Mappin
     assert resolve(path[1], [], environ=environ).executable == path[1]
 
 
+@posix_only
+def test_what_is_to_be_typed_for_a_command_of_two_words_is_quoted(tmp_path: Path) -> None:
+    command = tmp_path / "in two" / "a server"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o700)
+    with pytest.raises(UnknownServerError) as told:
+        resolve("a server", [], environ={"PATH": str(command.parent)})
+    assert f"thv run -- 'a server', or its path as SERVER: '{command}'" in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("server", "runner", "remedy"),
     [

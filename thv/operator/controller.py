@@ -41,11 +41,11 @@ RETRY_SECONDS = 15.0
 """After a refusal that may be temporary or can be lifted, such as a missing permission."""
 
 EXIT_SECONDS = 5.0
-"""From the signal on, after which kopf kills the process."""
+"""After the signal, kopf kills its own process."""
 
 LEAVE_SECONDS = 1.0
-"""From the cleanup on, which is the last that kopf does. Told to end as it logs in or first looks around, it asks for a
-login for ever that nobody makes any more."""
+"""After cleanup, the last thing that kopf does. If told to end while it logs in or looks for resources, kopf would wait
+forever for credentials that nothing provides any more."""
 
 WATCHED = (
     ("apps", "v1", "statefulsets"),

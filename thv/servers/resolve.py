@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from thv.core.shell_words import shell_word
 from thv.errors import CommandNotFoundError, ThvError, UnknownServerError, UsageError
 from thv.servers import executable_lookup as commands
 from thv.servers import registry
@@ -188,7 +189,8 @@ def _unknown(server: str, known: list[str], env: Mapping[str, str]) -> UnknownSe
     near = _near(server, known)
     parts = [f"there is no server named {server!r}"]
     if server and (found := commands.find(server, env)) is not None:
-        parts.append(f"to run the command of that name: thv run -- {server}, or its path as SERVER: {found}")
+        words = f"thv run -- {shell_word(server)}, or its path as SERVER: {shell_word(found)}"
+        parts.append(f"to run the command of that name: {words}")
     elif not near:
         parts.append(f"SERVER is {_FORMS}")
     parts.append(f"did you mean {' or '.join(near)}?" if near else f"the names are {', '.join(known)}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -21,10 +22,14 @@ from tests.http.remotes import (
     serving,
 )
 from thv.http.client import streamable_http as remote_streamable
+from thv.http.client.http_client import HttpClient
+from thv.servers.remote_spec import resolve_remote
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+    from thv.auth.authorizer import Authorizer
 
 REFUSALS: dict[str, tuple[Callable[[Received], bytes], str]] = {
     "401": (raw("401 Unauthorized"), "asks for credentials (401): give --bearer-token-file"),
@@ -150,3 +155,9 @@ def test_a_body_that_is_too_large_is_an_error_and_not_memory(monkeypatch: pytest
             assert "answers with more than 1 MiB" in (await session.ask(call(1)))["error"]["message"]
 
     play(scenario)
+
+
+def test_what_is_to_be_typed_to_log_in_again_is_quoted() -> None:
+    logged_in = cast("Authorizer", SimpleNamespace(is_logged_in=True))
+    http = HttpClient(resolve_remote("http://127.0.0.1:9/mcp?team=a", environ={}), {}, logged_in)
+    assert http.refusal(401).endswith("to log in again: thv auth login 'http://127.0.0.1:9/mcp?…'")

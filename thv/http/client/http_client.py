@@ -19,6 +19,7 @@ from thv import __version__
 from thv.core.net.environment_proxies import proxy_for
 from thv.core.net.tls_context import create_tls_context, explain_tls_error
 from thv.core.net.url_redaction import redact_url
+from thv.core.shell_words import shell_word
 from thv.errors import LoginError, ThvError
 from thv.servers.remote_spec import TOKEN_VARIABLE, read_token
 
@@ -266,7 +267,7 @@ class HttpClient:
         place = self.place
         if status == httpx.codes.UNAUTHORIZED:
             if self._authorizer is not None and self._authorizer.is_logged_in:
-                return f"{place} does not accept the log-in (401); to log in again: thv auth login {place}"
+                return f"{place} does not accept the log-in (401); to log in again: thv auth login {shell_word(place)}"
             if self._spec.has_authorization:
                 return f"{place} does not accept the credentials (401): they are wrong or have expired"
             return f"{place} asks for credentials (401): give --bearer-token-file FILE, or set {TOKEN_VARIABLE}"
