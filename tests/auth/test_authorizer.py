@@ -164,9 +164,10 @@ def test_a_refresh_token_that_was_rotated_away_leads_to_one_login(user: User) ->
     play(scenario)
 
 
-def test_a_refusal_with_a_status_of_success_is_one(user: User) -> None:
+@pytest.mark.parametrize("error", ["invalid_grant", "bad_refresh_token"])  # the other is GitHub's
+def test_a_refusal_with_a_status_of_success_is_one(user: User, error: str) -> None:
     async def scenario(at: Site) -> None:
-        await user.log_in(at, (200, {"error": "invalid_grant"}), (200, token("new", "refresh-9")))
+        await user.log_in(at, (200, {"error": error}), (200, token("new", "refresh-9")))
         authorizer = user.authorizer(at)
         assert await authorizer.authorization() == "Bearer first"
         assert await authorizer.renew(401, BEARER, "Bearer first", attempt=0, may_log_in=True)

@@ -44,8 +44,9 @@ INSUFFICIENT_SCOPE: Final = "insufficient_scope"
 INVALID_CLIENT: Final = "invalid_client"
 """The authorization server does not know the client, for it forgot it."""
 
-REFRESH_ENDED: Final = frozenset({"invalid_grant", INVALID_CLIENT, "unauthorized_client"})
-"""The errors after which a refresh token is of no use any more (RFC 6749, section 5.2); others may pass."""
+REFRESH_ENDED: Final = frozenset({"invalid_grant", INVALID_CLIENT, "unauthorized_client", "bad_refresh_token"})
+"""The errors after which a refresh token is of no use any more (RFC 6749, section 5.2, and GitHub's own); others may
+pass."""
 
 
 class Authorizer:
