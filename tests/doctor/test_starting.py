@@ -287,6 +287,27 @@ def test_the_first_start_behind_a_runner_is_told_from_the_second(
     assert 0.5 < report["start"]["download_seconds"] <= report["start"]["seconds"]
 
 
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ("startup_timeout_sec = 0.001", [("0.001", "raise its startup_timeout_sec")]),
+        ("startup_timeout_ms = 1", [("0.001", "raise its startup_timeout_ms")]),
+        ("startup_timeout_ms = 1\nstartup_timeout_sec = 600", []),
+        ("startup_timeout_ms = 600_000", []),
+    ],
+)
+def test_a_server_that_takes_longer_than_its_client_waits_is_told_with_the_key_to_raise(
+    home: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, own: str, told: list[tuple[str, str]]
+) -> None:
+    path = home / ".codex" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(f"[mcp_servers.demo]\ncommand = {json.dumps(THV)}\nargs = ['run', 'demo']\n{own}\n")
+    main(["doctor", "codex", "--start", "--project", str(tmp_path), "--format", "json"])
+    (report,) = json.loads(capfd.readouterr()[0])["files"][0]["servers"]
+    assert report["start"]["ok"] is True
+    assert [(each["problem"].partition(" waits ")[2], each["remedy"]) for each in report["findings"]] == told
+
+
 def test_text_for_people(home: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = home / ".kiro" / "settings" / "mcp.json"
     path.parent.mkdir(parents=True)

@@ -42,6 +42,9 @@ LOOK_S = 0.5
 PATIENCE_OF_CLIENT = {"claude-code": 30.0, "codex": 10.0, "vibe": 10.0}
 """Seconds that clients wait for a server by default, as far as they say (MCP_TIMEOUT, `startup_timeout_sec`)."""
 
+STARTUP_TIMEOUTS = {"startup_timeout_sec": 1.0, "startup_timeout_ms": 0.001}
+"""Key of an entry that says how long its client waits -> its unit in seconds; Codex takes the first of them."""
+
 
 def examine(files: Sequence[ClientFile]) -> list[FileFindings]:
     """Everything that can be seen without starting anything."""
@@ -215,14 +218,21 @@ def _of_start(file: ClientFile, entry: ServerEntry, result: StartResult) -> list
         found.append(
             Finding(f"it writes to stdout what is no MCP: {result.stray}", "make it log to stderr; stdout is for MCP")
         )
-    patience = PATIENCE_OF_CLIENT.get(file.client.id, 0.0) if file.client is not None else 0.0
-    own = entry.fields.get("startup_timeout_sec")
-    own = _plain(own)
-    limit = float(own) if isinstance(own, int | float) or (isinstance(own, str) and own.isdigit()) else patience
-    if limit and result.seconds > limit:
-        remedy = "raise its startup_timeout_sec" if file.syntax == "toml" else "set MCP_TIMEOUT (milliseconds)"
-        found.append(Finding(f"it took {result.seconds:.1f} s, and {file.title} waits {limit:g}", remedy))
+    patience, key = _patience(file, entry)
+    if patience and result.seconds > patience:
+        remedy = f"raise its {key}" if file.syntax == "toml" else "set MCP_TIMEOUT (milliseconds)"
+        found.append(Finding(f"it took {result.seconds:.1f} s, and {file.title} waits {patience:g}", remedy))
     return found
+
+
+def _patience(file: ClientFile, entry: ServerEntry) -> tuple[float, str]:
+    """Seconds that the client waits for the server, 0 where nobody knows, and the key of the entry that says them."""
+    for key, in_seconds in STARTUP_TIMEOUTS.items():
+        own = _plain(entry.fields.get(key))
+        if isinstance(own, int | float) or (isinstance(own, str) and own.isdigit()):
+            return float(own) * in_seconds, key
+    patience = PATIENCE_OF_CLIENT.get(file.client.id, 0.0) if file.client is not None else 0.0
+    return patience, next(iter(STARTUP_TIMEOUTS))
 
 
 def _exit(result: StartResult) -> str:
