@@ -65,3 +65,22 @@ def test_it_works_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
             process.wait()
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
+def test_a_signal_ends_it_before_it_has_anything_that_listens(tmp_path: Path) -> None:
+    """Not by the signal itself: the kernel gives process 1 of a pod none that it has no handler for."""
+    config = tmp_path / "config"
+    os.mkfifo(config)
+    environ = {**os.environ, "KUBECONFIG": str(config), "DO_NOT_TRACK": "1"}
+    process = subprocess.Popen(
+        [*THV, "--all-namespaces"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        with config.open("w"):  # once it reads where its cluster is; nothing of kopf runs yet
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
+    finally:
+        process.kill()
+        process.wait()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -19,7 +21,8 @@ from thv.core.net.urls import is_http_url
 from thv.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType
 
 IMAGE_VARIABLE = "THV_OPERATOR_IMAGE"
 """Names thv's image where the operator runs in it: a pod cannot ask which image it is."""
@@ -107,17 +110,32 @@ def run(
         if not NAMESPACE.fullmatch(name):
             raise UsageError(f"--namespace: {name!r} is not the name of a namespace")
     _check(resync, liveness, allowed_origins or ())
-    require("kopf", "the operator", "operator")
-    import asyncio
+    with _ended_by_sigterm():
+        require("kopf", "the operator", "operator")
+        import asyncio
 
-    from thv.operator.controller import Run, operate
-    from thv.operator.logs import log_to_stderr
-    from thv.operator.pod_settings import Options
+        from thv.operator.controller import Run, operate
+        from thv.operator.logs import log_to_stderr
+        from thv.operator.pod_settings import Options
 
-    enabled = usage_analytics_enabled == "true" and config.analytics_refused(os.environ) is None
-    options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
-    log_to_stderr(debug=debug or bool(context.find_root().params.get("debug")))
-    asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
+        enabled = usage_analytics_enabled == "true" and config.analytics_refused(os.environ) is None
+        options = Options(image, _refusal, usage_analytics=enabled, allowed_origins=tuple(allowed_origins or ()))
+        log_to_stderr(debug=debug or bool(context.find_root().params.get("debug")))
+        asyncio.run(operate(Run(options, tuple(namespace or ()), resync, liveness or "")))
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """A SIGTERM ends this process until kopf has a handler of its own: process 1 of a pod would not even get it."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check(resync: float, liveness: str | None, allowed_origins: Sequence[str]) -> None:
