@@ -295,7 +295,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
         case 'config otel get'
             set flags \
-                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--reveal'\t'Show secrets: header values, user and query of an endpoint' \
                 '--help,-h'\t'Show this message and exit'
             set places key
         case 'config otel set'
@@ -310,7 +310,7 @@ function __thv_look -S # COMMAND: what may follow it
         case 'config otel list'
             set flags \
                 '--format=text/json'\t'text for people, json for programs' \
-                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--reveal'\t'Show secrets: header values, user and query of an endpoint' \
                 '--help,-h'\t'Show this message and exit'
         case 'config journal'
             set verbs \
@@ -322,7 +322,7 @@ function __thv_look -S # COMMAND: what may follow it
                 '--help,-h'\t'Show this message and exit'
         case 'config journal get'
             set flags \
-                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--reveal'\t'Show secrets: header values, user and query of an endpoint' \
                 '--help,-h'\t'Show this message and exit'
             set places journal-key
         case 'config journal set'
@@ -337,7 +337,7 @@ function __thv_look -S # COMMAND: what may follow it
         case 'config journal list'
             set flags \
                 '--format=text/json'\t'text for people, json for programs' \
-                '--reveal'\t'Show secrets: header values, the user in an endpoint' \
+                '--reveal'\t'Show secrets: header values, user and query of an endpoint' \
                 '--help,-h'\t'Show this message and exit'
         case 'analytics'
             set verbs \

@@ -379,7 +379,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['config otel get'] = @{
         verbs = @()
         flags = @(
-            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--reveal', 'Show secrets: header values, user and query of an endpoint'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('key')
@@ -404,7 +404,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @()
         flags = @(
             @('--format=text/json', 'text for people, json for programs'),
-            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--reveal', 'Show secrets: header values, user and query of an endpoint'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @()
@@ -424,7 +424,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
     $commands['config journal get'] = @{
         verbs = @()
         flags = @(
-            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--reveal', 'Show secrets: header values, user and query of an endpoint'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @('journal-key')
@@ -449,7 +449,7 @@ Register-ArgumentCompleter -Native -CommandName 'thv', 'thv.exe' -ScriptBlock {
         verbs = @()
         flags = @(
             @('--format=text/json', 'text for people, json for programs'),
-            @('--reveal', 'Show secrets: header values, the user in an endpoint'),
+            @('--reveal', 'Show secrets: header values, user and query of an endpoint'),
             @('--help,-h', 'Show this message and exit')
         )
         places = @()

@@ -70,6 +70,10 @@ def test_a_secret_is_named_neither_in_an_error_nor_when_shown() -> None:
         with pytest.raises(SettingError) as refused:
             parse(KEYS["headers"], text)
         assert "hunter2" not in str(refused.value)
+    for text in ("https://me:hunter2@:x", "https://host:x/?key=hunter2", "https://host:x/#hunter2"):
+        with pytest.raises(SettingError) as refused:
+            parse(KEYS["endpoint"], text)
+        assert "hunter2" not in str(refused.value)
     assert show({"key": "hunter2", "other": ""}, reveal=False) == f"key={HIDDEN},other={HIDDEN}"
     assert [name for name, known in KEYS.items() if known.secret] == ["headers"]
 

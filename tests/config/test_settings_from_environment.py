@@ -89,8 +89,19 @@ def nobody_refuses(known: object, environ: object) -> None:
 
 
 def test_a_secret_is_hidden_wherever_it_comes_from() -> None:
-    environ = {HEADERS: "api-key=hunter2", ENDPOINT: "https://me:hunter2@otel.example/v1"}
-    for name, hidden in (("headers", f"api-key={HIDDEN}"), ("endpoint", f"https://{HIDDEN}@otel.example/v1")):
+    urls = {
+        "https://me:hunter2@otel.example/v1": f"https://{HIDDEN}@otel.example/v1",
+        "https://otel.example/v1?key=hunter2": f"https://otel.example/v1?{HIDDEN}",
+        "https://otel.example?hunter2": f"https://otel.example?{HIDDEN}",
+        "https://otel.example/v1#hunter2": f"https://otel.example/v1#{HIDDEN}",
+        "https://hunter2@otel.example/v1?a=hunter2#hunter2": f"https://{HIDDEN}@otel.example/v1?{HIDDEN}",
+        "https://otel.example/v1#hunter2?hunter2": f"https://otel.example/v1#{HIDDEN}",
+        "https://otel.example/?me@hunter2": f"https://otel.example/?{HIDDEN}",
+    }
+    given = [("headers", HEADERS, "api-key=hunter2", f"api-key={HIDDEN}")]
+    given += [("endpoint", ENDPOINT, url, hidden) for url, hidden in urls.items()]
+    for name, variable, text, hidden in given:
+        environ = {variable: text}
         shown = settings_file.get("no-such-file", OTEL, name, environ, refused=nobody_refuses)
         assert (shown.value, shown.effective, shown.is_overridden) == ("", hidden, True)
         shown = settings_file.get("no-such-file", OTEL, name, environ, refused=nobody_refuses, reveal=True)

@@ -40,7 +40,7 @@ app = typer.Typer(
     ),
 )
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The setting; `list` shows all.", show_default=False)]
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show secrets: header values, the user in an endpoint.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show secrets: header values, user and query of an endpoint.")]
 
 ABOUT = {
     OTEL.name: (

@@ -84,7 +84,7 @@ def parse(setting: Setting, text: str) -> Value:
     try:
         return _PARSERS.get(setting.kind, _text)(text.strip())
     except ValueError as error:
-        shown = "this" if setting.secret or (setting.kind == ENDPOINT and "@" in text) else repr(text)
+        shown = "this" if setting.secret or (setting.kind == ENDPOINT and _may_hold_secret(text)) else repr(text)
         raise SettingError(f"{setting.name} cannot be {shown}: {error}") from None
 
 
@@ -106,11 +106,16 @@ def show(value: Value, *, reveal: bool = True) -> str:
 
 
 def shown(setting: Setting, value: Value, *, reveal: bool) -> str:
-    """As `show`; without `reveal`, what is secret in this setting is hidden: headers, and the user of an endpoint."""
-    if isinstance(value, str) and setting.kind == ENDPOINT and "@" in value and not reveal:
+    """As `show`; without `reveal`, secrets are hidden: headers, and the user, query and fragment of an endpoint."""
+    if isinstance(value, str) and setting.kind == ENDPOINT and _may_hold_secret(value) and not reveal:
         scheme, user, host, rest = split_url(value)
-        return f"{scheme}{HIDDEN}@{host}{rest}" if user else value
+        path, mark, _ = rest.partition("?" if "?" in rest.partition("#")[0] else "#")
+        return f"{scheme}{HIDDEN + '@' if user else ''}{host}{path}{mark + HIDDEN if mark else ''}"
     return show(value, reveal=reveal or not setting.secret)
+
+
+def _may_hold_secret(endpoint: str) -> bool:
+    return any(mark in endpoint for mark in "@?#")
 
 
 def from_node(setting: Setting, node: Node, *, path: str) -> Value | None:
