@@ -248,6 +248,71 @@ def test_the_cores_account_of_a_connection_is_understood(details: str, kind: str
     assert of_rpc("UNAVAILABLE", details, Signal("c:4317")).kind == kind
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_a_collector_on_this_machine_is_reached_directly_whatever_proxy_there_is(
+    name: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with serving(Collector()) as collector:
+        delivery = post(Signal(f"{host}:{collector.port}", protocol="grpc", insecure=True))
+    assert delivery.cause is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "insecure"),
+    [({"HTTPS_PROXY": "{}"}, False), ({"http_proxy": "{}"}, True), ({"ALL_PROXY": "{}"}, True)],
+)
+def test_a_collector_elsewhere_is_reached_through_the_proxy_for_its_scheme(
+    variables: dict[str, str], insecure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(url.replace("//", "//user:hunter2@")))
+    signal = Signal("collector.invalid:4317", protocol="grpc", insecure=insecure)
+    cause = post(signal).cause
+    assert cause is not None
+    assert cause.text.startswith(f"is not reached: the proxy {url} refuses connections: correct the variable")
+    monkeypatch.setenv("NO_PROXY", "*.invalid:4317")
+    cause = post(signal).cause
+    assert cause is not None
+    assert cause.kind == "address"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://user:hunter2@127.0.0.1:port", "http://[::1", "http://user:hunt/er2@127.0.0.1:9"]
+)
+def test_a_proxy_that_is_none_leaves_the_endpoint_in_the_right(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    cause = post(Signal("collector.invalid:4317", protocol="grpc")).cause
+    assert cause is not None
+    assert "has to be http://HOST:PORT: correct the variable that names it" in cause.text
+    assert "er2" not in cause.text
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        (
+            "ipv4:127.0.0.1:1: HTTP proxy returned response code 407",
+            "is not reached: the proxy http://p:1 asks for cred",
+        ),
+        (
+            "ipv4:127.0.0.1:1: HTTP proxy returned response code 503",
+            "is not reached: the proxy http://p:1 does not conn",
+        ),
+        ("address lookup failed for p:1: Domain name not found", "is not reached: the proxy http://p:1 has no address"),
+        ("Ssl handshake failed: WRONG_VERSION_NUMBER", "does not speak TLS: "),
+    ],
+)
+def test_what_a_proxy_does_is_said_of_the_proxy_and_not_of_the_collector(details: str, words: str) -> None:
+    cause = of_rpc("UNAVAILABLE", details, Signal("c:4317"), "http://user:hunter2@p:1")
+    assert cause.text.startswith(words)
+    assert "hunter2" not in cause.text
+    late = of_rpc("DEADLINE_EXCEEDED", "", Signal("c:4317"), "http://user:hunter2@p:1")
+    assert late.text.endswith("does not answer within 10 s, through the proxy http://p:1")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "insecure", "target", "plaintext"),
     [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
 import ssl
+import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -243,6 +246,89 @@ def test_a_proxy_that_refuses_the_tunnel_is_told_from_the_collector(
     cause = post(Signal("https://collector.example/v1/traces")).cause
     assert cause is not None
     assert cause.kind == "proxy"
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """Reads the head of each request, answers it with these bytes, and closes the connection."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: bytes) -> None:
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                while self.rfile.readline().strip():
+                    pass
+                self.wfile.write(answer)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+ASKS_FOR_CREDENTIALS = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "words", "unknown"),
+    [
+        ("http", ASKS_FOR_CREDENTIALS, "asks for credentials (407)", False),
+        ("https", ASKS_FOR_CREDENTIALS, "asks for credentials (407)", False),
+        ("https", b"HTTP/1.1 503 Unavailable\r\n\r\n", "does not connect to it: correct the endpoint", False),
+        ("http", b"", "ends the connection without an answer: correct the variable", True),
+        ("https", b"", "ends the connection without an answer: correct the variable", False),
+        ("http", b"SSH-2.0-x\r\n", "answers something that is not HTTP/1: correct the variable", True),
+        ("https", b"SSH-2.0-x\r\n", "answers something that is not HTTP/1: correct the variable", False),
+    ],
+)
+def test_what_a_proxy_does_is_said_of_the_proxy_and_not_of_the_collector(
+    scheme: str, answer: bytes, words: str, unknown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy(answer) as proxy:
+        place = f"127.0.0.1:{proxy.server_address[1]}"
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://user:hunter2@{place}")
+        delivery = post(Signal(f"{scheme}://collector.example:4318/v1/traces"))
+    assert delivery.cause is not None
+    assert delivery.cause.text.startswith(f"is not reached: the proxy http://{place} {words}")
+    assert delivery.unknown is unknown
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("http://user:hunter2@127.0.0.1:{port}", "the proxy http://127.0.0.1:{port} refuses connections"),
+        ("http://user:hunter2@a.b..c:3128", "the proxy http://a.b..c:3128 has to be http://HOST:PORT"),
+        ("http://user:hunter2@127.0.0.1:99999", "the proxy http://127.0.0.1:99999 has to be http://HOST:PORT"),
+        ("http://user:hunt/er2@127.0.0.1:3128", "the proxy http://… has to be http://HOST:PORT"),
+        ("two words", "the proxy http://two words has to be http://HOST:PORT"),
+    ],
+)
+def test_a_proxy_that_is_not_there_leaves_the_endpoint_in_the_right(
+    scheme: str, proxy: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("ALL_PROXY", proxy.format(port=port))
+    delivery = post(Signal(f"{scheme}://collector.example:4318/v1/traces"))
+    assert delivery.cause is not None
+    assert delivery.cause.text.startswith(f"is not reached: {words.format(port=port)}: correct the variable")
+    assert not delivery.unknown
+
+
+@pytest.mark.parametrize(
+    ("scheme", "words"), [("http", "does not answer within 0.2 s, through the proxy"), ("https", "is not reached")]
+)
+def test_a_proxy_that_is_silent_is_named(scheme: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        monkeypatch.setenv("all_proxy", url)
+        delivery = post(Signal(f"{scheme}://collector.example:4318/v1/traces", timeout_s=0.2))
+    assert delivery.cause is not None
+    assert delivery.cause.text.startswith(words)
+    assert f"the proxy {url}" in delivery.cause.text
+    assert (delivery.retryable, delivery.unknown) == (True, scheme == "http")
 
 
 def test_a_proxy_of_another_kind_is_passed_by(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

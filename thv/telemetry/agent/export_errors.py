@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from thv.core.net.url_redaction import redact_url
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -45,7 +47,9 @@ BROKEN_TLS = Cause(
     "certificate, name its files in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY",
 )
 NOT_HTTP = Cause("not http", "answers something that is not HTTP/1: if it is a gRPC port, set `protocol` to grpc")
-NO_TUNNEL = Cause("proxy", "is not reached: the proxy does not connect to it")
+NO_TUNNEL = Cause("proxy", "does not connect to it")
+PROXY_LOGIN = Cause("proxy login", "asks for credentials (407), as http://USER:PASSWORD@HOST:PORT")
+NO_PROXY_URL = Cause("proxy url", "has to be http://HOST:PORT")
 BAD_HEADER = Cause("header", "is not asked: a name or a value in `headers` holds characters that cannot be sent")
 UNAVAILABLE = Cause("unavailable", "is unavailable: is it a gRPC port, with TLS or without as configured?")
 NO_CLIENT_CERTIFICATE = Cause(
@@ -65,6 +69,9 @@ TLS_ALERT = "\x15\x03"
 
 ENCRYPTED_KEY = re.compile(rb"ENCRYPTED")
 """In the first lines of a key that needs a pass phrase, of either form (RFC 1421, RFC 7468)."""
+
+REFUSED_TUNNEL = re.compile(r"(?:tunnel connection failed: |http proxy returned response code )(\d+)", re.IGNORECASE)
+"""How `http.client` and gRPC's core library quote a proxy's answer to CONNECT."""
 
 LONGEST_REMARK = 200
 """Characters of a collector's own words that are shown."""
@@ -145,6 +152,38 @@ def encrypted(path: str) -> Cause:
     return Cause(f"file {path}", f"is not asked: {path}: the key is encrypted; {remedy}")
 
 
+def of_proxy(cause: Cause, proxy: str) -> Cause:
+    """What holds for the proxy before an endpoint, which is therefore not reached; the endpoint's remedies do not help.
+
+    Args:
+        cause: why, as if the proxy were the endpoint.
+        proxy: its URL.
+    """
+    kind = cause.kind if cause.kind.startswith("proxy") else f"proxy {cause.kind}"
+    why = cause.text.partition(": ")[0]
+    remedy = (
+        "correct the endpoint"
+        if cause == NO_TUNNEL
+        else "correct the variable that names it (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY)"
+    )
+    where = redact_url(proxy, origin_only=True)
+    return Cause(kind, f"is not reached: the proxy {where} {why}: {remedy}, or name the endpoint's host in NO_PROXY")
+
+
+def through_proxy(cause: Cause, proxy: str) -> Cause:
+    """Holds for an endpoint or for the proxy before it: which one cannot be seen."""
+    return Cause(cause.kind, f"{cause.text}, through the proxy {redact_url(proxy, origin_only=True)}")
+
+
+def of_tunnel(words: str) -> Cause | None:
+    """What a proxy's answer to CONNECT means, if `words` of a library quote one."""
+    refused = REFUSED_TUNNEL.search(words)
+    if refused is None:
+        return None
+    status = int(refused[1])
+    return PROXY_LOGIN if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else NO_TUNNEL
+
+
 def underlying(error: BaseException) -> Iterator[BaseException]:
     """The error and those that it was made from: libraries wrap what a socket or TLS reported in several layers."""
     seen: list[BaseException] = [error]
@@ -157,13 +196,15 @@ def underlying(error: BaseException) -> Iterator[BaseException]:
 def of_error(error: Exception, signal: Signal) -> Cause:
     """What an exception of `requests` means."""
     for one in underlying(error):
-        cause = _of_one(one, signal)
+        cause = of_tunnel(str(one)) or _of_one(one, signal)
         if cause is not None:
             return cause
     numbers = [one.errno for one in underlying(error) if isinstance(one, OSError) and one.errno is not None]
     if numbers:
         return Cause("unreached", f"is not reached: {os.strerror(numbers[0])}")
-    return NO_TUNNEL if isinstance(error, OSError) and not isinstance(error, ValueError) else BAD_HEADER
+    if isinstance(error, OSError) and not isinstance(error, ValueError):
+        return Cause("unreached", "is not reached")
+    return BAD_HEADER
 
 
 def _of_one(error: BaseException, signal: Signal) -> Cause | None:
@@ -216,8 +257,24 @@ def of_status(status: int, body: bytes) -> Cause:
     return Cause(f"status {status}", f"answers {status} {known.phrase}{remedy}")
 
 
-def of_rpc(code: str, details: str, signal: Signal) -> Cause:
-    """What a gRPC status means; `details` are searched for the core library's account of a connection."""
+def of_rpc(code: str, details: str, signal: Signal, proxy: str | None = None) -> Cause:
+    """What a gRPC status means; `details` are searched for the core library's account of a connection.
+
+    Args:
+        code: the status.
+        details: what comes with it.
+        signal: what was sent, and where to.
+        proxy: the URL of the proxy before it.
+    """
+    cause = of_tunnel(details) or _of_rpc(code, details, signal)
+    if proxy is None:
+        return cause
+    if cause in {PROXY_LOGIN, NO_TUNNEL, REFUSED, NO_ADDRESS}:
+        return of_proxy(cause, proxy)
+    return through_proxy(cause, proxy) if code == "DEADLINE_EXCEEDED" else cause
+
+
+def _of_rpc(code: str, details: str, signal: Signal) -> Cause:
     if code == "DEADLINE_EXCEEDED":
         return slow(signal.timeout_s)
     if code == "INTERNAL" and details == "Invalid metadata":

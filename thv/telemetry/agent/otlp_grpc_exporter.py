@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from thv import __version__
+from thv.core.net.environment_proxies import proxy_for
+from thv.core.net.urls import bare_host, is_http_url
 from thv.telemetry.agent.batch_delivery import BatchDelivery
-from thv.telemetry.agent.export_errors import BAD_HEADER, BadFileError, internal, of_rpc, unusable
+from thv.telemetry.agent.export_errors import (
+    BAD_HEADER,
+    NO_PROXY_URL,
+    BadFileError,
+    internal,
+    of_proxy,
+    of_rpc,
+    unusable,
+)
 from thv.telemetry.agent.exporter_certificates import read_key, tls_context
 from thv.telemetry.agent.partial_success import partial_success
 from thv.telemetry.agent.span_encoder import encode_spans
@@ -53,11 +63,14 @@ class GrpcAttempts:
         self._name = name
         self._exporter: Any = None
         self._result = BatchDelivery()
+        self._proxy = _proxy_of(signal)
         self.endpoint = signal.endpoint
         self.timeout_s = signal.timeout_s
 
     def send(self, data: Any) -> BatchDelivery:
         """See `Attempts`."""
+        if self._proxy is not None and not is_http_url(self._proxy):
+            return BatchDelivery(of_proxy(NO_PROXY_URL, self._proxy))
         try:
             if self._exporter is None:
                 self._exporter = self._make()
@@ -83,7 +96,7 @@ class GrpcAttempts:
             code = error.code().name
             after_s = _retry_delay(error)
             retryable = code in RETRYABLE or (code == "RESOURCE_EXHAUSTED" and after_s is not None)
-            cause = of_rpc(code, error.details() or "", self._signal)
+            cause = of_rpc(code, error.details() or "", self._signal, self._proxy)
             self._result = BatchDelivery(cause, retryable=retryable, retry_after_s=after_s, unknown=code in UNKNOWN)
             raise
         rejected, warning = partial_success(response.SerializeToString(), self._signal.headers)
@@ -115,7 +128,11 @@ class GrpcAttempts:
             headers=tuple((name.lower(), value) for name, value in signal.headers.items()),
             timeout=signal.timeout_s,
             compression=grpc.Compression.Gzip if signal.compression == "gzip" else grpc.Compression.NoCompression,
-            channel_options=(("grpc.primary_user_agent", f"thv/{__version__}"),),
+            channel_options=(
+                ("grpc.primary_user_agent", f"thv/{__version__}"),
+                # By itself the core library would send to this machine through a proxy, and read lower case alone.
+                *([("grpc.enable_http_proxy", 0)] if self._proxy is None else [("grpc.http_proxy", self._proxy)]),
+            ),
             # Not empty, which would mean the default: no error is repeated by the exporter.
             retryable_error_codes={grpc.StatusCode.OK},
         )
@@ -140,6 +157,14 @@ def target_of(signal: Signal) -> tuple[str, bool]:
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     return f"{host}:{parts.port or DEFAULT_PORT}", plaintext
+
+
+def _proxy_of(signal: Signal) -> str | None:
+    """The proxy that the environment names, if it is of the one kind that the core library goes through."""
+    target, plaintext = target_of(signal)
+    host, _, port = target.rpartition(":")
+    proxy = proxy_for("http" if plaintext else "https", bare_host(host), int(port), os.environ)
+    return proxy if proxy is not None and proxy.startswith("http:") else None
 
 
 def _credentials(signal: Signal) -> Any:

@@ -11,6 +11,7 @@ import math
 import os
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,20 +22,27 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.otlp.proto.http.version import __version__ as exporter_version
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InvalidHeader, LocationParseError
+from urllib3.exceptions import InvalidHeader, LocationParseError, ProxyError
 
 from thv import __version__
 from thv.core.net.environment_proxies import proxy_for
 from thv.core.net.url_redaction import redact_url
+from thv.core.net.urls import is_http_url
 from thv.telemetry.agent.batch_delivery import BatchDelivery
 from thv.telemetry.agent.export_errors import (
+    BAD_HEADER,
     NO_ADDRESS,
+    NO_PROXY_URL,
     NOT_HTTP,
+    PROXY_LOGIN,
     BadFileError,
     internal,
     may_have_arrived,
     of_error,
+    of_proxy,
     of_status,
+    slow,
+    through_proxy,
     underlying,
 )
 from thv.telemetry.agent.exporter_certificates import tls_context
@@ -45,6 +53,7 @@ from thv.telemetry.agent.span_encoder import SpansRequest
 if TYPE_CHECKING:
     import ssl
 
+    from thv.telemetry.agent.export_errors import Cause
     from thv.telemetry.frames import Signal
 
 trace_exporter.encode_spans = SpansRequest  # type: ignore[assignment, attr-defined]  # what the exporter makes of a batch
@@ -114,7 +123,8 @@ class _Session(requests.Session):
         url = urlsplit(signal.endpoint)
         proxy = proxy_for(url.scheme, url.hostname or "", url.port, os.environ)
         # One of another kind (SOCKS) needs a package that is not there, and is passed by.
-        self.proxies = {url.scheme: proxy} if proxy is not None and proxy.startswith("http") else {}
+        self._proxy = proxy if proxy is not None and proxy.startswith("http") else None
+        self.proxies = {} if self._proxy is None else {url.scheme: self._proxy}
         self._deadline = RequestDeadline()
         adapter = _Adapter(tls_context(signal) if url.scheme == "https" else None, self._deadline)
         self.mount("https://", adapter)
@@ -144,8 +154,26 @@ class _Session(requests.Session):
                 cause = NO_ADDRESS  # a name with a part that is empty or too long
             else:
                 cause = of_error(TimeoutError() if self._deadline.passed else error, self._signal)
+            if self._proxy is not None:
+                is_proxys = any(isinstance(one, ProxyError) for one in underlying(error))
+                no_tunnel = is_proxys and self._signal.endpoint.startswith("https:")
+                unknown = unknown and not no_tunnel
+                cause = self._blame(cause, self._proxy, no_tunnel=no_tunnel)
             self.delivery = BatchDelivery(cause, retryable=retryable, unknown=unknown)
             raise _NotDeliveredError from None
+
+    def _blame(self, cause: Cause, proxy: str, *, no_tunnel: bool) -> Cause:
+        """`cause`, said of the proxy where that is at fault."""
+        if cause is BAD_HEADER:
+            return cause
+        if not is_http_url(proxy):
+            return of_proxy(NO_PROXY_URL, proxy)
+        if no_tunnel:
+            return of_proxy(cause, proxy)
+        if cause == slow(self._signal.timeout_s):
+            return through_proxy(cause, proxy)
+        # Without TLS there is no tunnel, and the peer is the proxy.
+        return of_proxy(cause, proxy) if self._signal.endpoint.startswith("http:") else cause
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Follow no redirect, and read no `Location`, which may be invalid."""
@@ -168,8 +196,11 @@ class _Session(requests.Session):
             rejected, warning = partial_success(body, self._signal.headers)
             self.delivery = BatchDelivery(rejected=rejected, warning=warning)
             return response
+        cause = of_status(response.status_code, body)
+        if self._proxy is not None and response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            cause = of_proxy(PROXY_LOGIN, self._proxy)
         self.delivery = BatchDelivery(
-            of_status(response.status_code, body),
+            cause,
             retryable=response.status_code in RETRYABLE,
             retry_after_s=_retry_after(response.headers.get("Retry-After")),
         )

@@ -11,11 +11,12 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProxyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,12 @@ class RequestDeadline:
                 new = super()._new_conn()
                 deadline.watch(self, new)
                 return new
+
+            def _tunnel(self) -> None:
+                try:
+                    super()._tunnel()  # of `http.client`, though not public
+                except (OSError, HTTPException) as error:
+                    raise ProxyError("no tunnel", error) from error  # as urllib3 does for what is earlier
 
         class HTTPPool(HTTPConnectionPool):
             ConnectionCls: Any = WatchedHTTPConnection
