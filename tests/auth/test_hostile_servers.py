@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.auth.scripted_site import RESOURCE, SERVER, Browser, Site, fetch, log_in, site, write
+from tests.ports import free_port
 from thv.auth.discovery import discover
 from thv.auth.metadata import Challenge
 from thv.auth.oauth_http import MAX_BODY, OAuthHttp
@@ -394,5 +397,46 @@ def test_a_server_without_tls_is_said_to_be_one() -> None:
             url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/token"
             with pytest.raises(LoginError, match=r"cannot be reached: TLS fails \(\w+\); is it an https server\?"):
                 await OAuthHttp({}).get(url)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:99999/", "//a.example:99999/"])
+def test_a_redirect_to_what_cannot_exist_is_not_served_here(location: str) -> None:
+    async def elsewhere(_: Received, writer: asyncio.StreamWriter) -> None:
+        write(writer, 302, {}, f"Location: {location}")
+
+    async def scenario() -> None:
+        async with site() as at:
+            at.answers = {RESOURCE: elsewhere, SERVER: elsewhere}
+            assert await discover(OAuthHttp({}), at.url, Challenge()) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_proxy_that_is_not_there_is_named() -> None:
+    async def ask(proxy: str) -> str:
+        with pytest.raises(LoginError) as caught:
+            await OAuthHttp({"HTTPS_PROXY": proxy}).get("https://a.example/token")
+        return str(caught.value)
+
+    port = free_port()
+    told = asyncio.run(ask(f"http://me:SECRET@127.0.0.1:{port}"))
+    via = f"through the proxy http://127.0.0.1:{port}"
+    assert told == f"https://a.example/token cannot be reached {via}: {os.strerror(errno.ECONNREFUSED)}"
+    told = asyncio.run(ask("http://me:SECRET@127.0.0.1:99999"))
+    assert told == "the proxy http://127.0.0.1:99999 cannot be used: it has to be http://HOST:PORT"
+
+
+def test_a_proxy_that_refuses_is_told_from_the_server() -> None:
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+            url = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+            with pytest.raises(LoginError, match=f"cannot be reached through the proxy {url}: the proxy refuses"):
+                await OAuthHttp({"HTTPS_PROXY": url}).get("https://a.example/token")
 
     asyncio.run(scenario())

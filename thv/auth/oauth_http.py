@@ -16,7 +16,7 @@ import httpx
 
 from thv import __version__
 from thv.auth.metadata import ERROR_REPLY, decode, origin_of, quoted
-from thv.core.net.environment_proxies import proxy_for
+from thv.core.net.environment_proxies import checked_proxy, proxy_for
 from thv.core.net.tls_context import create_tls_context, explain_tls_error
 from thv.core.net.url_redaction import redact_url
 from thv.core.revisions import WITH_SESSIONS
@@ -154,8 +154,12 @@ class OAuthHttp:
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, *, wants_body: bool = True
     ) -> HttpReply:
         place = redact_url(url)
+        via = ""
         try:
-            async with asyncio.timeout(self._timeout), self._client(url) as client:
+            parsed = httpx.URL(url)
+            proxy = proxy_for(parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port, self._environ)
+            via = "" if proxy is None else f" through the proxy {redact_url(proxy)}"
+            async with asyncio.timeout(self._timeout), self._client(parsed.scheme, proxy) as client:
                 request = client.build_request(method, url, headers=dict(headers), content=content)
                 response = await client.send(request, stream=True)
                 try:
@@ -164,9 +168,9 @@ class OAuthHttp:
                     await response.aclose()
                 return HttpReply(response.status_code, response.headers, body)
         except TimeoutError:
-            raise LoginError(f"{place} did not answer in {self._timeout:g} s") from None
+            raise LoginError(f"{place} did not answer{via} in {self._timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise LoginError(f"{place} cannot be reached: {_reason(error)}") from None
+            raise LoginError(f"{place} cannot be reached{via}: {_reason(error)}") from None
 
     async def _read(self, response: httpx.Response, place: str) -> bytes:
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
@@ -178,17 +182,19 @@ class OAuthHttp:
                 raise LoginError(f"{place} answers with more than {MAX_BODY >> 10} KiB; the log-in was stopped")
         return body
 
-    def _client(self, url: str) -> httpx.AsyncClient:
-        parsed = httpx.URL(url)
-        proxy = proxy_for(parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port, self._environ)
-        if parsed.scheme == "https" and self._tls is None:
+    def _client(self, scheme: str, proxy: str | None) -> httpx.AsyncClient:
+        if scheme == "https" and self._tls is None:
             self._tls = create_tls_context(self._ca_file)
         try:
             transport = httpx.AsyncHTTPTransport(
-                verify=self._tls or False, trust_env=False, proxy=None if proxy is None else httpx.Proxy(proxy)
+                verify=self._tls or False,
+                trust_env=False,
+                proxy=None if proxy is None else httpx.Proxy(checked_proxy(proxy)),
             )
         except (httpx.InvalidURL, ValueError, ImportError):
-            raise LoginError(f"the proxy {redact_url(str(proxy))} cannot be used") from None
+            raise LoginError(
+                f"the proxy {redact_url(str(proxy))} cannot be used: it has to be http://HOST:PORT"
+            ) from None
         return httpx.AsyncClient(
             transport=transport,
             headers={"User-Agent": f"thv/{__version__}", "Accept-Encoding": "identity"},
@@ -200,9 +206,11 @@ class OAuthHttp:
 
 def _joined(url: str, location: str) -> str | None:
     try:
-        return str(httpx.URL(url).join(location))
+        joined = str(httpx.URL(url).join(location))
+        origin_of(joined)  # refuses a port that there is not
     except (httpx.InvalidURL, ValueError):
         return None
+    return joined
 
 
 def _reason(error: BaseException) -> str:
@@ -215,6 +223,8 @@ def _reason(error: BaseException) -> str:
             return "the name of its host is not known"
         if isinstance(cause, ssl.SSLError):
             return explain_tls_error(cause)
+        if isinstance(cause, httpx.ProxyError):
+            return "the proxy refuses"
         if isinstance(cause, OSError) and cause.errno is not None:
             return os.strerror(cause.errno)
         if cause is None:

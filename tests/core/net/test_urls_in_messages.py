@@ -30,6 +30,7 @@ from thv.http.client.http_client import HttpClient, RemoteError
 from thv.http.client.legacy_sse import HttpSse
 from thv.servers.remote_spec import resolve_remote
 from thv.servers.resolve import resolve
+from thv.telemetry.agent.export_errors import REFUSED, of_proxy, through_proxy
 from thv.telemetry.agent.otlp_http_exporter import HttpAttempts
 from thv.telemetry.frames import Signal
 
@@ -240,6 +241,7 @@ CASES: dict[str, list[Case]] = {
         play(post, answers("/mcp", 400, {"error": "invalid_grant"})),
         lambda _: asyncio.run(OAuthHttp({}).get(URL)),
         lambda _: asyncio.run(OAuthHttp({"https_proxy": f"socks9://{PROXY}"}).get(ELSEWHERE)),
+        lambda _: asyncio.run(OAuthHttp({"https_proxy": f"http://{PROXY}"}).get(ELSEWHERE)),
     ],
     "thv/auth/tokens.py": [
         *(
@@ -276,6 +278,10 @@ CASES: dict[str, list[Case]] = {
         lambda _: resolve_remote(URL.replace(":9", ":99999"), environ={}),
     ],
     "thv/servers/resolve.py": [lambda _: resolve(URL, (), environ={})],
+    "thv/telemetry/agent/export_errors.py": [
+        lambda _: of_proxy(REFUSED, URL).text,
+        lambda _: through_proxy(REFUSED, URL).text,
+    ],
     "thv/telemetry/agent/otlp_http_exporter.py": [lambda _: HttpAttempts(Signal(URL), "traces").endpoint],
 }
 """By module, what makes it show a URL: an error, a line on stderr or stdout, or a text that it returns."""

@@ -256,6 +256,29 @@ def test_a_proxy_of_another_kind_is_refused_before_anything_is_sent() -> None:
     assert "SECRET" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://me:SECRET@127.0.0.1:99999", "http://", "two words", "http://me:SECRET@a..b:1"]
+)
+def test_a_proxy_that_cannot_exist_is_refused_before_anything_is_sent(proxy: str) -> None:
+    with pytest.raises(ThvError, match=r"the proxy \S.* cannot be used: it has to be http://HOST:PORT") as caught:
+        Running("http://a.example/", environ={"ALL_PROXY": proxy})
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_proxy_that_breaks_off_is_named() -> None:
+    async def close(_got: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def scenario() -> None:
+        async with server(close) as proxy:
+            environ = {"https_proxy": f"http://me:SECRET@127.0.0.1:{proxy.port}"}
+            async with running("https://a.example:7/mcp", environ=environ) as session:
+                told = (await session.ask(INITIALIZE))["error"]["message"]
+        assert f"broke off through the proxy http://127.0.0.1:{proxy.port} before its answer was whole" in told
+
+    play(scenario)
+
+
 def test_a_host_nobody_knows_is_said_to_be_unknown() -> None:
     async def scenario() -> None:
         async with running("http://no-such-host.invalid/mcp") as session:

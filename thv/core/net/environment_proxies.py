@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from thv.core.net.loopback import is_loopback
-from thv.core.net.urls import DEFAULT_PORTS, bare_host
+from thv.core.net.urls import DEFAULT_PORTS, bare_host, is_http_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ def proxy_for(scheme: str, host: str, port: int | None, environ: Mapping[str, st
         return None
     kind, separator, rest = proxy.partition("://")
     return f"{kind.lower()}://{rest}" if separator else f"http://{proxy}"
+
+
+def checked_proxy(proxy: str) -> str:
+    """The URL of a proxy.
+
+    Raises:
+        ValueError: its host or its port cannot exist.
+    """
+    if not is_http_url(f"http://{proxy.partition('://')[2]}"):
+        raise ValueError("not the URL of a proxy")
+    return proxy
 
 
 def _is_exempt(host: str, port: int | None, exceptions: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from thv import __version__
-from thv.core.net.environment_proxies import proxy_for
+from thv.core.net.environment_proxies import checked_proxy, proxy_for
 from thv.core.net.tls_context import create_tls_context, explain_tls_error
 from thv.core.net.url_redaction import redact_url
 from thv.core.shell_words import shell_word
@@ -99,7 +99,7 @@ class HttpClient:
                 verify=_trust(spec, is_needed=self.url.scheme == "https"),
                 trust_env=False,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=IDLE_LIMIT),
-                proxy=None if self._proxy is None else httpx.Proxy(self._proxy),
+                proxy=None if self._proxy is None else httpx.Proxy(checked_proxy(self._proxy)),
                 socket_options=KEEPALIVE,
             )
         except (httpx.InvalidURL, ValueError, ImportError) as error:
@@ -292,7 +292,7 @@ class HttpClient:
         for cause in _causes(error):
             reason = _reason(cause)
             if reason is not None:
-                return f"{self.place} {f'cannot be reached{via}' if unreached else 'broke off'}: {reason}"
+                return f"{self.place} {'cannot be reached' if unreached else 'broke off'}{via}: {reason}"
         if unreached:
             return f"{self.place} cannot be reached{via}"
         if isinstance(error, httpx.DecodingError):
@@ -302,7 +302,7 @@ class HttpClient:
                 return f"{self.place} does not speak HTTP"
             if "location header" in str(error):
                 return f"{self.place} redirects to what is no URL"
-        return f"{self.place} broke off before its answer was whole"
+        return f"{self.place} broke off{via} before its answer was whole"
 
 
 def is_same_origin(one: httpx.URL, other: httpx.URL) -> bool:
