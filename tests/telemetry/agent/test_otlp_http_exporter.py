@@ -29,6 +29,7 @@ from thv.telemetry.agent.export_errors import (
     of_status,
 )
 from thv.telemetry.agent.otlp_http_exporter import HttpAttempts, _retry_after
+from thv.telemetry.agent.partial_success import HIDDEN
 from thv.telemetry.frames import Signal
 
 if TYPE_CHECKING:
@@ -100,6 +101,36 @@ def test_a_remark_is_known_and_quotes_no_header() -> None:
     with Backend([Answer(body=partial_success)]) as backend:
         delivery = post(Signal(f"{backend.url}/v1/traces", headers={"x-token": "hunter2"}))
     assert (delivery.cause, delivery.rejected, delivery.warning) == (None, 0, "deprecated: [hidden]")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "token hunter2 is unknown",
+        "Bearer hunter2",
+        "user some@one or some%40one",
+        "password pass%2Fword or pass/word",
+        "no tenant tenant-7/a",
+    ],
+)
+def test_a_remark_quotes_nothing_of_credentials_users_and_paths(message: str) -> None:
+    partial_success = bytes([0x0A, len(message) + 2, 0x12, len(message)]) + message.encode()
+    with Backend([Answer(body=partial_success)]) as backend:
+        url = backend.url.replace("http://", "http://some%40one:pass%2Fword@")
+        warning = post(Signal(f"{url}/tenant-7/a/v1/traces", headers={"authorization": "Bearer hunter2"})).warning
+    assert HIDDEN in warning
+    assert not any(secret in warning for secret in ("hunter2", "one", "pass%", "pass/", "tenant-7"))
+
+
+def test_spans_that_were_rejected_are_known_from_an_answer_in_pieces() -> None:
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in b"\x0a\x02\x08\x05")
+    with Proxy(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n") as server:
+        assert post(Signal(f"http://127.0.0.1:{server.server_address[1]}/v1/traces")).rejected == 5
+
+
+def test_an_answer_with_many_headers_is_one(backend: Backend) -> None:
+    backend.answers.append(Answer(200, {f"X-{number}": "y" for number in range(150)}))
+    assert post(Signal(f"{backend.url}/v1/traces")).cause is None
 
 
 def test_spans_the_server_rejected_are_known() -> None:

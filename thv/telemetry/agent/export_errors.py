@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from thv.core.net.url_redaction import redact_url
+from thv.core.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,7 @@ def rejected(count: int, unit: str) -> Cause:
 
 def remark(warning: str) -> Cause:
     """What a collector remarked on something that it took. Remarks that differ in numbers and ids are of one kind."""
-    text = " ".join(re.sub(r"[^\x20-\x7e\xa0-\U0010ffff]", " ", warning).split())[:LONGEST_REMARK]
+    text = one_line(warning)[:LONGEST_REMARK]
     kind = re.sub(r"\w*\d\w*", "0", text)
     return Cause(f"remark {kind}", f"remarks: {text}")
 

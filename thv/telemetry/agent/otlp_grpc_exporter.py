@@ -99,7 +99,7 @@ class GrpcAttempts:
             cause = of_rpc(code, error.details() or "", self._signal, self._proxy)
             self._result = BatchDelivery(cause, retryable=retryable, retry_after_s=after_s, unknown=code in UNKNOWN)
             raise
-        rejected, warning = partial_success(response.SerializeToString(), self._signal.headers)
+        rejected, warning = partial_success(response.SerializeToString(), self._signal)
         self._result = BatchDelivery(rejected=rejected, warning=warning)
         return response
 

@@ -185,15 +185,16 @@ class _Session(requests.Session):
 
     def _request(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
         with super().request(method, url, **options, stream=True) as response:
-            chunks = response.iter_content(LARGEST_ANSWER)
             body = b""
             with suppress(requests.RequestException):  # the status says what became of the request
-                body = next(chunks, b"")
-                next(chunks, None)  # its end frees the connection for the next request
+                for chunk in response.iter_content(LARGEST_ANSWER):  # to its end: that frees the connection
+                    body += chunk
+                    if len(body) > LARGEST_ANSWER:
+                        break
             if self._deadline.passed:  # what looks like the end of the answer may be ours
                 raise requests.ReadTimeout
         if response.status_code in SUCCESS:
-            rejected, warning = partial_success(body, self._signal.headers)
+            rejected, warning = partial_success(body, self._signal)
             self.delivery = BatchDelivery(rejected=rejected, warning=warning)
             return response
         cause = of_status(response.status_code, body)

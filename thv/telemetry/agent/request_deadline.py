@@ -7,6 +7,7 @@ for the host's addresses cannot be interrupted. The connections read on where `h
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ from urllib3.exceptions import ProxyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+http.client._MAXHEADERS = 1000  # type: ignore[attr-defined]  # noqa: SLF001 - gateways pass on what they were given
+"""Lines of an answer's head that are read. By itself the module takes one of more than 100 for no HTTP."""
 
 
 class FinalResponse(HTTPResponse):
