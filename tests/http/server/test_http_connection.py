@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sink import PATIENCE
 from thv.errors import ThvError
 from thv.http.server.handler_runner import HandlerRunner
+from thv.http.server.http_connection import FAR_FUTURE
 from thv.http.server.listener import Listener
 
 if TYPE_CHECKING:
@@ -357,6 +359,52 @@ def test_a_head_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     async def story(served: Served) -> None:
         assert await served.exchange(b"GET / HTTP/1.1\r\nHost: ") == b""
         assert await served.exchange() == b""
+
+    play(story)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na"
+
+
+@pytest.mark.parametrize(
+    "pieces", [(b"\r\n0\r\n", b"X-Trailer"), (b"\r\n0\r\n", b"X: y\r\n"), (b"\r\n", b"1;b="), (b"\r\n", b"0"), (b"\r",)]
+)
+def test_trailers_and_lines_around_a_chunk_that_do_not_end_are_given_up(
+    pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thv.http.server.http_connection.HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("thv.http.server.listener.SWEEP_INTERVAL_S", 0.02)
+
+    async def story(served: Served) -> None:
+        assert await served.exchange(CHUNKED, *pieces) == b""
+
+    play(story)
+
+
+def test_only_a_line_that_was_begun_has_to_end_in_time_and_no_pause_between_chunks() -> None:
+    async def story(served: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.listener.port)
+        for piece, is_bounded in (
+            (CHUNKED, False),
+            (b"\r", True),
+            (b"\n", False),
+            (b"1;b=", True),
+            (b"c\r\nb\r\n", False),
+            (b"0\r\n", True),
+        ):
+            writer.write(piece)
+            async with asyncio.timeout(PATIENCE):
+                while [one.deadline < FAR_FUTURE for one in served.listener.connections] != [is_bounded]:  # noqa: ASYNC110  none tells it
+                    await asyncio.sleep(0)
+        served.hold = asyncio.Event()
+        writer.write(b"X: y\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            while not served.bodies:  # noqa: ASYNC110  as above
+                await asyncio.sleep(0)
+        assert [one.deadline for one in served.listener.connections] == [FAR_FUTURE], "the answer has its time"
+        served.hold.set()
+        assert (await reader.readuntil(b"POST / ab")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
 
     play(story)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httptools
 
 from thv.core.net.tls_context import explain_tls_error
-from thv.http.server.http_connection import MAX_HEAD, keep_alive
+from thv.http.keep_alive import keep_alive
+from thv.http.server.http_connection import MAX_HEAD
 from thv.http.server.request_framing import by_name
 
 if TYPE_CHECKING:

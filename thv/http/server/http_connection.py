@@ -8,15 +8,15 @@ ever taken for a request; `Upgrade` is ignored (RFC 9110, 7.8), since nothing he
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from thv.http.keep_alive import keep_alive
 from thv.http.server.request import STATUS_LINES, HttpRequest
 from thv.http.server.request_framing import BAD_REQUEST
-from thv.http.server.request_head import RepeatedHead, read_head
+from thv.http.server.request_head import RepeatedHead, read_head, size_of
 
 if TYPE_CHECKING:
     from thv.http.server.handler_runner import HandlerRunner
@@ -26,7 +26,7 @@ MAX_HEAD: Final = 64 << 10
 """Bytes of a request's line and headers, and of anything else that is not a body: trailers, chunk extensions."""
 
 HEAD_TIMEOUT_S: Final = 10.0
-"""From the first byte of a request, or the connection's begin, to the end of its head."""
+"""From the first byte of a request, or the connection's begin, to the end of its head; as long for its trailers."""
 
 IDLE_TIMEOUT_S: Final = 75.0
 """Between two requests: longer than the 60 after which proxies close their idle connections."""
@@ -211,8 +211,18 @@ class HttpConnection(asyncio.Protocol):
             if is_first and request.is_whole:
                 self._repeated.learn(data, request.head)
             self._owner.runner.run(request)
-        if self._head_size > MAX_HEAD and self._refusal is None:
+        if self._refusal is None:
+            self._bound_lines()
+
+    def _bound_lines(self) -> None:
+        """Bound the size of what is no body, and the time for trailers or a line around a chunk that was begun."""
+        if self._head_size > MAX_HEAD:
             self._refuse(HEAD_TOO_LARGE if self._in_head else BAD_REQUEST, "the head of the request is too large")
+        elif self._parsed is not None and self._parsed is self._current:
+            if not self._head_size:
+                self.deadline = FAR_FUTURE
+            elif self.deadline == FAR_FUTURE:
+                self.deadline = self._loop.time() + HEAD_TIMEOUT_S
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
         """Parse what follows the head of a request that asked for another protocol."""
@@ -317,6 +327,10 @@ class HttpConnection(asyncio.Protocol):
         elif not request.feed(body):
             self._pause_reading()
 
+    def on_chunk_complete(self) -> None:
+        """The line that ends a chunk was read."""
+        self._head_size = 0
+
     def on_message_complete(self) -> None:
         """Its body is whole."""
         if self._upgrades:
@@ -326,10 +340,12 @@ class HttpConnection(asyncio.Protocol):
         request, self._parsed = self._parsed, None
         if request is None or self._refusal is not None:
             return
-        if self._fields and _size_of(self._fields) > MAX_HEAD:  # in one read with the end of the body
+        if self._fields and size_of(self._fields) > MAX_HEAD:  # in one read with the end of the body
             self._parsed = request
             self._refuse(BAD_REQUEST, "the trailers of the request are too large")
             return
+        if request is self._current:
+            self.deadline = FAR_FUTURE
         request.trailers = self._fields
         request.complete()
         if request.is_answered:
@@ -408,15 +424,4 @@ class HttpConnection(asyncio.Protocol):
             request.disconnect()
 
     def _size_of_head(self) -> int:
-        return len(self._url) + _size_of(self._fields)
-
-
-def _size_of(fields: list[Header]) -> int:
-    return sum(len(name) + len(value) + len(b": \r\n") for name, value in fields)
-
-
-def keep_alive(transport: asyncio.BaseTransport) -> None:
-    """Let the system notice a peer that vanished without a word: event streams are silent for hours."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return len(self._url) + size_of(self._fields)

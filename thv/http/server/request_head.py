@@ -154,3 +154,8 @@ class RepeatedHead:
         self._head = head = head.with_length(length)
         self._text, self._length, self._place = before + length + after, len(body), (start, end)
         return head, body
+
+
+def size_of(fields: Iterable[Header]) -> int:
+    """Bytes of the lines that hold these headers or trailers."""
+    return sum(len(name) + len(value) + len(b": \r\n") for name, value in fields)
