@@ -21,7 +21,7 @@ from thv.core.file_lock import try_lock
 from thv.journal.journal_reader import CallFilter
 from thv.journal.journal_store import CREATION_LOCK, DAMAGED, file_system_type
 from thv.journal.session_journal import MANY_REQUESTS, WRITE_AT, SessionJournal
-from thv.journal.writer import ROWS, JournalWriter
+from thv.journal.writer import FLUSH_S, ROWS, JournalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -244,6 +244,27 @@ def test_a_read_only_directory_is_reported_once(tmp_path: Path) -> None:
     until(lambda: journal.writer.broken, "the writer's end")
     journal.close()
     assert len(journal.warnings) == 1
+
+
+@pytest.mark.parametrize("step", ["thv.journal.journal_store.open_for_writing", "thv.journal.retention.make_room"])
+def test_a_disk_that_is_full_is_reported_while_the_session_runs_and_tried_ever_more_seldom(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(step, fail)
+    journal = Journal(tmp_path)
+    end(journal.session(), "t")
+    until(lambda: bool(journal.warnings), "the warning")
+    until(lambda: journal.writer._wait_s > 2 * FLUSH_S, "a longer wait")
+    monkeypatch.undo()
+    journal.close()
+    (warning,) = journal.warnings
+    assert "no room for" in warning
+    assert len(journal.calls()) == 1  # the last write found room
 
 
 def test_a_store_that_is_removed_meanwhile_is_begun_anew(tmp_path: Path) -> None:

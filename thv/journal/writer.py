@@ -279,8 +279,8 @@ class JournalWriter:
                 self._warned_locked = True
                 self._say(f"{self._path} is locked by another process; writing is tried again")
         elif is_full(error):
-            if self._unchecked:  # others have filled it meanwhile
-                self._unchecked = CHECK_BYTES
+            if 0 < self._unchecked <= CHECK_BYTES:  # others have filled it meanwhile, perhaps: look at the bound, once
+                self._unchecked = CHECK_BYTES + 1
                 self._wait_s = FLUSH_S / 2
                 return
             self._locked_since = 0.0
