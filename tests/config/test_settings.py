@@ -56,6 +56,11 @@ def test_without_home_the_path_is_still_absolute() -> None:
     assert os.path.isabs(config_path({"HOME": ""}))  # noqa: PTH117  the answer is a string
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="HOME means nothing there")
+def test_a_relative_home_is_ignored_so_that_a_no_in_the_users_file_is_found_from_every_directory() -> None:
+    assert config_path({"HOME": "here"}) == config_path({})
+
+
 @pytest.mark.parametrize("word", [form for word in BOOLEANS for form in (word, word.upper(), word.capitalize())])
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 def test_every_word_for_yes_and_no_is_read_quoted_or_not(config: Path, word: str, quote: str) -> None:

@@ -5,7 +5,7 @@ NAME`, the completion scripts) works on any `Section`, so a new one is an entry 
 may import this; it imports nothing slow, because `thv run` needs it at once.
 """
 
-# ruff: noqa: PTH111, PTH118  pathlib costs milliseconds that the start of `thv run` does not have
+# ruff: noqa: PTH111, PTH117, PTH118  pathlib costs milliseconds that the start of `thv run` does not have
 
 from __future__ import annotations
 
@@ -262,7 +262,8 @@ def _home(environ: Mapping[str, str]) -> str:
     if sys.platform == "win32":
         return environ.get("USERPROFILE", "") or os.path.expanduser("~")
     else:  # noqa: RET505  the form that type checkers understand on every platform
-        if home := environ.get("HOME", ""):
+        # A relative one would mean another file in each directory, and none of them the one with the user's no.
+        if os.path.isabs(home := environ.get("HOME", "")):
             return home
         import pwd
 
