@@ -133,6 +133,37 @@ def test_a_lock_is_waited_for_and_the_wait_can_be_cancelled(tmp_path: Path) -> N
         assert got == ["lock"]
 
 
+def test_a_lock_that_another_process_never_gives_up_is_waited_for_no_longer_than_asked(tmp_path: Path) -> None:
+    async def take_twice() -> None:
+        async with TokenStore(tmp_path).locked("x"), TokenStore(tmp_path).locked("x", 0.1):
+            pytest.fail("both have the lock")
+
+    with pytest.raises(LoginError, match=r"another process holds .*x\.lock; end it and try again"):
+        asyncio.run(take_twice())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.auth.test_token_store import login
+from thv.auth.token_store import TokenStore
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+TokenStore(Path(sys.argv[1])).put(login())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("command", ["put", "delete"])
+def test_what_killed_writers_left_behind_is_removed_with_the_tokens_in_it(command: str, tmp_path: Path) -> None:
+    folder = tmp_path / "auth"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+        [left] = folder.iterdir()  # what the one before left is gone
+        assert b"the-token" in left.read_bytes()
+    getattr(TokenStore(folder), command)(login())
+    assert [path.name for path in folder.iterdir()] == ([f"{login().key}.json"] if command == "put" else [])
+
+
 # The system's keyring.
 
 

@@ -330,6 +330,22 @@ def test_claude_codes_own_lock_is_waited_for_and_taken(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
+def test_another_thv_that_never_ends_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_file_writer, "LOCK_TIMEOUT_S", 0.1)
+    path = tmp_path / "config"
+    path.write_bytes(b"x")
+
+    def change_it_again(data: bytes) -> bytes:
+        with pytest.raises(ConfigError, match=r"is locked: another process holds .*; end it and try again"):
+            client_file_writer.update(path, lambda _: b"lost")
+        return data + b"!"
+
+    assert client_file_writer.update(path, change_it_again)
+    assert path.read_bytes() == b"x!"
+
+
 def test_a_lock_that_was_left_behind_holds_nobody_up(tmp_path: Path) -> None:
     path = tmp_path / ".claude.json"
     path.write_bytes(b"x")

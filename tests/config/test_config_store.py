@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from thv.config import config_store
 from thv.config.config_store import update
 from thv.config.reader import MAX_BYTES
+from thv.core.file_lock import try_lock
 from thv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -260,6 +262,18 @@ def test_kill_9_at_any_moment_leaves_a_whole_file_and_a_free_lock(config: Path) 
     update(str(config), lambda _: "whole\n")
     assert config.read_text() == "whole\n"
     assert names(config.parent) == ["config.yaml", "config.yaml.lock", "home"]
+
+
+def test_a_lock_that_another_process_never_gives_up_is_not_waited_for_without_end(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_store, "LOCK_TIMEOUT_S", 0.1)
+    with (config.parent / "config.yaml.lock").open("w") as held:
+        assert try_lock(held.fileno())
+        with pytest.raises(ConfigError, match=r"is locked: another process holds .*config\.yaml\.lock; end it and try"):
+            update(str(config), lambda _: "b: 2\n")
+    assert config.read_text() == "a: 1\n"
+    assert update(str(config), lambda _: "b: 2\n")  # it is free again
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_litter(config: Path) -> None:

@@ -15,12 +15,13 @@ import httpx
 from msgspec.structs import replace
 
 from thv.auth.metadata import canonical_url, join_scopes, read_challenge
-from thv.auth.token_store import TokenStore, key_of
+from thv.auth.token_store import LOCK_TIMEOUT_S, TokenStore, key_of
 from thv.core.net.url_redaction import redact_url
 from thv.errors import LoginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from thv.auth.login_options import LoginOptions
     from thv.auth.metadata import Challenge
@@ -197,7 +198,7 @@ class Authorizer:
             return
         if not may_log_in:
             return
-        async with self._store().locked(key_of(self._url)):
+        async with self._login_lock():
             if await self._adopt(used) is not None:
                 return
             await self._log_in(challenge)
@@ -205,13 +206,17 @@ class Authorizer:
     async def _step_up(self, challenge: Challenge, used: str | None) -> None:
         """Log in for more scopes than the tokens have (MCP 2025-11-25, "Step-Up Authorization Flow")."""
         wanted = challenge.scope or ""
-        async with self._store().locked(key_of(self._url)):
+        async with self._login_lock():
             granted = self._login.scope if self._login is not None else None
             if await self._adopt(used) is not None:
                 return
             if wanted not in self._stepped_up and len(self._stepped_up) < MAX_STEP_UPS:
                 self._stepped_up.add(wanted)
                 await self._log_in(challenge, granted=granted, is_step_up=True)
+
+    def _login_lock(self) -> AbstractAsyncContextManager[None]:
+        """Held while the user logs in: one process at a time opens a browser for a server."""
+        return self._store().locked(key_of(self._url), self._options.timeout + LOCK_TIMEOUT_S)
 
     async def _adopt(self, used: str | None) -> Login | None:
         """What another process got by logging in meanwhile."""

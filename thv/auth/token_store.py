@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,10 @@ FOLDER: Final = "auth"
 """Below the state directory."""
 
 PRIVATE_FOLDER: Final = 0o700
+
+LOCK_TIMEOUT_S: Final = 90.0
+"""Seconds to wait for another process that holds a lock: it makes a few requests to the issuer, of 20 seconds each at
+most. Who lets the user log in meanwhile holds one for as long as that may take."""
 
 LOCK_POLL_S: Final = 0.05
 """Seconds between two attempts to take a lock: waiting in a thread could not be cancelled."""
@@ -165,7 +170,7 @@ class TokenStore:
         return None if login is None else self._with_secrets(login)
 
     def put(self, login: Login) -> None:
-        """Keep a log-in in place of the one with its key.
+        """Keep a log-in in place of the one with its key. To be called under its lock.
 
         Raises:
             LoginError: it cannot be written.
@@ -186,6 +191,7 @@ class TokenStore:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
             self._make_folder()
+            self._remove_unfinished(path)
             try:
                 write_beside(temporary, indented(encode(kept)), path, None)
                 temporary.replace(path)
@@ -196,7 +202,7 @@ class TokenStore:
             raise LoginError(f"the log-in cannot be kept in {self._folder}: {error.strerror}") from error
 
     def delete(self, login: Login) -> None:
-        """Forget a log-in.
+        """Forget a log-in. To be called under its lock.
 
         Raises:
             LoginError: its file cannot be removed.
@@ -204,24 +210,30 @@ class TokenStore:
         if login.in_keyring and self._keyring is not None:
             self._keyring.delete(login.key)
         try:
-            self._path(login.key).unlink(missing_ok=True)
+            path = self._path(login.key)
+            self._remove_unfinished(path)
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise LoginError(f"the log-in cannot be removed from {self._folder}: {error.strerror}") from error
 
     @asynccontextmanager
-    async def locked(self, name: str) -> AsyncIterator[None]:
+    async def locked(self, name: str, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterator[None]:
         """Holds the lock of that name, among all processes of the user. Cancelling ends the wait.
 
         Raises:
-            LoginError: there can be no lock file.
+            LoginError: there can be no lock file, or another process held the lock for so many seconds.
         """
+        path = self._folder / f"{name}.lock"
         try:
             self._make_folder()
-            descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise LoginError(f"the log-in cannot be locked in {self._folder}: {error.strerror}") from error
         try:
-            while not try_lock(descriptor):  # noqa: ASYNC110  the other process sets no event of ours
+            deadline = time.monotonic() + timeout_s
+            while not try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise LoginError(f"the log-in is locked: another process holds {path}; end it and try again")
                 await asyncio.sleep(LOCK_POLL_S)
             yield
         finally:
@@ -229,6 +241,11 @@ class TokenStore:
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+    def _remove_unfinished(self, path: Path) -> None:
+        """Remove the versions of a log-in that killed processes left behind, with tokens in them."""
+        for unfinished in self._folder.glob(f".{path.name}.*"):
+            unfinished.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.json"

@@ -30,6 +30,9 @@ MAX_BYTES = 64 << 20
 DEADLINE_S = 10.0
 """How long a change is tried again while a client keeps writing."""
 
+LOCK_TIMEOUT_S = 30.0
+"""How long another thv may take to change the file: it gives up itself after `DEADLINE_S`."""
+
 SETTLE_S = 0.02
 SETTLE_TRIES = 5
 """How often, and after how long, an empty or broken text is looked at again: a client that writes in place empties the
@@ -243,13 +246,16 @@ def _check_replaceable(target: Path) -> os.stat_result:
 def _own_lock(target: Path) -> Iterator[None]:
     """One thv at a time changes a file. The lock is in thv's own folder; without one, the swap alone has to do."""
     descriptor = None
+    is_held = False
     with contextlib.suppress(OSError, RuntimeError):
         folder = Path(user_state_dir()) / "client-locks"
         folder.mkdir(0o700, parents=True, exist_ok=True)
-        name = hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
-        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
-        lock_file(descriptor)
+        guard = folder / hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
+        descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+        is_held = not lock_file(descriptor, LOCK_TIMEOUT_S)
     try:
+        if is_held:
+            raise ConfigError(f"is locked: another process holds {guard}; end it and try again", path=str(target))
         yield
     finally:
         if descriptor is not None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PRIVATE_DIRECTORY = 0o700
 
+LOCK_TIMEOUT_S = 30.0
+"""Seconds to wait for other commands that change the file; each takes milliseconds, and seconds for the worst YAML."""
+
 ATTEMPTS = 20
 """How often a change is begun anew because another program, an editor perhaps, wrote the file meanwhile."""
 
@@ -46,9 +49,11 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
         raise ConfigError(f"cannot be changed: {f'{at}: ' if at else ''}{why(error)}", path=path) from None
     try:
         try:
-            lock(guard)
+            is_locked = lock(guard, LOCK_TIMEOUT_S)
         except OSError as error:
             raise ConfigError(f"cannot be locked: {why(error)}", path=path) from None
+        if not is_locked:
+            raise ConfigError(f"is locked: another process holds {target}.lock; end it and try again", path=path)
         for _ in range(ATTEMPTS):
             before = read_text(str(target), fresh=True)
             after = change(before)

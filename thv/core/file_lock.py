@@ -1,26 +1,18 @@
 """An exclusive lock on an open file, held until it is closed or the process ends: what systems differ in.
 
-Promises: `lock` waits for as long as another process holds it, `try_lock` not at all. Knows nothing of what is guarded.
+Promises: `lock` waits for as long as it is told to, `try_lock` not at all. Knows nothing of what is guarded.
 """
 
 from __future__ import annotations
 
 import sys
+import time
+
+POLL_S = 0.01
+"""Seconds between two attempts to take a lock: the systems' own ways of waiting have no end."""
 
 if sys.platform == "win32":
-    import errno
     import msvcrt
-
-    def lock(descriptor: int) -> None:
-        """Waits for the lock on the first byte of the file (which need not exist)."""
-        while True:
-            try:
-                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-            except OSError as error:
-                if error.errno != errno.EDEADLK:  # what the C library says after ten seconds of waiting
-                    raise
-            else:
-                return
 
     def try_lock(descriptor: int) -> bool:
         """Takes the lock if no other process holds it; whether it was taken."""
@@ -33,10 +25,6 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def lock(descriptor: int) -> None:
-        """Waits for the lock on the file."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
     def try_lock(descriptor: int) -> bool:
         """Takes the lock if no other process holds it; whether it was taken."""
         try:
@@ -44,3 +32,13 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+def lock(descriptor: int, timeout_s: float) -> bool:
+    """Waits for the lock; False if another process held it all the time."""
+    deadline = time.monotonic() + timeout_s
+    while not try_lock(descriptor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
