@@ -124,3 +124,20 @@ def test_asking_imports_nothing_slow() -> None:
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(seen.stdout.split()) == {"__future__", "thv", "thv.core", "thv.core.remembered", "thv.core.state_dir"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories")
+def test_a_pipe_in_the_place_of_a_mark_is_a_no_that_nothing_waits_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "off")
+    ran = subprocess.run(
+        [sys.executable, "-c", READ, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout == "True ''\n"
+
+
+READ = """
+import sys
+from thv.core.remembered import RememberedNo
+mark = RememberedNo("off", lambda: sys.argv[1])
+print(mark.holds(), repr(mark.reason()))
+"""

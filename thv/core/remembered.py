@@ -57,8 +57,12 @@ class RememberedNo:
     def reason(self) -> str:
         """Where the remembered no came from, such as ``DO_NOT_TRACK is set``; empty if the mark does not say."""
         try:
-            with open(self.path() or "", "rb") as file:
-                text = file.read(MAX_REASON).decode("utf-8", "replace").strip()
+            # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
+            descriptor = os.open(self.path() or "", os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            try:
+                text = os.read(descriptor, MAX_REASON).decode("utf-8", "replace").strip()
+            finally:
+                os.close(descriptor)
         except OSError:
             return ""
         return text if text.isprintable() else ""
