@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import os
 import secrets
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +21,7 @@ from msgspec.json import Decoder, encode
 from msgspec.json import format as indented
 from msgspec.structs import replace
 
-from thv.core.file_lock import try_lock
+from thv.core.file_lock import LockWait, try_lock
 from thv.core.state_dir import user_state_dir
 from thv.core.write_beside import sync, write_beside
 from thv.errors import LoginError
@@ -230,9 +229,9 @@ class TokenStore:
         except OSError as error:
             raise LoginError(f"the log-in cannot be locked in {self._folder}: {error.strerror}") from error
         try:
-            deadline = time.monotonic() + timeout_s
+            wait = LockWait(path, timeout_s)
             while not try_lock(descriptor):
-                if time.monotonic() > deadline:
+                if not wait.goes_on():
                     raise LoginError(f"the log-in is locked: another process holds {path}; end it and try again")
                 await asyncio.sleep(LOCK_POLL_S)
             yield

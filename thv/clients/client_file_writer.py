@@ -252,7 +252,7 @@ def _own_lock(target: Path) -> Iterator[None]:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         guard = folder / hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
         descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
-        is_held = not lock_file(descriptor, LOCK_TIMEOUT_S)
+        is_held = not lock_file(descriptor, guard, LOCK_TIMEOUT_S)
     try:
         if is_held:
             raise ConfigError(f"is locked: another process holds {guard}; end it and try again", path=str(target))

@@ -43,17 +43,18 @@ def update(path: str, change: Callable[[str | None], str]) -> bool:
         _make_directory(Path(path), target)
         if target.exists() and not target.is_file():  # asked before a lock is made beside it, in /dev for one
             raise FileExistsError(None, "not a regular file")
-        guard = os.open(f"{target}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), PRIVATE_FILE)
+        lock_path = Path(f"{target}.lock")
+        guard = os.open(lock_path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), PRIVATE_FILE)
     except (OSError, RuntimeError) as error:  # RuntimeError: what pathlib raises for links in a circle
         at = getattr(error, "filename", None)
         raise ConfigError(f"cannot be changed: {f'{at}: ' if at else ''}{why(error)}", path=path) from None
     try:
         try:
-            is_locked = lock(guard, LOCK_TIMEOUT_S)
+            is_locked = lock(guard, lock_path, LOCK_TIMEOUT_S)
         except OSError as error:
             raise ConfigError(f"cannot be locked: {why(error)}", path=path) from None
         if not is_locked:
-            raise ConfigError(f"is locked: another process holds {target}.lock; end it and try again", path=path)
+            raise ConfigError(f"is locked: another process holds {lock_path}; end it and try again", path=path)
         for _ in range(ATTEMPTS):
             before = read_text(str(target), fresh=True)
             after = change(before)

@@ -5,8 +5,18 @@ Promises: `lock` waits for as long as it is told to, `try_lock` not at all. Know
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+
+from thv.core.console import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TELL_AFTER_S = 2.0
+"""Seconds after which a person is told what is waited for."""
 
 POLL_S = 0.01
 """Seconds between two attempts to take a lock: the systems' own ways of waiting have no end."""
@@ -34,11 +44,39 @@ else:
         return True
 
 
-def lock(descriptor: int, timeout_s: float) -> bool:
-    """Waits for the lock; False if another process held it all the time."""
-    deadline = time.monotonic() + timeout_s
+class LockWait:
+    """The wait for a lock that another process holds: it ends, and a person at a terminal is told of it.
+
+    Args:
+        path: of the locked file.
+        timeout_s: seconds after which the wait is given up.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(self, path: os.PathLike[str], timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = os.fspath(path)
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._started = clock()
+        self._is_told = False
+
+    def goes_on(self) -> bool:
+        """Whether there is time for another attempt; tells once, after `TELL_AFTER_S`, what is waited for."""
+        waited = self._clock() - self._started
+        if waited > self._timeout_s:
+            return False
+        if waited > TELL_AFTER_S and not self._is_told:
+            self._is_told = True
+            if os.isatty(2):
+                warn(f"waiting for another process, which holds {self._path}")
+        return True
+
+
+def lock(descriptor: int, path: os.PathLike[str], timeout_s: float) -> bool:
+    """Waits for the lock on an open file; False if another process held it all the time. `path` is for the wait."""
+    wait = LockWait(path, timeout_s)
     while not try_lock(descriptor):
-        if time.monotonic() > deadline:
+        if not wait.goes_on():
             return False
         time.sleep(POLL_S)
     return True
