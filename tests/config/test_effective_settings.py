@@ -110,6 +110,7 @@ IGNORED = [
     ("OTEL_TRACES_SAMPLER", "jaeger_remote", "is ignored: it is 'jaeger_remote'; thv knows always_on"),
     ("OTEL_EXPORTER_OTLP_INSECURE", "1", "is taken for false"),
     ("OTEL_RESOURCE_ATTRIBUTES", "a=1,broken", "is ignored: its item 2 is no KEY=VALUE"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b=c%0Ad", "is ignored: its item 2 holds a control character"),
     ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "x", "write cumulative, delta or lowmemory"),
     ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", "is ignored: its item 1 is no KEY=VALUE"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:hunter2@:x", "cannot be this"),

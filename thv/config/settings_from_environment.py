@@ -161,9 +161,12 @@ def _pairs(variable: str, text: str, warnings: list[str], *, headers: bool = Fal
     for number, item in enumerate((item for item in text.split(",") if item.strip()), 1):
         key, equals, value = item.partition("=")
         key, value = unquote(key.strip()), unquote(value.strip())
-        if not equals or not key or has_control(key + value):
-            # The item itself is not named: it may be half of a secret.
+        # The item itself is not named: it may be half of a secret.
+        if not equals or not key:
             _remark(warnings, f"{variable} is ignored: its item {number} is no KEY=VALUE")
+            return None
+        if has_control(key + value):
+            _remark(warnings, f"{variable} is ignored: its item {number} holds a control character")
             return None
         if headers and bad_header((key,)) is not None:
             _remark(warnings, f"{variable} is ignored: the name of its item {number} cannot be that of an HTTP header")
