@@ -228,6 +228,29 @@ def test_logout_revokes_and_forgets(user: User, server: Protected) -> None:
     assert user.thv("auth", "logout", server.url).returncode == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows makes links for administrators only")
+def test_what_cannot_be_read_is_named_and_never_taken_for_a_log_out(user: User, server: Protected) -> None:
+    user.thv("auth", "login", server.url)
+    folder = user.home / ".local" / "state" / "toolhive" / "auth"
+    (folder / "damaged.json").write_text("{")
+    (folder / "folder.json").mkdir()
+    told = [
+        f"thv: log-ins may be in what cannot be read: {folder}/damaged.json: it holds no log-in as thv writes them",
+        f"thv: log-ins may be in what cannot be read: {folder}/folder.json: Is a directory",
+    ]
+    listed = user.thv("auth", "list")
+    assert (listed.returncode, listed.stderr.splitlines()) == (0, told)
+    assert listed.stdout.startswith(server.url)
+    done = user.thv("auth", "logout", "--all")
+    assert (done.returncode, done.stderr.splitlines()) == (1, [*told, f"thv: logged out of {server.url}"])
+
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder)
+    done = user.thv("auth", "logout", "--all")
+    assert done.returncode == 1
+    assert done.stderr == (f"thv: log-ins may be in what cannot be read: {folder}: Too many levels of symbolic links\n")
+
+
 def test_credentials_of_the_users_own_switch_logging_in_off(user: User, server: Protected, tmp_path: Path) -> None:
     user.thv("auth", "login", server.url)
     token = tmp_path / "token"

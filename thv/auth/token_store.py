@@ -158,6 +158,25 @@ class TokenStore:
         found = [login for path in paths if (login := self._read(path)) is not None]
         return sorted(found, key=lambda login: (login.server_urls, login.issuer))
 
+    def unreadable(self) -> list[str]:
+        """What may hold log-ins but cannot be read, the folder or files in it, each with the reason."""
+        try:
+            paths = sorted(path for path in self._folder.iterdir() if path.suffix == ".json")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return [f"{self._folder}: {error.strerror}"]
+        found = []
+        for path in paths:
+            if self._read(path) is None:
+                reason: str | None = "it holds no log-in as thv writes them"
+                try:
+                    path.read_bytes()
+                except OSError as error:
+                    reason = error.strerror
+                found.append(f"{path}: {reason}")
+        return found
+
     def find(self, server_url: str) -> Login | None:
         """The newest log-in for a server, with its secrets."""
         found = [login for login in self.all() if server_url in login.server_urls]

@@ -193,7 +193,9 @@ def list_(
     *, output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print the answer.")] = "text"
 ) -> int:
     """List the servers that you are logged in to. Tokens are never printed."""
-    logins = _store().all()
+    store = _store()
+    logins = store.all()
+    _warn_of_unreadable(store)
     if output == "json":
         import json
 
@@ -227,6 +229,7 @@ def logout(
         raise UsageError("say one server, or --all; thv auth list shows them")
     store = _store()
     logins = store.all()
+    is_whole = not _warn_of_unreadable(store)
     if url is not None:
         wanted = {canonical_url(url), redact_url(canonical_url(url))}
         logins = [
@@ -238,7 +241,15 @@ def logout(
             raise ThvError(f"you are not logged in to {redact_url(url)}; thv auth list shows where you are")
     for each in logins:
         asyncio.run(_logout(store, each))
-    return 0
+    return 0 if is_whole or url is not None else 1
+
+
+def _warn_of_unreadable(store: TokenStore) -> bool:
+    """Name what may hold log-ins that are neither listed nor forgotten; whether there is any."""
+    found = store.unreadable()
+    for each in found:
+        warn(f"log-ins may be in what cannot be read: {each}")
+    return bool(found)
 
 
 async def _logout(store: TokenStore, login: Login) -> None:
