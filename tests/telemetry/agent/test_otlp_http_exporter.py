@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import socketserver
 import ssl
+import struct
 import threading
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -167,6 +168,35 @@ def test_a_request_has_its_time_and_is_in_doubt_once_it_was_sent(mode: Mode, unk
         delivery = post(Signal(sink.endpoint, ca_file=str(sink.ca_file), timeout_s=0.3))
     assert delivery.cause is not None
     assert (delivery.cause.kind, delivery.retryable, delivery.unknown) == ("slow", True, unknown)
+
+
+class Resets(socketserver.ThreadingTCPServer):
+    """Reads a byte of each connection, and resets it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        request.recv(1)
+        request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def shutdown_request(self, request: Any) -> None:
+        request.close()  # and nothing before it, which would end the connection in order
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+@pytest.mark.parametrize(("scheme", "unknown"), [("http", True), ("https", False)])
+def test_a_connection_reset_before_its_handshake_is_over_has_sent_nothing(scheme: str, unknown: bool) -> None:
+    with Resets() as server:
+        delivery = post(Signal(f"{scheme}://127.0.0.1:{server.server_address[1]}/v1/traces"))
+    assert delivery.cause is not None
+    assert (delivery.retryable, delivery.unknown) == (True, unknown)
 
 
 def test_a_request_that_had_its_time_leaves_the_next_one_its_own() -> None:

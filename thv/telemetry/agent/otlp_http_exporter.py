@@ -147,7 +147,7 @@ class _Session(requests.Session):
             # The only one of an answer's that is a ValueError is about its head: a second, other length, for example.
             is_answered = any(isinstance(one, InvalidHeader) for one in underlying(error))
             retryable = is_answered or not isinstance(error, ValueError)
-            unknown = is_answered or may_have_arrived(error)
+            unknown = is_answered or (self._deadline.is_open and may_have_arrived(error))
             if is_answered:
                 cause = NOT_HTTP
             elif isinstance(error, requests.exceptions.InvalidURL | LocationParseError):

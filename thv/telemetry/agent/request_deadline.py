@@ -48,6 +48,8 @@ class RequestDeadline:
         self._socket: socket.socket | None = None
         self.passed = False
         """Whether the latest request was ended because its time was over."""
+        self.is_open = False
+        """Whether the latest connection is made, with its tunnel and TLS: before that, nothing of a request is sent."""
 
     @contextmanager
     def bound(self, seconds: float) -> Iterator[None]:
@@ -86,6 +88,11 @@ class RequestDeadline:
         class WatchedHTTPConnection(HTTPConnection):
             response_class = FinalResponse
 
+            def connect(self) -> None:
+                deadline.is_open = False
+                super().connect()
+                deadline.is_open = True
+
             def _new_conn(self) -> socket.socket:
                 new = super()._new_conn()
                 deadline.watch(self, new)
@@ -93,6 +100,11 @@ class RequestDeadline:
 
         class WatchedHTTPSConnection(HTTPSConnection):
             response_class = FinalResponse
+
+            def connect(self) -> None:
+                deadline.is_open = False
+                super().connect()
+                deadline.is_open = True
 
             def _new_conn(self) -> socket.socket:
                 new = super()._new_conn()
