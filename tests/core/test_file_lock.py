@@ -1,4 +1,4 @@
-"""The wait for a lock: it ends, and a person is told of it."""
+"""Waiting for a lock comes to an end, and a person at a terminal is told about it."""
 
 from __future__ import annotations
 

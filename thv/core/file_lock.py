@@ -1,6 +1,6 @@
 """An exclusive lock on an open file, held until it is closed or the process ends: what systems differ in.
 
-Promises: `lock` waits for as long as it is told to, `try_lock` not at all. Knows nothing of what is guarded.
+Promises: `lock` gives up after a given time, and `try_lock` never waits. Neither knows what the file guards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TELL_AFTER_S = 2.0
-"""Seconds after which a person is told what is waited for."""
+"""Seconds of waiting before a person is told which file it is for."""
 
 POLL_S = 0.01
 """Seconds between two attempts to take a lock: the systems' own ways of waiting have no end."""
@@ -45,7 +45,7 @@ else:
 
 
 class LockWait:
-    """The wait for a lock that another process holds: it ends, and a person at a terminal is told of it.
+    """A bounded wait for a lock that another process holds, with a line for a person at a terminal.
 
     Args:
         path: of the locked file.
@@ -61,7 +61,7 @@ class LockWait:
         self._is_told = False
 
     def goes_on(self) -> bool:
-        """Whether there is time for another attempt; tells once, after `TELL_AFTER_S`, what is waited for."""
+        """Whether there is time for another attempt; says once, after `TELL_AFTER_S`, which file is locked."""
         waited = self._clock() - self._started
         if waited > self._timeout_s:
             return False

@@ -226,7 +226,7 @@ def _of_start(file: ClientFile, entry: ServerEntry, result: StartResult) -> list
 
 
 def _patience(file: ClientFile, entry: ServerEntry) -> tuple[float, str]:
-    """Seconds that the client waits for the server, 0 where nobody knows, and the key of the entry that says them."""
+    """How many seconds the client waits for this server (0 if unknown), and the key that sets it."""
     for key, in_seconds in STARTUP_TIMEOUTS.items():
         own = _plain(entry.fields.get(key))
         if isinstance(own, int | float) or (isinstance(own, str) and own.isdigit()):

@@ -98,19 +98,7 @@ class RequestDeadline:
                 deadline.watch(self, new)
                 return new
 
-        class WatchedHTTPSConnection(HTTPSConnection):
-            response_class = FinalResponse
-
-            def connect(self) -> None:
-                deadline.is_open = False
-                super().connect()
-                deadline.is_open = True
-
-            def _new_conn(self) -> socket.socket:
-                new = super()._new_conn()
-                deadline.watch(self, new)
-                return new
-
+        class WatchedHTTPSConnection(WatchedHTTPConnection, HTTPSConnection):
             def _tunnel(self) -> None:
                 try:
                     super()._tunnel()  # of `http.client`, though not public
